@@ -1,0 +1,32 @@
+"""Choose the best part of an instruction-tuning data set with the tuned model's own uncertainty (SelectIT)."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selectit.api import Scores, Selected, rate, score, select, show
+    from selectit.config import Settings
+    from selectit.errors import SelectitError
+
+__version__ = "0.1.0"
+
+__all__ = ["Scores", "Selected", "SelectitError", "Settings", "rate", "score", "select", "show"]
+
+_ROOMS = {"Settings": "config", "SelectitError": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Names resolve when they are used, so that `import selectit` and `selectit --help` load nothing heavy."""
+    if name not in __all__:
+        raise AttributeError(f"module 'selectit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"selectit.{_ROOMS.get(name, 'api')}"), name)
+
+
+class Verb(ModuleType):
+    """A room that is a stage too: `selectit.methods()` and `selectit.models()` list what is in those rooms."""
+
+    def __call__(self) -> Any:
+        return getattr(importlib.import_module("selectit.api"), self.__name__.rpartition(".")[2])()

@@ -1,0 +1,388 @@
+"""The stages of the program as functions; the command's verbs have the same names."""
+
+from __future__ import annotations
+
+import dataclasses
+import filecmp
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tomli_w
+from numpy.typing import NDArray
+
+from selectit import methods as method_files
+from selectit import models as model_files
+from selectit import prompts as prompt_files
+from selectit.collect import (
+    Progress,
+    Rater,
+    Silent,
+    count_tokens,
+    find_rater,
+    load_ratings,
+    raters,
+    slug,
+)
+from selectit.collect import rate as collect_ratings
+from selectit.config import DEFAULT_MODEL, Settings
+from selectit.data import write
+from selectit.errors import RunError, SettingsError, nearest
+from selectit.models import Model
+from selectit.prompts import PromptSet, RatingPrompt
+from selectit.run import Run, create, data_name, digest_of, open_run, replacing, write_json, write_table
+from selectit.schema import SELECTION_SCHEMA, Float64, Method, ScoringMethod, Selection, Signals
+from selectit.selection import Budget, chosen, parse_keep, top
+from selectit.summary import Summary, describe_row, describe_run, summarise, to_plain
+
+log = logging.getLogger(__name__)
+
+K = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of one method in one run."""
+
+    name: str
+    score: Float64
+    """(N,) higher = keep; NaN = could not be scored."""
+    parts: Mapping[str, NDArray[Any]]
+    """What each score was made of: named columns of length N."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What `select` did."""
+
+    run: Path
+    name: str
+    out: Path
+    selection: Selection
+    summary: Summary
+
+
+def rate(data: str | Path | None, settings: Settings = Settings(), progress: Progress | None = None) -> Path:
+    """Ask the models for ratings and store them: the only stage that loads a model.
+
+    Args:
+        data: the data file; None goes on with the run that `settings.run` names.
+        settings: the source, the raters and, for `k`, the method.
+        progress: told what is going on.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        SelectitError: any of its children, with a remedy. What is finished stays.
+    """
+    old = _run(None, settings) if data is None else None
+    prompts = _prompts(settings, old)
+    first = prompts.first(settings.k or K)
+    run = old or _run(data, settings)
+    names = settings.model or tuple(_models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
+    _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
+    return run.path
+
+
+def score(run: str | Path, settings: Settings = Settings(), progress: Progress | None = None) -> Scores:
+    """Score a run's rows from its stored signals and store the scores. Loads no model.
+
+    Raises:
+        SelectitError: settings that the method refuses, or signals that are not there.
+    """
+    opened = open_run(run)
+    return _score(opened, settings, _method(settings, opened), None, progress or Silent()).scores
+
+
+def select(
+    data: str | Path | None = None, settings: Settings = Settings(), progress: Progress | None = None
+) -> Selected:
+    """The whole job: read, rate what is not rated yet, score, choose, write the subset.
+
+    Args:
+        data: the data file. None chooses from the run that `settings.run` names, and loads no model.
+        settings: everything else.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: any of its children, with a remedy. What is finished stays.
+    """
+    progress = progress or Silent()
+    old = _run(None, settings) if data is None else None
+    # Whatever is wrong with the settings is said before anything is read or rated.
+    budget = _budget(settings)
+    method = _method(settings, old)
+    prompts = _prompts(settings, old)
+    first = prompts.first(_prompts_of(method))
+    run = old or _run(data, settings)
+    out = _out(run, settings, data)
+    rated = None
+    if data is not None and "ratings" in method.needs:
+        settings = dataclasses.replace(settings, model=settings.model or (DEFAULT_MODEL,))
+        rated = _rate(run, settings, prompts, first, progress)
+    scored = _score(run, settings, method, rated, progress)
+    if isinstance(method, ScoringMethod):
+        selection = top(scored.scores.score, budget, ties=getattr(method, "ties", "smaller"))
+    else:
+        selection = chosen(method.select(scored.signals, budget.count(run.rows)), budget, run.rows)
+    config = {**scored.config, **_budget_config(settings), "order": settings.order}
+    values = scored.scores.score if isinstance(method, ScoringMethod) else None
+    facts = summarise(scored.signals.rows, values, selection, scored.raters, scored.signals.stored_ratings)
+    with run.lock("results", f"another selectit is writing results into {run.path}"):
+        name = settings.name or _free_name(run.path / "selections", f"{method.label}-{budget.label}", config)
+        _store_selection(run, name, selection, config, facts)
+    _write_subset(run, out, selection, settings)
+    return Selected(run.path, name, out, selection, facts)
+
+
+def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
+    """What a run holds, or everything known of one row, as plain values.
+
+    Raises:
+        RunError: no such run or row.
+    """
+    opened = open_run(run)
+    return describe_run(opened) if row is None else describe_row(opened, row)
+
+
+def methods() -> dict[str, str]:
+    """Every method by name with the first line of its description."""
+    return {name: method_files.summary(method_files.lookup(name)) for name in method_files.names()}
+
+
+def models() -> dict[str, dict[str, Any]]:
+    """The models that come from the package registry: what they are, their licence, whether they are here."""
+    return {
+        name: {
+            "what": model.what,
+            "parameters": model.parameters,
+            "licence": model.licence,
+            "fetched": model_files.fetched(name),
+        }
+        for name, model in model_files.PACKAGED.items()
+    }
+
+
+# Reading and rating
+
+
+def _run(data: str | Path | None, settings: Settings) -> Run:
+    if data is None:
+        if settings.run is None:
+            raise SettingsError("there is neither a data file nor a run", "Name a data file, or a run with --run.")
+        return open_run(settings.run)
+    run = create(data, settings.run, settings.limit)
+    log.info("run directory: %s (%d rows)", run.path, run.rows)
+    return run
+
+
+def _rate(
+    run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
+) -> list[Rater]:
+    named = [_model(name, settings) for name in settings.model]
+    _store_prompts(run, prompts)
+    return collect_ratings(run, named, first, settings, progress)
+
+
+def _model(name: str, settings: Settings) -> Model:
+    if settings.engine == "fake":
+        return Model(name, "", digest_of({"fake": name}), packaged=False)
+    return model_files.resolve(name, accept_terms=settings.accept_terms)
+
+
+def _store_prompts(run: Run, prompts: PromptSet) -> None:
+    path = run.path / "prompts" / f"{slug(prompts.name)}-{prompts.fingerprint}.toml"
+    if not path.exists():
+        with replacing(path) as file:
+            tomli_w.dump(prompt_files.to_toml_table(prompts), file)
+
+
+def _prompts(settings: Settings, run: Run | None) -> PromptSet:
+    """The prompt set of the settings, or the only one that the run was rated with."""
+    if settings.prompts is not None or run is None:
+        return prompt_files.load(settings.prompts)
+    used = sorted((run.path / "prompts").glob("*.toml"))
+    if len(used) > 1:
+        raise SettingsError(
+            f"{run.path} was rated with several prompt sets", f"Name one: {', '.join(f'--prompts {p}' for p in used)}"
+        )
+    return prompt_files.load(used[0] if used else None)
+
+
+# Scoring
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    scores: Scores
+    signals: Signals
+    raters: tuple[Rater, ...]
+    config: dict[str, Any]
+
+
+def _method(settings: Settings, run: Run | None) -> Method:
+    """The method with the parameters that were given, and the defaults that depend on the models."""
+    named = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
+    given = {name: getattr(settings, name) for name in named} | dict(settings.param)
+    if settings.method == "selectit":
+        models = settings.model or (_models_in(run) if run is not None else ())
+        given["k"] = settings.k  # for the other methods k is only how many prompts `rate` asks
+        given["level"] = settings.level or ("model" if len(models) > 1 else "sentence")
+    if settings.method == "length" and settings.model and "unit" not in given:
+        given["unit"] = "tokens"
+    return method_files.build(settings.method, given)
+
+
+def _models_in(run: Run) -> list[str]:
+    return list(dict.fromkeys(rater.name for rater in raters(run)))
+
+
+def _prompts_of(method: Method) -> int:
+    prompts = getattr(method, "prompts", 1)
+    return int(prompts)
+
+
+def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
+    """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
+    config: dict[str, Any] = {"method": settings.method, **_parameters(method)}
+    signals = Signals(run.basic_rows())
+    used: tuple[Rater, ...] = ()
+    if "ratings" in method.needs:
+        prompts = _prompts(settings, run)
+        used = tuple(rated or _stored_raters(run, settings))
+        ratings = load_ratings(run, used, prompts.first(_prompts_of(method)))
+        signals = dataclasses.replace(signals, stored_ratings=ratings)
+        config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
+    if "tokens" in method.needs:
+        if len(settings.model) != 1:
+            raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
+        model = _model(settings.model[0], settings)
+        signals = dataclasses.replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
+        config["tokenizer"] = model.name
+    if not isinstance(method, ScoringMethod):
+        none = Scores(method.label, np.full(run.rows, math.nan), {})
+        return _Scored(none, signals, used, config)
+    values = method.score(signals)
+    explain = getattr(method, "parts", None)
+    parts = explain(signals) if explain is not None else {}
+    with run.lock("results", f"another selectit is writing results into {run.path}"):
+        name = _free_name(run.path / "scores", method.label, config)
+        columns = {"row": np.arange(run.rows), "score": values, **parts}
+        write_table(run.path / "scores" / f"{name}.parquet", pa.table(columns))
+        _write_toml(run.path / "scores" / f"{name}.toml", config)
+    return _Scored(Scores(name, values, parts), signals, used, config)
+
+
+def _stored_raters(run: Run, settings: Settings) -> list[Rater]:
+    """The run's raters that the settings name, or all of them; one for each model."""
+    known = _models_in(run)
+    if not known:
+        raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
+    found = []
+    for name in settings.model or known:
+        if name not in known:
+            raise RunError(f"{run.path} has no ratings by {name!r}", nearest(name, known))
+        rater = find_rater(run, name, None, dataclasses.replace(settings, engine=_engine_of(run, name)))
+        if rater is None:
+            raise RunError(
+                f"{run.path} has ratings by {name}, but none with this dtype, limit or overflow",
+                "Leave those options out, or rate with them first.",
+            )
+        found.append(rater)
+    return found
+
+
+def _engine_of(run: Run, name: str) -> str:
+    return next(str(rater.manifest["settings"]["engine"]) for rater in raters(run) if rater.name == name)
+
+
+def _parameters(method: Method) -> dict[str, Any]:
+    assert dataclasses.is_dataclass(method)
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(method).items()
+    }
+
+
+# Choosing and writing
+
+
+def _keep(settings: Settings) -> str | int | float | None:
+    """What to keep: 20 % where neither an amount nor a minimum score is given."""
+    return "20%" if settings.keep is None and settings.min_score is None else settings.keep
+
+
+def _budget(settings: Settings) -> Budget:
+    keep = _keep(settings)
+    size = {} if keep is None else parse_keep(keep)
+    return Budget(**size, min_score=settings.min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+
+
+def _budget_config(settings: Settings) -> dict[str, Any]:
+    values = {"keep": _keep(settings), "min_score": settings.min_score, "allow_fewer": settings.allow_fewer}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _free_name(folder: Path, name: str, config: Mapping[str, Any]) -> str:
+    """`name`, or with a suffix where other settings (another model, other prompts) have taken it."""
+    for stored in (folder / f"{name}.toml", folder / name / "config.toml"):
+        if stored.exists() and stored.read_text(encoding="utf-8") != tomli_w.dumps(config):
+            return f"{name}-{digest_of(dict(config))[:6]}"
+    return name
+
+
+def _write_toml(path: Path, config: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        tomli_w.dump(config, file)
+
+
+def _store_selection(run: Run, name: str, selection: Selection, config: Mapping[str, Any], summary: Summary) -> None:
+    folder = run.path / "selections" / name
+    _write_toml(folder / "config.toml", config)
+    write_json(folder / "summary.json", to_plain(summary))
+    columns = [
+        np.arange(1, len(selection.rows) + 1),
+        selection.rows,
+        selection.scores,
+        list(selection.why),
+    ]
+    write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
+
+
+def _out(run: Run, settings: Settings, data: str | Path | None) -> Path:
+    """The subset's file, checked before hours are spent. Raises SettingsError."""
+    suffix = str(run.manifest["suffix"]) or f".{run.manifest['container']}"
+    out = Path(settings.out or f"{data_name(Path(str(run.manifest['data'])))}.selected{suffix}")
+    if data is not None and out.exists() and out.samefile(data):
+        raise SettingsError(f"--out {out} is the data file itself", "Name another file with --out.")
+    if out.is_dir():
+        raise SettingsError(f"--out {out} is a folder", "Name a file.")
+    if not out.parent.is_dir():
+        raise SettingsError(f"--out: there is no folder {out.parent}", "Make it, or name another.")
+    return out
+
+
+def _write_subset(run: Run, out: Path, selection: Selection, settings: Settings) -> None:
+    order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
+    rows = selection.rows[order]
+    texts = write.in_order(rows, _raw_texts(run))
+    if settings.with_scores:
+        texts = write.with_scores(texts, rows, order + 1, selection.scores[order])
+    with replacing(out) as file:
+        write.write(file, run.manifest["container"], run.manifest["indent"], texts)
+        file.flush()
+        if out.exists() and not settings.force and not filecmp.cmp(file.name, out, shallow=False):
+            raise RunError(
+                f"{out} is there and holds something else than this selection",
+                f"Name another file with --out, or replace it with --force. The selection is kept in {run.path}.",
+            )
+
+
+def _raw_texts(run: Run) -> Iterator[tuple[int, str]]:
+    for part in run.source(["row", "raw"]):
+        yield from zip(part["row"].to_pylist(), part["raw"].to_pylist(), strict=True)

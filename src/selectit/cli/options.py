@@ -1,0 +1,167 @@
+"""The options of all verbs, once. Their names are the fields of `config.Settings`, and their defaults stand there."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from selectit import config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Weights(click.ParamType[Any]):
+    name = "A,B,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            return tuple(float(part) for part in parts)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a list of numbers such as 7,13,70", param, ctx)
+
+
+class _Parameter(click.ParamType[Any]):
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name.replace("-", "_"), text
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
+    """Make the file's settings the defaults of this command; what is typed wins."""
+    if path is None:
+        return
+    table = config.read_toml(path)
+    if isinstance(table.get("param"), Mapping):
+        table["param"] = list(table["param"].items())
+    if isinstance(table.get("model"), str):
+        table["model"] = [table["model"]]
+    ctx.default_map = table
+
+
+_OPTIONS: dict[str, Callable[[F], F]] = {
+    "run": click.option("--run", metavar="DIR", help="Run directory [selectit-runs/<name>-<fingerprint>]."),
+    "limit": click.option("--limit", type=int, metavar="N", help="Read the first N rows only."),
+    "model": click.option(
+        "--model", multiple=True, metavar="NAME", help="Packaged name, hub id or folder; repeatable [smollm2]."
+    ),
+    "prompts": click.option(
+        "--prompts", metavar="FILE", help="Rating prompts, one a line, or TOML [the packaged nine]."
+    ),
+    "k": click.option("--k", type=int, metavar="K", help="Use the first K rating prompts [5]."),
+    "engine": click.option("--engine", metavar="NAME", help="What runs the model: hf; fake makes numbers up [hf]."),
+    "dtype": click.option("--dtype", metavar="TYPE", help="auto, fp32, bf16 or fp16 [auto]."),
+    "max_tokens": click.option(
+        "--max-tokens", type=int, metavar="N", help="Limit of the rated text [the context, at most 4096]."
+    ),
+    "overflow": click.option("--overflow", metavar="WAY", help="Over the limit: cut the response, or refuse [cut]."),
+    "batch_tokens": click.option("--batch-tokens", type=int, metavar="N", help="Tokens in one batch."),
+    "unit_size": click.option("--unit-size", type=int, metavar="N", help="Rows in one unit of work [512]."),
+    "device_map": click.option("--device-map", metavar="MAP", help="Passed to transformers, for example auto."),
+    "trust_remote_code": click.option(
+        "--trust-remote-code", is_flag=True, default=None, help="Let the model's repository run its own code."
+    ),
+    "accept_terms": click.option(
+        "--accept-terms", is_flag=True, default=None, help="Accept the terms of a packaged model."
+    ),
+    "retry_errors": click.option("--retry-errors", is_flag=True, default=None, help="Rate failed rows again."),
+    "share": click.option("--share", metavar="i/n", help="Rate only the units whose number is i modulo n."),
+    "method": click.option(
+        "--method", metavar="NAME", help="See `selectit methods`; ./file.py:Class is one of your own [selectit]."
+    ),
+    "level": click.option(
+        "--level", metavar="LEVEL", help="token, sentence, model, model-token [sentence; several models: model]."
+    ),
+    "profile": click.option("--profile", metavar="NAME", help="paper, or official: as the published code [paper]."),
+    "alpha": click.option("--alpha", type=float, metavar="A", help="Cost of disagreement between prompts [0.2]."),
+    "weights": click.option(
+        "--weights", type=_Weights(), help="Weights of the models, in their order [parameter counts]."
+    ),
+    "min_prompts": click.option(
+        "--min-prompts", type=int, metavar="N", help="Score rows with at least N of K ratings [all K]."
+    ),
+    "seed": click.option("--seed", type=int, metavar="N", help="For methods that draw at random [0]."),
+    "param": click.option(
+        "--param", type=_Parameter(), multiple=True, help="Any other parameter of the method; repeatable."
+    ),
+    "keep": click.option("--keep", metavar="AMOUNT", help="0.2, 20% or 1000 (rows) [20%]."),
+    "min_score": click.option("--min-score", type=float, metavar="S", help="Keep nothing that scores below S."),
+    "allow_fewer": click.option("--allow-fewer", is_flag=True, default=None, help="Take fewer where too few can be."),
+    "out": click.option("--out", metavar="FILE", help="The subset [<name>.selected.<ext> in this folder]."),
+    "name": click.option("--name", metavar="NAME", help="The selection's name in the run [from the settings]."),
+    "order": click.option("--order", metavar="ORDER", help="Order of the subset: score or source [score]."),
+    "with_scores": click.option(
+        "--with-scores", is_flag=True, default=None, help="Add one field, selectit: row, rank, score."
+    ),
+    "force": click.option("--force", is_flag=True, default=None, help="Replace a subset that differs."),
+    "config": click.option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="TOML with any of these options; what is typed wins.",
+    ),
+    "json": click.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
+    "quiet": click.option("--quiet", is_flag=True, help="No notes and no progress."),
+}
+
+RATING = (
+    "run", "limit", "model", "prompts", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
+    "device_map", "trust_remote_code", "accept_terms", "retry_errors", "share",
+)  # fmt: skip
+SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
+CHOOSING = ("keep", "min_score", "allow_fewer", "out", "name", "order", "with_scores", "force")
+STORED = ("model", "prompts", "k", "engine", "dtype", "max_tokens", "overflow")
+COMMON = ("config", "json", "quiet")
+
+
+def options(*names: str) -> Callable[[F], F]:
+    """Decorate a command with these options, in this order."""
+
+    def decorate(function: F) -> F:
+        for name in reversed(names):
+            function = _OPTIONS[name](function)
+        return function
+
+    return decorate
+
+
+def settings(given: Mapping[str, Any]) -> config.Settings:
+    """The settings that were typed or configured; the rest keeps its default."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen["param"] = dict(chosen.get("param", ()))
+    return config.Settings(**chosen)
+
+
+def data_argument(required: bool) -> Callable[[F], F]:
+    """The data file. Whether it is there, and what is in it, the reader says."""
+    return click.argument("data", required=required, type=click.Path(path_type=Path))
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout; a number that is none (NaN) becomes null."""
+    click.echo(json.dumps(_plain(value), ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,30 @@
+"""`selectit rate`: the only verb that loads a model without choosing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selectit.cli.options import COMMON, RATING, data_argument, options, print_json, settings
+
+
+@click.command("rate")
+@data_argument(required=False)
+@options(*RATING, *COMMON)
+def command(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Rate DATA, or the run that --run names, and store the ratings.
+
+    Only what is missing is computed: another model, more prompts, or what an interruption left.
+    """
+    chosen = settings(given)
+    from selectit import api
+    from selectit.cli.progress import notes
+
+    with notes(quiet) as progress:
+        run = api.rate(data, chosen, progress)
+    if as_json:
+        print_json({"run": run})
+    elif not quiet:
+        click.echo(f"run {run}")

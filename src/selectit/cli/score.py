@@ -1,0 +1,33 @@
+"""`selectit score`: scores from stored ratings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import numpy as np
+
+from selectit.cli.options import COMMON, SCORING, STORED, options, print_json, settings
+
+
+@click.command("score")
+@options("run", *SCORING, *STORED, *COMMON)
+def command(as_json: bool, quiet: bool, **given: Any) -> None:
+    """Score the rows of a run. With --json, one object a row: row, score and what it was made of."""
+    if given["run"] is None:
+        raise click.UsageError("Name the run with --run DIR.")
+    chosen = settings(given)
+    from selectit import api
+    from selectit.cli.progress import notes
+
+    with notes(quiet) as progress:
+        scores = api.score(given["run"], chosen, progress)
+    if as_json:
+        names = list(scores.parts)
+        columns = [scores.parts[name].tolist() for name in names]
+        for row, (value, *parts) in enumerate(zip(scores.score.tolist(), *columns, strict=True)):
+            print_json({"row": row, "score": value, **dict(zip(names, parts, strict=True))})
+    elif not quiet:
+        present = scores.score[~np.isnan(scores.score)]
+        spread = f", from {present.min():.4g} to {present.max():.4g}, mean {present.mean():.4g}" if len(present) else ""
+        click.echo(f"{scores.name}: {len(present):,} of {len(scores.score):,} rows scored{spread}")

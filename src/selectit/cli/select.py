@@ -1,0 +1,50 @@
+"""`selectit select`: the whole job."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selectit.cli.options import CHOOSING, COMMON, RATING, SCORING, data_argument, options, print_json, settings
+
+if TYPE_CHECKING:
+    from selectit.api import Selected
+
+
+@click.command("select")
+@data_argument(required=False)
+@options(*CHOOSING[:1], *RATING, *SCORING, *CHOOSING[1:], *COMMON)
+def command(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Choose the best part of DATA: rate, score, select, write.
+
+    DATA is a JSON array or JSON Lines in Alpaca layout. Typed again, the command goes on where it stopped. With
+    --run DIR and without DATA it chooses anew from stored ratings, without a model.
+    """
+    chosen = settings(given)
+    from selectit import api
+    from selectit.cli.progress import notes
+
+    with notes(quiet) as progress:
+        selected = api.select(data, chosen, progress)
+    if as_json:
+        print_json(_table(selected))
+    elif not quiet:
+        from selectit.run import open_run
+        from selectit.summary import summary_lines
+
+        for line in summary_lines(selected.summary, open_run(selected.run).timing()):
+            click.echo(line)
+        click.echo(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}")
+
+
+def _table(selected: Selected) -> dict[str, Any]:
+    return {
+        "run": selected.run,
+        "selection": selected.name,
+        "out": selected.out,
+        "rows": [int(row) for row in selected.selection.rows],
+        "summary": dataclasses.asdict(selected.summary),
+    }

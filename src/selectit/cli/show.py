@@ -1,0 +1,61 @@
+"""`selectit show`: what a run knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selectit.cli.options import options, print_json
+
+
+@click.command("show")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--row", type=int, metavar="N", help="Everything known of row N (from 0).")
+@options("json")
+def command(run: Path, row: int | None, as_json: bool) -> None:
+    """Show the run directory RUN, or one of its rows with its ratings and scores."""
+    from selectit import api
+
+    facts = api.show(run, row)
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo("\n".join(_run_lines(facts) if row is None else _row_lines(facts)))
+
+
+def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
+    from selectit.summary import from_plain, summary_lines
+
+    if facts["note"]:
+        yield f"note: {facts['note']}"
+    yield f"{facts['run']}: {facts['rows']:,} rows of {facts['data']}"
+    for rater in facts["raters"]:
+        details = ", ".join(f"{key} {value}" for key, value in rater["settings"].items())
+        yield f"rated by {rater['model']}: {rater['parameters']:,} parameters, {details}"
+        for prompt, units in rater["prompts"].items():
+            yield f"  {units}: {prompt}"
+    for name in facts["scores"]:
+        yield f"scores {name}"
+    for name, plain in facts["selections"].items():
+        yield f"selection {name}"
+        for line in summary_lines(from_plain({**plain, "note": ""}), facts["timing"]):
+            yield f"  {line}"
+
+
+def _row_lines(facts: dict[str, Any]) -> list[str]:
+    lines = [f"row {facts['row']}"]
+    lines += [f"{turn['role']}: {turn['text']}" for turn in facts["turns"]]
+    for rating in facts["ratings"]:
+        chances = "  ".join(f"{label} {value:.3f}" for label, value in rating["probabilities"].items())
+        notes = "".join(f"  ({note})" for note in rating["flags"])
+        lines.append(f"{rating['model']}, {rating['prompt']!r}")
+        lines.append(
+            f"  error: {rating['error']}" if rating["error"] else f"  {chances}  mass {rating['mass']:.3f}{notes}"
+        )
+    for name, parts in facts["scores"].items():
+        lines.append(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in parts.items() if value is not None))
+    lines += [f"selection {name}: {why}" for name, why in facts["selections"].items()]
+    return lines

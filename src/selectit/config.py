@@ -1,0 +1,137 @@
+"""Every option of the program, once.
+
+The fields of `Settings` are the flags of the command and the keys of a configuration file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selectit.errors import SettingsError, nearest
+
+DTYPES = ("auto", "fp32", "bf16", "fp16")
+ENGINES = ("hf", "fake")
+ORDERS = ("score", "source")
+OVERFLOWS = ("cut", "refuse")
+DEFAULT_MODEL = "smollm2"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What to rate with, how to score and how much to keep. None means: the default that the text names."""
+
+    # Which run, and what of the data
+    run: str | None = None
+    """The run directory; None = selectit-runs/<name>-<fingerprint of the source>."""
+    limit: int | None = None
+    """Read the first so many rows only."""
+
+    # The raters
+    model: tuple[str, ...] = ()
+    """Packaged names, hub ids or folders; empty = the run's own model, or smollm2 in a new run."""
+    prompts: str | None = None
+    """A file of rating prompts; None = the packaged nine."""
+    k: int | None = None
+    """How many of the prompts; None = 5."""
+    engine: str = "hf"
+    dtype: str = "auto"
+    max_tokens: int | None = None
+    """Token limit of the rated text; None = the smaller of the model's context and 4,096."""
+    overflow: str = "cut"
+    """What to do with a text over the limit: 'cut' the response or 'refuse' the row."""
+    batch_tokens: int | None = None
+    """Tokens in one batch; None = the engine's choice."""
+    unit_size: int | None = None
+    """Rows in one unit of work; what is finished is kept unit by unit; None = 512."""
+    device_map: str | None = None
+    trust_remote_code: bool = False
+    accept_terms: bool = False
+    retry_errors: bool = False
+    share: str | None = None
+    """'i/n': rate only the units whose number is i modulo n."""
+
+    # The method and its parameters; None = the method's default
+    method: str = "selectit"
+    level: str | None = None
+    profile: str | None = None
+    alpha: float | None = None
+    weights: tuple[float, ...] | None = None
+    min_prompts: int | None = None
+    seed: int | None = None
+    param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Any other parameters of the method, by name."""
+
+    # The budget
+    keep: str | int | float | None = None
+    """A share (0.2, '20%') of all rows read or a number of rows; None = 20 %, or all above `min_score`."""
+    min_score: float | None = None
+    allow_fewer: bool = False
+
+    # The output
+    out: str | None = None
+    """The subset's file; None = <name>.selected.<ext> in the current folder."""
+    name: str | None = None
+    """The selection's name in the run directory; None = made from the settings."""
+    order: str = "score"
+    with_scores: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("model", "weights"):  # one name alone is a list of one
+            value = getattr(self, name)
+            if isinstance(value, str | int | float):
+                object.__setattr__(self, name, (value,))
+            elif isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        for name, known in (("dtype", DTYPES), ("engine", ENGINES), ("order", ORDERS), ("overflow", OVERFLOWS)):
+            if getattr(self, name) not in known:
+                raise SettingsError(f"there is no {name} {getattr(self, name)!r}", nearest(getattr(self, name), known))
+        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
+        if len(set(self.model)) != len(self.model):
+            raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
+        self.share_numbers()
+
+    def share_numbers(self) -> tuple[int, int]:
+        """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
+        if self.share is None:
+            return 0, 1
+        i, slash, n = self.share.partition("/")
+        if not (slash and i.isdigit() and n.isdigit() and int(i) < int(n)):
+            raise SettingsError(f"--share is {self.share!r}", "Write i/n with i from 0 to n-1, for example 0/4.")
+        return int(i), int(n)
+
+
+def keys() -> list[str]:
+    """Every key that a configuration file may have, as it is written on the command line without dashes."""
+    return [field.name for field in dataclasses.fields(Settings)]
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The settings of a configuration file by field name; `-` and `_` are the same in its keys.
+
+    Raises:
+        SettingsError: the file can't be read, is not TOML, or has a key that is no setting.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read the configuration {path}: {error}", "Name a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}", "See examples/selective-alpaca.toml.") from error
+    settings = {key.replace("-", "_"): value for key, value in table.items()}
+    for key in settings:
+        if key not in keys():
+            raise SettingsError(f"{path}: there is no setting {key!r}", nearest(key, keys()))
+    return settings
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,1 @@
+"""Reading data sets into records, and writing the chosen ones back as they were."""

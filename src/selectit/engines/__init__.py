@@ -1,0 +1,1 @@
+"""Engines run a model. Each offers one or more of the capabilities in `base`."""

@@ -1,0 +1,109 @@
+"""One file = one published method; the file's name is the method's name, its one public class the method.
+
+A method is a frozen dataclass whose fields are its parameters. It offers `score` (`schema.ScoringMethod`) or
+`select` (`schema.SetMethod`). A method of one's own is `./mine.py:Mine`, or an entry point of the group
+`selectit.methods`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selectit import Verb
+from selectit.errors import SettingsError, nearest
+from selectit.schema import Method
+
+ENTRY_POINTS = "selectit.methods"
+
+
+def names() -> list[str]:
+    """Every method that `--method` takes by name, sorted."""
+    packaged = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
+    added = [point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+    return sorted({*packaged, *added})
+
+
+def lookup(name: str) -> type[Any]:
+    """The class of a method, by its name or as `./file.py:Class`. Raises SettingsError."""
+    if ".py:" in name:
+        return _from_file(*name.rsplit(":", 1))
+    if name not in names():
+        raise SettingsError(f"there is no method {name!r}", nearest(name, names()))
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        return _checked(point.load(), name)
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return _checked(module.METHOD, name)
+
+
+def build(name: str, parameters: Mapping[str, Any]) -> Method:
+    """The method with its parameters; those that are None keep the method's default.
+
+    Text is turned into the type of the field's default. Raises SettingsError for a parameter that the method
+    does not have, and for values that it refuses.
+    """
+    method = lookup(name)
+    fields = {field.name: field for field in dataclasses.fields(method) if field.init}
+    chosen: dict[str, Any] = {}
+    for key, value in parameters.items():
+        if value is None:
+            continue
+        if key not in fields:
+            raise SettingsError(f"the method {name!r} has no parameter {key!r}", nearest(key, fields))
+        chosen[key] = _converted(value, fields[key].default, key)
+    built: Method = method(**chosen)
+    return built
+
+
+def summary(method: type[Any]) -> str:
+    """The first line of the method's docstring."""
+    return (method.__doc__ or "").strip().partition("\n")[0]
+
+
+def _converted(value: Any, default: Any, key: str) -> Any:
+    if not isinstance(value, str) or isinstance(default, str) or default is None:
+        return value
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
+            raise SettingsError(f"the parameter {key!r} takes true or false, not {value!r}")
+        return value == "true"
+    try:
+        return type(default)(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"the parameter {key!r} is {value!r}", f"Give it a value like its default, {default!r}."
+        ) from error
+
+
+def _from_file(path: str, class_name: str) -> type[Any]:
+    if not Path(path).is_file():
+        raise SettingsError(f"there is no file {path}", "Name a method of your own as ./file.py:Class.")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has both
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, class_name):
+        raise SettingsError(f"{path} has no class {class_name!r}", nearest(class_name, vars(module)))
+    return _checked(getattr(module, class_name), f"{path}:{class_name}")
+
+
+def _checked(method: Any, name: str) -> type[Any]:
+    if not (isinstance(method, type) and dataclasses.is_dataclass(method)):
+        raise SettingsError(f"{name} is not a dataclass", "See docs/methods.md for an example.")
+    if not (
+        hasattr(method, "needs")
+        and hasattr(method, "label")
+        and (hasattr(method, "score") or hasattr(method, "select"))
+    ):
+        raise SettingsError(f"{name} lacks needs, label, or one of score and select", "See docs/methods.md.")
+    return method
+
+
+sys.modules[__name__].__class__ = Verb

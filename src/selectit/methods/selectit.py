@@ -1,0 +1,240 @@
+"""SelectIT: the model's own uncertainty as a measure of data quality, at three levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selectit.errors import SettingsError, nearest
+from selectit.schema import Float32, Float64, Ratings, Signals
+
+LEVELS = ("token", "sentence", "model", "model-token")
+PROFILES = ("paper", "official")
+OFFICIAL_WEIGHTS = (7 / 20, 13 / 20, 70 / 90)
+"""Blue-Raincoat/SelectIT@4813250:self_reflection/model_level.py; they sum to 1.78, by position."""
+
+_CHUNK = 1 << 12  # rows scored at a time: the arrays stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class SelectIT:
+    """The model's own rating, discounted by its uncertainty (SelectIT, Liu et al., NeurIPS 2024).
+
+    Higher = keep. Cost: K forward passes per row and model (1 at the levels token and model-token), no generation,
+    no training. Source: arXiv 2402.16705, equations 2 to 5.
+
+    Levels: `token` is equation 3 under prompt 1; `sentence` equation 4 over K prompts; `model` equation 5 over the
+    sentence scores of M models, which contains the other two; `model-token` equation 5 over token scores (the
+    ablation Model-R).
+
+    Profiles: `paper` normalises the label probabilities plainly and weights models by parameter count. `official`
+    repeats what Blue-Raincoat/SelectIT@4813250 does instead: a second softmax over the normalised probabilities
+    (scores about 4 times smaller, and another ranking), the weights 7/20, 13/20, 70/90 for exactly three models by
+    position, the first k labels only in the gap where k < 5, and the larger row first on ties.
+    """
+
+    level: str = "sentence"
+    profile: str = "paper"
+    k: int = 5
+    """Number of rating prompts, from 1; in `official` also the divisor k - 1, so from 2 to the number of labels."""
+    alpha: float = 0.2
+    """How much disagreement between the prompts costs; 0 or more."""
+    weights: tuple[float, ...] = ()
+    """One for each model, in their order; empty = parameter counts."""
+    min_prompts: int = 0
+    """How many of the K ratings a row must have; 0 = all K."""
+
+    needs: ClassVar[tuple[str, ...]] = ("ratings",)
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise SettingsError(f"there is no level {self.level!r}", nearest(self.level, LEVELS))
+        if self.profile not in PROFILES:
+            raise SettingsError(f"there is no profile {self.profile!r}", nearest(self.profile, PROFILES))
+        if self.k < 1:
+            raise SettingsError(f"k is {self.k}", "k is a number of prompts: 1 or more.")
+        if not 0 <= self.alpha < float("inf"):
+            raise SettingsError(f"alpha is {self.alpha}", "alpha is a number of 0 or more; the paper's is 0.2.")
+        if not 0 <= self.min_prompts <= self.k:
+            raise SettingsError(f"min-prompts is {self.min_prompts} of {self.k}", "It is a number from 1 to k.")
+        if any(not 0 < weight < float("inf") for weight in self.weights):
+            raise SettingsError(f"the weights are {self.weights}", "Weights are numbers above 0, one for each model.")
+        if self.profile == "official":
+            self._check_official()
+
+    def _check_official(self) -> None:
+        if self.k == 1:
+            raise SettingsError(
+                "k is 1, and the official code divides by k - 1", "Use --profile paper, or k from 2 to 5."
+            )
+        if self.weights or self.min_prompts:
+            raise SettingsError(
+                "the official profile has fixed weights and wants every rating", "Use --profile paper to choose them."
+            )
+
+    @property
+    def label(self) -> str:
+        detail = f"-k{self.k}" if self.prompts > 1 or self.profile == "official" else ""
+        detail += f"-a{self.alpha:g}" if self.prompts > 1 else ""
+        detail += f"-w{':'.join(f'{w:g}' for w in self.weights)}".replace(":", "_") if self.weights else ""
+        detail += f"-min{self.min_prompts}" if self.min_prompts else ""
+        return f"selectit-{self.level}-{self.profile}{detail}"
+
+    @property
+    def prompts(self) -> int:
+        """How many of the rating prompts the level reads."""
+        return 1 if self.level in ("token", "model-token") else self.k
+
+    @property
+    def many_models(self) -> bool:
+        """Whether the level is a mean over several models."""
+        return self.level in ("model", "model-token")
+
+    @property
+    def ties(self) -> str:
+        """Which of two rows with equal scores comes first: 'smaller' or 'larger' row number."""
+        return "larger" if self.profile == "official" else "smaller"
+
+    def score(self, signals: Signals) -> Float64:
+        """(N,) scores in [0, R]; higher = keep; NaN where too few ratings are present.
+
+        Raises SettingsError where the number of models does not fit the level or the weights.
+        """
+        ratings = signals.ratings
+        self._check_models(ratings)
+        scores = np.empty(len(ratings.row))
+        for start in range(0, len(scores), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            scores[chunk] = self._model_level(self._one_model_level(ratings.logprob[chunk]), ratings)
+        return mean_by_row(scores, ratings.row, len(signals.rows))
+
+    def parts(self, signals: Signals) -> dict[str, NDArray[Any]]:
+        """What each score was made of, model by model.
+
+        Mean and standard deviation of the token scores over the prompts, the mean of the most likely rating, the mean
+        mass on the labels. The names have the model's in front where there are several.
+        """
+        ratings = signals.ratings
+        parts: dict[str, NDArray[Any]] = {}
+        for m, name in enumerate(ratings.models):
+            logprob = ratings.logprob[:, m, : self.prompts]
+            tokens = token_scores(logprob, self.profile, self.k)
+            prefix = f"{name}." if len(ratings.models) > 1 else ""
+            with np.errstate(invalid="ignore"):
+                best = np.where(np.isnan(tokens), np.nan, logprob.argmax(-1) + 1.0)
+                columns = {
+                    "mean": tokens.mean(-1),
+                    "std": tokens.std(-1),
+                    "rating": best.mean(-1),
+                    "mass": np.exp(logprob.astype(np.float64)).sum(-1).mean(-1),
+                }
+            for key, values in columns.items():
+                parts[prefix + key] = mean_by_row(values, ratings.row, len(signals.rows))
+        return parts
+
+    def _one_model_level(self, logprob: Float32) -> Float64:
+        """(I, M, K, R) log-probabilities to (I, M) scores of single models."""
+        tokens = token_scores(logprob[:, :, : self.prompts], self.profile, self.k)
+        if self.prompts == 1:
+            return tokens[:, :, 0]
+        return sentence_scores(tokens, self.alpha, self.min_prompts or self.prompts)
+
+    def _model_level(self, scores: Float64, ratings: Ratings) -> Float64:
+        """(I, M) scores of single models to (I,)."""
+        if not self.many_models:
+            return scores[:, 0]
+        if self.profile == "official":
+            official: Float64 = scores @ np.array(OFFICIAL_WEIGHTS)
+            return official
+        weights = np.array(self.weights if self.weights else ratings.parameters, dtype=np.float64)
+        paper: Float64 = scores @ (weights / weights.sum())
+        return paper
+
+    def _check_models(self, ratings: Ratings) -> None:
+        models, labels = len(ratings.models), ratings.logprob.shape[-1]
+        named = ", ".join(ratings.models)
+        if not self.many_models and models != 1:
+            raise SettingsError(
+                f"the level {self.level!r} reads one model, and there are {models}: {named}",
+                "Name one with --model, or use --level model.",
+            )
+        if self.profile == "official" and self.many_models and models != 3:
+            raise SettingsError(
+                f"the official model level takes exactly three models, and there are {models}: {named}",
+                "Use --profile paper for any number of models.",
+            )
+        if self.profile == "official" and self.k > labels:
+            raise SettingsError(
+                f"k is {self.k}, and the official code has {labels} labels for prompts and ratings alike",
+                "Use --profile paper for more prompts than labels.",
+            )
+        if self.weights and len(self.weights) != models:
+            raise SettingsError(
+                f"there are {len(self.weights)} weights for {models} models: {named}", "Give one weight a model."
+            )
+
+
+METHOD = SelectIT
+
+
+def token_scores(logprob: NDArray[Any], profile: str = "paper", k: int = 5) -> Float64:
+    """Equations 2 and 3: the most likely rating times how far its probability stands above the others.
+
+    Args:
+        logprob: (..., R) natural-log probabilities of the labels, in any constant normalisation.
+        profile: `paper` divides by the labels' sum: S = r · (R · P'_max - 1) / (R - 1), in [0, R], 0 iff uniform.
+            `official` puts a softmax over that and sums the gaps of the first `k` labels over k - 1
+            (Blue-Raincoat/SelectIT@4813250:self_reflection/token_level.py), in [0, 1.28] for five labels.
+        k: read by `official` only.
+
+    Returns:
+        (...) float64; NaN where a label is missing or all have probability 0. Ties take the lowest rating.
+    """
+    # Labels first and contiguous: five long vectors are many times faster than a million sums of five numbers.
+    columns = np.ascontiguousarray(np.moveaxis(logprob, -1, 0), dtype=np.float64)
+    labels = len(columns)
+    highest = np.maximum.accumulate(columns, axis=0)
+    rating = 1 + (highest[:-1] < highest[-1]).sum(axis=0)  # the first label that reaches the maximum
+    with np.errstate(invalid="ignore"):
+        exponential = np.exp(columns - highest[-1])
+    total = exponential.sum(axis=0)
+    if profile == "paper":
+        # The largest exponential is 1, so P'_max = 1 / total.
+        scores: Float64 = rating * (labels / total - 1) / (labels - 1)
+        return scores
+    second = np.exp(exponential / total)
+    second /= second.sum(axis=0)
+    official: Float64 = rating * (second.max(axis=0) - second[:k]).sum(axis=0) / (k - 1)
+    return official
+
+
+def sentence_scores(tokens: Float64, alpha: float, min_prompts: int) -> Float64:
+    """Equation 4: mean over the prompts / (1 + alpha · population standard deviation).
+
+    Args:
+        tokens: (..., K) token scores, NaN = missing.
+        alpha: 0 or more.
+        min_prompts: so many of the K must be present; the mean and deviation are theirs.
+
+    Returns:
+        (...) float64, NaN where fewer are present.
+    """
+    columns = np.ascontiguousarray(np.moveaxis(tokens, -1, 0))
+    present = ~np.isnan(columns)
+    count = present.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = columns.sum(axis=0, where=present) / count
+        variance = ((columns - mean) ** 2).sum(axis=0, where=present) / count
+    return np.where(count >= min_prompts, mean / (1 + alpha * np.sqrt(variance)), np.nan)
+
+
+def mean_by_row(values: Float64, row: NDArray[np.int64], rows: int) -> Float64:
+    """Mean over the items of each row: (I,) values to (rows,), NaN where any item is NaN or a row has none."""
+    if len(values) == rows and np.array_equal(row, np.arange(rows)):
+        return values
+    with np.errstate(invalid="ignore"):
+        means: Float64 = np.bincount(row, weights=values, minlength=rows) / np.bincount(row, minlength=rows)
+    return means

@@ -1,0 +1,312 @@
+"""The run directory: the only state of the program.
+
+    manifest.json          the source's identity
+    source/part-*.parquet  every record, canonical and raw
+    prompts/*.toml         the prompt sets that were used
+    ratings/<model>/<prompt>/part-*.parquet
+    tokens/<tokenizer>/part-*.parquet
+    scores/  selections/
+    timing.json            durations: the one file that may differ between equal runs
+
+A file that has its final name is whole: it is written beside, synced and renamed. Locks are the operating system's
+and go when a process dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from selectit.data import read
+from selectit.errors import DataError, RunError
+from selectit.schema import SOURCE_SCHEMA, Int64, Rows
+
+PART_ROWS = 4096
+"""Rows in one part of the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory with its source. Open one with `create` or `open_run`."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """How many records the source has."""
+        return int(self.manifest["rows"])
+
+    def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The parts of the source in order, with the columns named (of `schema.SOURCE_SCHEMA`)."""
+        for part in range(-(-self.rows // PART_ROWS)):
+            yield pq.read_table(self.path / "source" / part_name(part), columns=list(columns))
+
+    def source_rows(self, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
+        """Rows [start, stop) of the source."""
+        first, last = start // PART_ROWS, (stop - 1) // PART_ROWS
+        parts = [
+            pq.read_table(self.path / "source" / part_name(part), columns=list(columns))
+            for part in range(first, last + 1)
+        ]
+        return pa.concat_tables(parts).slice(start - first * PART_ROWS, stop - start)
+
+    def basic_rows(self) -> Rows:
+        """What every method may know of the rows without a model."""
+        digests, words = [], []
+        for part in self.source(["digest", "turns"]):
+            digests.append(np.array(part["digest"].to_pylist(), dtype="V16"))
+            words.append(_response_words(part["turns"]))
+        digest = np.concatenate(digests)
+        return Rows(digest, _occurrences(digest), np.concatenate(words))
+
+    @contextmanager
+    def lock(self, name: str, busy: str) -> Iterator[None]:
+        """Hold one of the run's locks. Raises RunError with the text `busy` where another process holds it."""
+        path = self.path / "locks" / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(busy, "Wait until it has ended, or stop it; nothing of it is lost.") from error
+            yield
+
+    def add_timing(self, key: str, **amounts: float) -> None:
+        """Add seconds and counts to timing.json under `key`."""
+        path = self.path / "timing.json"
+        (self.path / "locks").mkdir(exist_ok=True)
+        with (self.path / "locks" / "timing").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            timing = json.loads(path.read_text()) if path.exists() else {}
+            entry = timing.setdefault(key, {})
+            for name, amount in amounts.items():
+                entry[name] = round(entry.get(name, 0) + amount, 3)
+            write_json(path, timing)
+
+    def timing(self) -> dict[str, dict[str, float]]:
+        """All that was added."""
+        path = self.path / "timing.json"
+        timing: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+        return timing
+
+
+def open_run(path: str | Path) -> Run:
+    """An existing run directory. Raises RunError."""
+    path = Path(path)
+    manifest = path / "manifest.json"
+    if not manifest.is_file():
+        raise RunError(
+            f"{path} is not a run directory: it has no manifest.json",
+            "Name the folder that `selectit select` or `selectit rate` printed, or start with a data file.",
+        )
+    return Run(path, read_json(manifest))
+
+
+def create(data: str | Path, run: str | Path | None, limit: int | None) -> Run:
+    """The run of a data file: opened where it is there, else read, checked and written.
+
+    Args:
+        data: the data file.
+        run: the run directory; None = selectit-runs/<name>-<8 digits of the source's fingerprint> here.
+        limit: the first so many rows only.
+
+    Raises:
+        DataError: the file can't be read, or has bad rows; nothing is left behind.
+        RunError: `run` holds another source, or another process is writing it.
+    """
+    data = Path(data)
+    if data.is_dir():
+        raise DataError(f"{data} is a folder", "Name a JSON or JSON Lines file.")
+    identity = {"sha256": read.file_digest(data), "limit": limit, "turns": "last"}
+    fingerprint = digest_of(identity)
+    path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(data)}-{fingerprint[:8]}"
+    if (path / "manifest.json").is_file():
+        return _same_source(open_run(path), data, identity)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
+    if path.is_dir() and any(not _begun(entry) for entry in path.iterdir()):
+        raise RunError(f"{path} is not empty and is not a run directory", "Name another folder with --run.")
+    fresh = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
+            if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
+                return _same_source(open_run(path), data, identity)
+            return _write_source(path, data, identity, fingerprint)
+    except DataError:
+        if fresh:
+            shutil.rmtree(path)
+        raise
+
+
+def data_name(data: Path) -> str:
+    """The data file's name without its endings: 'alpaca' of 'alpaca.jsonl.gz'."""
+    return data.name.partition(".")[0] or data.name
+
+
+def part_name(number: int) -> str:
+    """The file name of a part."""
+    return f"part-{number:05d}.parquet"
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file so that it is whole or not there."""
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that the file is whole or as it was."""
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of the run. Raises RunError where it is damaged."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}", "Restore it, or remove its folder and run again.") from error
+    return value
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the name `path`, synced, when the block ends well; else nothing is left of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    _remove_leftovers(path)
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes of this machine that were killed while they wrote `path` have left."""
+    start = f".{path.name}.{socket.gethostname()}-"
+    for leftover in path.parent.glob(glob.escape(start) + "*.tmp"):
+        process = leftover.name[len(start) : -len(".tmp")]
+        if process.isdigit() and not _alive(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename in the folder outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _begun(entry: Path) -> bool:
+    """Whether a source that was interrupted may have left this entry."""
+    return entry.name in ("locks", "source", "source.partial") or entry.name.startswith(".manifest.json")
+
+
+def _same_source(run: Run, data: Path, identity: Mapping[str, Any]) -> Run:
+    stored = run.manifest["identity"]
+    changed = [key for key in identity if stored.get(key) != identity[key]]
+    if changed:
+        what = {"sha256": "the file's content", "limit": "--limit", "turns": "--turns"}
+        raise RunError(
+            f"{run.path} is the run of another source: {', '.join(what[key] for key in changed)} differs from {data}",
+            "Leave --run out or name a new folder.",
+        )
+    return run
+
+
+def _write_source(path: Path, data: Path, identity: dict[str, Any], fingerprint: str) -> Run:
+    partial, final = path / "source.partial", path / "source"
+    for leftover in (partial, final):  # without a manifest neither is finished
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    before = data.stat()
+    source = read.open_source(data)
+    columns: dict[str, list[Any]] = {name: [] for name in SOURCE_SCHEMA.names}
+    parts = 0
+    for record in read.records(source, identity["limit"]):
+        turns = [{"role": turn.role, "text": turn.text} for turn in record.turns]
+        for name, value in zip(SOURCE_SCHEMA.names, (record.row, record.digest, turns, record.raw), strict=True):
+            columns[name].append(value)
+        if len(columns["row"]) == PART_ROWS:
+            _write_part(partial, parts, columns)
+            parts += 1
+    if columns["row"]:
+        _write_part(partial, parts, columns)
+    after = data.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise DataError(f"{data} changed while it was read", "Run again when it is finished.")
+    partial.rename(final)
+    sync_folder(path)
+    manifest = {
+        "data": data.name,
+        "fingerprint": fingerprint,
+        "identity": identity,
+        "rows": source.rows,
+        "container": source.container,
+        "layout": source.layout,
+        "indent": source.indent,
+        "suffix": "".join(data.suffixes[-1:]),
+    }
+    write_json(path / "manifest.json", manifest)
+    return Run(path, manifest)
+
+
+def _write_part(folder: Path, number: int, columns: dict[str, list[Any]]) -> None:
+    write_table(folder / part_name(number), pa.table(columns, schema=SOURCE_SCHEMA))
+    for values in columns.values():
+        values.clear()
+
+
+def _response_words(turns: pa.ChunkedArray) -> Int64:
+    return np.array([len(conversation[-1]["text"].split()) for conversation in turns.to_pylist()], dtype=np.int64)
+
+
+def _occurrences(digest: NDArray[np.void]) -> Int64:
+    """(N,) how many earlier entries are equal."""
+    _, group = np.unique(digest, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0])
+    counts = np.diff(np.r_[starts, len(order)])
+    occurrence = np.empty(len(order), dtype=np.int64)
+    occurrence[order] = np.arange(len(order)) - np.repeat(starts, counts)
+    return occurrence
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """sha256 over plain values, hexadecimal."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""From scores to rows: pure functions, no model, no files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+
+from selectit.errors import SettingsError
+from selectit.schema import Float64, Int64, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much to keep: at most `rows` rows, or a `share` of all rows read, and nothing below `min_score`."""
+
+    rows: int | None = None
+    share: Decimal | None = None
+    min_score: float | None = None
+    allow_fewer: bool = False
+
+    def count(self, total: int) -> int:
+        """How many of `total` rows: the floor of the exact product. Raises SettingsError where that is none."""
+        wanted = total if self.share is None else math.floor(self.share * total)
+        wanted = wanted if self.rows is None else self.rows
+        if wanted < 1:
+            raise SettingsError(f"{self.label} of {total} rows is no row at all", "Keep more with --keep.")
+        return wanted
+
+    @property
+    def label(self) -> str:
+        """For file names: '20pct', '1000rows', 'min3.5'."""
+        parts = []
+        if self.rows is not None:
+            parts.append(f"{self.rows}rows")
+        if self.share is not None:
+            parts.append(f"{(self.share * 100).normalize():f}pct")
+        if self.min_score is not None:
+            parts.append(f"min{self.min_score:g}")
+        return "-".join(parts)
+
+
+def parse_keep(keep: str | int | float) -> dict[str, int | Decimal]:
+    """'1000' or 1000 is rows; '20%', '0.2' or 0.2 is a share. Raises SettingsError.
+
+    Returns:
+        Budget's `rows` or `share`.
+    """
+    text = str(keep).strip()
+    hint = "Give a share such as 0.2 or 20%, or a number of rows such as 1000."
+    try:
+        if text.endswith("%"):
+            share = Decimal(text[:-1]) / 100
+        elif any(mark in text for mark in ".eE"):
+            share = Decimal(text)
+        else:
+            rows = int(text)
+            if rows < 1:
+                raise SettingsError(f"--keep is {text}", hint)
+            return {"rows": rows}
+    except (InvalidOperation, ValueError) as error:
+        raise SettingsError(f"--keep is {text!r}", hint) from error
+    if not (share.is_finite() and 0 < share <= 1):
+        raise SettingsError(f"--keep is {text}, which is not above 0 and at most 1", hint)
+    return {"share": share}
+
+
+def ranking(scores: Float64, ties: str = "smaller") -> Int64:
+    """Row numbers by score, highest first; NaN left out.
+
+    Args:
+        scores: (N,).
+        ties: which of two rows with equal scores comes first, the 'smaller' or the 'larger' row number.
+    """
+    scored = np.flatnonzero(~np.isnan(scores))
+    if ties == "larger":
+        scored = scored[::-1]
+    return scored[np.argsort(-scores[scored], kind="stable")]
+
+
+def top(scores: Float64, budget: Budget, *, ties: str = "smaller") -> Selection:
+    """The highest scores within the budget, best first; rows without a score are never chosen.
+
+    Raises:
+        SettingsError: fewer rows than the budget asks for can be chosen, and `allow_fewer` is off.
+    """
+    ranked = ranking(scores, ties)
+    scored = len(ranked)
+    if budget.min_score is not None:
+        ranked = ranked[scores[ranked] >= budget.min_score]
+    only_threshold = budget.rows is None and budget.share is None
+    wanted = len(ranked) if only_threshold else budget.count(len(scores))
+    if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
+        below = f", {scored - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
+        raise SettingsError(
+            f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
+            f"{scored:,} of {len(scores):,} rows have a score{below}",
+            "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer.",
+        )
+    rows = ranked[:wanted]
+    why = tuple(f"rank {rank} of {scored}" for rank in range(1, len(rows) + 1))
+    return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
+
+
+def chosen(rows: Int64, budget: Budget, total: int) -> Selection:
+    """A set method's rows as a selection. Raises SettingsError as `top` does."""
+    wanted = budget.count(total)
+    if len(rows) < wanted and not budget.allow_fewer:
+        raise SettingsError(
+            f"{wanted} rows were asked for and the method chose {len(rows)}",
+            "Keep fewer with --keep, or take what there is with --allow-fewer.",
+        )
+    why = tuple(f"choice {rank} of {len(rows)}" for rank in range(1, len(rows) + 1))
+    return Selection(rows, np.full(len(rows), np.nan), why, math.nan)
+
+
+def spearman(a: Float64, b: Float64) -> float:
+    """Rank correlation over the places where both are numbers, ties at their mean rank; NaN where undefined."""
+    both = ~(np.isnan(a) | np.isnan(b))
+    if both.sum() < 2:
+        return math.nan
+    ranks_a, ranks_b = _mean_ranks(a[both]), _mean_ranks(b[both])
+    if ranks_a.std() == 0 or ranks_b.std() == 0:
+        return math.nan
+    return float(np.corrcoef(ranks_a, ranks_b)[0, 1])
+
+
+def _mean_ranks(values: Float64) -> Float64:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: Float64 = (last - (counts - 1) / 2)[inverse]
+    return ranks

@@ -1,0 +1,269 @@
+"""What a run says about itself: figures and warnings, from stored columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from selectit import prompts
+from selectit.collect import Rater, raters
+from selectit.errors import RunError
+from selectit.run import Run, part_name, read_json
+from selectit.schema import FLAG_EMPTY, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
+from selectit.selection import spearman
+
+SMALL_MASS = 0.1
+"""Below this mean mass on the labels the model was mostly not answering the question."""
+ONE_LABEL = 0.95
+"""Above this share of one label as the best, the model gives everything the same rating."""
+
+PACKAGED_NOTE = (
+    "{name} is for trying the program out: it does not tell good from bad (of 120 Alpaca rows it preferred the true "
+    "response to another row's in {figure}; 50 % is chance). Name a model of 3B or more with --model."
+)
+PACKAGED_FIGURES = {"smollm2": "40 %", "gemma3-270m": "51 %"}
+
+
+@dataclass(frozen=True, slots=True)
+class RatingFacts:
+    """How one model rated. None = undefined, since nothing was rated."""
+
+    model: str
+    folder: str
+    """Its folder of ratings, under which timing.json has its times."""
+    mean_mass: float | None
+    """Mean probability of all labels together, in [0, 1]."""
+    label_shares: tuple[float, ...]
+    """For each label, the share of ratings in which it is the most likely."""
+    truncated_rows: int
+    failed_rows: int
+    passes_per_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures of one selection. None = undefined."""
+
+    rows: int
+    kept: int
+    highest: float | None
+    cut: float | None
+    """The lowest score kept."""
+    unscored_rows: int
+    empty_responses: int
+    length_correlation: float | None
+    """Spearman's rank correlation of score and words of the response."""
+    raters: tuple[RatingFacts, ...]
+    note: str
+    """What a packaged model can't do; to be shown first."""
+    warnings: tuple[str, ...]
+
+
+def packaged_note(used: Sequence[Rater]) -> str:
+    """The first line to show when a packaged model rated, else ''."""
+    for rater in used:
+        if rater.manifest["packaged"]:
+            return PACKAGED_NOTE.format(name=rater.name, figure=PACKAGED_FIGURES[rater.name])
+    return ""
+
+
+def summarise(
+    rows: Rows, scores: Float64 | None, selection: Selection, used: Sequence[Rater], ratings: Ratings | None
+) -> Summary:
+    """All figures of a selection. `scores` is None for a method that chooses a set."""
+    known = np.full(len(rows), math.nan) if scores is None else scores
+    facts = () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
+    return Summary(
+        rows=len(rows),
+        kept=len(selection.rows),
+        highest=_number(selection.scores[0]) if len(selection.scores) else None,
+        cut=_number(selection.cut),
+        unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
+        empty_responses=int((rows.response_words == 0).sum()),
+        length_correlation=_number(spearman(known, rows.response_words.astype(np.float64))),
+        raters=facts,
+        note=packaged_note(used),
+        warnings=tuple(_warnings(None if scores is None else known, facts)),
+    )
+
+
+def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """The summary as lines of text; `timing` is the run's timing.json."""
+    if summary.note:
+        yield f"note: {summary.note}"
+    scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
+    yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
+    if summary.unscored_rows:
+        yield f"{summary.unscored_rows:,} rows have no score and were not chosen"
+    if summary.empty_responses:
+        yield f"{summary.empty_responses:,} responses are empty"
+    for rater in summary.raters:
+        shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(rater.label_shares, start=1))
+        mass = "undefined" if rater.mean_mass is None else f"{rater.mean_mass:.3f}"
+        yield f"{rater.model}: mean mass on the labels {mass}; most likely rating {shares}"
+        rates = timing.get(f"ratings/{rater.folder}", {})
+        speed = ""
+        if rates.get("seconds"):
+            rows_per_second = rates["ratings"] / rates["seconds"] / rater.passes_per_row
+            speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
+        cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
+        yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}"
+    if len(summary.raters) > 1:
+        yield "  the model level contains the other two: it weighs the sentence scores, which are made of token scores"
+    if summary.length_correlation is not None:
+        yield f"rank correlation of score and response length: {summary.length_correlation:+.2f}"
+    for warning in summary.warnings:
+        yield f"warning: {warning}"
+
+
+def to_plain(summary: Summary) -> dict[str, Any]:
+    """The summary as plain values, for JSON."""
+    return dataclasses.asdict(summary)
+
+
+def from_plain(plain: Mapping[str, Any]) -> Summary:
+    """The reverse of `to_plain`, after JSON."""
+    facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
+    return Summary(**{**plain, "raters": facts, "warnings": tuple(plain["warnings"])})
+
+
+def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
+    logprob = ratings.logprob[:, m]
+    missing = np.isnan(logprob).any(axis=-1)
+    best = logprob.argmax(axis=-1)[~missing]
+    labels = logprob.shape[-1]
+    mass = np.exp(logprob[~missing].astype(np.float64)).sum(axis=-1)
+    return RatingFacts(
+        model=rater.name,
+        folder=rater.path.name,
+        mean_mass=float(mass.mean()) if len(mass) else None,
+        label_shares=tuple(float(n) / max(len(best), 1) for n in np.bincount(best, minlength=labels)),
+        truncated_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_TRUNCATED).astype(bool)),
+        failed_rows=_rows_with(ratings, np.asarray(missing)),
+        passes_per_row=logprob.shape[1],
+    )
+
+
+def _rows_with(ratings: Ratings, which: NDArray[Any]) -> int:
+    """Rows with any item and prompt that `which` (I, K) names."""
+    items = np.flatnonzero(which.any(axis=-1))
+    return len(np.unique(ratings.row[items]))
+
+
+def _warnings(scores: Float64 | None, facts: Sequence[RatingFacts]) -> Iterator[str]:
+    for rater in facts:
+        if rater.mean_mass is not None and rater.mean_mass < SMALL_MASS:
+            yield (
+                f"{rater.model} puts only {rater.mean_mass:.1%} of its probability on the ratings: it is mostly not "
+                "answering the question, and the scores are close to noise. Try another model, or prompts in the form "
+                "that it was trained on (--prompts)."
+            )
+        top = int(np.argmax(rater.label_shares))
+        if rater.label_shares[top] > ONE_LABEL:
+            yield (
+                f"{rater.model} rates {rater.label_shares[top]:.1%} of everything {top + 1}: its confidence alone "
+                "decides the ranking. Try a larger model or other prompts."
+            )
+    if scores is None:
+        return
+    present = scores[~np.isnan(scores)]
+    if len(present) > 1 and np.ptp(present) == 0:
+        yield (
+            f"every row has the same score, {present[0]:g}: the choice is the order of the rows. Try another model, "
+            "or another method."
+        )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """What a run holds, as plain values."""
+    return {
+        "run": str(run.path),
+        "data": run.manifest["data"],
+        "rows": run.rows,
+        "note": packaged_note(raters(run)),
+        "raters": [_describe_rater(run, rater) for rater in raters(run)],
+        "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),
+        "selections": {
+            path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
+        },
+        "timing": run.timing(),
+    }
+
+
+def _describe_rater(run: Run, rater: Rater) -> dict[str, Any]:
+    manifest = rater.manifest
+    units = -(-run.rows // rater.unit_size)
+    prompts = {
+        read_json(folder / "manifest.json")["prompt"]: f"{len(list(folder.glob('part-*.parquet')))} of {units} units"
+        for folder in _prompt_folders(run, rater)
+    }
+    return {
+        "model": rater.name,
+        "parameters": manifest["parameters"],
+        "digest": manifest["digest"],
+        "settings": manifest["settings"],
+        "prompts": prompts,
+    }
+
+
+def describe_row(run: Run, row: int) -> dict[str, Any]:
+    """Everything known of one row, as plain values. Raises RunError where there is no such row."""
+    if not 0 <= row < run.rows:
+        raise RunError(f"there is no row {row}: rows go from 0 to {run.rows - 1}", "Name one of those with --row.")
+    scores = {}
+    for path in sorted((run.path / "scores").glob("*.parquet")):
+        values = pq.read_table(path).slice(row, 1).to_pylist()[0]
+        scores[path.stem] = {key: value for key, value in values.items() if key != "row"}
+    selections = {}
+    for path in sorted((run.path / "selections").glob("*/rows.parquet")):
+        table = pq.read_table(path)
+        place = np.flatnonzero(table["row"].to_numpy() == row)
+        selections[path.parent.name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
+    return {
+        "row": row,
+        "turns": run.source_rows(row, row + 1, ["turns"])["turns"][0].as_py(),
+        "ratings": [entry for rater in raters(run) for entry in _describe_ratings(run, rater, row)],
+        "scores": scores,
+        "selections": selections,
+    }
+
+
+def _prompt_folders(run: Run, rater: Rater) -> list[Path]:
+    """The rater's prompts in the order of the run's prompt sets."""
+    sets = [prompts.load(path) for path in sorted((run.path / "prompts").glob("*.toml"))]
+    ordered = [rater.prompt_folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
+    return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
+
+
+def _describe_ratings(run: Run, rater: Rater, row: int) -> Iterator[dict[str, Any]]:
+    for folder in _prompt_folders(run, rater):
+        path = folder / part_name(row // rater.unit_size)
+        if not path.exists():
+            continue
+        about = read_json(folder / "manifest.json")
+        for entry in pq.read_table(path, filters=[("row", "=", row)]).to_pylist():
+            chances = [math.exp(value) for value in entry["logprob"]]
+            yield {
+                "model": rater.name,
+                "prompt": about["prompt"],
+                "probabilities": dict(zip(about["labels"], chances, strict=True)),
+                "mass": entry["mass"],
+                "tokens": entry["tokens"],
+                "flags": [word for flag, word in _FLAG_WORDS.items() if entry["flags"] & flag],
+                "error": entry["error"],
+            }
+
+
+_FLAG_WORDS = {FLAG_TRUNCATED: "response cut", FLAG_EMPTY: "empty response"}

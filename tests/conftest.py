@@ -1,0 +1,40 @@
+"""Shared by all tests: no hub, a cache of their own, small data."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Each test runs in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def rows():
+    """12 rows of an Alpaca file, two of them equal, one with an empty response."""
+    made = [
+        {"instruction": f"Question {n}?", "input": "", "output": " ".join(["word"] * (1 + n * 7 % 11))}
+        for n in range(10)
+    ]
+    return [*made, made[3], {"instruction": "Say nothing.", "output": ""}]
+
+
+@pytest.fixture
+def data(folder, rows):
+    path = folder / "data.json"
+    path.write_text(json.dumps(rows, indent=2))
+    return path
+
+
+@pytest.fixture
+def golden():
+    return json.loads((GOLDEN / "official_scores.json").read_text())

