@@ -1,10 +1,10 @@
 """Rating prompts: rendering, files, fitting into the token limit."""
 
 import pytest
-from conftest import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import GOLDEN
 from selectit import prompts
 from selectit.errors import SettingsError
 from selectit.schema import Sample

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selectit.config import Settings
@@ -223,8 +222,8 @@ def _rate_unit(run: Run, rater: Rater, unit: Unit, engine: RatesLabels, progress
         )
     table = _unit_table([samples[i] for i in again], batch, unit.prompt)
     if stored is not None:
-        kept = stored.filter(pc.is_null(stored["error"]))
-        table = pa.concat_tables([kept, table]).sort_by([("row", "ascending"), ("item", "ascending")])
+        rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
+        table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
     write_table(unit.path, table)
     log.debug("finished %s", unit.path)
     run.add_timing(f"ratings/{rater.path.name}", seconds=seconds, ratings=len(again), tokens=int(batch.tokens.sum()))

