@@ -31,6 +31,10 @@ from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Rati
 log = logging.getLogger(__name__)
 
 UNIT_SIZE = 512
+BATCH_TOKENS = 2048
+"""Small enough for the activations to stay in a processor's cache."""
+MAX_TOKENS = 4096
+"""The limit of a rated text where the model's context is longer."""
 
 
 class Progress(Protocol):
@@ -314,18 +318,22 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
 
 def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
     """Load a model into the engine of the settings; what they leave open, `stored` decides where it has it."""
-    dtype = stored.get("dtype", settings.dtype)
     max_tokens = settings.max_tokens or stored.get("max_tokens")
     if settings.engine == "fake":
         from selectit.engines.fake import FakeEngine
 
-        return FakeEngine(model.name, max_tokens or 4096)
+        return FakeEngine(model.name, max_tokens or MAX_TOKENS)
     hf = _hf()
+    context = hf.context_length(model.path, settings.trust_remote_code)
+    if max_tokens is not None and max_tokens > context:
+        raise SettingsError(
+            f"--max-tokens is {max_tokens}, and {model.name} reads {context} tokens at most", "Give a smaller number."
+        )
     engine: RatesLabels = hf.load(
         model.path,
-        dtype=dtype,
-        max_tokens=max_tokens,
-        batch_tokens=settings.batch_tokens or stored.get("batch_tokens"),
+        dtype=stored.get("dtype", settings.dtype),
+        max_tokens=max_tokens or min(context, MAX_TOKENS),
+        batch_tokens=settings.batch_tokens or stored.get("batch_tokens", BATCH_TOKENS),
         overflow=settings.overflow,
         threads=stored.get("threads"),
         device_map=settings.device_map,
@@ -339,7 +347,7 @@ def _token_counter(model: Model, settings: Settings) -> CountsTokens:
         from selectit.engines.fake import FakeEngine
 
         return FakeEngine(model.name, 0)
-    counter: CountsTokens = _hf().load_tokenizer(model.path, trust_remote_code=settings.trust_remote_code)
+    counter: CountsTokens = _hf().load_counter(model.path, settings.trust_remote_code)
     return counter
 
 

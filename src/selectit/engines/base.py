@@ -13,7 +13,7 @@ from selectit.prompts import RatingPrompt
 from selectit.schema import Float32, Int64, Sample
 
 OnBatch = Callable[[int, int], None]
-"""Called after each batch with the number of ratings done and the tokens the model read for them."""
+"""Called after each batch with the number of ratings done and the tokens of their texts."""
 
 SAME_ERROR_LIMIT = 20
 """So many rows in a row that fail with one error stop the run: the engine is broken, not the rows."""

@@ -1,20 +1,13 @@
 """The `hf` engine: rates with a transformers model in this process, on a CPU or one or more GPUs.
 
-A batch is one row: the tokens that all its texts share (the rating prompt), then the rest of each text, with
-no padding between. Every layer but attention works token by token, so it sees one dense matrix; attention gets
-`packed_attention`, in which each text sees the shared tokens and itself. The shared tokens are read once per
-batch instead of once per text, and the head reads the last token of each text only. `_packed_limit` checks at
-load that this gives the model's own numbers. Where it doesn't, and for texts longer than a sliding window, texts
-of equal length form plain batches.
+It resolves labels and settings, fits texts into the token limit, and forms batches; `packing` reads them.
 """
 
 from __future__ import annotations
 
 import gc
-import inspect
 import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,29 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch.nn.functional import linear, scaled_dot_product_attention
-from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines.base import SAME_ERROR_LIMIT, OnBatch, RatingBatch
+from selectit.engines.packing import NO_LIMIT, Float32Head, Reader, common_prefix, packed_limit
 from selectit.errors import EngineError, ModelError
 from selectit.prompts import FittedText, RatingPrompt, TooLong, fit
-from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, Sample
+from selectit.schema import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, Sample
 
 log = logging.getLogger(__name__)
 
-NO_LIMIT = 2**31 - 1
-"""The context length of a model whose configuration names none."""
-
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02}
-"""Largest relative difference between packed and own log-probabilities that rounding explains."""
-
-_PACKED = "selectit_packed"
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx", "seq_length")
-_PARITY_TEXTS = (
-    "Rate the response from 1 to 5.\n\nInstruction:Name a colour.\nResponse:Red.\nThe answer is: \n",
-    "Rate the response from 1 to 5.\n\nInstruction:Add 2 and 3.\nResponse:They make 5, I think.\nThe answer is: \n",
-)
 _REMEDIES = {
     "gated": "Ask for access on the model's page, then sign in with `hf auth login`.",
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
@@ -112,24 +95,31 @@ def load(
     max_tokens: int,
     batch_tokens: int,
     overflow: str = "cut",
+    threads: int | None = None,
     device_map: str | None = None,
     trust_remote_code: bool = False,
 ) -> HFEngine:
     """Load the model in the folder `path` (or of that hub id) and check how its texts may be batched.
 
     Args:
+        path: as for from_pretrained.
         dtype: 'auto', 'fp32', 'bf16' or 'fp16'.
         max_tokens: longest rated text.
         batch_tokens: most tokens that the model reads at once; a single longer text is still read whole.
         overflow: 'cut' the response of a longer text, or 'refuse' it.
+        threads: threads of the CPU, where a stored run decides them; None = torch's own choice.
         device_map: None for one device, or accelerate's 'auto' to spread the layers.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: the model can't be loaded.
     """
     device = default_device()
+    if threads:
+        torch.set_num_threads(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_counter(path, trust_remote_code).tokenizer
+    disable_progress_bar()  # progress is the caller's to show
     with _model_errors(path):
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=_DTYPES[resolved], device_map=device_map, trust_remote_code=trust_remote_code
@@ -137,7 +127,9 @@ def load(
     if device_map is None:
         model.to(device)
     model.eval()
-    _use_float32_head(model)
+    head = model.get_output_embeddings()
+    if resolved != "fp32" and type(head) is torch.nn.Linear and not head.weight.is_meta:
+        model.set_output_embeddings(Float32Head(head))
     settings: dict[str, str | int] = {
         "engine": "hf",
         "dtype": resolved,
@@ -147,14 +139,14 @@ def load(
         "max_tokens": max_tokens,
         "overflow": overflow,
     }
-    reader = _Reader(model, model.config._attn_implementation)
-    return HFEngine(reader, tokenizer, settings, _packed_limit(reader, tokenizer, resolved))
+    reader = Reader(model, model.config._attn_implementation)
+    return HFEngine(reader, tokenizer, settings, packed_limit(reader, tokenizer, resolved))
 
 
 class HFEngine:
     """A loaded model that rates and counts tokens: `RatesLabels` and `CountsTokens`. Made by `load`."""
 
-    def __init__(self, reader: _Reader, tokenizer: Any, settings: Mapping[str, str | int], packed_limit: int) -> None:
+    def __init__(self, reader: Reader, tokenizer: Any, settings: Mapping[str, str | int], packed_limit: int) -> None:
         self._reader = reader
         self._tokenizer = tokenizer
         self._packed_limit = packed_limit
@@ -172,11 +164,12 @@ class HFEngine:
         for index, fitted in enumerate(self._fit_all(prompt, samples)):
             if isinstance(fitted, str):
                 unit.errors[index] = fitted
+                unit.flags[index] = FLAG_NO_ROOM
                 continue
             unit.ids[index] = fitted.ids
             unit.tokens[index] = len(fitted.ids)
             unit.flags[index] = FLAG_TRUNCATED * fitted.truncated
-        prefix = _common_prefix(unit.ids.values())
+        prefix = common_prefix(unit.ids.values())
         for batch in self._batches(unit.ids, prefix):
             self._rate_batch(batch, prefix, labels, unit, on_batch)
         return unit.result()
@@ -184,7 +177,8 @@ class HFEngine:
     def close(self) -> None:
         """Free the model's memory; the engine can't be used after it."""
         self._reader.model = None
-        _free_memory()
+        gc.collect()
+        _release_cached()
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of whole texts, with the tokenizer's default special tokens as in the published code."""
@@ -194,8 +188,8 @@ class HFEngine:
         """The one token that each label is after a rated text. Raises ModelError where it isn't so.
 
         Text and label tokenised together must be the text's tokens plus one. A tokenizer that splits white space
-        by what follows it (GPT-2's: ' \\n' is one token at a text's end, two before '1') fails that for a harmless
-        reason, so it is enough that the label's token, put after the text's own, spells the text and the label.
+        by what follows it (GPT-2's: space and newline are one token at a text's end, two before a digit) fails
+        that for a harmless reason, so it is enough that the label's token after the text's own spells text and label.
         """
         for instruction, response in [("", ""), *((sample.instruction, sample.response) for sample in samples)]:
             text = prompt.render(instruction, response)
@@ -254,9 +248,9 @@ class HFEngine:
             failure = str(error)
         if failure is None:
             unit.store(batch, logprob)
-            on_batch(len(batch), sum(map(len, texts)) - prefix * packed * (len(texts) - 1))
+            on_batch(len(batch), sum(map(len, texts)))
             return
-        _free_memory()  # after the except clause, whose traceback holds the tensors
+        _release_cached()  # after the except clause, whose traceback holds the tensors
         if len(batch) == 1:
             unit.fail(batch[0], failure)
             on_batch(1, 0)
@@ -282,13 +276,8 @@ class _Unit:
 
     @classmethod
     def of(cls, samples: int, labels: int) -> _Unit:
-        return cls(
-            ids={},
-            logprob=np.full((samples, labels), np.nan, np.float32),
-            tokens=np.zeros(samples, np.int64),
-            flags=np.zeros(samples, np.uint8),
-            errors=[None] * samples,
-        )
+        logprob = np.full((samples, labels), np.nan, np.float32)
+        return cls({}, logprob, np.zeros(samples, np.int64), np.zeros(samples, np.uint8), [None] * samples)
 
     def store(self, batch: list[int], logprob: Float32) -> None:
         for index, values in zip(batch, logprob, strict=True):
@@ -313,162 +302,6 @@ class _Unit:
         return RatingBatch(self.logprob, self.tokens, self.flags, tuple(self.errors))
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads batches of token ids with a model and gives the logits that follow each text."""
-
-    model: Any
-    own_attention: str
-    """The attention that the model was loaded with."""
-
-    def plain(self, texts: Sequence[list[int]]) -> torch.Tensor:
-        """(B, vocabulary) float32 logits after each of B texts of equal length."""
-        self._use_attention(self.own_attention)
-        ids = torch.tensor(texts, device=self.model.device)
-        # Not every architecture knows `logits_to_keep`; those that don't give all logits.
-        keep = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self.model.forward).parameters else {}
-        with torch.inference_mode():
-            logits: torch.Tensor = self.model(input_ids=ids, use_cache=False, **keep).logits
-            return logits[:, -1].float()
-
-    def packed(self, texts: Sequence[list[int]], prefix: int) -> torch.Tensor:
-        """(B, vocabulary) float32 logits after each of B texts that share their first `prefix` tokens."""
-        self._use_attention(_PACKED)
-        device = self.model.device
-        ids = [*texts[0][:prefix], *(token for text in texts for token in text[prefix:])]
-        positions = [*range(prefix), *(place for text in texts for place in range(prefix, len(text)))]
-        ends = np.cumsum([prefix, *(len(text) - prefix for text in texts)])[1:] - 1
-        with torch.inference_mode():
-            logits: torch.Tensor = self.model(
-                input_ids=torch.tensor([ids], device=device),
-                position_ids=torch.tensor([positions], device=device),
-                logits_to_keep=torch.from_numpy(ends).to(device),
-                use_cache=False,
-                layout=_Layout.of(prefix, [len(text) - prefix for text in texts], device),
-            ).logits
-            return logits[0].float()
-
-    def _use_attention(self, name: str) -> None:
-        if self.model.config._attn_implementation != name:
-            self.model.set_attn_implementation(name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where the B texts of a packed row lie: P shared tokens, then each text's own, at most L of them."""
-
-    prefix: int
-    queries: torch.Tensor
-    """(B, L) place of each text's own tokens in the row; 0 where a text is shorter."""
-    keys: torch.Tensor
-    """(B, P + L) places of the shared and the own tokens."""
-    mask: torch.Tensor
-    """(L, P + L) True where an own token may look: at all before it and at itself."""
-    real: torch.Tensor
-    """(B, L) False where a text is shorter. Right padding needs no mask: no real token looks at it."""
-
-    @classmethod
-    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Layout:
-        length = torch.tensor(lengths, device=device)[:, None]
-        place = torch.arange(max(lengths), device=device)
-        real = place < length
-        queries = torch.where(real, prefix + length.cumsum(0) - length + place, 0)
-        shared = torch.arange(prefix, device=device).expand(len(lengths), prefix)
-        mask = torch.ones(max(lengths), prefix + max(lengths), dtype=torch.bool, device=device).tril(prefix)
-        return cls(prefix, queries, torch.cat([shared, queries], 1), mask, real)
-
-
-def packed_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: None,
-    *,
-    layout: _Layout,
-    scaling: float | None = None,
-    softcap: float | None = None,
-    s_aux: torch.Tensor | None = None,
-    position_bias: torch.Tensor | None = None,
-    **_unused: object,
-) -> tuple[torch.Tensor, None]:
-    """Causal attention inside each text of a packed row; signature and shapes as transformers calls it.
-
-    query: (1, heads, T, d); key and value: (1, key heads, T, d). Returns (1, T, heads, d).
-    """
-    if softcap is not None or s_aux is not None or position_bias is not None:
-        raise NotImplementedError("this attention has more to it than queries, keys and values")
-    q, k, v = (each[:, :, : layout.prefix] for each in (query, key, value))
-    head = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
-    rows = (each[0].transpose(0, 1) for each in (query, key, value))
-    places = (layout.queries, layout.keys, layout.keys)
-    q, k, v = (row[place].transpose(1, 2) for row, place in zip(rows, places, strict=True))
-    tail = scaled_dot_product_attention(q, k, v, attn_mask=layout.mask, scale=scaling, enable_gqa=True)
-    return torch.cat([head[0].transpose(0, 1), tail.transpose(1, 2)[layout.real]])[None], None
-
-
-AttentionInterface.register(_PACKED, packed_attention)
-
-
-def _packed_limit(reader: _Reader, tokenizer: Any, dtype: str) -> int:
-    """Longest text, in tokens, that may be packed without changing its numbers; 0 for a model that can't.
-
-    Inside its window a sliding-window layer is an ordinary one, so texts up to the window may be packed; so with
-    the length at which a rotary embedding starts to depend on the whole batch's longest text.
-    """
-    config = reader.model.config.get_text_config()
-    rope = getattr(config, "rope_parameters", None) or {}
-    limits = [getattr(config, "sliding_window", None), getattr(config, "attention_chunk_size", None)]
-    limits += [getattr(config, "original_max_position_embeddings", None), rope.get("original_max_position_embeddings")]
-    texts = tokenizer(list(_PARITY_TEXTS))["input_ids"]
-    try:
-        packed = reader.packed(texts, _common_prefix(texts)).log_softmax(-1)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        log.info("texts are not packed: %s", _first_line(str(error)))
-        return 0
-    own = torch.cat([reader.plain([ids]) for ids in texts]).log_softmax(-1)
-    difference = float((packed - own).norm() / own.norm())
-    if not difference <= _TOLERANCE[dtype]:
-        log.info("texts are not packed: that would change log-probabilities by %.2g", difference)
-        return 0
-    return min((limit for limit in limits if limit), default=NO_LIMIT)
-
-
-class _Float32Head(torch.nn.Module):
-    """The output matrix of a bf16 or fp16 model, applied in float32: 8 bits of logit are too few to compare
-    labels by."""
-
-    _ROWS = 8192
-
-    def __init__(self, own: torch.nn.Linear) -> None:
-        super().__init__()
-        self.own = own
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        states = states.float()
-        parts = [linear(states, rows.float()) for rows in self.own.weight.split(self._ROWS)]
-        logits = torch.cat(parts, -1)
-        return logits if self.own.bias is None else logits + self.own.bias.float()
-
-
-def _use_float32_head(model: Any) -> None:
-    """Give a bf16 or fp16 `model` a `_Float32Head`, unless its head is no plain matrix on one device."""
-    head = model.get_output_embeddings()
-    if (
-        type(head) is torch.nn.Linear
-        and head.weight.dtype in (torch.bfloat16, torch.float16)
-        and not head.weight.is_meta
-    ):
-        model.set_output_embeddings(_Float32Head(head))
-
-
-def _common_prefix(texts: Iterable[list[int]]) -> int:
-    """Tokens that all texts begin with, less than the shortest has."""
-    texts = list(texts)
-    shared = os.path.commonprefix(texts)
-    return min([len(shared), *(len(text) - 1 for text in texts)])
-
-
 @contextmanager
 def _model_errors(path: str) -> Iterator[None]:
     """Turn what transformers and the hub raise for a model that can't be loaded into a ModelError."""
@@ -486,7 +319,7 @@ def _first_line(message: str) -> str:
     return (message.strip().splitlines() or ["unknown error"])[0][:200]
 
 
-def _free_memory() -> None:
-    gc.collect()
+def _release_cached() -> None:
+    """Give the accelerator's unused memory back."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,0 +1,271 @@
+"""The hf engine on tiny random models: every way of batching gives the numbers of a plain forward pass."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import tiny
+from selectit import prompts
+from selectit.engines import hf, packing
+from selectit.engines.base import CountsTokens, RatesLabels
+from selectit.errors import EngineError, ModelError
+from selectit.prompts import RatingPrompt
+from selectit.schema import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Sample
+
+PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
+SAMPLES = [
+    Sample(
+        row, 0, "Name three colours." if row % 3 else "How do I boil an egg?", "Red and blue, " * (row % 7) + "done."
+    )
+    for row in range(24)
+]
+KINDS = ("llama", "mistral", "gemma2")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
+
+
+def load(folder, **changes):
+    return hf.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
+
+
+@pytest.fixture(scope="module")
+def engine(folders):
+    return load(folders["llama"])
+
+
+def rate(engine, samples=SAMPLES, prompt=PROMPT):
+    batches = []
+    rated = engine.rate(prompt, samples, lambda ratings, tokens: batches.append((ratings, tokens)))
+    return rated, batches
+
+
+def by_hand(folder, samples, prompt=PROMPT, dtype=torch.float32):
+    """Batch 1, all logits, full softmax: as the published code does it."""
+    words = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    labels = [words(label)["input_ids"][0] for label in prompt.labels]
+    rows = []
+    for sample in samples:
+        ids = words(prompt.render(sample.instruction, sample.response), return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            rows.append(model(ids).logits[0, -1].float().log_softmax(-1)[labels].numpy())
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_are_the_model_s_own(folders, kind):
+    rated, _ = rate(load(folders[kind]))
+    np.testing.assert_allclose(rated.logprob, by_hand(folders[kind], SAMPLES), atol=1e-5)
+    assert rated.errors == (None,) * len(SAMPLES)
+    assert np.ptp(rated.logprob) > 0.1
+
+
+def test_what_is_packed(folders):
+    limits = {kind: load(folders[kind])._packed_limit for kind in KINDS}
+    assert limits == {"llama": hf.NO_LIMIT, "mistral": tiny.WINDOW, "gemma2": 0}  # attention has soft caps
+
+
+def test_a_model_that_can_t_be_packed_gets_the_same_numbers(folders, engine, monkeypatch):
+    def broken(*args, **kwargs):
+        raise NotImplementedError("no packing here")
+
+    monkeypatch.setattr(packing.Reader, "packed", broken)
+    plain = load(folders["llama"])
+    assert plain._packed_limit == 0
+    monkeypatch.undo()
+    np.testing.assert_allclose(rate(plain)[0].logprob, rate(engine)[0].logprob, atol=1e-5)
+
+
+def test_packing_that_changes_numbers_is_found_out(folders, monkeypatch):
+    def mixed(cls, prefix, lengths, device):
+        layout = whole(prefix, lengths, device)
+        return packing._Layout(prefix, layout.queries, layout.keys, torch.ones_like(layout.mask), layout.real)
+
+    whole = packing._Layout.of
+    monkeypatch.setattr(packing._Layout, "of", classmethod(mixed))
+    assert load(folders["llama"])._packed_limit == 0
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 600, 10_000])
+def test_batching_changes_nothing(folders, engine, batch_tokens):
+    rated, batches = rate(load(folders["llama"], batch_tokens=batch_tokens))
+    np.testing.assert_allclose(rated.logprob, rate(engine)[0].logprob, atol=1e-5)
+    assert sum(ratings for ratings, _ in batches) == len(SAMPLES)
+    if batch_tokens == 1:
+        assert [ratings for ratings, _ in batches] == [1] * len(SAMPLES)
+    if batch_tokens == 10_000:
+        assert batches == [(len(SAMPLES), rated.tokens.sum())]
+
+
+def test_one_sample_alone_and_a_template_without_shared_start(engine):
+    swapped = RatingPrompt(PROMPT.text, "{instruction}{response}\n{prompt}\nThe answer is: \n")
+    samples = [Sample(0, 0, "Abc", "d"), Sample(1, 0, "Xyz", "and some more"), Sample(2, 0, "", "")]
+    together, _ = rate(engine, samples, swapped)
+    alone = [rate(engine, [sample], swapped)[0].logprob[0] for sample in samples]
+    np.testing.assert_allclose(together.logprob, alone, atol=1e-5)
+    assert rate(engine, [])[0].logprob.shape == (0, 5)
+
+
+def test_same_bytes_twice(engine):
+    first, second = rate(engine)[0], rate(engine)[0]
+    assert first.logprob.tobytes() == second.logprob.tobytes()
+    assert first.logprob.dtype == np.float32 and first.tokens.dtype == np.int64 and first.flags.dtype == np.uint8
+
+
+def test_long_response_is_cut_and_flagged(folders, monkeypatch):
+    seen = []
+    read = packing.Reader.packed
+    monkeypatch.setattr(
+        packing.Reader, "packed", lambda self, texts, prefix: seen.extend(texts) or read(self, texts, prefix)
+    )
+    short = load(folders["llama"], max_tokens=90)
+    long = Sample(1, 0, "Name three colours.", "Red and green. " * 200)
+    seen.clear()
+    rated, _ = rate(short, [SAMPLES[0], long])
+    assert list(rated.flags) == [0, FLAG_TRUNCATED]
+    assert rated.tokens[1] <= 90
+    text = short._tokenizer.decode(max(seen, key=len))
+    assert text.endswith("\nThe answer is: \n") and text.startswith(PROMPT.text)
+
+
+def test_too_long_is_an_error_row(folders):
+    long = Sample(1, 0, "Name three colours. " * 50, "Red.")
+    rated, _ = rate(load(folders["llama"], max_tokens=90), [SAMPLES[0], long])
+    assert rated.errors[0] is None and "instruction is too long" in rated.errors[1]
+    assert np.isnan(rated.logprob[1]).all() and rated.tokens[1] == 0 and rated.flags[1] == FLAG_NO_ROOM
+    refusing = load(folders["llama"], max_tokens=90, overflow="refuse")
+    rated, _ = rate(refusing, [Sample(0, 0, "Name three colours.", "Red and green. " * 200)])
+    assert "refuse" in rated.errors[0]
+
+
+@pytest.mark.parametrize("labels", [("1", "10"), ("good", "bad"), ("", "1")])
+def test_labels_that_are_not_one_token_are_refused(engine, labels):
+    with pytest.raises(ModelError, match="label"):
+        rate(engine, prompt=RatingPrompt(PROMPT.text, labels=labels))
+
+
+def test_a_label_that_melts_into_the_text_is_refused(engine):
+    melting = RatingPrompt(PROMPT.text, "{prompt}{instruction}{response}\nThe answer i", labels=("s", "1"))
+    with pytest.raises(ModelError, match="'s'"):
+        rate(engine, prompt=melting)
+
+
+def fail_on(monkeypatch, poison, message="out of memory", limit=10**9):
+    """Make packed reading fail on texts that `poison` says yes to, or on more than `limit` texts."""
+    read = packing.Reader.packed
+
+    def packed(self, texts, prefix):
+        if len(texts) > limit or any(poison(text) for text in texts):
+            raise RuntimeError(message + "\nand a second line")
+        return read(self, texts, prefix)
+
+    monkeypatch.setattr(packing.Reader, "packed", packed)
+
+
+def test_a_failing_batch_is_split(engine, monkeypatch):
+    whole, _ = rate(engine)
+    fail_on(monkeypatch, lambda text: False, limit=1)
+    split, batches = rate(engine)
+    np.testing.assert_allclose(split.logprob, whole.logprob, atol=1e-5)
+    assert (split.flags == FLAG_SMALLER_BATCH).all() and len(batches) == len(SAMPLES)
+
+
+def test_a_poisoned_row_alone_gets_the_error(engine, monkeypatch):
+    poisoned = engine._encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)])[0]
+    alike = [i for i, s in enumerate(SAMPLES) if (s.instruction, s.response) == _pair(SAMPLES[5])]
+    fail_on(monkeypatch, lambda text: text == poisoned)
+    rated, _ = rate(engine)
+    assert [i for i, error in enumerate(rated.errors) if error] == alike
+    assert rated.errors[5] == "out of memory"
+    assert np.isnan(rated.logprob[5]).all() and np.isfinite(np.delete(rated.logprob, alike, 0)).all()
+
+
+def _pair(sample):
+    return sample.instruction, sample.response
+
+
+def test_twenty_equal_failures_stop(engine, monkeypatch):
+    fail_on(monkeypatch, lambda text: True)
+    with pytest.raises(EngineError, match="20 rows in a row failed with the same error: out of memory"):
+        rate(engine)
+    rated, _ = rate(engine, SAMPLES[:19])
+    assert set(rated.errors) == {"out of memory"}
+
+
+def test_non_finite_logits_are_an_error(engine, monkeypatch):
+    read = packing.Reader.packed
+
+    def packed(self, texts, prefix):
+        logits = read(self, texts, prefix).clone()
+        logits[0] = float("nan")
+        return logits
+
+    monkeypatch.setattr(packing.Reader, "packed", packed)
+    rated, batches = rate(engine, SAMPLES[:4])
+    assert sorted(error or "" for error in rated.errors)[-len(batches) :] == ["non-finite logits"] * len(batches)
+
+
+def test_bf16_is_near_and_its_head_is_exact(folders, engine):
+    half = load(folders["llama"], dtype="bf16")
+    np.testing.assert_allclose(rate(half)[0].logprob, rate(engine)[0].logprob, atol=0.3)
+    with torch.inference_mode():
+        assert half._reader.packed([[5, 6, 7], [5, 8]], 1).dtype == torch.float32
+        states = torch.randn(3, 64, dtype=torch.bfloat16)
+        head = half._reader.model.get_output_embeddings()
+        assert torch.equal(head(states), states.float() @ head.own.weight.float().T)
+
+
+def test_settings_and_parameters(engine, folders):
+    assert isinstance(engine, RatesLabels) and isinstance(engine, CountsTokens)
+    words = len(AutoTokenizer.from_pretrained(folders["llama"]))
+    layer = 64 * (64 + 32 + 32 + 64) + 3 * 64 * 128 + 2 * 64
+    assert engine.parameters == words * 64 + 2 * layer + 64
+    assert engine.settings["dtype"] == "fp32" and engine.settings["batch_tokens"] == 256
+    json.dumps(dict(engine.settings))
+
+
+def test_counting_tokens(engine, folders):
+    counter = hf.load_counter(folders["llama"])
+    texts = ["", "1234", "Name three colours."]
+    assert list(counter.count_tokens(texts)[:2]) == [0, 4]
+    assert (counter.count_tokens(texts) == engine.count_tokens(texts)).all()
+    assert counter.count_tokens([]).shape == (0,)
+
+
+def test_context_length_and_dtypes(folders):
+    assert hf.context_length(folders["llama"]) == 512
+    assert hf.resolve_dtype("auto", "mps") == "fp16"
+    assert hf.resolve_dtype("fp16", "cpu") == "fp16"
+    assert hf.resolve_dtype("auto", "cpu") in ("fp32", "bf16")
+
+
+def test_what_can_t_be_loaded_says_why(tmp_path, folders):
+    with pytest.raises(ModelError, match="can't load the model"):
+        hf.context_length(str(tmp_path / "nothing"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard-of"}))
+    with pytest.raises(ModelError) as caught:
+        hf.context_length(str(tmp_path))
+    assert "Update transformers" in caught.value.hint
+    remote = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(remote))
+    (tmp_path / "code.py").write_text("")
+    with pytest.raises(ModelError) as caught:
+        hf.context_length(str(tmp_path))
+    assert "--trust-remote-code" in caught.value.hint
+
+
+def test_close_frees_the_model(folders):
+    engine = load(folders["llama"])
+    engine.close()
+    assert engine._reader.model is None
+
+
+def test_packaged_prompts_rate(engine):
+    for prompt in prompts.packaged().first(2):
+        assert np.isfinite(rate(engine, SAMPLES[:3], prompt)[0].logprob).all()

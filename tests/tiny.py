@@ -1,0 +1,70 @@
+"""Tiny random models with a small tokenizer, as folders that transformers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+SENTENCES = (
+    "Rate the response from 1 to 5 and answer with the number alone.",
+    "Instruction:Name three colours of the rainbow.\nResponse:Red, green and blue.\nThe answer is: \n",
+    "Instruction:How do I boil an egg?\nResponse:Put it in boiling water for eight minutes.\nThe answer is: \n",
+    "0 1 2 3 4 5 6 7 8 9",
+)
+WINDOW = 48
+"""Tokens of the sliding window of 'mistral'."""
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE in which each digit is one token."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
+    )
+    raw.train_from_iterator(SENTENCES, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=raw)
+
+
+def build(folder: Path, kind: str = "llama") -> str:
+    """Write a two-layer model of `kind` ('llama', 'mistral' with a sliding window, 'gemma2' with soft caps) into
+    `folder` and return its path."""
+    words = tokenizer()
+    shape = {
+        "vocab_size": len(words),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.2,  # large enough for probabilities that differ from text to text
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+    torch.manual_seed(0)
+    if kind == "mistral":
+        model = MistralForCausalLM(MistralConfig(**shape, sliding_window=WINDOW))
+    elif kind == "gemma2":
+        model = Gemma2ForCausalLM(Gemma2Config(**shape, sliding_window=WINDOW, final_logit_softcapping=5.0))
+    else:
+        model = LlamaForCausalLM(LlamaConfig(**shape, tie_word_embeddings=True))
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return str(folder)
