@@ -86,9 +86,9 @@ def write_rows(path: Path, count: int, draw: random.Random) -> None:
 def tiny_model(folder: Path) -> Path:
     """The tests' random model."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from tiny import tiny_llama
+    from tiny import build
 
-    return Path(tiny_llama(folder / "tiny"))
+    return Path(build(folder / "tiny"))
 
 
 def start(place: Path, data: Path, model: str) -> subprocess.Popen[bytes]:
