@@ -92,7 +92,7 @@ def test_an_output_that_differs_is_not_overwritten(data):
 
 
 def test_the_input_is_never_the_output(data):
-    with pytest.raises(SettingsError, match="data file itself"):
+    with pytest.raises(SettingsError, match="the data itself"):
         selectit.select(data, with_settings(out="data.json", force=True))
 
 
@@ -198,14 +198,14 @@ def test_mistakes_are_told_before_a_model_is_loaded(data, monkeypatch, changes, 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"dtype": "int8"}, "no dtype"),
+        ({"dtype": "int8"}, "--dtype is 'int8'"),
         ({"engine": "hff"}, "'hf'"),
         ({"limit": 0}, "--limit"),
         ({"unit_size": 0}, "--unit-size"),
         ({"share": "2/2"}, "--share"),
         ({"share": "1"}, "--share"),
         ({"model": ("a", "a")}, "named twice"),
-        ({"order": "random"}, "no order"),
+        ({"order": "random"}, "--order is"),
     ],
 )
 def test_wrong_settings(wrong, says):

@@ -103,7 +103,7 @@ def test_the_papers_setting_is_a_config_that_is_understood(command, data):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("select", "missing.json"), ("can't read missing.json", "Name a JSON")),
+        (("select", "missing.json"), ("can't read missing.json", "Look for a typing error")),
         (("select",), ("neither a data file nor a run", "--run")),
         (("select", "data.json", "--method", "selekt"), ("no method 'selekt'", "'selectit'")),
         (("select", "data.json", "--level", "sentens"), ("no level 'sentens'", "'sentence'")),
@@ -116,7 +116,7 @@ def test_the_papers_setting_is_a_config_that_is_understood(command, data):
         (("select", "data.json", "--config", "bad.toml"), ("no setting 'keeep'", "'keep'")),
         (("select", "data.json", "--model", "smolm2"), ("smolm2", "'smollm2'")),
         (("select", "data.json", "--model", "./nowhere"), ("nowhere",)),
-        (("select", "bad.json"), ("bad.json: 1 row of 2", "row 1, line 3", "'output' is missing")),
+        (("select", "bad.json"), ("bad.json: 1 row of 2", "line 3", "'output' is missing")),
         (("score", "--run", "nowhere"), ("not a run directory",)),
         (("score",), ("--run DIR",)),
         (("show", "nowhere"), ("not a run directory",)),

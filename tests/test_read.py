@@ -6,13 +6,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selectit.data import read, write
+from selectit.data import json_text, read, write
 from selectit.errors import DataError
 
 
-def read_all(path, limit=None):
-    source = read.open_source(path)
-    return source, list(read.records(source, limit))
+def read_all(path, limit=None, layout=None, which="last"):
+    with read.opened(str(path)) as source:
+        found = read.Checked()
+        return source, list(read.records(source, found, layout=layout, which=which, limit=limit))
+
+
+def write_all(source, records, path):
+    with path.open("wb") as file:
+        write.write_texts(file, source.written, source.indent, source.compression, (record.raw for record in records))
 
 
 def write_file(folder, text, name="data.json"):
@@ -49,8 +55,7 @@ def test_raw_text_survives_to_the_last_digit(folder):
     for name, text in (("a.json", f"[\n  {raw},\n  {raw}\n]"), ("a.jsonl", f"{raw}\n{raw}\n")):
         source, records = read_all(write_file(folder, text, name))
         assert [record.raw for record in records] == [raw, raw]
-        with (folder / "out").open("wb") as file:
-            write.write(file, source.container, source.indent, (record.raw for record in records))
+        write_all(source, records, folder / "out")
         assert (folder / "out").read_text().strip() == text.strip()
 
 
@@ -74,7 +79,7 @@ def test_windows_of_any_size_read_the_same(folder, monkeypatch):
     expected = [record.raw for record in read_all(path)[1]]
     assert [json.loads(raw) for raw in expected] == rows
     for size in (1, 2, 3, 7, 100):
-        monkeypatch.setattr(read, "_CHUNK", size)
+        monkeypatch.setattr(json_text, "_CHUNK", size)
         assert [record.raw for record in read_all(path)[1]] == expected
 
 
@@ -90,11 +95,11 @@ FAULTS = [
     (f"[{GOOD}] x", "something follows"),
     (f"[\n{GOOD},\n\n]", "line 4: the JSON is broken: Expecting value"),
     (b'[\n{"instruction": "caf\xe9", "output": "c"}]', "line 2: the byte 0xe9 is not UTF-8"),
-    (b'{"instruction": "a", "output": "c"}\n{"instruction": "caf\xe9", "output": "c"}', "row 1, line 2: the byte 0xe9"),
-    (f"{GOOD}\n{{broken\n{GOOD}", "row 1, line 2: not one whole JSON value"),
-    (f"{GOOD}\n[1]\n", "row 1, line 2: it is a list"),
-    (f"[{GOOD},\n 7]", "row 1, line 2: it is a number"),
-    (f'[{GOOD},\n {{"instruction": "a"}}]', "row 1, line 2: the field 'output' is missing"),
+    (b'{"instruction": "a", "output": "c"}\n{"instruction": "caf\xe9", "output": "c"}', "line 2: the byte 0xe9"),
+    (f"{GOOD}\n{{broken\n{GOOD}", "line 2: not one whole JSON value"),
+    (f"{GOOD}\n[1]\n", "line 2: it is a list"),
+    (f"[{GOOD},\n 7]", "line 2: it is a number"),
+    (f'[{GOOD},\n {{"instruction": "a"}}]', "line 2: the field 'output' is missing"),
     ('[{"instruction": null, "output": "c"}]', "'instruction' is null"),
     ('[{"instruction": 3, "output": "c"}]', "'instruction' is a number"),
     ('[{"instruction": "a", "output": ["c"]}]', "'output' is a list"),
@@ -120,7 +125,7 @@ def test_all_bad_rows_are_counted_and_ten_listed(folder):
     assert "and 15 more" in message
 
 
-text = st.text(st.characters(codec="utf-8"), max_size=20)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**25), 10**25) | st.floats(allow_nan=False) | text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
@@ -141,8 +146,7 @@ def test_writing_everything_gives_back_the_data(folder, rows, indent, ascii_only
     lines = write_file(folder, "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows), "data.jsonl")
     for path in (array, lines):
         source, records = read_all(path)
-        with (folder / "out").open("wb") as file:
-            write.write(file, source.container, source.indent, (record.raw for record in records))
+        write_all(source, records, folder / "out")
         again = (folder / "out").read_text()
         parsed = json.loads(again) if path is array else [json.loads(line) for line in again.split("\n") if line]
         assert parsed == rows

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import filecmp
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from selectit.collect import (
     Rater,
     Silent,
     count_tokens,
+    failures,
     find_rater,
     load_ratings,
     raters,
@@ -31,12 +31,12 @@ from selectit.collect import (
 )
 from selectit.collect import rate as collect_ratings
 from selectit.config import DEFAULT_MODEL, Settings
-from selectit.data import write
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.models import Model
+from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
-from selectit.run import Run, create, data_name, digest_of, open_run, replacing, write_json, write_table
-from selectit.schema import SELECTION_SCHEMA, Float64, Method, ScoringMethod, Selection, Signals
+from selectit.run import Run, create, digest_of, open_run, replacing, write_json, write_table
+from selectit.schema import SELECTION_SCHEMA, Float64, Int64, Method, ScoringMethod, Selection, Signals
 from selectit.selection import Budget, chosen, parse_keep, top
 from selectit.summary import Summary, describe_row, describe_run, summarise, to_plain
 
@@ -71,7 +71,7 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     """Ask the models for ratings and store them: the only stage that loads a model.
 
     Args:
-        data: the data file; None goes on with the run that `settings.run` names.
+        data: a file, a folder, a hub id or '-'; None goes on with the run that `settings.run` names.
         settings: the source, the raters and, for `k`, the method.
         progress: told what is going on.
 
@@ -106,7 +106,7 @@ def select(
     """The whole job: read, rate what is not rated yet, score, choose, write the subset.
 
     Args:
-        data: the data file. None chooses from the run that `settings.run` names, and loads no model.
+        data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names, and loads no model.
         settings: everything else.
         progress: told what is going on.
 
@@ -121,7 +121,7 @@ def select(
     prompts = _prompts(settings, old)
     first = prompts.first(_prompts_of(method))
     run = old or _run(data, settings)
-    out = _out(run, settings, data)
+    out = destination(run, settings, data)
     rated = None
     if data is not None and "ratings" in method.needs:
         settings = dataclasses.replace(settings, model=settings.model or (DEFAULT_MODEL,))
@@ -132,12 +132,16 @@ def select(
     else:
         selection = chosen(method.select(scored.signals, budget.count(run.rows)), budget, run.rows)
     config = {**scored.config, **_budget_config(settings), "order": settings.order}
-    values = scored.scores.score if isinstance(method, ScoringMethod) else None
-    facts = summarise(scored.signals.rows, values, selection, scored.raters, scored.signals.stored_ratings)
+    scores = None if scored.chooses_set else scored.scores.score
+    facts = summarise(scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings)
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = settings.name or _free_name(run.path / "selections", f"{method.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)
-    _write_subset(run, out, selection, settings)
+    order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
+    values = _with_scores(order, selection) if settings.with_scores else None
+    write_rows(run, out, selection.rows[order], values, force=settings.force)
+    if settings.rest is not None:
+        write_rows(run, Path(settings.rest), *_rest(run, selection, scored), force=settings.force)
     return Selected(run.path, name, out, selection, facts)
 
 
@@ -177,8 +181,10 @@ def _run(data: str | Path | None, settings: Settings) -> Run:
         if settings.run is None:
             raise SettingsError("there is neither a data file nor a run", "Name a data file, or a run with --run.")
         return open_run(settings.run)
-    run = create(data, settings.run, settings.limit)
-    log.info("run directory: %s (%d rows)", run.path, run.rows)
+    run = create(data, settings)
+    log.info("run directory: %s (%d rows, layout %s)", run.path, run.rows, run.manifest["layout"])
+    if run.manifest["skipped_rows"]:
+        log.info("%d bad rows were left out: %s", run.manifest["skipped_rows"], run.path / "source" / "rejected.jsonl")
     return run
 
 
@@ -205,8 +211,8 @@ def _store_prompts(run: Run, prompts: PromptSet) -> None:
 
 def _prompts(settings: Settings, run: Run | None) -> PromptSet:
     """The prompt set of the settings, or the only one that the run was rated with."""
-    if settings.prompts is not None or run is None:
-        return prompt_files.load(settings.prompts)
+    if settings.prompts is not None or run is None or settings.labels or settings.chat:
+        return prompt_files.changed(prompt_files.load(settings.prompts), settings.labels, settings.chat)
     used = sorted((run.path / "prompts").glob("*.toml"))
     if len(used) > 1:
         raise SettingsError(
@@ -223,7 +229,9 @@ class _Scored:
     scores: Scores
     signals: Signals
     raters: tuple[Rater, ...]
+    prompts: tuple[RatingPrompt, ...]
     config: dict[str, Any]
+    chooses_set: bool
 
 
 def _method(settings: Settings, run: Run | None) -> Method:
@@ -253,10 +261,12 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
     config: dict[str, Any] = {"method": settings.method, **_parameters(method)}
     signals = Signals(run.basic_rows())
     used: tuple[Rater, ...] = ()
+    first: tuple[RatingPrompt, ...] = ()
     if "ratings" in method.needs:
         prompts = _prompts(settings, run)
         used = tuple(rated or _stored_raters(run, settings))
-        ratings = load_ratings(run, used, prompts.first(_prompts_of(method)))
+        first = prompts.first(_prompts_of(method))
+        ratings = load_ratings(run, used, first)
         signals = dataclasses.replace(signals, stored_ratings=ratings)
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
     if "tokens" in method.needs:
@@ -267,7 +277,7 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         config["tokenizer"] = model.name
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return _Scored(none, signals, used, config)
+        return _Scored(none, signals, used, first, config, chooses_set=True)
     values = method.score(signals)
     explain = getattr(method, "parts", None)
     parts = explain(signals) if explain is not None else {}
@@ -276,7 +286,7 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         columns = {"row": np.arange(run.rows), "score": values, **parts}
         write_table(run.path / "scores" / f"{name}.parquet", pa.table(columns))
         _write_toml(run.path / "scores" / f"{name}.toml", config)
-    return _Scored(Scores(name, values, parts), signals, used, config)
+    return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
 
 
 def _stored_raters(run: Run, settings: Settings) -> list[Rater]:
@@ -354,35 +364,24 @@ def _store_selection(run: Run, name: str, selection: Selection, config: Mapping[
     write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
 
 
-def _out(run: Run, settings: Settings, data: str | Path | None) -> Path:
-    """The subset's file, checked before hours are spent. Raises SettingsError."""
-    suffix = str(run.manifest["suffix"]) or f".{run.manifest['container']}"
-    out = Path(settings.out or f"{data_name(Path(str(run.manifest['data'])))}.selected{suffix}")
-    if data is not None and out.exists() and out.samefile(data):
-        raise SettingsError(f"--out {out} is the data file itself", "Name another file with --out.")
-    if out.is_dir():
-        raise SettingsError(f"--out {out} is a folder", "Name a file.")
-    if not out.parent.is_dir():
-        raise SettingsError(f"--out: there is no folder {out.parent}", "Make it, or name another.")
-    return out
+def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
+    """What --with-scores adds to each record, in the order of writing."""
+    return [
+        {"row": int(selection.rows[at]), "rank": int(at) + 1, "score": _plain(selection.scores[at])} for at in order
+    ]
 
 
-def _write_subset(run: Run, out: Path, selection: Selection, settings: Settings) -> None:
-    order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
-    rows = selection.rows[order]
-    texts = write.in_order(rows, _raw_texts(run))
-    if settings.with_scores:
-        texts = write.with_scores(texts, rows, order + 1, selection.scores[order])
-    with replacing(out) as file:
-        write.write(file, run.manifest["container"], run.manifest["indent"], texts)
-        file.flush()
-        if out.exists() and not settings.force and not filecmp.cmp(file.name, out, shallow=False):
-            raise RunError(
-                f"{out} is there and holds something else than this selection",
-                f"Name another file with --out, or replace it with --force. The selection is kept in {run.path}.",
-            )
+def _rest(run: Run, selection: Selection, scored: _Scored) -> tuple[Int64, list[dict[str, Any]]]:
+    """The rows that were not chosen, in source order, and why."""
+    rows = np.setdiff1d(np.arange(run.rows), selection.rows)
+    reasons = failures(run, scored.raters, scored.prompts)
+    values = []
+    for row in rows:
+        score = _plain(scored.scores.score[row])
+        why = "below the cut" if score is not None else f"no score: {reasons.get(int(row), 'not scored')}"
+        values.append({"row": int(row), "score": score, "why": "not chosen" if scored.chooses_set else why})
+    return rows, values
 
 
-def _raw_texts(run: Run) -> Iterator[tuple[int, str]]:
-    for part in run.source(["row", "raw"]):
-        yield from zip(part["row"].to_pylist(), part["raw"].to_pylist(), strict=True)
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

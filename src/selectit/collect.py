@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selectit.config import Settings
-from selectit.data import formats
 from selectit.engines.base import CountsTokens, RatesLabels, RatingBatch
 from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models import Model
@@ -211,8 +210,7 @@ def _rate_unit(run: Run, rater: Rater, unit: Unit, engine: RatesLabels, progress
         write_json(
             about, {"prompt": unit.prompt.text, "template": unit.prompt.template, "labels": list(unit.prompt.labels)}
         )
-    source = run.source_rows(unit.start, unit.stop, ["row", "turns"])
-    samples = [formats.sample(row["row"], row["turns"]) for row in source.to_pylist()]
+    samples = run.samples(unit.start, unit.stop)
     stored = pq.read_table(unit.path) if unit.path.exists() else None
     again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
     began = time.perf_counter()
@@ -276,6 +274,19 @@ def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingProm
     )
 
 
+def failures(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> dict[int, str]:
+    """Why rows have no rating: row to the first reason found."""
+    found: dict[int, str] = {}
+    for rater in raters:
+        for unit in units(run, rater, prompts):
+            table = pq.read_table(unit.path, columns=["row", "error"])
+            if table["error"].null_count < len(table):
+                for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
+                    if error:
+                        found.setdefault(row, error)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     """One model under one prompt."""
@@ -305,8 +316,13 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
             counter = _token_counter(model, settings)
             progress.start(f"counting tokens with {model.name}", run.rows, run.rows - sum(b - a for _, a, b in pending))
         for number, start, stop in pending:
-            turns = run.source_rows(start, stop, ["turns"])["turns"].to_pylist()
-            counts = counter.count_tokens([formats.sample(0, conversation).response for conversation in turns])
+            samples = run.samples(start, stop)
+            counts = np.zeros(stop - start, dtype=np.int64)
+            np.add.at(
+                counts,
+                [sample.row - start for sample in samples],
+                counter.count_tokens([sample.response for sample in samples]),
+            )
             table = pa.table({"row": np.arange(start, stop), "tokens": counts}, schema=TOKENS_SCHEMA)
             write_table(folder / part_name(number), table)
             progress.advance(stop - start, int(counts.sum()))

@@ -18,6 +18,8 @@ DTYPES = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("hf", "fake")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
+BAD_ROWS = ("stop", "skip")
+TURNS = ("last", "each", "first")
 DEFAULT_MODEL = "smollm2"
 
 
@@ -30,12 +32,28 @@ class Settings:
     """The run directory; None = selectit-runs/<name>-<fingerprint of the source>."""
     limit: int | None = None
     """Read the first so many rows only."""
+    format: str | None = None
+    """The layout; None = found from the first record."""
+    map: str | None = None
+    """'instruction=FIELD,response=FIELD' (and input=FIELD) for a layout of one's own; dots for fields within fields."""
+    turns: str = "last"
+    """Which answers of a conversation are rated: the 'last', 'each', or the 'first'."""
+    bad_rows: str = "stop"
+    """'stop' at rows that can't be used, or 'skip' them and write them to rejected.jsonl in the run."""
+    split: str | None = None
+    """Of a hub data set or an Arrow folder with several; None = train, or the only one."""
+    subset: str | None = None
+    """Of a hub data set with several."""
 
     # The raters
     model: tuple[str, ...] = ()
     """Packaged names, hub ids or folders; empty = the run's own model, or smollm2 in a new run."""
     prompts: str | None = None
     """A file of rating prompts; None = the packaged nine."""
+    labels: tuple[str, ...] | None = None
+    """The ratings in rising order; None = those of the prompt file, '1' to '5' in the packaged one."""
+    chat: bool = False
+    """Ask through the model's chat template: another prompt, with ratings of its own."""
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str = "hf"
@@ -77,26 +95,32 @@ class Settings:
     """The subset's file; None = <name>.selected.<ext> in the current folder."""
     name: str | None = None
     """The selection's name in the run directory; None = made from the settings."""
+    rest: str | None = None
+    """A file for the rows that are not chosen, each with the reason."""
     order: str = "score"
     with_scores: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights"):  # one name alone is a list of one
+        for name in ("model", "weights", "labels"):  # one name alone is a list of one
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
-        for name, known in (("dtype", DTYPES), ("engine", ENGINES), ("order", ORDERS), ("overflow", OVERFLOWS)):
+        choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS}
+        for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS}.items():
             if getattr(self, name) not in known:
-                raise SettingsError(f"there is no {name} {getattr(self, name)!r}", nearest(getattr(self, name), known))
+                value = getattr(self, name)
+                raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(str(value), known))
         for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
         if len(set(self.model)) != len(self.model):
             raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
+        if self.format is not None and self.map is not None:
+            raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
         self.share_numbers()
 
     def share_numbers(self) -> tuple[int, int]:

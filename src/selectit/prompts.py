@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -30,6 +30,8 @@ class RatingPrompt:
     text: str
     template: str = TEMPLATE
     labels: tuple[str, ...] = LABELS
+    chat: bool = False
+    """Whether the engine puts the text through the model's chat template, as a user's message."""
 
     def render(self, instruction: str, response: str) -> str:
         """The text whose next token is the rating. Braces inside the arguments are plain text."""
@@ -38,8 +40,8 @@ class RatingPrompt:
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits that change with the wording, the template or the labels."""
-        return _fingerprint([self.text, self.template, *self.labels])
+        """12 hexadecimal digits that change with the wording, the template, the labels or the chat template's use."""
+        return _fingerprint([self.text, self.template, *self.labels, *(["chat"] if self.chat else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class PromptSet:
     texts: tuple[str, ...]
     template: str = TEMPLATE
     labels: tuple[str, ...] = LABELS
+    chat: bool = False
 
     def first(self, k: int) -> tuple[RatingPrompt, ...]:
         """The first `k` prompts. Raises SettingsError where the set is smaller."""
@@ -58,11 +61,12 @@ class PromptSet:
                 f"k is {k}, but the prompt set {self.name!r} has {len(self.texts)} prompts",
                 f"Choose --k from 1 to {len(self.texts)}, or give more prompts with --prompts FILE.",
             )
-        return tuple(RatingPrompt(text, self.template, self.labels) for text in self.texts[:k])
+        return tuple(RatingPrompt(text, self.template, self.labels, self.chat) for text in self.texts[:k])
 
     @property
     def fingerprint(self) -> str:
-        return _fingerprint([self.template, *self.labels, "", *self.texts])
+        """12 hexadecimal digits that change with anything in the set but its name."""
+        return _fingerprint([self.template, *self.labels, "chat" if self.chat else "", *self.texts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +145,19 @@ def load(path: str | Path | None) -> PromptSet:
     return _checked(PromptSet(path.stem, tuple(line.strip() for line in text.splitlines() if line.strip())), str(path))
 
 
-def to_toml_table(prompts: PromptSet) -> dict[str, str | list[str]]:
+def changed(prompts: PromptSet, labels: tuple[str, ...] | None, chat: bool) -> PromptSet:
+    """The set with other labels, or through the chat template. Raises SettingsError."""
+    labels = prompts.labels if labels is None else labels
+    return _checked(replace(prompts, labels=labels, chat=chat or prompts.chat), "--labels")
+
+
+def to_toml_table(prompts: PromptSet) -> dict[str, str | bool | list[str]]:
     """The set as the table that `load` reads from TOML."""
     return {
         "name": prompts.name,
         "template": prompts.template,
         "labels": list(prompts.labels),
+        "chat": prompts.chat,
         "prompts": list(prompts.texts),
     }
 
@@ -156,10 +167,11 @@ def _from_toml(text: str, place: str) -> PromptSet:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{place} is not TOML: {error}", "See docs/prompts.md for an example.") from error
-    unknown = set(table) - {"name", "template", "labels", "prompts"}
+    unknown = set(table) - {"name", "template", "labels", "prompts", "chat"}
     if unknown:
         raise SettingsError(
-            f"{place}: unknown key {sorted(unknown)[0]!r}", "A prompt file has name, template, labels and prompts."
+            f"{place}: unknown key {sorted(unknown)[0]!r}",
+            "A prompt file has name, template, labels, chat and prompts.",
         )
     for key in ("labels", "prompts"):
         values = table.get(key, [])
@@ -171,6 +183,7 @@ def _from_toml(text: str, place: str) -> PromptSet:
             texts=tuple(table.get("prompts", [])),
             template=str(table.get("template", TEMPLATE)),
             labels=tuple(table.get("labels", LABELS)),
+            chat=bool(table.get("chat", False)),
         ),
         place,
     )

@@ -17,12 +17,13 @@ from __future__ import annotations
 import fcntl
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -32,9 +33,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from selectit.data import read
+from selectit.config import Settings
+from selectit.data import formats, read
 from selectit.errors import DataError, RunError
-from selectit.schema import SOURCE_SCHEMA, Int64, Rows
+from selectit.schema import Int64, Record, Rows, Sample, Turn, source_schema
 
 PART_ROWS = 4096
 """Rows in one part of the source."""
@@ -53,7 +55,7 @@ class Run:
         return int(self.manifest["rows"])
 
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The parts of the source in order, with the columns named (of `schema.SOURCE_SCHEMA`)."""
+        """The parts of the source in order, with the columns named (of `schema.source_schema`)."""
         for part in range(-(-self.rows // PART_ROWS)):
             yield pq.read_table(self.path / "source" / part_name(part), columns=list(columns))
 
@@ -68,12 +70,25 @@ class Run:
 
     def basic_rows(self) -> Rows:
         """What every method may know of the rows without a model."""
-        digests, words = [], []
-        for part in self.source(["digest", "turns"]):
-            digests.append(np.array(part["digest"].to_pylist(), dtype="V16"))
-            words.append(_response_words(part["turns"]))
-        digest = np.concatenate(digests)
-        return Rows(digest, _occurrences(digest), np.concatenate(words))
+        parts = list(self.source(["digest", "words"]))
+        digest = np.concatenate([np.array(part["digest"].to_pylist(), dtype="V16") for part in parts])
+        return Rows(digest, _occurrences(digest), np.concatenate([part["words"].to_numpy() for part in parts]))
+
+    def samples(self, start: int, stop: int) -> list[Sample]:
+        """The rated pairs of rows [start, stop)."""
+        which = self.manifest["identity"]["turns"]
+        table = self.source_rows(start, stop, ["row", "turns"])
+        return [
+            sample
+            for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)
+            for sample in formats.samples(row, [Turn(**turn) for turn in turns], which)
+        ]
+
+    @property
+    def table_schema(self) -> pa.Schema | None:
+        """Of the data, where it is a table."""
+        path = self.path / "source" / "schema.arrow"
+        return pa.ipc.read_schema(pa.py_buffer(path.read_bytes())) if path.exists() else None
 
     @contextmanager
     def lock(self, name: str, busy: str) -> Iterator[None]:
@@ -118,26 +133,43 @@ def open_run(path: str | Path) -> Run:
     return Run(path, read_json(manifest))
 
 
-def create(data: str | Path, run: str | Path | None, limit: int | None) -> Run:
-    """The run of a data file: opened where it is there, else read, checked and written.
+def create(data: str | Path, settings: Settings) -> Run:
+    """The run of a data set: opened where it is there, else read, checked and written.
 
     Args:
-        data: the data file.
-        run: the run directory; None = selectit-runs/<name>-<8 digits of the source's fingerprint> here.
-        limit: the first so many rows only.
+        data: a file, a folder, a hub id, or '-' for standard input.
+        settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
+            and what of the data is read, and how.
 
     Raises:
-        DataError: the file can't be read, or has bad rows; nothing is left behind.
+        DataError: the data can't be read, or has bad rows; nothing is left behind.
         RunError: `run` holds another source, or another process is writing it.
     """
-    data = Path(data)
-    if data.is_dir():
-        raise DataError(f"{data} is a folder", "Name a JSON or JSON Lines file.")
-    identity = {"sha256": read.file_digest(data), "limit": limit, "turns": "last"}
+    layout = _layout(settings)
+    with read.opened(str(data), settings.split, settings.subset) as source:
+        return _create(source, settings, layout)
+
+
+def _layout(settings: Settings) -> formats.Layout | None:
+    if settings.map is not None:
+        return formats.parse_map(settings.map)
+    return None if settings.format is None else formats.named(settings.format)
+
+
+def _create(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
+    identity = {
+        "sha256": read.fingerprint(source),
+        "limit": settings.limit,
+        "format": settings.format,
+        "map": settings.map,
+        "turns": settings.turns,
+        "bad_rows": settings.bad_rows,
+    }
     fingerprint = digest_of(identity)
-    path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(data)}-{fingerprint[:8]}"
+    run = settings.run
+    path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(source.name)}-{fingerprint[:8]}"
     if (path / "manifest.json").is_file():
-        return _same_source(open_run(path), data, identity)
+        return _same_source(open_run(path), source, identity)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
     if path.is_dir() and any(not _begun(entry) for entry in path.iterdir()):
@@ -147,17 +179,18 @@ def create(data: str | Path, run: str | Path | None, limit: int | None) -> Run:
     try:
         with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
             if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
-                return _same_source(open_run(path), data, identity)
-            return _write_source(path, data, identity, fingerprint)
+                return _same_source(open_run(path), source, identity)
+            return _write_source(path, source, layout, identity)
     except DataError:
         if fresh:
             shutil.rmtree(path)
         raise
 
 
-def data_name(data: Path) -> str:
-    """The data file's name without its endings: 'alpaca' of 'alpaca.jsonl.gz'."""
-    return data.name.partition(".")[0] or data.name
+def data_name(data: str) -> str:
+    """The name of a data set without folders and endings: 'alpaca' of 'data/alpaca.jsonl.gz'."""
+    name = Path(data).resolve().name
+    return name.partition(".")[0] or name
 
 
 def part_name(number: int) -> str:
@@ -237,63 +270,73 @@ def _begun(entry: Path) -> bool:
     return entry.name in ("locks", "source", "source.partial") or entry.name.startswith(".manifest.json")
 
 
-def _same_source(run: Run, data: Path, identity: Mapping[str, Any]) -> Run:
+def _same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in identity if stored.get(key) != identity[key]]
     if changed:
-        what = {"sha256": "the file's content", "limit": "--limit", "turns": "--turns"}
+        what = {"sha256": f"the content of {source.name}"}
+        differ = ", ".join(what.get(key, "--" + key.replace("_", "-")) for key in changed)
         raise RunError(
-            f"{run.path} is the run of another source: {', '.join(what[key] for key in changed)} differs from {data}",
+            f"{run.path} is the run of another source: {differ} differs",
             "Leave --run out or name a new folder.",
         )
     return run
 
 
-def _write_source(path: Path, data: Path, identity: dict[str, Any], fingerprint: str) -> Run:
+def _write_source(path: Path, source: read.Source, layout: formats.Layout | None, identity: Mapping[str, Any]) -> Run:
     partial, final = path / "source.partial", path / "source"
     for leftover in (partial, final):  # without a manifest neither is finished
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
-    before = data.stat()
-    source = read.open_source(data)
-    columns: dict[str, list[Any]] = {name: [] for name in SOURCE_SCHEMA.names}
-    parts = 0
-    for record in read.records(source, identity["limit"]):
-        turns = [{"role": turn.role, "text": turn.text} for turn in record.turns]
-        for name, value in zip(SOURCE_SCHEMA.names, (record.row, record.digest, turns, record.raw), strict=True):
-            columns[name].append(value)
-        if len(columns["row"]) == PART_ROWS:
-            _write_part(partial, parts, columns)
-            parts += 1
-    if columns["row"]:
-        _write_part(partial, parts, columns)
-    after = data.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise DataError(f"{data} changed while it was read", "Run again when it is finished.")
+    before = _times(source)
+    found = read.Checked()
+    skip = identity["bad_rows"] == "skip"
+    with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
+        records = read.records(
+            source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
+        )
+        schema = source_schema(source.schema)
+        for number in itertools.count():
+            part = list(itertools.islice(records, PART_ROWS))
+            if not part:
+                break
+            write_table(partial / part_name(number), _part(part, schema))
+    if source.schema is not None:
+        (partial / "schema.arrow").write_bytes(source.schema.serialize())
+    if _times(source) != before:
+        raise DataError(f"{source.name} changed while it was read", "Run again when it is finished.")
     partial.rename(final)
     sync_folder(path)
+    assert found.layout is not None  # there is at least one good row
     manifest = {
-        "data": data.name,
-        "fingerprint": fingerprint,
+        "data": Path(source.name).name,
         "identity": identity,
-        "rows": source.rows,
-        "container": source.container,
-        "layout": source.layout,
+        "rows": found.rows,
+        "skipped_rows": found.bad_rows,
+        "layout": found.layout.label,
+        "written": source.written,
+        "compression": source.compression,
         "indent": source.indent,
-        "suffix": "".join(data.suffixes[-1:]),
+        "suffix": source.suffix,
     }
     write_json(path / "manifest.json", manifest)
     return Run(path, manifest)
 
 
-def _write_part(folder: Path, number: int, columns: dict[str, list[Any]]) -> None:
-    write_table(folder / part_name(number), pa.table(columns, schema=SOURCE_SCHEMA))
-    for values in columns.values():
-        values.clear()
+def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+    columns = {
+        "row": [record.row for record in records],
+        "digest": [record.digest for record in records],
+        "words": [record.words for record in records],
+        "turns": [[{"role": turn.role, "text": turn.text} for turn in record.turns] for record in records],
+        "left_out": [record.left_out for record in records],
+        "raw": [record.raw for record in records],
+    }
+    return pa.table(columns, schema=schema)
 
 
-def _response_words(turns: pa.ChunkedArray) -> Int64:
-    return np.array([len(conversation[-1]["text"].split()) for conversation in turns.to_pylist()], dtype=np.int64)
+def _times(source: read.Source) -> list[tuple[int, int]]:
+    return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in source.files)]
 
 
 def _occurrences(digest: NDArray[np.void]) -> Int64:

@@ -18,7 +18,7 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a conversation. `role` is 'user' or 'assistant'."""
+    """One message of a conversation; `role` is system, user, assistant, call or tool. Only assistants are rated."""
 
     role: str
     text: str
@@ -29,13 +29,17 @@ class Record:
     """One row of the data set. `row` (its place in the source, from 0) is its identity everywhere.
 
     `digest` is 16 bytes over the turns: equal rows have equal digests. `raw` is the record's own JSON
-    text, kept so that what is written is what was read, to the last digit.
+    text, kept so that what is written is what was read, to the last digit; of a table it is the Arrow row.
     """
 
     row: int
     digest: bytes
     turns: tuple[Turn, ...]
-    raw: str
+    raw: Any
+    words: int
+    """Words (runs without white space) of the responses that are rated."""
+    left_out: tuple[str, ...]
+    """Kinds of content that are not text ('image') and are not rated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Rows:
     occurrence: Int64
     """How many earlier rows have the same digest."""
     response_words: Int64
-    """Words (runs without white space) of the response."""
+    """Words (runs without white space) of the responses that are rated."""
 
     def __len__(self) -> int:
         return len(self.digest)
@@ -158,14 +162,21 @@ class Selection:
     """The lowest score that was kept; NaN without scores."""
 
 
-SOURCE_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("digest", pa.binary(16)),
-        ("turns", pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))),
-        ("raw", pa.string()),
-    ]
-)
+TURNS_TYPE = pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))
+
+
+def source_schema(table: pa.Schema | None) -> pa.Schema:
+    """Columns of the source. `raw` is the JSON text, or the row of a table with that schema."""
+    return pa.schema(
+        [
+            ("row", pa.int64()),
+            ("digest", pa.binary(16)),
+            ("words", pa.int64()),
+            ("turns", TURNS_TYPE),
+            ("left_out", pa.list_(pa.string())),
+            ("raw", pa.string() if table is None else pa.struct(list(table))),
+        ]
+    )
 
 
 def ratings_schema(labels: int) -> pa.Schema:

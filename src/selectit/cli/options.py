@@ -26,6 +26,13 @@ class _Weights(click.ParamType[Any]):
             self.fail(f"{value!r} is not a list of numbers such as 7,13,70", param, ctx)
 
 
+class _Labels(click.ParamType[Any]):
+    name = "A,B,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+
+
 class _Parameter(click.ParamType[Any]):
     name = "NAME=VALUE"
 
@@ -53,6 +60,21 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
 _OPTIONS: dict[str, Callable[[F], F]] = {
     "run": click.option("--run", metavar="DIR", help="Run directory [selectit-runs/<name>-<fingerprint>]."),
     "limit": click.option("--limit", type=int, metavar="N", help="Read the first N rows only."),
+    "format": click.option(
+        "--format", metavar="NAME", help="alpaca, sharegpt, messages, prompt-completion, seed-tasks [found]."
+    ),
+    "map": click.option(
+        "--map", metavar="FIELDS", help="For other layouts: instruction=FIELD,response=FIELD; dots go deeper."
+    ),
+    "turns": click.option("--turns", metavar="WHICH", help="Answers to rate: last, each or first [last]."),
+    "bad_rows": click.option("--bad-rows", metavar="WAY", help="stop, or skip them and note why [stop]."),
+    "split": click.option("--split", metavar="NAME", help="Of a hub data set or Arrow folder [train]."),
+    "subset": click.option("--subset", metavar="NAME", help="Of a hub data set."),
+    "labels": click.option(
+        "--labels", type=_Labels(), help="The ratings, worst first, for example 1,2,3 [those of the prompts]."
+    ),
+    "chat": click.option("--chat", is_flag=True, default=None, help="Ask through the model's chat template."),
+    "rest": click.option("--rest", metavar="FILE", help="Also write what is not chosen, each with why."),
     "model": click.option(
         "--model", multiple=True, metavar="NAME", help="Packaged name, hub id or folder; repeatable [smollm2]."
     ),
@@ -118,12 +140,12 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 }
 
 RATING = (
-    "run", "limit", "model", "prompts", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
+    "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
     "device_map", "trust_remote_code", "accept_terms", "retry_errors", "share",
 )  # fmt: skip
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
-CHOOSING = ("keep", "min_score", "allow_fewer", "out", "name", "order", "with_scores", "force")
-STORED = ("model", "prompts", "k", "engine", "dtype", "max_tokens", "overflow")
+CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")
+STORED = ("model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow")
 COMMON = ("config", "json", "quiet")
 
 
@@ -145,9 +167,9 @@ def settings(given: Mapping[str, Any]) -> config.Settings:
     return config.Settings(**chosen)
 
 
-def data_argument(required: bool) -> Callable[[F], F]:
-    """The data file. Whether it is there, and what is in it, the reader says."""
-    return click.argument("data", required=required, type=click.Path(path_type=Path))
+def data_argument(function: F) -> F:
+    """The data set. Whether it is there, and what is in it, the reader says."""
+    return click.argument("data", required=False)(function)
 
 
 def print_json(value: Any) -> None:

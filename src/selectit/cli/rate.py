@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,9 +10,9 @@ from selectit.cli.options import COMMON, RATING, data_argument, options, print_j
 
 
 @click.command("rate")
-@data_argument(required=False)
+@data_argument
 @options(*RATING, *COMMON)
-def command(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 
     Only what is missing is computed: another model, more prompts, or what an interruption left.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,13 +14,14 @@ if TYPE_CHECKING:
 
 
 @click.command("select")
-@data_argument(required=False)
+@data_argument
 @options(*CHOOSING[:1], *RATING, *SCORING, *CHOOSING[1:], *COMMON)
-def command(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 
-    DATA is a JSON array or JSON Lines in Alpaca layout. Typed again, the command goes on where it stopped. With
-    --run DIR and without DATA it chooses anew from stored ratings, without a model.
+    DATA is a file (JSON, JSON Lines, Parquet; .gz and .zst too), a folder, a hub id, or - for standard input. Typed
+    again, the command goes on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings,
+    without a model.
     """
     chosen = settings(given)
     from selectit import api
@@ -35,9 +35,10 @@ def command(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> None
         from selectit.run import open_run
         from selectit.summary import summary_lines
 
+        on_stderr = str(selected.out) == "-"  # the subset has standard output
         for line in summary_lines(selected.summary, open_run(selected.run).timing()):
-            click.echo(line)
-        click.echo(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}")
+            click.echo(line, err=on_stderr)
+        click.echo(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
 
 
 def _table(selected: Selected) -> dict[str, Any]:

@@ -1,39 +1,122 @@
-"""Layouts: how one JSON object becomes turns. Pure functions of a parsed record."""
+"""Layouts: how one record becomes turns, and which turns are rated. Pure functions of parsed values."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from selectit.errors import SettingsError, nearest
 from selectit.schema import Sample, Turn
 
-LAYOUTS = ("alpaca",)
+LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks")
+MAX_CHARACTERS = 8_000_000
+"""A record with more text than this is a mistake in the data, not an instruction and its response."""
+
+_ROLES = {
+    "system": "system",
+    "developer": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "function_call": "call",
+    "tool_call": "call",
+    "observation": "tool",
+    "tool": "tool",
+    "function": "tool",
+}
+_ROLE_WORDS = {"system": "System", "user": "User", "assistant": "Assistant", "call": "Tool call", "tool": "Tool result"}
+_GUESSES = {
+    "instruction": ("instruction", "prompt", "question", "query", "problem", "input", "text"),
+    "response": ("response", "output", "answer", "completion", "solution", "target", "label", "chosen"),
+}
 
 
 class RowError(Exception):
     """What is wrong with one row, in a few words that name the field."""
 
 
-def detect(record: Mapping[str, Any]) -> str:
-    """The layout of a first record. Raises RowError, which says what keys it has."""
-    if "instruction" in record and "output" in record:
-        return "alpaca"
-    keys = ", ".join(repr(key) for key in list(record)[:10]) or "none at all"
-    raise RowError(f"the layout is unknown: the keys are {keys}; Alpaca has 'instruction', 'input' and 'output'")
+class LayoutError(RowError):
+    """What is wrong with every row: the layout is unknown, or the map names a field that is not there."""
 
 
-def turns(record: Any, layout: str) -> tuple[Turn, ...]:
-    """The turns of one record. Raises RowError."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How to read a record: one of LAYOUTS, or a map from instruction, input and response to dotted fields."""
+
+    name: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The layout in one word or as the map was typed."""
+        return self.name or ",".join(f"{key}={path}" for key, path in self.fields)
+
+
+def parse_map(text: str) -> Layout:
+    """'instruction=a.b,response=c' as a layout. Raises SettingsError."""
+    hint = "Write --map instruction=FIELD,response=FIELD (and input=FIELD), dots for fields within fields."
+    fields: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, path = part.partition("=")
+        if not equals or not path.strip():
+            raise SettingsError(f"--map: {part!r} is not name=field", hint)
+        if key.strip() not in ("instruction", "input", "response"):
+            raise SettingsError(f"--map has no part {key.strip()!r}", hint)
+        fields[key.strip()] = path.strip()
+    if not {"instruction", "response"} <= set(fields):
+        raise SettingsError("--map needs both instruction and response", hint)
+    return Layout("", tuple(fields.items()))
+
+
+def named(name: str) -> Layout:
+    """The layout of that name. Raises SettingsError."""
+    if name not in LAYOUTS:
+        raise SettingsError(f"there is no format {name!r}", nearest(name, LAYOUTS))
+    return Layout(name)
+
+
+def detect(record: Mapping[str, Any]) -> Layout:
+    """The layout of a first record. Raises LayoutError, which says what keys it has and what to try."""
+    keys = set(record)
+    if "conversations" in keys:
+        return Layout("sharegpt")
+    if "messages" in keys:
+        return Layout("messages")
+    if {"instruction", "instances"} <= keys:
+        return Layout("seed-tasks")
+    if {"instruction", "output"} <= keys:
+        return Layout("alpaca")
+    if {"prompt", "completion"} <= keys:
+        return Layout("prompt-completion")
+    guess = {part: next((key for key in likely if key in keys), "FIELD") for part, likely in _GUESSES.items()}
+    raise LayoutError(
+        f"the layout is unknown: the keys are {', '.join(map(repr, list(record)[:12])) or 'none at all'}; try "
+        f"--map instruction={guess['instruction']},response={guess['response']}"
+    )
+
+
+def turns(record: Any, layout: Layout) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+    """The turns of one record, and what of it is not text. Raises RowError."""
     if not isinstance(record, Mapping):
         raise RowError(f"it is {_kind(record)}, not an object with fields")
-    assert layout == "alpaca", layout
-    instruction = _text(record, "instruction")
-    extra = _text(record, "input") if "input" in record else ""
-    return (
-        Turn("user", f"{instruction}\n{extra}" if extra else instruction),
-        Turn("assistant", _text(record, "output")),
-    )
+    left_out: set[str] = set()
+    found = tuple(_READERS[layout.name](record, layout, left_out))
+    answer = next((place for place, turn in enumerate(found) if turn.role == "assistant"), None)
+    if answer is None:
+        raise RowError("the conversation has no answer" if found else "the conversation has no turns")
+    if not any(turn.role == "user" for turn in found[:answer]):
+        raise RowError("the conversation starts with an answer: nothing is asked before it")
+    if sum(len(turn.text) for turn in found) > MAX_CHARACTERS:
+        raise RowError(f"it has more than {MAX_CHARACTERS // 1_000_000} million characters, which no model reads")
+    for turn in found:
+        if "\0" in turn.text:
+            raise RowError(f"a text has a null byte at character {turn.text.index(chr(0))}")
+    return found, tuple(sorted(left_out))
 
 
 def digest(turns: tuple[Turn, ...]) -> bytes:
@@ -44,28 +127,162 @@ def digest(turns: tuple[Turn, ...]) -> bytes:
             for part in (turn.role.encode(), turn.text.encode()):
                 state.update(len(part).to_bytes(8, "little") + part)
     except UnicodeEncodeError as error:
-        raise RowError(
-            f"a text has half of a surrogate pair at character {error.start}, which is no Unicode"
-        ) from error
+        raise RowError(f"a text has half of a surrogate pair at character {error.start}: no Unicode") from error
     return state.digest()
 
 
-def sample(row: int, turns: list[dict[str, str]]) -> Sample:
-    """The pair to rate of a stored row: everything before the last answer, and the last answer."""
-    return Sample(row, 0, "\n".join(turn["text"] for turn in turns[:-1]), turns[-1]["text"])
+def samples(row: int, turns: Sequence[Turn], which: str) -> list[Sample]:
+    """The pairs of a row that are rated.
+
+    Args:
+        row: its number.
+        turns: the whole conversation.
+        which: the 'last' answer, 'each' answer, or the 'first' one (in a ShareGPT file that opens with a question and
+            an answer, what Blue-Raincoat/SelectIT@4813250 reads). What stands before an answer is its instruction:
+            the text alone where it is one question, else every turn with its role.
+    """
+    answers = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+    chosen = {"last": answers[-1:], "first": answers[:1], "each": answers}[which]
+    return [Sample(row, item, _context(turns[:place]), turns[place].text) for item, place in enumerate(chosen)]
 
 
-def _text(record: Mapping[str, Any], field: str) -> str:
+def _context(before: Sequence[Turn]) -> str:
+    if len(before) == 1:
+        return before[0].text
+    return "\n".join(f"{_ROLE_WORDS[turn.role]}: {turn.text}" for turn in before)
+
+
+def _alpaca(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+    yield Turn("user", _joined(_text(record, "instruction"), _text(record, "input") if "input" in record else ""))
+    yield Turn("assistant", _text(record, "output"))
+
+
+def _sharegpt(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+    if record.get("system"):
+        yield Turn("system", _text(record, "system"))
+    yield from _messages_in(record, "conversations", left_out)
+
+
+def _messages(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+    return _messages_in(record, "messages", left_out)
+
+
+def _prompt_completion(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+    for key, role in (("prompt", "user"), ("completion", "assistant")):
+        if isinstance(record.get(key), list):
+            yield from _messages_in(record, key, left_out)
+        else:
+            yield Turn(role, _text(record, key))
+
+
+def _seed_tasks(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+    """Several instances of one task follow each other as a conversation."""
+    instruction = _text(record, "instruction")
+    for place, instance in enumerate(_list(record, "instances")):
+        if not isinstance(instance, Mapping):
+            raise RowError(f"instances[{place}] is {_kind(instance)}, not an object with fields")
+        extra = _text(instance, "input", f"instances[{place}]") if "input" in instance else ""
+        yield Turn("user", _joined(instruction, extra))
+        yield Turn("assistant", _text(instance, "output", f"instances[{place}]"))
+
+
+def _mapped(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+    found = {part: _at(record, path) for part, path in layout.fields}
+    yield Turn("user", _joined(found["instruction"], found.get("input", "")))
+    yield Turn("assistant", found["response"])
+
+
+_READERS = {
+    "alpaca": _alpaca,
+    "sharegpt": _sharegpt,
+    "messages": _messages,
+    "prompt-completion": _prompt_completion,
+    "seed-tasks": _seed_tasks,
+    "": _mapped,
+}
+
+
+def _messages_in(record: Mapping[str, Any], field: str, left_out: set[str]) -> Iterable[Turn]:
+    """Turns with from and value, or role and content."""
+    for place, message in enumerate(_list(record, field)):
+        name = f"{field}[{place}]"
+        if not isinstance(message, Mapping):
+            raise RowError(f"{name} is {_kind(message)}, not an object with fields")
+        who, what = ("from", "value") if "from" in message else ("role", "content")
+        role = _text(message, who, name)
+        if role not in _ROLES:
+            raise RowError(f"{name} has the unknown role {role!r}; known: {', '.join(_ROLES)}")
+        if message.get("tool_calls"):
+            yield Turn("call", json.dumps(message["tool_calls"], ensure_ascii=False))
+            if not message.get(what):
+                continue
+        if isinstance(message.get(what), list):
+            yield Turn(_ROLES[role], _parts(message[what], f"{name}.{what}", left_out))
+        else:
+            yield Turn(_ROLES[role], _text(message, what, name))
+
+
+def _parts(parts: list[Any], name: str, left_out: set[str]) -> str:
+    """The text parts of a content, joined; what other kinds there are goes to `left_out`."""
+    texts = []
+    for place, part in enumerate(parts):
+        if not isinstance(part, Mapping):
+            raise RowError(f"{name}[{place}] is {_kind(part)}, not an object with fields")
+        kind = str(part.get("type"))
+        if kind in ("text", "input_text", "output_text"):
+            texts.append(_text(part, "text" if "text" in part else "value", f"{name}[{place}]"))
+        else:
+            left_out.add(kind)
+    return "".join(texts)
+
+
+def _joined(instruction: str, extra: str) -> str:
+    return f"{instruction}\n{extra}" if extra else instruction
+
+
+def _at(record: Mapping[str, Any], path: str) -> str:
+    value: Any = record
+    for part in path.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
+            keys = ", ".join(map(repr, record))
+            raise LayoutError(f"--map names the field {path!r}, and there is no {part!r}; the keys are {keys}")
+    if not isinstance(value, str):
+        raise RowError(f"the field {path!r} is {_kind(value)}, and a text belongs there")
+    return value
+
+
+def _list(record: Mapping[str, Any], field: str) -> list[Any]:
     if field not in record:
         raise RowError(f"the field {field!r} is missing")
     value = record[field]
+    if not isinstance(value, list):
+        raise RowError(f"the field {field!r} is {_kind(value)}, and a list belongs there")
+    return value
+
+
+def _text(record: Mapping[str, Any], field: str, within: str = "") -> str:
+    name = f"{within}.{field}" if within else field
+    if field not in record:
+        raise RowError(f"the field {name!r} is missing")
+    value = record[field]
     if not isinstance(value, str):
-        raise RowError(f"the field {field!r} is {_kind(value)}, and a text belongs there")
+        raise RowError(f"the field {name!r} is {_kind(value)}, and a text belongs there")
     return value
 
 
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
-    names = {bool: "true or false", float: "a number", str: "a text", list: "a list", dict: "an object"}
-    return next((name for kind, name in names.items() if isinstance(value, kind)), type(value).__name__)
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
+    return next((name for kind, name in names.items() if isinstance(value, kind)), f"a {type(value).__name__}")

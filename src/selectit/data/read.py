@@ -1,290 +1,299 @@
-"""Reading a data set in one pass: checked row by row, memory bounded by the largest record.
-
-Every record keeps its own JSON text, so that what is written later is what was read: same keys, same order, same
-spelling of numbers.
-"""
+"""Reading a data set in one pass: whatever file it is, checked row by row, memory bounded by the largest record."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
+import dataclasses
+import gzip
 import hashlib
+import io
 import json
 import re
-from collections.abc import Callable, Iterator
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from selectit.data.formats import RowError, detect, digest, turns
+import pyarrow as pa
+
+from selectit.data import json_text, tables
+from selectit.data.formats import Layout, LayoutError, RowError, detect, digest, samples, turns
+from selectit.data.json_text import Found
 from selectit.errors import DataError
 from selectit.schema import Record
 
-_CHUNK = 1 << 20
 _SHOWN = 10
-_NOT_JSON = "A data set is a JSON array ([{…}, {…}]) or JSON Lines (one {…} a line)."
+_HINT = "A data set is JSON, JSON Lines (both also .gz or .zst), Parquet, a folder of these, or a hub id."
+_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"PAR1": "parquet", b"ARROW1": "an Arrow file"}
+_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One value of the file before it is understood. `problem` says why it has none."""
+class Source:
+    """The files of a data set and how they are written."""
 
-    line: int
-    raw: str
-    value: Any = None
-    problem: str = ""
+    name: str
+    """For messages and names of files."""
+    files: tuple[Path, ...]
+    kind: str
+    """'json' (an array), 'jsonl', 'parquet', 'arrow' (a folder of `datasets`), or 'folder' (several of these)."""
+    written: str
+    """The kind in which a part of it is written: its own, or 'jsonl' for a folder and standard input."""
+    suffix: str
+    """The ending of what is written: '.json', '.jsonl.gz', '' for an Arrow folder."""
+    compression: str = ""
+    indent: str = ""
+    """What stands before the first record of an array: line break and spaces."""
+    schema: pa.Schema | None = None
+    """Of a table."""
 
 
 @dataclass(slots=True)
-class Source:
-    """What reading finds out about the file, complete when its records are exhausted."""
+class Checked:
+    """What was found on the way: complete when `records` is exhausted."""
 
-    path: Path
-    container: str
-    """'json' (an array) or 'jsonl'."""
-    layout: str = ""
-    indent: str = ""
-    """What stands before the first record of an array: line break and spaces."""
+    layout: Layout | None = None
     rows: int = 0
-    bad: list[str] = field(default_factory=list)
     bad_rows: int = 0
+    bad: list[str] = field(default_factory=list)
 
 
-def file_digest(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """sha256 of the file's bytes, hexadecimal. Raises DataError where it can't be read."""
-    state = hashlib.sha256()
+@contextlib.contextmanager
+def opened(data: str, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
+    """The data set that a name stands for: '-' is standard input, then a file, a folder, a hub id.
+
+    Raises DataError.
+    """
+    if data == "-":
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "stdin"
+            with path.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            source = _file(path, "standard input")
+            yield dataclasses.replace(source, name="stdin", written="jsonl", suffix=".jsonl")
+        return
+    path = Path(data)
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                state.update(chunk)
-                if progress is not None:
-                    progress(len(chunk))
+        if path.is_dir():
+            yield _folder(path, split)
+        elif not path.exists() and _HUB_ID.fullmatch(data):
+            yield _from_hub(data, split, subset)
+        else:
+            yield _file(path, str(path))
     except OSError as error:
-        raise DataError(
-            f"can't read {path}: {error.strerror}", "Name a JSON or JSON Lines file; look for a typing error."
-        ) from error
-    return state.hexdigest()
+        if error.filename is None or Path(error.filename) not in (path, *path.parents):
+            raise
+        raise DataError(f"can't read {data}: {error.strerror}", f"Look for a typing error. {_HINT}") from error
 
 
-def open_source(path: Path) -> Source:
-    """Look at the first characters of the file. Raises DataError where it is no JSON at all."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise DataError(f"{path} is UTF-16", f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8-{path.name}")
-    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
-    if not text:
-        raise DataError(f"{path} is empty", _NOT_JSON)
-    if text[:1] == b"[":
-        return Source(path, "json")
-    if text[:1] == b"{":
-        return Source(path, "jsonl")
-    raise DataError(f"{path} starts with {text[:20]!r}, which is neither an array nor an object", _NOT_JSON)
+def fingerprint(source: Source) -> str:
+    """sha256 of the files' bytes, hexadecimal; of several files also of their names."""
+    digests = []
+    for path in source.files:
+        with path.open("rb") as file:
+            digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    if source.kind in ("json", "jsonl", "parquet"):
+        return digests[0][1]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
-def records(source: Source, limit: int | None = None) -> Iterator[Record]:
-    """The good records in order; fills `source` on the way and counts the bad ones.
+def records(
+    source: Source,
+    found: Checked,
+    *,
+    layout: Layout | None,
+    which: str,
+    limit: int | None,
+    rejected: IO[bytes] | None = None,
+) -> Iterator[Record]:
+    """The good records in order, numbered from 0.
 
     Args:
-        source: from `open_source`.
+        source: from `opened`.
+        found: filled on the way.
+        layout: None = found from the first record.
+        which: the answers that are rated; see `formats.samples`.
         limit: read no more than so many rows.
+        rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
-        DataError: an array is broken, or, after the last row, any row was bad (the first ten are listed), or there
-            is no row.
+        DataError: the files are broken, every row is bad for one reason, there is no row, or, after the last row and
+            without `rejected`, any row was bad (the first ten are listed).
     """
-    found = _array(source) if source.container == "json" else _lines(source)
-    for item in found:
-        if limit is not None and source.rows == limit:
+    found.layout = layout
+    for item in _items(source):
+        if limit is not None and found.rows + found.bad_rows == limit:
             break
-        row = source.rows
-        source.rows += 1
         try:
-            if item.problem:
-                raise RowError(item.problem)
-            if not source.layout and isinstance(item.value, dict):
-                source.layout = detect(item.value)
-            parts = turns(item.value, source.layout or LAYOUT_WHEN_UNKNOWN)
-            record = Record(row, digest(parts), parts, item.raw)
-        except RowError as error:
-            source.bad_rows += 1
-            if len(source.bad) < _SHOWN:
-                source.bad.append(f"  row {row}, line {item.line}: {error}")
-            if not source.layout and isinstance(item.value, dict):
-                break  # the layout is unknown: every row would say so
-            continue
-        yield record
-    if source.bad_rows:
-        raise DataError(_bad_rows(source), "Mend or remove these rows; rows count from 0, lines from 1.")
-    if not source.rows:
-        raise DataError(f"{source.path} has no rows", _NOT_JSON)
-
-
-LAYOUT_WHEN_UNKNOWN = "alpaca"  # only ever used to say that a row is no object
-
-
-def _bad_rows(source: Source) -> str:
-    more = source.bad_rows - len(source.bad)
-    count = "1 row" if source.bad_rows == 1 else f"{source.bad_rows:,} rows"
-    listed = "\n".join(source.bad) + (f"\n  … and {more:,} more" if more else "")
-    return f"{source.path}: {count} of {source.rows:,} can't be used\n{listed}"
-
-
-def _lines(source: Source) -> Iterator[Found]:
-    with source.path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
-            if not line.strip():
-                continue
-            try:
-                raw = line.decode().strip()
-            except UnicodeDecodeError as error:
-                yield Found(number, "", problem=_not_utf8(error))
-                continue
-            try:
-                yield Found(number, raw, _DECODER.decode(raw))
-            except json.JSONDecodeError as error:
-                yield Found(number, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
-            except RowError as error:
-                yield Found(number, raw, problem=str(error))
-
-
-def _array(source: Source) -> Iterator[Found]:
-    with source.path.open("rb") as file:
-        yield from _elements(_Window(source.path, file), source)
-
-
-def _elements(window: _Window, source: Source) -> Iterator[Found]:
-    window.space()
-    window.expect("[")
-    source.indent = window.space()
-    if window.peek() == "]":
-        return
-    while True:
-        yield window.value()
-        window.space()
-        if window.peek() == "]":
-            break
-        window.expect(",")
-        window.space()
-    window.expect("]")
-    window.space()
-    if window.peek():
-        raise window.broken("the array has ended and something follows it")
-
-
-class _Window:
-    """A sliding window of decoded text over the file. `_at` is the reading place, `line` the line it is on."""
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path = path
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._text = ""
-        self._at = 0
-        self._line, self._counted = 1, 0  # the line of the character at `_counted`
-        self._ended = False
-
-    @property
-    def line(self) -> int:
-        self._line += self._text.count("\n", self._counted, self._at)
-        self._counted = self._at
-        return self._line
-
-    def peek(self) -> str:
-        """The next character, '' at the end of the file."""
-        while self._at >= len(self._text) and self._more(_CHUNK):
-            pass
-        return self._text[self._at : self._at + 1]
-
-    def expect(self, mark: str) -> None:
-        found = self.peek()
-        if found != mark:
-            raise self.broken(f"{mark!r} belongs here, not {found!r}" if found else f"the file ends before {mark!r}")
-        self._at += 1
-
-    def space(self) -> str:
-        """Pass over white space and return it."""
-        passed = ""
-        while self.peek():
-            match = _SPACE.match(self._text, self._at)
-            assert match is not None  # it matches the empty string too
-            passed += match[0]
-            self._at = match.end()
-            if self._at < len(self._text):
-                break
-        return passed
-
-    def value(self) -> Found:
-        """The next JSON value with its text."""
-        if not self.peek():
-            raise self.broken("the file ends where a record belongs")
-        chunk = _CHUNK
-        while True:
-            problem = ""
-            value: Any = None
-            try:
-                try:
-                    value, end = _DECODER.raw_decode(self._text, self._at)
-                except RowError as error:
-                    # A fault that only this row pays for; a plain decoder finds its end.
-                    problem = str(error)
-                    end = _PLAIN.raw_decode(self._text, self._at)[1]
-            except json.JSONDecodeError as error:
-                # Cut off by the window's end, or wrong? More text tells; doubling keeps the work linear.
-                unterminated = error.msg.startswith("Unterminated string")
-                offset = len(self._text) - self._at if unterminated else error.pos - self._at
-                if (unterminated or error.pos + _MARGIN >= len(self._text)) and self._more(chunk):
-                    chunk *= 2
-                    continue
-                self._at += offset  # the place of the fault; reading on has moved the window
-                raise self.broken(error.msg if self.peek() else "the file ends inside a record") from error
-            found = Found(self.line, self._text[self._at : end], value, problem)
-            self._at = end
-            return found
-
-    def broken(self, what: str) -> DataError:
-        return DataError(
-            f"{self.path}, line {self.line}: the JSON is broken: {what}",
-            "Mend the file at this place. A file with one {…} a line must not start with '['.",
-        )
-
-    def _more(self, size: int) -> bool:
-        """Read on, dropping what lies behind. False at the end of the file."""
-        if self._ended:
-            return False
-        data = self._file.read(size)
-        self._ended = not data
-        self._line, kept = self.line, self._text[self._at :]
-        try:
-            self._text = kept + self._decoder.decode(data, final=self._ended)
-        except UnicodeDecodeError as error:
-            line = self._line + kept.count("\n") + error.object[: error.start].count(b"\n")
+            record = _record(item, found, which)
+        except LayoutError as error:
             raise DataError(
-                f"{self.path}, line {line}: {_not_utf8(error)}",
-                f"Convert it, for example: iconv -f LATIN1 -t UTF-8 {self.path.name} > utf8-{self.path.name}",
+                f"{source.name}, {item.place}: {error}",
+                "Name the layout with --format, or the fields with --map instruction=…,response=… (dots for fields "
+                "within fields).",
             ) from error
-        self._at = self._counted = 0
-        return not self._ended
+        except RowError as error:
+            _reject(item, str(error), found, rejected)
+            continue
+        found.rows += 1
+        yield record
+    total = found.rows + found.bad_rows
+    if found.bad_rows and (rejected is None or not found.rows):
+        raise DataError(
+            _bad_rows(source, found), "Mend these rows, or leave them out with --bad-rows skip; lines count from 1."
+        )
+    if not total:
+        raise DataError(f"{source.name} has no rows", _HINT)
 
 
-_SPACE = re.compile(r"[ \t\r\n]*")
-_MARGIN = 16  # the longest literal that a window can cut: -Infinity, \ud83d\ude00
+def _record(item: Found, found: Checked, which: str) -> Record:
+    if item.problem:
+        raise RowError(item.problem)
+    if found.layout is None:
+        if not isinstance(item.value, dict):
+            raise RowError("it is not an object with fields")
+        found.layout = detect(item.value)
+    conversation, left_out = turns(item.value, found.layout)
+    words = sum(len(sample.response.split()) for sample in samples(found.rows, conversation, which))
+    return Record(found.rows, digest(conversation), conversation, item.raw, words, left_out)
 
 
-def _not_utf8(error: UnicodeDecodeError) -> str:
-    return f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
+def _reject(item: Found, problem: str, found: Checked, rejected: IO[bytes] | None) -> None:
+    found.bad_rows += 1
+    if len(found.bad) < _SHOWN:
+        found.bad.append(f"  {item.place}: {problem}")
+    if rejected is not None:
+        raw = item.raw if isinstance(item.raw, str | None) else str(item.raw.as_py())
+        line = json.dumps({"place": item.place, "problem": problem, "raw": raw})
+        rejected.write(line.encode() + b"\n")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RowError(f"the key {twice!r} stands twice in one object")
-    return fields
+def _bad_rows(source: Source, found: Checked) -> str:
+    more = found.bad_rows - len(found.bad)
+    count = "1 row" if found.bad_rows == 1 else f"{found.bad_rows:,} rows"
+    listed = "\n".join(found.bad) + (f"\n  … and {more:,} more" if more else "")
+    return f"{source.name}: {count} of {found.rows + found.bad_rows:,} can't be used\n{listed}"
 
 
-# Numbers are never read, only kept in the raw text: float spares the limit on the digits of an int.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=float)
-_PLAIN = json.JSONDecoder(parse_int=float)
+def _items(source: Source) -> Iterator[Found]:
+    for path in source.files:
+        part = _file(path, str(path)) if source.kind == "folder" else source
+        for item in _values(path, part.kind, part.compression, part.name):
+            if source.kind == "folder":
+                item = dataclasses.replace(item, place=f"{path.name}, {item.place}")
+            yield _as_line(item) if source.written == "jsonl" else item
+
+
+def _as_line(item: Found) -> Found:
+    """The item with its text on one line, whatever it came from."""
+    if item.problem:
+        return item
+    if isinstance(item.raw, str):  # a line break inside a JSON string is always written \\n
+        return dataclasses.replace(item, raw="".join(map(str.strip, item.raw.split("\n"))))
+    try:
+        return dataclasses.replace(item, raw=json.dumps(item.raw.as_py(), ensure_ascii=False))
+    except TypeError as error:
+        return dataclasses.replace(item, problem=f"it has a value that JSON has no word for: {error}")
+
+
+def _values(path: Path, kind: str, compression: str, name: str) -> Iterator[Found]:
+    if kind in ("parquet", "arrow"):
+        yield from tables.rows(path, kind)
+        return
+    with _decompressed(path, compression) as file:
+        yield from json_text.array(file, name) if kind == "json" else json_text.lines(file)
+
+
+def _file(path: Path, name: str) -> Source:
+    """One file, told by its first bytes. Raises DataError where it is no data, or not what its ending says."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    magic = next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), "")
+    endings = [ending.lower() for ending in path.suffixes]
+    last = endings[-1].lstrip(".") if endings else ""
+    if magic == "an Arrow file":
+        raise DataError(f"{name} is an Arrow file", "Save it as Parquet, or the whole data set with save_to_disk.")
+    if (last in ("gz", "zst", "parquet") or (magic and endings)) and last != magic:
+        is_what = f"{magic} data" if magic else "none of that"
+        raise DataError(f"{name} ends in .{last}, and its first bytes are {is_what}", "Rename it to what it is.")
+    if magic == "parquet":
+        return Source(name, (path,), "parquet", "parquet", ".parquet", schema=tables.schema(path, "parquet"))
+    with _decompressed(path, magic) as file:
+        kind = _json_kind(file, name)
+    suffix = "".join(path.suffixes[-2:] if magic else path.suffixes[-1:]) or f".{kind}"
+    with _decompressed(path, magic) as file:
+        return Source(name, (path,), kind, kind, suffix, magic, json_text.indent(file) if kind == "json" else "")
+
+
+def _json_kind(file: IO[bytes], name: str) -> str:
+    start = file.read(4096)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise DataError(f"{name} is UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    if not text:
+        raise DataError(f"{name} is empty", _HINT)
+    if text[:1] not in (b"[", b"{"):
+        raise DataError(f"{name} starts with {text[:20]!r}, which is neither an array nor an object", _HINT)
+    return "json" if text[:1] == b"[" else "jsonl"
+
+
+@contextlib.contextmanager
+def _decompressed(path: Path, compression: str) -> Iterator[IO[bytes]]:
+    """The file's bytes as they were before compression. Raises DataError where they are damaged."""
+    try:
+        if compression == "gz":
+            with gzip.open(path, "rb") as file:
+                yield file  # type: ignore[misc]
+        elif compression == "zst":
+            with pa.input_stream(str(path), compression="zstd") as stream:
+                yield io.BufferedReader(stream)
+        else:
+            with path.open("rb") as file:
+                yield file
+    except (gzip.BadGzipFile, EOFError, pa.ArrowException) as error:
+        raise DataError(f"{path} is damaged: {error}", "Copy or compress it again.") from error
+
+
+def _folder(path: Path, split: str | None) -> Source:
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        files = tables.arrow_files(path, split)
+        return Source(str(path), tuple(files), "arrow", "arrow", "", schema=tables.schema(files[0], "arrow"))
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.name.lower().endswith(_ENDINGS) and not any(p.startswith(".") for p in file.relative_to(path).parts)
+    )
+    if not files:
+        raise DataError(f"the folder {path} has no data files", f"They end in {', '.join(_ENDINGS)}.")
+    return Source(str(path), tuple(files), "folder", "jsonl", ".jsonl")
+
+
+def _from_hub(name: str, split: str | None, subset: str | None) -> Source:
+    """The Parquet files that the hub keeps of every data set, in one split of one subset. Raises DataError."""
+    try:
+        from huggingface_hub import errors, snapshot_download
+    except ImportError as error:
+        raise DataError(f"there is no file {name}", f"For the hub: pip install 'selectit[hf]'. {_HINT}") from error
+    pattern = f"{subset or '*'}/{split or 'train'}/*.parquet"
+    try:
+        folder = Path(
+            snapshot_download(name, repo_type="dataset", revision="refs/convert/parquet", allow_patterns=[pattern])
+        )
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(
+            f"there is no file {name}, and it can't be had from the hub: {reason}",
+            "Look for a typing error; for a gated data set accept its terms on its page and run: hf auth login",
+        ) from error
+    files = sorted(folder.glob(pattern))
+    subsets = sorted({file.parent.parent.name for file in files})
+    if len(subsets) > 1:
+        raise DataError(f"{name} has the subsets {', '.join(subsets)}", "Name one with --subset.")
+    if not files:
+        raise DataError(f"{name} has no split {split or 'train'!r} in that subset", "Name them: --subset, --split.")
+    return Source(name.partition("/")[2], tuple(files), "folder", "jsonl", ".jsonl")

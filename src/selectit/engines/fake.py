@@ -29,7 +29,7 @@ class FakeEngine:
         return {"engine": "fake", "dtype": "fp32", "max_tokens": self.max_tokens}
 
     def rate(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
-        texts = [prompt.render(sample.instruction, sample.response) for sample in samples]
+        texts = [prompt.render(sample.instruction, sample.response) + "chat" * prompt.chat for sample in samples]
         tokens = self.count_tokens(texts)
         logprob = np.stack([self._logprob(text, len(prompt.labels)) for text in texts])
         long = tokens > self.max_tokens

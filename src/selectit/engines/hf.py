@@ -180,9 +180,24 @@ class HFEngine:
         gc.collect()
         _release_cached()
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of whole texts, with the tokenizer's default special tokens as in the published code."""
-        return self._tokenizer(list(texts), verbose=False)["input_ids"] if texts else []
+    def _encode(self, texts: Sequence[str], chat: bool, after: str = "") -> list[list[int]]:
+        """Token ids of whole texts, each with `after` behind it.
+
+        The tokenizer's default special tokens are added, as in the published code; a chat template writes its own.
+        """
+        if not texts:
+            return []
+        whole = [(self._chat(text) if chat else text) + after for text in texts]
+        ids: list[list[int]] = self._tokenizer(whole, add_special_tokens=not chat, verbose=False)["input_ids"]
+        return ids
+
+    def _chat(self, text: str) -> str:
+        """The text as a user's message in the model's chat template, up to where the answer begins."""
+        if not self._tokenizer.chat_template:
+            raise ModelError("this model has no chat template", "Leave --chat out, or choose a chat model.")
+        message = [{"role": "user", "content": text}]
+        whole: str = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        return whole
 
     def _label_ids(self, prompt: RatingPrompt, samples: Sequence[Sample]) -> list[int]:
         """The one token that each label is after a rated text. Raises ModelError where it isn't so.
@@ -193,7 +208,8 @@ class HFEngine:
         """
         for instruction, response in [("", ""), *((sample.instruction, sample.response) for sample in samples)]:
             text = prompt.render(instruction, response)
-            own, *longer = self._encode([text, *(text + label for label in prompt.labels)])
+            own = self._encode([text], prompt.chat)[0]
+            longer = [self._encode([text], prompt.chat, label)[0] for label in prompt.labels]
             labels = [ids[-1] for ids in longer]
             spelt = self._tokenizer.batch_decode([own, *([*own, token] for token in labels)])
             hint = "Choose labels that are one token each after the template's last line, or another model."
@@ -208,9 +224,9 @@ class HFEngine:
         """Each sample's ids, or why it has none."""
         limit, cut = int(self.settings["max_tokens"]), self.settings["overflow"] == "cut"
         texts = [prompt.render(sample.instruction, sample.response) for sample in samples]
-        for sample, ids in zip(samples, self._encode(texts), strict=True):
+        for sample, ids in zip(samples, self._encode(texts, prompt.chat), strict=True):
             try:
-                yield fit(prompt, sample, lambda text: self._encode([text])[0], limit, cut=cut, ids=ids)
+                yield fit(prompt, sample, lambda text: self._encode([text], prompt.chat)[0], limit, cut=cut, ids=ids)
             except TooLong as error:
                 yield str(error)
 

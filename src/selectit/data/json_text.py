@@ -1,0 +1,191 @@
+"""JSON text as a stream of values with their own spelling: arrays and JSON Lines, memory bounded by the largest value.
+
+Every value keeps its text, so that what is written later is what was read: same keys, same order, same spelling of
+numbers.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from selectit.data.formats import RowError
+from selectit.errors import DataError
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One value of a file before it is understood. `problem` says why it has none."""
+
+    place: str
+    """'line 12' or 'file.jsonl, line 12'."""
+    raw: Any
+    """The value's own text, or an Arrow scalar."""
+    value: Any = None
+    problem: str = ""
+
+
+def lines(file: IO[bytes]) -> Iterator[Found]:
+    """The values of JSON Lines; a line that is no JSON is a Found with its problem."""
+    for number, line in enumerate(file, start=1):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if not line.strip():
+            continue
+        place = f"line {number}"
+        try:
+            raw = line.decode().strip()
+            yield Found(place, raw, _DECODER.decode(raw))
+        except UnicodeDecodeError as error:
+            yield Found(place, None, problem=_not_utf8(error))
+        except json.JSONDecodeError as error:
+            yield Found(place, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
+        except RowError as error:
+            yield Found(place, raw, problem=str(error))
+
+
+def indent(file: IO[bytes]) -> str:
+    """What stands between the bracket of an array and its first value: line break and spaces."""
+    start = file.read(4096).decode("utf-8-sig", errors="ignore").lstrip()[1:]
+    return start[: len(start) - len(start.lstrip())]
+
+
+def array(file: IO[bytes], name: str) -> Iterator[Found]:
+    """The values of one JSON array. Raises DataError where the array itself is broken."""
+    window = _Window(name, file)
+    window.space()
+    window.expect("[")
+    window.space()
+    if window.peek() == "]":
+        return
+    while True:
+        yield window.value()
+        window.space()
+        if window.peek() == "]":
+            break
+        window.expect(",")
+        window.space()
+    window.expect("]")
+    window.space()
+    if window.peek():
+        raise window.broken("the array has ended and something follows it")
+
+
+class _Window:
+    """A sliding window of decoded text over the file. `_at` is the reading place, `line` the line it is on."""
+
+    def __init__(self, name: str, file: IO[bytes]) -> None:
+        self.name = name
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text = ""
+        self._at = 0
+        self._line, self._counted = 1, 0  # the line of the character at `_counted`
+        self._ended = False
+
+    @property
+    def line(self) -> int:
+        self._line += self._text.count("\n", self._counted, self._at)
+        self._counted = self._at
+        return self._line
+
+    def peek(self) -> str:
+        """The next character, '' at the end of the file."""
+        while self._at >= len(self._text) and self._more(_CHUNK):
+            pass
+        return self._text[self._at : self._at + 1]
+
+    def expect(self, mark: str) -> None:
+        found = self.peek()
+        if found != mark:
+            raise self.broken(f"{mark!r} belongs here, not {found!r}" if found else f"the file ends before {mark!r}")
+        self._at += 1
+
+    def space(self) -> None:
+        """Pass over white space."""
+        while self.peek():
+            match = _SPACE.match(self._text, self._at)
+            assert match is not None  # it matches the empty string too
+            self._at = match.end()
+            if self._at < len(self._text):
+                return
+
+    def value(self) -> Found:
+        """The next JSON value with its text."""
+        if not self.peek():
+            raise self.broken("the file ends where a record belongs")
+        chunk = _CHUNK
+        while True:
+            problem = ""
+            value: Any = None
+            try:
+                try:
+                    value, end = _DECODER.raw_decode(self._text, self._at)
+                except RowError as error:
+                    # A fault that only this row pays for; a plain decoder finds its end.
+                    problem = str(error)
+                    end = _PLAIN.raw_decode(self._text, self._at)[1]
+            except json.JSONDecodeError as error:
+                # Cut off by the window's end, or wrong? More text tells; doubling keeps the work linear.
+                unterminated = error.msg.startswith("Unterminated string")
+                offset = len(self._text) - self._at if unterminated else error.pos - self._at
+                if (unterminated or error.pos + _MARGIN >= len(self._text)) and self._more(chunk):
+                    chunk *= 2
+                    continue
+                self._at += offset  # the place of the fault; reading on has moved the window
+                raise self.broken(error.msg if self.peek() else "the file ends inside a record") from error
+            found = Found(f"line {self.line}", self._text[self._at : end], value, problem)
+            self._at = end
+            return found
+
+    def broken(self, what: str) -> DataError:
+        return DataError(
+            f"{self.name}, line {self.line}: the JSON is broken: {what}",
+            "Mend the file at this place. A file with one {…} a line must not start with '['.",
+        )
+
+    def _more(self, size: int) -> bool:
+        """Read on, dropping what lies behind. False at the end of the file."""
+        if self._ended:
+            return False
+        data = self._file.read(size)
+        self._ended = not data
+        self._line, kept = self.line, self._text[self._at :]
+        try:
+            self._text = kept + self._decoder.decode(data, final=self._ended)
+        except UnicodeDecodeError as error:
+            line = self._line + kept.count("\n") + error.object[: error.start].count(b"\n")
+            raise DataError(
+                f"{self.name}, line {line}: {_not_utf8(error)}",
+                "Convert it, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW",
+            ) from error
+        self._at = self._counted = 0
+        return not self._ended
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_MARGIN = 16  # the longest literal that a window can cut: -Infinity, \ud83d\ude00
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RowError(f"the key {twice!r} stands twice in one object")
+    return fields
+
+
+# Numbers are never read, only kept in the raw text: float spares the limit on the digits of an int.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=float)
+_PLAIN = json.JSONDecoder(parse_int=float)

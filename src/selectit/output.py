@@ -1,0 +1,116 @@
+"""The files a user asked for: the subset, and the rest with its reasons."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selectit.config import Settings
+from selectit.data import write
+from selectit.errors import RunError, SettingsError
+from selectit.run import Run, data_name, digest_of, replacing, write_json
+from selectit.schema import Int64
+
+STDOUT = Path("-")
+
+
+def destination(run: Run, settings: Settings, data: str | Path | None) -> Path:
+    """The subset's file (STDOUT for data from standard input without --out), checked before hours are spent.
+
+    Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest.
+    """
+    name = data_name(str(run.manifest["data"]))
+    out = settings.out or ("-" if str(data) == "-" else f"{name}.selected{run.manifest['suffix']}")
+    for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
+        if path == STDOUT:
+            continue
+        if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+            raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
+        if path.is_dir() and run.manifest["written"] != "arrow":
+            raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
+        if not path.absolute().parent.is_dir():
+            raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+    if settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
+        raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
+    if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
+        raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
+    return Path(out)
+
+
+def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:
+    """Write records in the kind of file they came from.
+
+    Args:
+        run: the run.
+        out: the file; STDOUT for standard output.
+        rows: row numbers, in the order wanted.
+        values: one for each, as a field `selectit`; None = the records as they were.
+        force: replace what is there and differs.
+
+    Raises:
+        RunError: `out` is there, differs, and `force` is off. It stays as it was.
+    """
+    if run.manifest["written"] == "arrow":
+        _write_folder(run, out, rows, values, force)
+    elif out == STDOUT:
+        sys.stdout.flush()
+        _write_file(run, sys.stdout.buffer, rows, values)
+        sys.stdout.buffer.flush()
+    else:
+        with replacing(out) as file:
+            _write_file(run, file, rows, values)
+            file.flush()
+            if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
+                raise _conflict(run, out)
+
+
+def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
+    manifest = run.manifest
+    if manifest["written"] == "parquet":
+        table = write.table_of(rows, run.source(["row", "raw"]), run.table_schema, values)
+        write.write_table(file, "parquet", table)
+        return
+    texts = write.in_order(rows, _raw_texts(run))
+    if values is not None:
+        texts = (write.with_field(text, value) for text, value in zip(texts, values, strict=True))
+    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+
+
+def _write_folder(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, force: bool) -> None:
+    """A folder as `datasets` saves it, renamed into place when it is whole."""
+    beside = out.absolute().with_name(f".{out.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    table = write.table_of(rows, run.source(["row", "raw"]), run.table_schema, values)
+    with replacing(beside / write.ARROW_FILE) as file:
+        write.write_table(file, "arrow", table)
+    write_json(beside / "state.json", write.arrow_state(digest_of({"rows": rows.tolist(), **run.manifest})))
+    write_json(beside / "dataset_info.json", {})
+    try:
+        if out.exists() and not filecmp.cmp(beside / write.ARROW_FILE, out / write.ARROW_FILE, shallow=False):
+            if not force:
+                raise _conflict(run, out)
+        if out.exists():
+            shutil.rmtree(out)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _conflict(run: Run, out: Path) -> RunError:
+    return RunError(
+        f"{out} is there and holds something else than this selection",
+        f"Name another file with --out, or replace it with --force. The selection is kept in {run.path}.",
+    )
+
+
+def _raw_texts(run: Run) -> Iterator[tuple[int, str]]:
+    for part in run.source(["row", "raw"]):
+        yield from zip(part["row"].to_pylist(), part["raw"].to_pylist(), strict=True)
