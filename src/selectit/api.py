@@ -121,6 +121,7 @@ def select(
     prompts = _prompts(settings, old)
     first = prompts.first(_prompts_of(method))
     run = old or _run(data, settings)
+    budget.count(run.rows)
     out = destination(run, settings, data)
     rated = None
     if data is not None and "ratings" in method.needs:

@@ -315,7 +315,7 @@ def _write_source(path: Path, source: read.Source, layout: formats.Layout | None
         "skipped_rows": found.bad_rows,
         "layout": found.layout.label,
         "written": source.written,
-        "compression": source.compression,
+        "compression": source.suffix.rpartition(".")[2] if source.suffix.endswith((".gz", ".zst")) else "",
         "indent": source.indent,
         "suffix": source.suffix,
     }

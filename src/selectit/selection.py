@@ -26,7 +26,12 @@ class Budget:
         wanted = total if self.share is None else math.floor(self.share * total)
         wanted = wanted if self.rows is None else self.rows
         if wanted < 1:
-            raise SettingsError(f"{self.label} of {total} rows is no row at all", "Keep more with --keep.")
+            raise SettingsError(f"{self.label} of {total:,} rows is no row at all", "Keep more with --keep.")
+        if wanted > total and not self.allow_fewer:
+            raise SettingsError(
+                f"{wanted:,} rows were asked for and there are {total:,}",
+                "Keep fewer with --keep, or take what there is with --allow-fewer.",
+            )
         return wanted
 
     @property

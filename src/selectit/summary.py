@@ -233,7 +233,7 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
         selections[path.parent.name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
     return {
         "row": row,
-        "turns": run.source_rows(row, row + 1, ["turns"])["turns"][0].as_py(),
+        **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
         "ratings": [entry for rater in raters(run) for entry in _describe_ratings(run, rater, row)],
         "scores": scores,
         "selections": selections,

@@ -197,8 +197,8 @@ def _as_line(item: Found) -> Found:
         return dataclasses.replace(item, raw="".join(map(str.strip, item.raw.split("\n"))))
     try:
         return dataclasses.replace(item, raw=json.dumps(item.raw.as_py(), ensure_ascii=False))
-    except TypeError as error:
-        return dataclasses.replace(item, problem=f"it has a value that JSON has no word for: {error}")
+    except (TypeError, ValueError) as error:
+        return dataclasses.replace(item, problem=f"it has a value that JSON can't hold: {error}")
 
 
 def _values(path: Path, kind: str, compression: str, name: str) -> Iterator[Found]:

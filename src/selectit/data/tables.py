@@ -46,9 +46,17 @@ def rows(path: Path, kind: str) -> Iterator[Found]:
     with _reading(path):
         for batch in _batches(path, kind):
             structs = batch.to_struct_array()
-            for scalar, value in zip(structs, batch.to_pylist(), strict=True):
+            columns = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
+            for scalar, value in zip(structs, batch.select(columns).to_pylist(), strict=True):
                 yield Found(f"row {number} of the file", scalar, without_nulls(value))
                 number += 1
+
+
+def _may_hold_text(kind: pa.DataType) -> bool:
+    """Whether to look into a column: times and bytes are kept as they are, and some times Python can't hold."""
+    if pa.types.is_nested(kind):
+        return all(_may_hold_text(kind.field(place).type) for place in range(kind.num_fields))
+    return not (pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def without_nulls(value: Any) -> Any:

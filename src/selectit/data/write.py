@@ -130,10 +130,22 @@ def _compressed(file: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as out:  # no name, no time: equal bytes
             yield out  # type: ignore[misc]
     elif compression == "zst":
-        with pa.CompressedOutputStream(pa.PythonFile(file), "zstd") as out:
+        with pa.CompressedOutputStream(pa.PythonFile(_KeptOpen(file), "w"), "zstd") as out:
             yield out
     else:
         yield file
+
+
+class _KeptOpen:
+    """The file for a stream that closes what it writes to: whoever opened it still has to sync it."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write, self.flush = file.write, file.flush
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 def _inner_indent(raw: str) -> str:
