@@ -27,7 +27,10 @@ import pyarrow.parquet as pq
 
 SELECTIT = str(Path(sys.executable).with_name("selectit"))
 PANDAS = "import pandas; print(len(pandas.read_json({path!r}, lines=True)))"
-DATASETS = "import datasets; print(len(datasets.load_dataset('json', data_files={path!r}, cache_dir={cache!r}, split='train')))"
+DATASETS = (
+    "import datasets; "
+    "print(len(datasets.load_dataset('json', data_files={path!r}, cache_dir={cache!r}, split='train')))"
+)
 
 
 def main() -> None:

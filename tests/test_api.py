@@ -46,12 +46,13 @@ def test_choosing_anew_needs_no_data_and_no_engine(data, monkeypatch):
 
 def test_scores_are_those_of_the_stored_ratings(data):
     selectit.select(data, FAKE)
-    from selectit import collect, prompts
+    from selectit import prompts
+    from selectit import ratings as stored
     from selectit.run import open_run
     from selectit.schema import Signals
 
     run = open_run("run")
-    ratings = collect.load_ratings(run, collect.raters(run), prompts.packaged().first(5))
+    ratings = stored.load_ratings(run, stored.raters(run), prompts.packaged().first(5))
     assert ratings.logprob.shape == (12, 1, 5, 5)
     expected = SelectIT().score(Signals(run.basic_rows(), ratings))
     stored = pq.read_table("run/scores/selectit-sentence-paper-k5-a0.2.parquet")
@@ -250,6 +251,137 @@ def test_show(data):
         selectit.show("run", 12)
 
 
-def test_lists():
-    assert set(selectit.methods()) >= {"selectit", "random", "length"}
-    assert set(selectit.models()) == {"smollm2", "gemma3-270m"}
+def test_lists_in_a_fresh_process():
+    import subprocess
+    import sys
+
+    code = "import selectit; print(*selectit.methods()); print(*selectit.models())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["length", "random", "selectit", "smollm2", "gemma3-270m"]
+
+
+def test_the_same_command_gives_the_same_choice_whatever_was_rated_since(data):
+    for limit in range(30, 40):
+        run = f"run{limit}"
+        settings = with_settings(run=run, out=f"{run}.json", force=False)
+        first = selectit.select(data, settings)
+        selectit.rate(data, with_settings(run=run, max_tokens=limit))
+        assert selectit.select(data, settings).selection.rows.tolist() == first.selection.rows.tolist()
+
+
+def test_models_keep_the_order_in_which_they_began(data):
+    first = selectit.select(data, with_settings(model=("z", "a"), weights=(7, 13)))
+    with pytest.raises(SettingsError, match="Give the order"):
+        selectit.select(None, Settings(run="run", weights=(7, 13), out="w.json"))
+    again = selectit.select(None, Settings(run="run", model=("z", "a"), weights=(7, 13)))
+    assert again.name == first.name
+    by_parameters = selectit.score("run", Settings()).score
+    assert by_parameters == pytest.approx(selectit.score("run", with_settings(model=("z", "a"))).score)
+
+
+def test_weights_that_changed_under_one_name_are_told_apart(data, monkeypatch):
+    from selectit import api
+    from selectit.models import Model
+
+    for digest in ("old", "new"):
+        monkeypatch.setattr(api, "_model", lambda name, settings, digest=digest: Model(name, "", digest * 20, False))
+        selectit.rate(data, FAKE)
+    with pytest.raises(RunError, match="with different weights"):
+        selectit.score("run", FAKE)
+    folder = next(Path("run/ratings").iterdir()).name
+    assert len(selectit.score("run", Settings(model=folder)).score) == 12
+
+
+def test_equal_weights_are_no_two_models(data, monkeypatch):
+    from selectit import api
+    from selectit.models import Model
+
+    monkeypatch.setattr(api, "_model", lambda name, settings: Model(name, "", "same" * 10, False))
+    with pytest.raises(SettingsError, match="same weights"):
+        selectit.select(data, with_settings(model=("m", "n")))
+
+
+def test_an_explicit_overflow_or_engine_is_not_forgotten(data):
+    selectit.rate(data, with_settings(k=1, max_tokens=34))
+    selectit.rate(None, Settings(run="run", k=2))  # goes on with the fake engine and its limit
+    assert len(list(Path("run/ratings").iterdir())) == 1
+    with pytest.raises(RunError, match="none with these settings"):
+        selectit.score("run", Settings(engine="hf", k=1))
+
+
+@pytest.mark.parametrize(
+    "returned",
+    ["[1, 1]", "[0, 99]", "[0, 1, 2]", "[-1, 0]", "[0.5, 1.5]"],
+    ids=["twice", "beyond", "many", "below", "no"],
+)
+def test_a_set_that_is_none_is_refused(data, folder, returned):
+    (folder / "mine.py").write_text(
+        SET_METHOD.replace("np.arange(0, len(signals.rows), self.n)[:budget]", f"np.array({returned})")
+    )
+    with pytest.raises(SettingsError, match="different row numbers"):
+        selectit.select(data, Settings(run="run", method="./mine.py:Every", keep=2))
+    assert not Path("data.selected.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": ("a", "b", "c"), "weights": (1.0, 2.0)}, "2 weights for 3 models"),
+        ({"model": ("a", "b"), "level": "sentence"}, "reads one model"),
+        ({"model": ("a", "b"), "profile": "official"}, "exactly three"),
+        ({"profile": "official", "k": 7}, "5 labels"),
+        ({"keep": 1000}, "1,000 rows were asked for and there are 12"),
+        ({"keep": "1%"}, "no row at all"),
+        ({"weights": (2.0,)}, "has no weights"),
+        ({"name": "../x"}, "is no name"),
+        ({"share": "0/2"}, "--share does nothing here"),
+        ({"param": {"level": "token"}}, "flag of its own"),
+    ],
+)
+def test_more_mistakes_are_told_before_rating(data, monkeypatch, changes, says):
+    if "name" not in changes:
+        monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(SettingsError, match=says):
+        selectit.select(data, with_settings(**changes))
+
+
+def test_options_that_would_do_nothing_are_refused(data):
+    selectit.select(data, FAKE)
+    for changes in ({"limit": 3}, {"retry_errors": True}, {"turns": "each"}):
+        with pytest.raises(SettingsError, match="does nothing here"):
+            selectit.select(None, Settings(run="run", **changes))
+
+
+def test_a_name_that_is_taken_is_not_overwritten(data):
+    selectit.select(data, with_settings(name="mine", keep=2))
+    with pytest.raises(SettingsError, match="with other settings"):
+        selectit.select(data, with_settings(name="mine", keep=3, out="o.json"))
+    assert selectit.show("run")["selections"]["mine"]["kept"] == 2
+    assert selectit.select(data, with_settings(name="mine", keep=3, out="o.json", force=True)).summary.kept == 3
+
+
+def test_one_share_in_three_spellings_is_one_selection(data):
+    names = {selectit.select(data, with_settings(keep=keep)).name for keep in ("20%", "0.2", 0.20, None)}
+    assert len(names) == 1
+
+
+def test_parts_explain_the_score_of_a_row_that_lacks_a_rating(data):
+    selectit.rate(data, with_settings(k=2, max_tokens=34))
+    scores = selectit.score("run", Settings(k=2, min_prompts=1))
+    strict = selectit.score("run", Settings(k=2)).score
+    partly = np.flatnonzero(np.isnan(strict) & ~np.isnan(scores.score))
+    assert len(partly)
+    assert not np.isnan([scores.parts[name][partly] for name in ("mean", "std", "rating", "mass")]).any()
+
+
+def test_a_damaged_run_is_a_message(data):
+    selected = selectit.select(data, FAKE)
+    part = next(Path("run/ratings").glob("*/prompt-*/part-00000.parquet"))
+    part.write_bytes(part.read_bytes()[:50])
+    with pytest.raises(RunError, match="damaged or gone"):
+        selectit.score("run", FAKE)
+    with pytest.raises(RunError, match="not the manifest of a run"):
+        selectit.show(part.parent)
+    Path("run/manifest.json").write_text("{")
+    with pytest.raises(RunError, match="is damaged"):
+        selectit.show(selected.run)

@@ -205,3 +205,29 @@ def test_progress_lines_have_rate_and_time_left(capsys):
     lines.ratings, lines.tokens = 40, 4000
     assert lines.line() == "rating: 60 of 100, 4.0/s, 400 tokens/s, 10 s left"
     assert [duration(seconds) for seconds in (59.4, 61, 7322, float("inf"))] == ["59 s", "1 min 1 s", "2 h 2 min", "?"]
+
+
+@pytest.mark.parametrize(
+    "toml", ["k = [1]", "k = 2.5", "k = true", "with-scores = 3", "run = ['a']", "model = {a = 1}", "alpha = 'x'"]
+)
+def test_a_configuration_with_a_value_of_the_wrong_kind(command, data, toml):
+    Path("c.toml").write_text(toml)
+    code, _, err = command("select", data, *FAKE, "--config", "c.toml")
+    assert code == 2
+    assert "c.toml: --" in err and "wrong kind" in err
+
+
+def test_the_examples_of_the_readme_run(data, rows, monkeypatch):
+    import re
+
+    import selectit
+
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]
+    Path("alpaca.json").write_text(json.dumps(rows))
+    original = selectit.Settings
+    monkeypatch.setattr(selectit, "Settings", lambda **given: original(**given, engine="fake"))
+    found = {}
+    exec(code.replace('keep="10%"', "keep=2"), found)
+    assert len(found["selected"].selection.rows) == 2
+    assert len(found["scores"].score) == 12

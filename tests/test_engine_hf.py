@@ -177,7 +177,7 @@ def test_a_failing_batch_is_split(engine, monkeypatch):
 
 
 def test_a_poisoned_row_alone_gets_the_error(engine, monkeypatch):
-    poisoned = engine._encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)])[0]
+    poisoned = engine._encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
     alike = [i for i, s in enumerate(SAMPLES) if (s.instruction, s.response) == _pair(SAMPLES[5])]
     fail_on(monkeypatch, lambda text: text == poisoned)
     rated, _ = rate(engine)

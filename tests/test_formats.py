@@ -262,10 +262,11 @@ def test_each_answer_is_an_item_and_the_row_their_mean(folder):
     (folder / "d.json").write_text(json.dumps(rows))
     shared = {"engine": "fake", "model": "m", "k": 2}
     selectit.select("d.json", Settings(run="each", turns="each", keep=1, **shared))
-    from selectit import collect, prompts
+    from selectit import prompts
+    from selectit import ratings as stored
 
     run = open_run("each")
-    ratings = collect.load_ratings(run, collect.raters(run), prompts.packaged().first(2))
+    ratings = stored.load_ratings(run, stored.raters(run), prompts.packaged().first(2))
     assert ratings.row.tolist() == [0, 1, 1, 1, 2, 2]
     assert run.basic_rows().response_words.tolist() == [1, 3, 2]
     scores = selectit.score("each", Settings(k=2)).score

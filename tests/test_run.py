@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from selectit import Settings, collect
+from selectit import Settings, ratings
 from selectit import run as run_room
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
@@ -226,12 +226,14 @@ def test_empty_responses_are_flagged_and_rated(data):
 def test_stored_settings_answer_for_what_is_left_open(data):
     selectit.rate(data, Settings(**{**FAKE, "unit_size": 3}, k=1, max_tokens=77))
     run = run_room.open_run("run")
-    rater = collect.find_rater(run, "m", None, Settings(engine="fake"))
-    assert rater is not None
+    rater = ratings.named_rater(run, "m", Settings())
     assert (rater.unit_size, rater.manifest["settings"]["max_tokens"]) == (3, 77)
-    assert collect.find_rater(run, "m", None, Settings(engine="fake", max_tokens=78)) is None
-    assert collect.find_rater(run, "m", None, Settings(engine="fake", unit_size=4)) is None
-    assert collect.find_rater(run, "m", "another digest", Settings(engine="fake")) is None
+    digest = rater.manifest["digest"]
+    assert ratings.find_rater(run, digest, Settings()) == rater
+    assert ratings.find_rater(run, digest, Settings(max_tokens=78)) is None
+    assert ratings.find_rater(run, digest, Settings(unit_size=4)) is None
+    assert ratings.find_rater(run, digest, Settings(engine="hf")) is None
+    assert ratings.find_rater(run, "another digest", Settings()) is None
 
 
 def test_source_parts_and_rows(folder, monkeypatch):

@@ -7,19 +7,33 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selectit import methods, models
     from selectit.api import Scores, Selected, rate, score, select, show
     from selectit.config import Settings
     from selectit.errors import SelectitError
 
 __version__ = "0.1.0"
 
-__all__ = ["Scores", "Selected", "SelectitError", "Settings", "rate", "score", "select", "show"]
+__all__ = [
+    "Scores",
+    "Selected",
+    "SelectitError",
+    "Settings",
+    "methods",
+    "models",
+    "rate",
+    "score",
+    "select",
+    "show",
+]
 
 _ROOMS = {"Settings": "config", "SelectitError": "errors"}
 
 
 def __getattr__(name: str) -> Any:
     """Names resolve when they are used, so that `import selectit` and `selectit --help` load nothing heavy."""
+    if name in ("methods", "models"):
+        return importlib.import_module(f"selectit.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'selectit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"selectit.{_ROOMS.get(name, 'api')}"), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,27 +19,18 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
-from selectit.collect import (
-    Progress,
-    Rater,
-    Silent,
-    count_tokens,
-    failures,
-    find_rater,
-    load_ratings,
-    raters,
-    slug,
-)
+from selectit.collect import Progress, Silent, count_tokens
 from selectit.collect import rate as collect_ratings
 from selectit.config import DEFAULT_MODEL, Settings
-from selectit.errors import RunError, SettingsError, nearest
+from selectit.errors import RunError, SettingsError
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
+from selectit.ratings import Rater, failures, load_ratings, models_in, named_rater, raters
 from selectit.run import Run, create, digest_of, open_run, replacing, write_json, write_table
 from selectit.schema import SELECTION_SCHEMA, Float64, Int64, Method, ScoringMethod, Selection, Signals
 from selectit.selection import Budget, chosen, parse_keep, top
-from selectit.summary import Summary, describe_row, describe_run, summarise, to_plain
+from selectit.summary import Summary, describe_row, describe_run, summarise
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +77,7 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     prompts = _prompts(settings, old)
     first = prompts.first(settings.k or K)
     run = old or _run(data, settings)
-    names = settings.model or tuple(_models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
+    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
     _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
     return run.path
 
@@ -97,7 +89,10 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         SelectitError: settings that the method refuses, or signals that are not there.
     """
     opened = open_run(run)
-    return _score(opened, settings, _method(settings, opened), None, progress or Silent()).scores
+    method = _method(settings, opened)
+    if not isinstance(method, ScoringMethod):
+        raise SettingsError(f"{settings.method} chooses a set and scores no rows", "Use it with selectit select.")
+    return _score(opened, settings, method, None, progress or Silent()).scores
 
 
 def select(
@@ -106,7 +101,8 @@ def select(
     """The whole job: read, rate what is not rated yet, score, choose, write the subset.
 
     Args:
-        data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names, and loads no model.
+        data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names,
+            and loads no model.
         settings: everything else.
         progress: told what is going on.
 
@@ -115,28 +111,27 @@ def select(
     """
     progress = progress or Silent()
     old = _run(None, settings) if data is None else None
-    # Whatever is wrong with the settings is said before anything is read or rated.
+    # Whatever is wrong with the settings is said before anything is rated.
+    _refuse_idle(settings, reads=data is not None)
     budget = _budget(settings)
     method = _method(settings, old)
     prompts = _prompts(settings, old)
     first = prompts.first(_prompts_of(method))
+    if data is not None:
+        settings = dataclasses.replace(settings, model=settings.model or _default_models(method))
+        _check_raters(method, settings.model, len(prompts.labels))
     run = old or _run(data, settings)
-    budget.count(run.rows)
     out = destination(run, settings, data)
-    rated = None
-    if data is not None and "ratings" in method.needs:
-        settings = dataclasses.replace(settings, model=settings.model or (DEFAULT_MODEL,))
-        rated = _rate(run, settings, prompts, first, progress)
+    budget.count(run.rows)
+    rated = _rate(run, settings, prompts, first, progress) if data is not None and _rates(method) else None
     scored = _score(run, settings, method, rated, progress)
-    if isinstance(method, ScoringMethod):
-        selection = top(scored.scores.score, budget, ties=getattr(method, "ties", "smaller"))
-    else:
-        selection = chosen(method.select(scored.signals, budget.count(run.rows)), budget, run.rows)
-    config = {**scored.config, **_budget_config(settings), "order": settings.order}
+    selection = _choose(method, scored, budget, run.rows)
+    config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
-    facts = summarise(scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings)
+    about = getattr(method, "about", "")
+    facts = summarise(scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
     with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = settings.name or _free_name(run.path / "selections", f"{method.label}-{budget.label}", config)
+        name = _selection_name(run, settings, f"{method.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
@@ -192,9 +187,23 @@ def _run(data: str | Path | None, settings: Settings) -> Run:
 def _rate(
     run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Rater]:
-    named = [_model(name, settings) for name in settings.model]
-    _store_prompts(run, prompts)
-    return collect_ratings(run, named, first, settings, progress)
+    engine = settings.engine or _engine_of(run, settings.model)
+    settings = dataclasses.replace(settings, engine=engine)
+    models = [_model(name, settings) for name in settings.model]
+    try:
+        return collect_ratings(run, models, first, settings, progress)
+    finally:
+        # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
+        if any(run.path.glob(f"ratings/*/prompt-{first[0].fingerprint}/part-*")):
+            _store_prompts(run, prompts)
+
+
+def _engine_of(run: Run, names: Sequence[str]) -> str:
+    """The engine that has rated with these models, else hf."""
+    used = {str(rater.manifest["settings"]["engine"]) for rater in raters(run) if rater.name in names}
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} has ratings by the engines {', '.join(sorted(used))}", "Say which: --engine.")
+    return used.pop() if used else "hf"
 
 
 def _model(name: str, settings: Settings) -> Model:
@@ -204,7 +213,7 @@ def _model(name: str, settings: Settings) -> Model:
 
 
 def _store_prompts(run: Run, prompts: PromptSet) -> None:
-    path = run.path / "prompts" / f"{slug(prompts.name)}-{prompts.fingerprint}.toml"
+    path = run.path / "prompts" / f"{prompts.fingerprint}.toml"
     if not path.exists():
         with replacing(path) as file:
             tomli_w.dump(prompt_files.to_toml_table(prompts), file)
@@ -238,9 +247,12 @@ class _Scored:
 def _method(settings: Settings, run: Run | None) -> Method:
     """The method with the parameters that were given, and the defaults that depend on the models."""
     named = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
+    for key in settings.param:
+        if key in (*named, "k"):
+            raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
     given = {name: getattr(settings, name) for name in named} | dict(settings.param)
     if settings.method == "selectit":
-        models = settings.model or (_models_in(run) if run is not None else ())
+        models = settings.model or (models_in(run) if run is not None else ())
         given["k"] = settings.k  # for the other methods k is only how many prompts `rate` asks
         given["level"] = settings.level or ("model" if len(models) > 1 else "sentence")
     if settings.method == "length" and settings.model and "unit" not in given:
@@ -248,13 +260,40 @@ def _method(settings: Settings, run: Run | None) -> Method:
     return method_files.build(settings.method, given)
 
 
-def _models_in(run: Run) -> list[str]:
-    return list(dict.fromkeys(rater.name for rater in raters(run)))
-
-
 def _prompts_of(method: Method) -> int:
     prompts = getattr(method, "prompts", 1)
     return int(prompts)
+
+
+def _rates(method: Method) -> bool:
+    return "ratings" in method.needs
+
+
+def _default_models(method: Method) -> tuple[str, ...]:
+    return (DEFAULT_MODEL,) if _rates(method) else ()
+
+
+def _check_raters(method: Method, models: tuple[str, ...], labels: int) -> None:
+    """Let a method that rates say what is wrong with the models or labels."""
+    check = getattr(method, "check", None)
+    if check is not None:
+        check(models, labels)
+
+
+def _refuse_idle(settings: Settings, *, reads: bool) -> None:
+    """Refuse options that would do nothing: those of reading and rating without data, and --share with a choice."""
+    fresh = Settings()
+    idle = (
+        ("share",)
+        if reads
+        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors")
+    )
+    for name in idle:
+        if getattr(settings, name) != getattr(fresh, name):
+            flag = "--" + name.replace("_", "-")
+            raise SettingsError(
+                f"{flag} does nothing here: it is for reading or rating", "Use it with selectit rate, or name the data."
+            )
 
 
 def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
@@ -265,7 +304,7 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
     first: tuple[RatingPrompt, ...] = ()
     if "ratings" in method.needs:
         prompts = _prompts(settings, run)
-        used = tuple(rated or _stored_raters(run, settings))
+        used = tuple(rated or _stored_raters(run, settings, method))
         first = prompts.first(_prompts_of(method))
         ratings = load_ratings(run, used, first)
         signals = dataclasses.replace(signals, stored_ratings=ratings)
@@ -290,27 +329,18 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
     return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
 
 
-def _stored_raters(run: Run, settings: Settings) -> list[Rater]:
+def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
     """The run's raters that the settings name, or all of them; one for each model."""
-    known = _models_in(run)
+    known = models_in(run)
     if not known:
         raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
-    found = []
-    for name in settings.model or known:
-        if name not in known:
-            raise RunError(f"{run.path} has no ratings by {name!r}", nearest(name, known))
-        rater = find_rater(run, name, None, dataclasses.replace(settings, engine=_engine_of(run, name)))
-        if rater is None:
-            raise RunError(
-                f"{run.path} has ratings by {name}, but none with this dtype, limit or overflow",
-                "Leave those options out, or rate with them first.",
-            )
-        found.append(rater)
-    return found
-
-
-def _engine_of(run: Run, name: str) -> str:
-    return next(str(rater.manifest["settings"]["engine"]) for rater in raters(run) if rater.name == name)
+    by_place = getattr(method, "weights", ()) or getattr(method, "profile", "") == "official"
+    if len(known) > 1 and by_place and not settings.model:
+        raise SettingsError(
+            f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
+            "Give the order: --model once for each.",
+        )
+    return [named_rater(run, name, settings) for name in settings.model or known]
 
 
 def _parameters(method: Method) -> dict[str, Any]:
@@ -323,20 +353,30 @@ def _parameters(method: Method) -> dict[str, Any]:
 # Choosing and writing
 
 
-def _keep(settings: Settings) -> str | int | float | None:
-    """What to keep: 20 % where neither an amount nor a minimum score is given."""
-    return "20%" if settings.keep is None and settings.min_score is None else settings.keep
-
-
 def _budget(settings: Settings) -> Budget:
-    keep = _keep(settings)
+    """20 % where neither an amount nor a minimum score is given."""
+    keep = "20%" if settings.keep is None and settings.min_score is None else settings.keep
     size = {} if keep is None else parse_keep(keep)
     return Budget(**size, min_score=settings.min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
 
 
-def _budget_config(settings: Settings) -> dict[str, Any]:
-    values = {"keep": _keep(settings), "min_score": settings.min_score, "allow_fewer": settings.allow_fewer}
-    return {key: value for key, value in values.items() if value is not None}
+def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selection:
+    if isinstance(method, ScoringMethod):
+        return top(scored.scores.score, budget, ties=getattr(method, "ties", "smaller"))
+    return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
+
+
+def _selection_name(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
+    """The selection's name in the run. Raises SettingsError where --name is no name, or is taken."""
+    if settings.name is None:
+        return _free_name(run.path / "selections", label, config)
+    if not re.fullmatch(r"[\w.+-]{1,100}", settings.name) or settings.name.startswith("."):
+        raise SettingsError(f"--name {settings.name!r} is no name", "Use letters, digits, '.', '-', '_'; at most 100.")
+    if _free_name(run.path / "selections", settings.name, config) != settings.name and not settings.force:
+        raise SettingsError(
+            f"{run.path} has a selection {settings.name!r} with other settings", "Name another, or add --force."
+        )
+    return settings.name
 
 
 def _free_name(folder: Path, name: str, config: Mapping[str, Any]) -> str:
@@ -355,7 +395,7 @@ def _write_toml(path: Path, config: Mapping[str, Any]) -> None:
 def _store_selection(run: Run, name: str, selection: Selection, config: Mapping[str, Any], summary: Summary) -> None:
     folder = run.path / "selections" / name
     _write_toml(folder / "config.toml", config)
-    write_json(folder / "summary.json", to_plain(summary))
+    write_json(folder / "summary.json", dataclasses.asdict(summary))
     columns = [
         np.arange(1, len(selection.rows) + 1),
         selection.rows,

@@ -7,25 +7,22 @@ file has its final name; so resuming, another prompt, another model and several 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from selectit.config import Settings
 from selectit.engines.base import CountsTokens, RatesLabels, RatingBatch
 from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models import Model
 from selectit.prompts import RatingPrompt
-from selectit.run import Run, digest_of, part_name, read_json, write_json, write_table
-from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Ratings, Sample, ratings_schema
+from selectit.ratings import Rater, Unit, asked, find_rater, raters, slug, units
+from selectit.run import Run, digest_of, part_name, read_part, write_json, write_table
+from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Sample, ratings_schema
 
 log = logging.getLogger(__name__)
 
@@ -62,77 +59,6 @@ class Silent:
         return
 
 
-@dataclass(frozen=True, slots=True)
-class Rater:
-    """A model with resolved settings, and its folder of ratings in a run."""
-
-    path: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return str(self.manifest["model"])
-
-    @property
-    def unit_size(self) -> int:
-        return int(self.manifest["unit_size"])
-
-    def prompt_folder(self, prompt: RatingPrompt) -> Path:
-        return self.path / f"prompt-{prompt.fingerprint}"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Rows [start, stop) under one prompt; finished when `path` exists."""
-
-    prompt: RatingPrompt
-    start: int
-    stop: int
-    path: Path
-
-
-def raters(run: Run) -> list[Rater]:
-    """Every rater whose ratings the run holds, by folder name."""
-    return [Rater(file.parent, read_json(file)) for file in sorted((run.path / "ratings").glob("*/manifest.json"))]
-
-
-def find_rater(run: Run, name: str, digest: str | None, settings: Settings) -> Rater | None:
-    """The stored rater that the settings allow: what they leave open, the stored one has decided.
-
-    Args:
-        run: the run.
-        name: the model's name, looked at where `digest` is None.
-        digest: identity of the weights.
-        settings: those given must be the stored ones.
-    """
-    asked = {
-        "engine": settings.engine,
-        "dtype": None if settings.dtype == "auto" else settings.dtype,
-        "max_tokens": settings.max_tokens,
-        "batch_tokens": settings.batch_tokens,
-        "overflow": settings.overflow,
-    }
-    fitting = []
-    for rater in raters(run):
-        manifest = rater.manifest
-        same_model = manifest["digest"] == digest if digest is not None else rater.name == name
-        stored = {"overflow": settings.overflow, **manifest["settings"]}
-        fits = all(stored.get(key) == value for key, value in asked.items() if value is not None)
-        if same_model and fits and settings.unit_size in (None, rater.unit_size):
-            fitting.append(rater)
-    # Of several, the one that was asked for in the same words.
-    return min(fitting, key=lambda rater: rater.manifest["asked_dtype"] != settings.dtype, default=None)
-
-
-def units(run: Run, rater: Rater, prompts: Sequence[RatingPrompt]) -> list[Unit]:
-    """All units of a rater: row range after row range, all prompts of each."""
-    return [
-        Unit(prompt, start, min(start + rater.unit_size, run.rows), rater.prompt_folder(prompt) / part_name(number))
-        for number, start in enumerate(range(0, run.rows, rater.unit_size))
-        for prompt in prompts
-    ]
-
-
 def rate(
     run: Run, models: Sequence[Model], prompts: Sequence[RatingPrompt], settings: Settings, progress: Progress
 ) -> list[Rater]:
@@ -142,6 +68,9 @@ def rate(
         RunError: another process rates the same share.
         EngineError: a whole unit failed.
     """
+    if len({model.digest for model in models}) < len(models):
+        names = ", ".join(model.name for model in models)
+        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
@@ -151,22 +80,26 @@ def rate(
 def _rate_with(
     run: Run, model: Model, prompts: Sequence[RatingPrompt], settings: Settings, progress: Progress
 ) -> Rater:
-    rater = find_rater(run, model.name, model.digest, settings)
+    rater = find_rater(run, model.digest, settings)
     if rater is not None and not _pending(run, rater, prompts, settings):
         return rater
     log.info("loading %s", model.name)
     engine = load_engine(model, settings, rater.manifest["settings"] if rater is not None else {})
     try:
-        if rater is None:
-            rater = _new_rater(run, model, engine, settings)
-        elif dict(engine.settings) != rater.manifest["settings"]:
+        rater = rater or _begin(run, model, engine, settings)
+        if dict(engine.settings) != rater.manifest["settings"]:
+            # Another process has begun meanwhile, on other threads perhaps: go on as it does.
+            engine.close()
+            engine = load_engine(model, settings, rater.manifest["settings"])
+        if dict(engine.settings) != rater.manifest["settings"]:
             raise RunError(
                 f"{rater.path} was rated with {rater.manifest['settings']}, and here it would be {engine.settings}",
                 "Go on where it was begun, or begin a new run with --run.",
             )
         pending = _pending(run, rater, prompts, settings)
-        done = sum(unit.stop - unit.start for unit in units(run, rater, prompts) if unit.path.exists())
-        progress.start(f"rating with {model.name}", run.rows * len(prompts), done)
+        mine = _share(units(run, rater, prompts), settings)
+        total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
+        progress.start(f"rating with {model.name}", total, total - left)
         try:
             for unit in pending:
                 _rate_unit(run, rater, unit, engine, progress)
@@ -177,15 +110,29 @@ def _rate_with(
     return rater
 
 
-def _pending(run: Run, rater: Rater, prompts: Sequence[RatingPrompt], settings: Settings) -> list[Unit]:
+def _share(all_units: Sequence[Unit], settings: Settings) -> Sequence[Unit]:
     share, shares = settings.share_numbers()
-    mine = units(run, rater, prompts)[share::shares]
+    return all_units[share::shares]
+
+
+def _pending(run: Run, rater: Rater, prompts: Sequence[RatingPrompt], settings: Settings) -> list[Unit]:
+    """The units of this share that have to be done: not finished, or to be tried again."""
     return [
         unit
-        for unit in mine
-        if not unit.path.exists()
-        or (settings.retry_errors and pq.read_table(unit.path)["error"].null_count < unit.stop - unit.start)
+        for unit in _share(units(run, rater, prompts), settings)
+        if not unit.path.exists() or (settings.retry_errors and _has_errors(unit))
     ]
+
+
+def _has_errors(unit: Unit) -> bool:
+    errors = read_part(unit.path, ["error"])["error"]
+    return bool(errors.null_count < len(errors))
+
+
+def _begin(run: Run, model: Model, engine: RatesLabels, settings: Settings) -> Rater:
+    """A new rater, or the one that another process has begun while this one loaded its model."""
+    with run.lock("plan", wait=True):
+        return find_rater(run, model.digest, settings) or _new_rater(run, model, engine, settings)
 
 
 def _new_rater(run: Run, model: Model, engine: RatesLabels, settings: Settings) -> Rater:
@@ -195,7 +142,8 @@ def _new_rater(run: Run, model: Model, engine: RatesLabels, settings: Settings) 
         "packaged": model.packaged,
         "parameters": engine.parameters,
         "settings": dict(engine.settings),
-        "asked_dtype": settings.dtype,
+        "asked": asked(settings),
+        "order": len(raters(run)),
         "unit_size": settings.unit_size or UNIT_SIZE,
     }
     identity = {key: manifest[key] for key in ("digest", "settings", "unit_size")}
@@ -211,7 +159,7 @@ def _rate_unit(run: Run, rater: Rater, unit: Unit, engine: RatesLabels, progress
             about, {"prompt": unit.prompt.text, "template": unit.prompt.template, "labels": list(unit.prompt.labels)}
         )
     samples = run.samples(unit.start, unit.stop)
-    stored = pq.read_table(unit.path) if unit.path.exists() else None
+    stored = read_part(unit.path) if unit.path.exists() else None
     again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
     began = time.perf_counter()
     batch = engine.rate(unit.prompt, [samples[i] for i in again], progress.advance)
@@ -248,63 +196,6 @@ def _unit_table(samples: Sequence[Sample], batch: RatingBatch, prompt: RatingPro
     )
 
 
-def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> Ratings:
-    """The stored ratings as arrays.
-
-    Raises:
-        RunError: units are missing; it says how many, and how to go on.
-    """
-    for rater in raters:
-        wanted = units(run, rater, prompts)
-        missing = sum(not unit.path.exists() for unit in wanted)
-        if missing:
-            raise RunError(
-                f"{missing} of {len(wanted)} units of {rater.name} are not rated yet in {run.path}",
-                f"Finish them with: selectit rate --run {run.path} --model {rater.name} --k {len(prompts)}",
-            )
-    columns = [[_column(run, rater, prompt) for prompt in prompts] for rater in raters]
-    first = columns[0][0]
-    return Ratings(
-        logprob=np.stack([np.stack([c.logprob for c in row], axis=1) for row in columns], axis=1),
-        row=first.row,
-        flags=np.stack([np.stack([c.flags for c in row], axis=1) for row in columns], axis=1),
-        tokens=np.stack([np.stack([c.tokens for c in row], axis=1) for row in columns], axis=1),
-        parameters=np.array([rater.manifest["parameters"] for rater in raters], dtype=np.int64),
-        models=tuple(rater.name for rater in raters),
-    )
-
-
-def failures(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> dict[int, str]:
-    """Why rows have no rating: row to the first reason found."""
-    found: dict[int, str] = {}
-    for rater in raters:
-        for unit in units(run, rater, prompts):
-            table = pq.read_table(unit.path, columns=["row", "error"])
-            if table["error"].null_count < len(table):
-                for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
-                    if error:
-                        found.setdefault(row, error)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One model under one prompt."""
-
-    row: Int64
-    logprob: Any
-    flags: Any
-    tokens: Any
-
-
-def _column(run: Run, rater: Rater, prompt: RatingPrompt) -> _Column:
-    names = ["row", "logprob", "flags", "tokens"]
-    parts = [pq.read_table(unit.path, columns=names) for unit in units(run, rater, [prompt])]
-    table = pa.concat_tables(parts).combine_chunks()
-    logprob = table["logprob"].chunk(0).flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    return _Column(*(table[name].to_numpy() if name != "logprob" else logprob for name in names))
-
-
 def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:
     """(N,) tokens of every response under a model's tokenizer; counted once, then read."""
     folder = run.path / "tokens" / f"{slug(model.name)}-{model.digest[:8]}"
@@ -328,7 +219,7 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
             progress.advance(stop - start, int(counts.sum()))
         if pending:
             progress.finish()
-    parts = [pq.read_table(folder / part_name(number))["tokens"].to_numpy() for number in range(len(ranges))]
+    parts = [read_part(folder / part_name(number))["tokens"].to_numpy() for number in range(len(ranges))]
     return np.concatenate(parts)
 
 
@@ -350,7 +241,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any]) -> 
         dtype=stored.get("dtype", settings.dtype),
         max_tokens=max_tokens or min(context, MAX_TOKENS),
         batch_tokens=settings.batch_tokens or stored.get("batch_tokens", BATCH_TOKENS),
-        overflow=settings.overflow,
+        overflow=settings.overflow or stored.get("overflow", "cut"),
         threads=stored.get("threads"),
         device_map=settings.device_map,
         trust_remote_code=settings.trust_remote_code,
@@ -375,8 +266,3 @@ def _hf() -> Any:
             f"the engine hf needs torch and transformers: {error}", "Install them: pip install 'selectit[hf]'"
         ) from error
     return hf
-
-
-def slug(name: str) -> str:
-    """A name fit for a folder: the last parts of an id or path, without special characters."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name.strip("./ "))[-60:].strip("-.").lower() or "model"

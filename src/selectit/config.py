@@ -6,7 +6,10 @@ The fields of `Settings` are the flags of the command and the keys of a configur
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +50,7 @@ class Settings:
 
     # The raters
     model: tuple[str, ...] = ()
-    """Packaged names, hub ids or folders; empty = the run's own model, or smollm2 in a new run."""
+    """Packaged names, hub ids or folders; empty = smollm2, and without data all that the run was rated with."""
     prompts: str | None = None
     """A file of rating prompts; None = the packaged nine."""
     labels: tuple[str, ...] | None = None
@@ -56,12 +59,13 @@ class Settings:
     """Ask through the model's chat template: another prompt, with ratings of its own."""
     k: int | None = None
     """How many of the prompts; None = 5."""
-    engine: str = "hf"
+    engine: str | None = None
+    """'hf', or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
     dtype: str = "auto"
     max_tokens: int | None = None
     """Token limit of the rated text; None = the smaller of the model's context and 4,096."""
-    overflow: str = "cut"
-    """What to do with a text over the limit: 'cut' the response or 'refuse' the row."""
+    overflow: str | None = None
+    """What to do with a text over the limit: 'cut' the response or 'refuse' the row; None = cut."""
     batch_tokens: int | None = None
     """Tokens in one batch; None = the engine's choice."""
     unit_size: int | None = None
@@ -102,33 +106,47 @@ class Settings:
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights", "labels"):  # one name alone is a list of one
+        for name in ("model", "weights", "labels"):  # one alone is a list of one
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
+        self._check_kinds()
         choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS}
         for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS}.items():
-            if getattr(self, name) not in known:
-                value = getattr(self, name)
-                raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(str(value), known))
+            value = getattr(self, name)
+            if value not in (None, *known):
+                raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))
         for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
+        self._check_together()
+        self.share_numbers()
+
+    def _check_kinds(self) -> None:
+        for name, kind in typing.get_type_hints(Settings).items():
+            value = getattr(self, name)
+            if not _is_of(value, kind):
+                raise SettingsError(
+                    f"{_flag(name)} is {value!r}, a value of the wrong kind", "See selectit select --help."
+                )
+
+    def _check_together(self) -> None:
         if len(set(self.model)) != len(self.model):
             raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
         if self.format is not None and self.map is not None:
             raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
-        self.share_numbers()
+        if self.min_score is not None and math.isnan(self.min_score):
+            raise SettingsError("--min-score is no number", "Give a number.")
 
     def share_numbers(self) -> tuple[int, int]:
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
         if self.share is None:
             return 0, 1
         i, slash, n = self.share.partition("/")
-        if not (slash and i.isdigit() and n.isdigit() and int(i) < int(n)):
+        if not (slash and i.isdecimal() and n.isdecimal() and int(i) < int(n)):
             raise SettingsError(f"--share is {self.share!r}", "Write i/n with i from 0 to n-1, for example 0/4.")
         return int(i), int(n)
 
@@ -154,7 +172,26 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     for key in settings:
         if key not in keys():
             raise SettingsError(f"{path}: there is no setting {key!r}", nearest(key, keys()))
+    if isinstance(settings.get("param"), dict):
+        settings["param"] = {key.replace("-", "_"): value for key, value in settings["param"].items()}
+    try:
+        Settings(**settings)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error.message}", error.hint) from error
     return settings
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated kind; true and false are no numbers, and whole numbers are floats too."""
+    if typing.get_origin(kind) is types.UnionType:
+        return any(_is_of(value, one) for one in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_of(item, typing.get_args(kind)[0]) for item in value)
+    if typing.get_origin(kind) is not None:
+        kind = typing.get_origin(kind)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _flag(name: str) -> str:

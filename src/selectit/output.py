@@ -32,6 +32,10 @@ def destination(run: Run, settings: Settings, data: str | Path | None) -> Path:
             continue
         if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
             raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise SettingsError(
+                f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output."
+            )
         if path.is_dir() and run.manifest["written"] != "arrow":
             raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
         if not path.absolute().parent.is_dir():
@@ -65,7 +69,7 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
         _write_file(run, sys.stdout.buffer, rows, values)
         sys.stdout.buffer.flush()
     else:
-        with replacing(out) as file:
+        with replacing(out.resolve()) as file:  # through a link to what it points at
             _write_file(run, file, rows, values)
             file.flush()
             if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):

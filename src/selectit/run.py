@@ -57,15 +57,12 @@ class Run:
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The parts of the source in order, with the columns named (of `schema.source_schema`)."""
         for part in range(-(-self.rows // PART_ROWS)):
-            yield pq.read_table(self.path / "source" / part_name(part), columns=list(columns))
+            yield read_part(self.path / "source" / part_name(part), columns)
 
     def source_rows(self, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
         """Rows [start, stop) of the source."""
         first, last = start // PART_ROWS, (stop - 1) // PART_ROWS
-        parts = [
-            pq.read_table(self.path / "source" / part_name(part), columns=list(columns))
-            for part in range(first, last + 1)
-        ]
+        parts = [read_part(self.path / "source" / part_name(part), columns) for part in range(first, last + 1)]
         return pa.concat_tables(parts).slice(start - first * PART_ROWS, stop - start)
 
     def basic_rows(self) -> Rows:
@@ -91,13 +88,13 @@ class Run:
         return pa.ipc.read_schema(pa.py_buffer(path.read_bytes())) if path.exists() else None
 
     @contextmanager
-    def lock(self, name: str, busy: str) -> Iterator[None]:
+    def lock(self, name: str, busy: str = "", *, wait: bool = False) -> Iterator[None]:
         """Hold one of the run's locks. Raises RunError with the text `busy` where another process holds it."""
         path = self.path / "locks" / name
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise RunError(busy, "Wait until it has ended, or stop it; nothing of it is lost.") from error
             yield
@@ -108,7 +105,7 @@ class Run:
         (self.path / "locks").mkdir(exist_ok=True)
         with (self.path / "locks" / "timing").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            timing = json.loads(path.read_text()) if path.exists() else {}
+            timing = read_json(path) if path.exists() else {}
             entry = timing.setdefault(key, {})
             for name, amount in amounts.items():
                 entry[name] = round(entry.get(name, 0) + amount, 3)
@@ -117,8 +114,7 @@ class Run:
     def timing(self) -> dict[str, dict[str, float]]:
         """All that was added."""
         path = self.path / "timing.json"
-        timing: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
-        return timing
+        return read_json(path) if path.exists() else {}
 
 
 def open_run(path: str | Path) -> Run:
@@ -130,7 +126,10 @@ def open_run(path: str | Path) -> Run:
             f"{path} is not a run directory: it has no manifest.json",
             "Name the folder that `selectit select` or `selectit rate` printed, or start with a data file.",
         )
-    return Run(path, read_json(manifest))
+    found = read_json(manifest)
+    if not {"identity", "rows", "written"} <= set(found):
+        raise RunError(f"{manifest} is not the manifest of a run", "Name the folder above, which has source/ in it.")
+    return Run(path, found)
 
 
 def create(data: str | Path, settings: Settings) -> Run:
@@ -157,6 +156,7 @@ def _layout(settings: Settings) -> formats.Layout | None:
 
 
 def _create(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
+    before = _times(source)
     identity = {
         "sha256": read.fingerprint(source),
         "limit": settings.limit,
@@ -180,7 +180,7 @@ def _create(source: read.Source, settings: Settings, layout: formats.Layout | No
         with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
             if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
                 return _same_source(open_run(path), source, identity)
-            return _write_source(path, source, layout, identity)
+            return _write_source(path, source, layout, identity, before)
     except DataError:
         if fresh:
             shutil.rmtree(path)
@@ -198,6 +198,16 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}.parquet"
 
 
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A stored Parquet file. Raises RunError where it is damaged or gone."""
+    try:
+        return pq.read_table(path, columns=None if columns is None else list(columns))
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise RunError(
+            f"{path} is damaged or gone: {error}", "Remove it if it is a rating: it is computed again. Else begin anew."
+        ) from error
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file so that it is whole or not there."""
     with replacing(path) as file:
@@ -213,9 +223,11 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of the run. Raises RunError where it is damaged."""
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}", "Restore it, or remove its folder and run again.") from error
+        raise RunError(f"{path} is damaged: {error}", "Restore it, or remove it and run again.") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged: it is no object", "Restore it, or remove it and run again.")
     return value
 
 
@@ -283,12 +295,17 @@ def _same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> 
     return run
 
 
-def _write_source(path: Path, source: read.Source, layout: formats.Layout | None, identity: Mapping[str, Any]) -> Run:
+def _write_source(
+    path: Path,
+    source: read.Source,
+    layout: formats.Layout | None,
+    identity: Mapping[str, Any],
+    before: list[tuple[int, int]],
+) -> Run:
     partial, final = path / "source.partial", path / "source"
     for leftover in (partial, final):  # without a manifest neither is finished
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
-    before = _times(source)
     found = read.Checked()
     skip = identity["bad_rows"] == "skip"
     with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:

@@ -110,15 +110,27 @@ def top(scores: Float64, budget: Budget, *, ties: str = "smaller") -> Selection:
 
 
 def chosen(rows: Int64, budget: Budget, total: int) -> Selection:
-    """A set method's rows as a selection. Raises SettingsError as `top` does."""
+    """A set method's rows as a selection.
+
+    Raises:
+        SettingsError: they are fewer than the budget asks for, or no set of at most so many of the `total` rows.
+    """
     wanted = budget.count(total)
+    if budget.min_score is not None:
+        raise SettingsError("this method chooses a set and has no scores", "Leave out --min-score.")
+    rows = np.asarray(rows)
+    whole = rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)
+    if not whole or len(np.unique(rows)) < len(rows) or len(rows) > wanted or ((rows < 0) | (rows >= total)).any():
+        raise SettingsError(
+            f"the method did not return at most {wanted} different row numbers below {total}", "Mend its select()."
+        )
     if len(rows) < wanted and not budget.allow_fewer:
         raise SettingsError(
             f"{wanted} rows were asked for and the method chose {len(rows)}",
             "Keep fewer with --keep, or take what there is with --allow-fewer.",
         )
     why = tuple(f"choice {rank} of {len(rows)}" for rank in range(1, len(rows) + 1))
-    return Selection(rows, np.full(len(rows), np.nan), why, math.nan)
+    return Selection(rows.astype(np.int64), np.full(len(rows), np.nan), why, math.nan)
 
 
 def spearman(a: Float64, b: Float64) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from selectit import prompts
-from selectit.collect import Rater, raters
 from selectit.errors import RunError
-from selectit.run import Run, part_name, read_json
+from selectit.ratings import Rater, raters
+from selectit.run import Run, part_name, read_json, read_part
 from selectit.schema import FLAG_EMPTY, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
 from selectit.selection import spearman
 
@@ -62,6 +60,8 @@ class Summary:
     length_correlation: float | None
     """Spearman's rank correlation of score and words of the response."""
     raters: tuple[RatingFacts, ...]
+    about: str
+    """What the method says of itself."""
     note: str
     """What a packaged model can't do; to be shown first."""
     warnings: tuple[str, ...]
@@ -76,7 +76,12 @@ def packaged_note(used: Sequence[Rater]) -> str:
 
 
 def summarise(
-    rows: Rows, scores: Float64 | None, selection: Selection, used: Sequence[Rater], ratings: Ratings | None
+    rows: Rows,
+    scores: Float64 | None,
+    selection: Selection,
+    used: Sequence[Rater],
+    ratings: Ratings | None,
+    about: str,
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     known = np.full(len(rows), math.nan) if scores is None else scores
@@ -90,6 +95,7 @@ def summarise(
         empty_responses=int((rows.response_words == 0).sum()),
         length_correlation=_number(spearman(known, rows.response_words.astype(np.float64))),
         raters=facts,
+        about=about,
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else known, facts)),
     )
@@ -116,21 +122,16 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
             speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
         cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
         yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}"
-    if len(summary.raters) > 1:
-        yield "  the model level contains the other two: it weighs the sentence scores, which are made of token scores"
+    if summary.about:
+        yield f"  {summary.about}"
     if summary.length_correlation is not None:
         yield f"rank correlation of score and response length: {summary.length_correlation:+.2f}"
     for warning in summary.warnings:
         yield f"warning: {warning}"
 
 
-def to_plain(summary: Summary) -> dict[str, Any]:
-    """The summary as plain values, for JSON."""
-    return dataclasses.asdict(summary)
-
-
 def from_plain(plain: Mapping[str, Any]) -> Summary:
-    """The reverse of `to_plain`, after JSON."""
+    """A summary from `dataclasses.asdict` of one, after JSON."""
     facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
     return Summary(**{**plain, "raters": facts, "warnings": tuple(plain["warnings"])})
 
@@ -224,11 +225,11 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
         raise RunError(f"there is no row {row}: rows go from 0 to {run.rows - 1}", "Name one of those with --row.")
     scores = {}
     for path in sorted((run.path / "scores").glob("*.parquet")):
-        values = pq.read_table(path).slice(row, 1).to_pylist()[0]
+        values = read_part(path).slice(row, 1).to_pylist()[0]
         scores[path.stem] = {key: value for key, value in values.items() if key != "row"}
     selections = {}
     for path in sorted((run.path / "selections").glob("*/rows.parquet")):
-        table = pq.read_table(path)
+        table = read_part(path)
         place = np.flatnonzero(table["row"].to_numpy() == row)
         selections[path.parent.name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
     return {
@@ -253,7 +254,7 @@ def _describe_ratings(run: Run, rater: Rater, row: int) -> Iterator[dict[str, An
         if not path.exists():
             continue
         about = read_json(folder / "manifest.json")
-        for entry in pq.read_table(path, filters=[("row", "=", row)]).to_pylist():
+        for entry in (entry for entry in read_part(path).to_pylist() if entry["row"] == row):
             chances = [math.exp(value) for value in entry["logprob"]]
             yield {
                 "model": rater.name,

@@ -22,7 +22,7 @@ VERBS = {
     "models": "List and fetch the packaged models.",
 }
 
-_USER_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR}
+_USER_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 class _Group(click.Group):

@@ -140,7 +140,8 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 }
 
 RATING = (
-    "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
+    "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
+    "model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
     "device_map", "trust_remote_code", "accept_terms", "retry_errors", "share",
 )  # fmt: skip
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")

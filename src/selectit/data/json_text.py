@@ -44,6 +44,8 @@ def lines(file: IO[bytes]) -> Iterator[Found]:
             yield Found(place, raw, _DECODER.decode(raw))
         except UnicodeDecodeError as error:
             yield Found(place, None, problem=_not_utf8(error))
+        except RecursionError:
+            yield Found(place, raw, problem="it is nested too deeply")
         except json.JSONDecodeError as error:
             yield Found(place, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
         except RowError as error:
@@ -131,6 +133,8 @@ class _Window:
                     # A fault that only this row pays for; a plain decoder finds its end.
                     problem = str(error)
                     end = _PLAIN.raw_decode(self._text, self._at)[1]
+            except RecursionError as error:
+                raise self.broken("a record is nested too deeply") from error
             except json.JSONDecodeError as error:
                 # Cut off by the window's end, or wrong? More text tells; doubling keeps the work linear.
                 unterminated = error.msg.startswith("Unterminated string")

@@ -260,7 +260,7 @@ class HFEngine:
         try:
             logits = self._reader.packed(texts, prefix) if packed else self._reader.plain(texts)
             logprob = (logits[:, labels] - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
-        except RuntimeError as error:  # torch's out-of-memory errors among them
+        except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
             failure = str(error)
         if failure is None:
             unit.store(batch, logprob)
@@ -323,7 +323,7 @@ def _model_errors(path: str) -> Iterator[None]:
     """Turn what transformers and the hub raise for a model that can't be loaded into a ModelError."""
     try:
         yield
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         text = str(error)
         hints = (remedy for sign, remedy in _REMEDIES.items() if sign in text)
         hint = next(hints, "Give a folder with config.json, tokenizer files and weights, or the id of a model.")

@@ -98,13 +98,40 @@ class SelectIT:
         """Which of two rows with equal scores comes first: 'smaller' or 'larger' row number."""
         return "larger" if self.profile == "official" else "smaller"
 
-    def score(self, signals: Signals) -> Float64:
-        """(N,) scores in [0, R]; higher = keep; NaN where too few ratings are present.
+    @property
+    def about(self) -> str:
+        """A line for the summary."""
+        return "the model level contains the token and the sentence level" if self.level == "model" else ""
 
-        Raises SettingsError where the number of models does not fit the level or the weights.
-        """
+    def check(self, models: tuple[str, ...], labels: int) -> None:
+        """Raise SettingsError where the models or the number of labels do not fit the level, profile or weights."""
+        named = ", ".join(models)
+        if not self.many_models and len(models) != 1:
+            raise SettingsError(
+                f"the level {self.level!r} reads one model, and there are {len(models)}: {named}",
+                "Name one with --model, or use --level model.",
+            )
+        if self.profile == "official" and self.many_models and len(models) != 3:
+            raise SettingsError(
+                f"the official model level takes exactly three models, and there are {len(models)}: {named}",
+                "Use --profile paper for any number of models.",
+            )
+        if self.profile == "official" and self.k > labels:
+            raise SettingsError(
+                f"k is {self.k}, and the official code has {labels} labels for prompts and ratings alike",
+                "Use --profile paper for more prompts than labels.",
+            )
+        if self.weights and not self.many_models:
+            raise SettingsError(f"the level {self.level!r} has no weights", "Use --level model, or leave them out.")
+        if self.weights and len(self.weights) != len(models):
+            raise SettingsError(
+                f"there are {len(self.weights)} weights for {len(models)} models: {named}", "Give one weight a model."
+            )
+
+    def score(self, signals: Signals) -> Float64:
+        """(N,) scores in [0, R]; higher = keep; NaN where too few ratings are present. Raises as `check` does."""
         ratings = signals.ratings
-        self._check_models(ratings)
+        self.check(ratings.models, ratings.logprob.shape[-1])
         scores = np.empty(len(ratings.row))
         for start in range(0, len(scores), _CHUNK):
             chunk = slice(start, start + _CHUNK)
@@ -123,14 +150,16 @@ class SelectIT:
             logprob = ratings.logprob[:, m, : self.prompts]
             tokens = token_scores(logprob, self.profile, self.k)
             prefix = f"{name}." if len(ratings.models) > 1 else ""
-            with np.errstate(invalid="ignore"):
-                best = np.where(np.isnan(tokens), np.nan, logprob.argmax(-1) + 1.0)
-                columns = {
-                    "mean": tokens.mean(-1),
-                    "std": tokens.std(-1),
-                    "rating": best.mean(-1),
-                    "mass": np.exp(logprob.astype(np.float64)).sum(-1).mean(-1),
-                }
+            present = ~np.isnan(tokens)
+            enough = present.sum(-1) >= (self.min_prompts or self.prompts)
+            columns = {
+                "mean": np.where(enough, _mean(tokens, present), np.nan),
+                "std": np.where(
+                    enough, np.sqrt(_mean((tokens - _mean(tokens, present)[:, None]) ** 2, present)), np.nan
+                ),
+                "rating": np.where(enough, _mean(logprob.argmax(-1) + 1.0, present), np.nan),
+                "mass": np.where(enough, _mean(np.exp(logprob.astype(np.float64)).sum(-1), present), np.nan),
+            }
             for key, values in columns.items():
                 parts[prefix + key] = mean_by_row(values, ratings.row, len(signals.rows))
         return parts
@@ -152,29 +181,6 @@ class SelectIT:
         weights = np.array(self.weights if self.weights else ratings.parameters, dtype=np.float64)
         paper: Float64 = scores @ (weights / weights.sum())
         return paper
-
-    def _check_models(self, ratings: Ratings) -> None:
-        models, labels = len(ratings.models), ratings.logprob.shape[-1]
-        named = ", ".join(ratings.models)
-        if not self.many_models and models != 1:
-            raise SettingsError(
-                f"the level {self.level!r} reads one model, and there are {models}: {named}",
-                "Name one with --model, or use --level model.",
-            )
-        if self.profile == "official" and self.many_models and models != 3:
-            raise SettingsError(
-                f"the official model level takes exactly three models, and there are {models}: {named}",
-                "Use --profile paper for any number of models.",
-            )
-        if self.profile == "official" and self.k > labels:
-            raise SettingsError(
-                f"k is {self.k}, and the official code has {labels} labels for prompts and ratings alike",
-                "Use --profile paper for more prompts than labels.",
-            )
-        if self.weights and len(self.weights) != models:
-            raise SettingsError(
-                f"there are {len(self.weights)} weights for {models} models: {named}", "Give one weight a model."
-            )
 
 
 METHOD = SelectIT
@@ -237,4 +243,11 @@ def mean_by_row(values: Float64, row: NDArray[np.int64], rows: int) -> Float64:
         return values
     with np.errstate(invalid="ignore"):
         means: Float64 = np.bincount(row, weights=values, minlength=rows) / np.bincount(row, minlength=rows)
+    return means
+
+
+def _mean(values: NDArray[Any], present: NDArray[np.bool_]) -> Float64:
+    """(..., K) to (...): the mean of those that are present; NaN where none is."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: Float64 = values.sum(axis=-1, where=present) / present.sum(axis=-1)
     return means

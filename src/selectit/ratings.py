@@ -1,0 +1,184 @@
+"""Stored ratings: which model rated with what settings, which units there are, and all of it as arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from selectit.config import Settings
+from selectit.errors import RunError, nearest
+from selectit.prompts import RatingPrompt
+from selectit.run import Run, part_name, read_json, read_part
+from selectit.schema import Int64, Ratings
+
+
+@dataclass(frozen=True, slots=True)
+class Rater:
+    """A model with resolved settings, and its folder of ratings in a run."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["model"])
+
+    @property
+    def unit_size(self) -> int:
+        return int(self.manifest["unit_size"])
+
+    def prompt_folder(self, prompt: RatingPrompt) -> Path:
+        return self.path / f"prompt-{prompt.fingerprint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Rows [start, stop) under one prompt; finished when `path` exists."""
+
+    prompt: RatingPrompt
+    start: int
+    stop: int
+    path: Path
+
+
+def raters(run: Run) -> list[Rater]:
+    """Every rater of the run, in the order in which they began."""
+    found = [Rater(file.parent, read_json(file)) for file in (run.path / "ratings").glob("*/manifest.json")]
+    return sorted(found, key=lambda rater: (rater.manifest["order"], rater.path.name))
+
+
+def models_in(run: Run) -> list[str]:
+    """The names of the models that have rated anything, in the order in which they began."""
+    return list(dict.fromkeys(rater.name for rater in raters(run) if any(rater.path.glob("prompt-*/part-*"))))
+
+
+def asked(settings: Settings) -> dict[str, str | int | None]:
+    """What the settings say of a rater; None = left open."""
+    return {
+        "engine": settings.engine,
+        "dtype": None if settings.dtype == "auto" else settings.dtype,
+        "max_tokens": settings.max_tokens,
+        "batch_tokens": settings.batch_tokens,
+        "overflow": settings.overflow,
+        "unit_size": settings.unit_size,
+    }
+
+
+def find_rater(run: Run, digest: str, settings: Settings) -> Rater | None:
+    """The stored rater with those weights that the settings allow: what they leave open, the stored one has decided.
+
+    Of several the one that was begun in the same words. Raises RunError where that doesn't decide.
+    """
+    return _fitting([rater for rater in raters(run) if rater.manifest["digest"] == digest], settings)
+
+
+def named_rater(run: Run, name: str, settings: Settings) -> Rater:
+    """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
+    same = [rater for rater in raters(run) if name in (rater.name, rater.path.name)]
+    if not same:
+        raise RunError(f"{run.path} has no ratings by {name!r}", nearest(name, models_in(run)))
+    if len({rater.manifest["digest"] for rater in same}) > 1:
+        folders = ", ".join(rater.path.name for rater in same)
+        raise RunError(f"{name} has rated {run.path} with different weights", f"Name one with --model: {folders}")
+    rater = _fitting(same, settings)
+    if rater is None:
+        raise RunError(
+            f"{run.path} has ratings by {name}, but none with these settings",
+            "Leave out --engine, --dtype, --max-tokens, --overflow and --batch-tokens, or rate with them first.",
+        )
+    return rater
+
+
+def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
+    wanted = asked(settings)
+
+    def fits(rater: Rater) -> bool:
+        stored = {**rater.manifest["settings"], "unit_size": rater.unit_size}
+        return all(value is None or stored.get(key, value) == value for key, value in wanted.items())
+
+    fitting = [rater for rater in same if fits(rater)]
+    exact = [rater for rater in fitting if rater.manifest["asked"] == wanted]
+    if len(fitting) > 1 and len(exact) != 1:
+        told = "; ".join(f"{rater.path.name}: {rater.manifest['settings']}" for rater in fitting)
+        raise RunError(
+            f"{fitting[0].name} has rated with several settings: {told}",
+            "Say which with --engine, --dtype, --max-tokens or --overflow, or name the folder as --model.",
+        )
+    return next(iter(exact or fitting), None)
+
+
+def units(run: Run, rater: Rater, prompts: Sequence[RatingPrompt]) -> list[Unit]:
+    """All units of a rater: row range after row range, all prompts of each."""
+    return [
+        Unit(prompt, start, min(start + rater.unit_size, run.rows), rater.prompt_folder(prompt) / part_name(number))
+        for number, start in enumerate(range(0, run.rows, rater.unit_size))
+        for prompt in prompts
+    ]
+
+
+def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> Ratings:
+    """The stored ratings as arrays.
+
+    Raises:
+        RunError: units are missing; it says how many, and how to go on.
+    """
+    for rater in raters:
+        wanted = units(run, rater, prompts)
+        missing = sum(not unit.path.exists() for unit in wanted)
+        if missing:
+            raise RunError(
+                f"{missing} of {len(wanted)} units of {rater.name} are not rated yet in {run.path}",
+                f"Finish them with: selectit rate --run {run.path} --model {rater.name} --k {len(prompts)}",
+            )
+    columns = [[_column(run, rater, prompt) for prompt in prompts] for rater in raters]
+    first = columns[0][0]
+    return Ratings(
+        logprob=np.stack([np.stack([c.logprob for c in row], axis=1) for row in columns], axis=1),
+        row=first.row,
+        flags=np.stack([np.stack([c.flags for c in row], axis=1) for row in columns], axis=1),
+        tokens=np.stack([np.stack([c.tokens for c in row], axis=1) for row in columns], axis=1),
+        parameters=np.array([rater.manifest["parameters"] for rater in raters], dtype=np.int64),
+        models=tuple(rater.name for rater in raters),
+    )
+
+
+def failures(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> dict[int, str]:
+    """Why rows have no rating: row to the first reason found."""
+    found: dict[int, str] = {}
+    for rater in raters:
+        for unit in units(run, rater, prompts):
+            table = read_part(unit.path, ["row", "error"])
+            if table["error"].null_count < len(table):
+                for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
+                    if error:
+                        found.setdefault(row, error)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One model under one prompt."""
+
+    row: Int64
+    logprob: Any
+    flags: Any
+    tokens: Any
+
+
+def _column(run: Run, rater: Rater, prompt: RatingPrompt) -> _Column:
+    names = ["row", "logprob", "flags", "tokens"]
+    parts = [read_part(unit.path, names) for unit in units(run, rater, [prompt])]
+    table = pa.concat_tables(parts).combine_chunks()
+    logprob = table["logprob"].chunk(0).flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    return _Column(*(table[name].to_numpy() if name != "logprob" else logprob for name in names))
+
+
+def slug(name: str) -> str:
+    """A name fit for a folder: the last parts of an id or path, without special characters."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name.strip("./ "))[-60:].strip("-.").lower() or "model"
