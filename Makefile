@@ -22,7 +22,7 @@ test: .venv/dev ## lint, types, import rules, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@echo "== tests"
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-golden: .venv/dev ## the published code's probabilities, with the real models
 	$(BIN)/pytest tests/slow -o addopts="-q --strict-markers"

@@ -1,6 +1,6 @@
 """Kill a run with SIGKILL at 20 seeded moments, resume it each time, and compare with an uninterrupted run.
 
-    python benchmarks/kill.py [--model NAME] [--rows 6000] [--seed 0]
+    python benchmarks/kill.py [--model NAME] [--rows 3600] [--seed 0]
 
 At least 12 kills fall while units are being written, 3 while the source is, 3 while scores or the subset are. After
 each the finished units are counted; the same command then has to end with the same bytes in every file, and must not
@@ -33,7 +33,7 @@ def main() -> int:
     """Kill, resume and compare; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
-    parser.add_argument("--rows", type=int, default=6000)
+    parser.add_argument("--rows", type=int, default=3600)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -79,7 +79,7 @@ def write_rows(path: Path, count: int, draw: random.Random) -> None:
     def text(most: int) -> str:
         return " ".join(draw.choices(words, k=draw.randint(1, most)))
 
-    rows = [{"instruction": text(12), "input": "", "output": text(40)} for _ in range(count)]
+    rows = [{"instruction": text(3), "input": "", "output": text(8)} for _ in range(count)]
     path.write_text(json.dumps(rows, indent=2))
 
 
@@ -93,7 +93,20 @@ def tiny_model(folder: Path) -> Path:
 
 def start(place: Path, data: Path, model: str) -> subprocess.Popen[bytes]:
     """The command under test."""
-    command = [SELECTIT, "select", str(data), "--model", model, "--k", "2", "--unit-size", "400", "--quiet"]
+    command = [
+        SELECTIT,
+        "select",
+        str(data),
+        "--model",
+        model,
+        "--k",
+        "2",
+        "--unit-size",
+        "400",
+        "--batch-tokens",
+        "16384",
+        "--quiet",
+    ]
     return subprocess.Popen([*command, "--run", str(place / "run"), "--out", str(place / "subset.json")])
 
 
