@@ -173,7 +173,8 @@ def test_a_folder_with_splits_asks_for_one(folder):
 
 
 def test_datasets_loads_what_is_written(folder):
-    datasets = pytest.importorskip("datasets", reason="the library `datasets` is not installed")
+    import datasets
+
     made = datasets.Dataset.from_list(
         [{"instruction": "a", "output": "b c", "n": 1}, {"instruction": "d", "output": "e", "n": 2}]
     )

@@ -263,6 +263,7 @@ def _hf() -> Any:
         from selectit.engines import hf
     except ImportError as error:
         raise SettingsError(
-            f"the engine hf needs torch and transformers: {error}", "Install them: pip install 'selectit[hf]'"
+            f"the engine hf needs torch and transformers: {error}",
+            "Install them: pip install torch transformers accelerate",
         ) from error
     return hf

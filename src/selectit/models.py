@@ -94,7 +94,7 @@ PACKAGED: dict[str, PackagedModel] = {
 
 _CONVERSION = "float32-1"  # part of the digest: raise it when `_convert` would write other weights or tokenizer files
 _NOTE = "selectit.json"
-_EXTRA = "Run: pip install 'selectit[hf]'"
+_EXTRA = "Run: pip install torch transformers accelerate gguf"
 _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
 _WEIGHTS = ("*.safetensors", "*.bin")

@@ -88,7 +88,7 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--max-tokens", type=int, metavar="N", help="Limit of the rated text [the context, at most 4096]."
     ),
     "overflow": click.option("--overflow", metavar="WAY", help="Over the limit: cut the response, or refuse [cut]."),
-    "batch_tokens": click.option("--batch-tokens", type=int, metavar="N", help="Tokens in one batch."),
+    "batch_tokens": click.option("--batch-tokens", type=int, metavar="N", help="Tokens in one batch [2048]."),
     "unit_size": click.option("--unit-size", type=int, metavar="N", help="Rows in one unit of work [512]."),
     "device_map": click.option("--device-map", metavar="MAP", help="Passed to transformers, for example auto."),
     "trust_remote_code": click.option(
@@ -142,7 +142,7 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
     "model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
-    "device_map", "trust_remote_code", "accept_terms", "retry_errors", "share",
+    "device_map", "trust_remote_code", "accept_terms", "retry_errors",
 )  # fmt: skip
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")

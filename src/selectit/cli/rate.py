@@ -11,7 +11,7 @@ from selectit.cli.options import COMMON, RATING, data_argument, options, print_j
 
 @click.command("rate")
 @data_argument
-@options(*RATING, *COMMON)
+@options(*RATING, "share", *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 

@@ -278,7 +278,7 @@ def _from_hub(name: str, split: str | None, subset: str | None) -> Source:
     try:
         from huggingface_hub import errors, snapshot_download
     except ImportError as error:
-        raise DataError(f"there is no file {name}", f"For the hub: pip install 'selectit[hf]'. {_HINT}") from error
+        raise DataError(f"there is no file {name}", f"For the hub: pip install huggingface_hub. {_HINT}") from error
     pattern = f"{subset or '*'}/{split or 'train'}/*.parquet"
     try:
         folder = Path(
