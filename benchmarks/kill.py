@@ -110,7 +110,7 @@ def start(place: Path, data: Path, model: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, "--run", str(place / "run"), "--out", str(place / "subset.json")])
 
 
-def phase_of(place: Path, units: int | None = None) -> str:
+def phase_of(place: Path, units: int) -> str:
     """What the run is doing, from what there is of it."""
     run = place / "run"
     if not (run / "manifest.json").exists():
@@ -118,7 +118,9 @@ def phase_of(place: Path, units: int | None = None) -> str:
     parts = len(list(run.glob("ratings/*/prompt-*/part-*.parquet")))
     if parts == 0:
         return "loading"
-    return "results" if units is not None and parts == units else "units"
+    if parts < units:
+        return "units"
+    return "end" if (place / "subset.json").exists() else "results"
 
 
 def uninterrupted(place: Path, data: Path, model: str) -> tuple[dict[str, bytes], dict[str, float]]:
@@ -133,7 +135,7 @@ def uninterrupted(place: Path, data: Path, model: str) -> tuple[dict[str, bytes]
         time.sleep(0.002)
     if process.returncode:
         raise SystemExit("the uninterrupted run failed")
-    first["end"] = time.monotonic()
+    first.setdefault("end", time.monotonic())
     lengths = {
         "source": first["loading"] - first["source"],
         "units": first["results"] - first["units"],
@@ -154,8 +156,6 @@ def kill(place: Path, data: Path, model: str, phase: str, moment: float) -> dict
     process.send_signal(signal.SIGKILL)
     process.wait()
     if process.returncode != -signal.SIGKILL or phase_of(place, units) != phase:
-        return None
-    if phase == "results" and (place / "subset.json").exists():
         return None
     return {path: path.stat().st_mtime_ns for path in (place / "run").glob("ratings/*/prompt-*/part-*.parquet")}
 

@@ -174,11 +174,27 @@ def test_a_byte_order_mark_is_accepted(folder):
     assert Path("d.selected.json").exists() and Path("d.selected.jsonl").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cant_be_written(folder, capsys):
+def test_a_folder_that_cant_be_written(folder, capsys, monkeypatch):
     Path("d.jsonl").write_text(GOOD)
-    Path("locked").mkdir(mode=0o500)
+    Path("locked").mkdir()
+    writable = os.access  # root may write everywhere, so the answer is made up
+    monkeypatch.setattr(
+        "selectit.output.os.access", lambda path, mode: "locked" not in str(path) and writable(path, mode)
+    )
     with pytest.raises(SystemExit) as end:
         main(["select", "d.jsonl", "--out", "locked/x.jsonl", "--method", "length", "--keep", "1"])
     assert end.value.code == 2
     assert "nothing can be written into" in capsys.readouterr().err
+
+
+def test_a_run_directory_that_cant_be_made(folder, capsys, monkeypatch):
+    Path("d.jsonl").write_text(GOOD)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "selectit-runs")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(SystemExit) as end:
+        main(["select", "d.jsonl", "--method", "length", "--keep", "1"])
+    assert end.value.code == 2
+    assert "selectit-runs: Permission denied" in capsys.readouterr().err
