@@ -27,7 +27,7 @@ from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
 from selectit.ratings import Rater, failures, load_ratings, models_in, named_rater, raters
-from selectit.run import Run, create, digest_of, open_run, replacing, write_json, write_table
+from selectit.run import Run, column, create, digest_of, open_run, replacing, text_column, write_json, write_table
 from selectit.schema import SELECTION_SCHEMA, Float64, Int64, Method, ScoringMethod, Selection, Signals
 from selectit.selection import Budget, chosen, parse_keep, top
 from selectit.summary import Summary, describe_row, describe_run, summarise
@@ -324,7 +324,8 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = _free_name(run.path / "scores", method.label, config)
         columns = {"row": np.arange(run.rows), "score": values, **parts}
-        write_table(run.path / "scores" / f"{name}.parquet", pa.table(columns))
+        table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
+        write_table(run.path / "scores" / f"{name}.parquet", table)
         _write_toml(run.path / "scores" / f"{name}.toml", config)
     return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
 
@@ -397,10 +398,10 @@ def _store_selection(run: Run, name: str, selection: Selection, config: Mapping[
     _write_toml(folder / "config.toml", config)
     write_json(folder / "summary.json", dataclasses.asdict(summary))
     columns = [
-        np.arange(1, len(selection.rows) + 1),
-        selection.rows,
-        selection.scores,
-        list(selection.why),
+        column(np.arange(1, len(selection.rows) + 1)),
+        column(selection.rows),
+        column(selection.scores),
+        text_column(selection.why),
     ]
     write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
 

@@ -21,7 +21,7 @@ from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models import Model
 from selectit.prompts import RatingPrompt
 from selectit.ratings import Rater, Unit, asked, find_rater, raters, slug, units
-from selectit.run import Run, digest_of, part_name, read_part, write_json, write_table
+from selectit.run import Run, digest_of, numbers, part_name, read_part, write_json, write_table
 from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Sample, ratings_schema
 
 log = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
             progress.advance(stop - start, int(counts.sum()))
         if pending:
             progress.finish()
-    parts = [read_part(folder / part_name(number))["tokens"].to_numpy() for number in range(len(ranges))]
+    parts = [numbers(read_part(folder / part_name(number))["tokens"]) for number in range(len(ranges))]
     return np.concatenate(parts)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from selectit.config import Settings
 from selectit.errors import RunError, nearest
 from selectit.prompts import RatingPrompt
-from selectit.run import Run, part_name, read_json, read_part
+from selectit.run import Run, numbers, part_name, read_json, read_part
 from selectit.schema import Int64, Ratings
 
 
@@ -173,10 +173,9 @@ class _Column:
 
 def _column(run: Run, rater: Rater, prompt: RatingPrompt) -> _Column:
     names = ["row", "logprob", "flags", "tokens"]
-    parts = [read_part(unit.path, names) for unit in units(run, rater, [prompt])]
-    table = pa.concat_tables(parts).combine_chunks()
-    logprob = table["logprob"].chunk(0).flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    return _Column(*(table[name].to_numpy() if name != "logprob" else logprob for name in names))
+    table = pa.concat_tables([read_part(unit.path, names) for unit in units(run, rater, [prompt])])
+    logprob = np.from_dlpack(table["logprob"].combine_chunks().flatten()).reshape(len(table), -1)
+    return _Column(numbers(table["row"]), logprob, numbers(table["flags"]), numbers(table["tokens"]))
 
 
 def slug(name: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from selectit import prompts
 from selectit.errors import RunError
 from selectit.ratings import Rater, raters
-from selectit.run import Run, part_name, read_json, read_part
+from selectit.run import Run, numbers, part_name, read_json, read_part
 from selectit.schema import FLAG_EMPTY, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
 from selectit.selection import spearman
 
@@ -230,7 +230,7 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
     selections = {}
     for path in sorted((run.path / "selections").glob("*/rows.parquet")):
         table = read_part(path)
-        place = np.flatnonzero(table["row"].to_numpy() == row)
+        place = np.flatnonzero(numbers(table["row"]) == row)
         selections[path.parent.name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
     return {
         "row": row,

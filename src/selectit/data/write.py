@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selectit.errors import DataError
@@ -86,6 +85,8 @@ def table_of(
     Raises:
         DataError: the table has a column of that name.
     """
+    import pyarrow.compute as pc  # a tenth of a second that only tables need
+
     wanted = pa.array(rows)
     kept = pa.concat_tables([part.filter(pc.is_in(part["row"], wanted)) for part in parts])
     place = pc.index_in(wanted, value_set=kept["row"].combine_chunks())
