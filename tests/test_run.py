@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from selectit import Settings, ratings
+from selectit import Settings, collect, ratings
 from selectit import run as run_room
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
@@ -255,3 +256,26 @@ def test_an_unfinished_rating_says_how_to_go_on(data, calls):
         RunError, match=r"3 of 6 units of m are not rated(.|\n)*selectit rate --run run --model m --k 2"
     ):
         selectit.select(None, Settings(run="run", k=2))
+
+
+class Counted(collect.Silent):
+    """A progress that remembers what it was told."""
+
+    def start(self, what, total, done):
+        self.total, self.done = total, done
+
+    def advance(self, ratings, tokens):
+        self.done += ratings
+
+
+def test_progress_ends_at_its_total_with_several_answers_a_row_and_with_retries(folder):
+    pair = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    rows = [{"conversations": pair * (1 + n % 4)} for n in range(12)]
+    (folder / "d.json").write_text(json.dumps(rows))
+    for turns, limit in (("each", 4096), ("last", 33)):
+        settings = Settings(**{**FAKE, "run": turns}, k=2, turns=turns, max_tokens=limit)
+        first, again = Counted(), Counted()
+        selectit.rate("d.json", settings, first)
+        assert first.done == pytest.approx(first.total) == 24
+    selectit.rate("d.json", replace(settings, retry_errors=True), again)
+    assert again.done == pytest.approx(again.total) == 24

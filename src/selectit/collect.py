@@ -39,8 +39,8 @@ class Progress(Protocol):
     def start(self, what: str, total: int, done: int) -> None:
         """A stage of `total` ratings begins, `done` of which are there already."""
 
-    def advance(self, ratings: int, tokens: int) -> None:
-        """So many ratings more, for which the model read so many tokens."""
+    def advance(self, ratings: float, tokens: int) -> None:
+        """So many ratings of rows more (parts of one, where a row has several answers), of so many tokens."""
 
     def finish(self) -> None:
         """The stage has ended."""
@@ -52,7 +52,7 @@ class Silent:
     def start(self, what: str, total: int, done: int) -> None:
         return
 
-    def advance(self, ratings: int, tokens: int) -> None:
+    def advance(self, ratings: float, tokens: int) -> None:
         return
 
     def finish(self) -> None:
@@ -162,7 +162,11 @@ def _rate_unit(run: Run, rater: Rater, unit: Unit, engine: RatesLabels, progress
     stored = read_part(unit.path) if unit.path.exists() else None
     again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
     began = time.perf_counter()
-    batch = engine.rate(unit.prompt, [samples[i] for i in again], progress.advance)
+    # A unit counts its rows, however many answers they have and however few of them are tried again.
+    rows_each = (unit.stop - unit.start) / max(len(again), 1)
+    batch = engine.rate(
+        unit.prompt, [samples[i] for i in again], lambda done, tokens: progress.advance(done * rows_each, tokens)
+    )
     seconds = time.perf_counter() - began
     failed = [error for error, flag in zip(batch.errors, batch.flags, strict=True) if error and not flag & FLAG_NO_ROOM]
     if len(failed) == len(samples) > 1:

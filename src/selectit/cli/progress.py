@@ -43,10 +43,10 @@ class Lines:
 
     def start(self, what: str, total: int, done: int) -> None:
         self.what, self.total, self.done = what, total, done
-        self.ratings = self.tokens = 0
+        self.ratings, self.tokens = 0.0, 0
         self.began = self.told = time.monotonic()
 
-    def advance(self, ratings: int, tokens: int) -> None:
+    def advance(self, ratings: float, tokens: int) -> None:
         self.ratings += ratings
         self.tokens += tokens
         if time.monotonic() - self.told >= _EVERY:
@@ -57,9 +57,9 @@ class Lines:
         """What is done, the rate and the time left."""
         seconds = max(time.monotonic() - self.began, 1e-9)
         rate = self.ratings / seconds
-        left = (self.total - self.done - self.ratings) / rate if rate else float("inf")
+        left = max(self.total - self.done - self.ratings, 0) / rate if rate else float("inf")
         return (
-            f"{self.what}: {self.done + self.ratings:,} of {self.total:,}, {rate:,.1f}/s, "
+            f"{self.what}: {self.done + self.ratings:,.0f} of {self.total:,}, {rate:,.1f}/s, "
             f"{self.tokens / seconds:,.0f} tokens/s, {duration(left)} left"
         )
 
@@ -79,7 +79,7 @@ class Bar(Lines):
         self.task = self.progress.add_task(what, total=total, completed=done)
         self.progress.start()
 
-    def advance(self, ratings: int, tokens: int) -> None:
+    def advance(self, ratings: float, tokens: int) -> None:
         self.ratings += ratings
         self.tokens += tokens
         self.progress.update(self.task, advance=ratings, description=self.line())
