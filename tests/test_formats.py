@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 import selectit
 from selectit import Settings
-from selectit.data import formats
+from selectit import run as run_room
+from selectit.cli.main import main
+from selectit.data import formats, write
 from selectit.errors import DataError, SettingsError
 from selectit.run import open_run
 from selectit.schema import Turn
@@ -137,6 +139,37 @@ def test_parquet_keeps_its_schema_and_types(folder):
     assert two["selectit"].to_pylist() == [{"row": 2, "rank": 1, "score": 3.0}, {"row": 1, "rank": 2, "score": 2.0}]
     assert two.schema.field("when").type == pa.timestamp("ns", tz="UTC")
     assert open_run("run").samples(0, 3)[1].instruction == "two"  # a null input is none
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_table_of_many_parts_and_groups_keeps_every_row_in_its_place(folder, monkeypatch, kind):
+    monkeypatch.setattr(run_room, "PART_ROWS", 4)
+    monkeypatch.setattr(write, "_GROUP_ROWS", 3)
+    monkeypatch.setattr(write, "_MOST_GROUPS", 5)
+    table = pa.concat_tables([TABLE] * 7).append_column("n", pa.array(range(21)))
+    kinds = pa.array([f"k{n % 8}" for n in range(21)]).dictionary_encode()  # each part has a dictionary of its own
+    table = table.set_column(table.schema.get_field_index("kind"), "kind", kinds)
+    table = table.append_column("inner", pa.StructArray.from_arrays([kinds], ["kind"]))
+    if kind == "parquet":
+        pq.write_table(table, "data")
+    else:
+        save_arrow(folder / "data", table)
+
+    def chosen(name):
+        path = folder / name / "data-00000-of-00001.arrow" if kind == "arrow" else folder / name
+        return pa.ipc.open_stream(path.read_bytes()).read_all() if kind == "arrow" else pq.read_table(path)
+
+    for keep in (4, 16, 21):
+        settings = Settings(run="run", method="random", keep=keep, out="out", rest="rest", force=True)
+        rows = selectit.select("data", settings).selection.rows
+        out, rest = chosen("out"), chosen("rest")
+        assert out.to_pylist() == table.take(pa.array(rows)).to_pylist()
+        assert out.schema.equals(chosen("data").schema, check_metadata=True)
+        left = [n for n in range(21) if n not in rows]
+        assert rest.drop_columns("selectit").to_pylist() == table.take(pa.array(left, pa.int64())).to_pylist()
+        assert [value["row"] for value in rest["selectit"].to_pylist()] == left
+    selectit.select("data", Settings(run="run", method="random", keep=16, out="out", with_scores=True, force=True))
+    assert [value["rank"] for value in chosen("out")["selectit"].to_pylist()] == list(range(1, 17))
 
 
 def save_arrow(folder, table):
@@ -319,6 +352,32 @@ def test_content_that_is_no_text_is_named(folder):
     (folder / "d.jsonl").write_text(json.dumps({"messages": [message, {"role": "assistant", "content": "Yes"}]}))
     selectit.select("d.jsonl", Settings(run="run", **ALL))
     assert selectit.show("run", 0)["left_out"] == ["audio", "image"]
+
+
+def test_rows_with_content_that_is_no_text_are_counted(folder, monkeypatch, capsys):
+    monkeypatch.setattr(run_room, "PART_ROWS", 2)
+    contents = ["a", [{"type": "image"}], [{"type": "text", "text": "b"}], [{"type": "audio"}, {"type": "image"}], "c"]
+    rows = [
+        {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "Yes"}]}
+        for content in contents
+    ]
+    (folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = "2 rows have content that is not text (audio, image) and was left out"
+    main(["select", "d.jsonl", "--run", "run", "--method", "length"])
+    assert capsys.readouterr().out.count(line) == 1
+    summary = selectit.select("d.jsonl", Settings(run="run", method="length", force=True)).summary
+    assert (summary.left_out_rows, summary.left_out) == (2, ("audio", "image"))
+    main(["show", "run"])
+    assert capsys.readouterr().out.count(line) == 1
+    (folder / "e.jsonl").write_text(json.dumps(rows[0]) + "\n" + json.dumps(rows[3]))
+    selectit.rate("e.jsonl", Settings(run="rated", engine="fake", model="m", k=1))
+    assert selectit.show("rated")["left_out"] == {"rows": 1, "kinds": ["audio", "image"]}
+    main(["show", "rated"])
+    assert "1 row has content that is not text (audio, image)" in capsys.readouterr().out
+    (folder / "f.jsonl").write_text(json.dumps(rows[0]))
+    main(["select", "f.jsonl", "--run", "plain", "--method", "length", "--keep", "1"])
+    main(["show", "plain"])
+    assert "left out" not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not beside this checkout")
