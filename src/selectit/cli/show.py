@@ -50,6 +50,8 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
 def _row_lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"row {facts['row']}"]
     lines += [f"{turn['role']}: {turn['text']}" for turn in facts["turns"]]
+    if facts["left_out"]:
+        lines.append(f"left out, since it is not text: {', '.join(facts['left_out'])}")
     for rating in facts["ratings"]:
         chances = "  ".join(f"{label} {value:.3f}" for label, value in rating["probabilities"].items())
         notes = "".join(f"  ({note})" for note in rating["flags"])
