@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selectit import models, prompts
-from selectit.collect import BATCH_TOKENS
 from selectit.data import read as reader
 from selectit.engines import hf
+from selectit.engines.loading import BATCH_TOKENS
 from selectit.methods import selectit
 from selectit.prompts import RatingPrompt
 from selectit.schema import Sample
@@ -37,7 +37,8 @@ WARM_UP = 8
 
 def read(path: Path, limit: int) -> list[Sample]:
     """The first `limit` rows of an Alpaca file."""
-    records = reader.records(reader.open_source(path), limit)
+    with reader.opened(str(path)) as source:
+        records = list(reader.records(source, reader.Checked(), layout=None, which="last", limit=limit))
     return [Sample(record.row, 0, record.turns[0].text, record.turns[1].text) for record in records]
 
 
@@ -94,7 +95,7 @@ def compare(
             halves = np.array_split(turn, 2)
             _timed_loop(slow, by_loop[at], halves[0], model, words, labels, prompt, samples)
             start = time.perf_counter()
-            rated = engine.rate(prompt, unit, lambda ratings, tokens: None)
+            rated = engine.rate([prompt], unit, lambda ratings, tokens: None)[0]
             fast.add(time.perf_counter() - start, len(unit), int(rated.tokens.sum()))
             done.append(rated.logprob)
             _timed_loop(slow, by_loop[at], halves[1], model, words, labels, prompt, samples)
@@ -138,7 +139,7 @@ def main() -> None:
     for dtype in ("fp32", "bf16") if native else ("fp32",):
         engine = hf.load(folder, dtype=dtype, max_tokens=2048, batch_tokens=args.batch_tokens)
         prompt = prompts.packaged().first(1)[0]
-        engine.rate(prompt, samples[:WARM_UP], lambda ratings, tokens: None)
+        engine.rate([prompt], samples[:WARM_UP], lambda ratings, tokens: None)
         loop(model, words, [0], prompt, samples[:WARM_UP])
         load = os.getloadavg()[0]
         fast, slow, agreement = compare(engine, model, words, samples, args.loop_rows, args.k)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from selectit import prompts
-from selectit.engines import hf, packing
+from selectit.engines import hf, packing, texts
 from selectit.engines.base import CountsTokens, RatesLabels
 from selectit.errors import EngineError, ModelError
 from selectit.prompts import RatingPrompt
@@ -41,7 +41,7 @@ def engine(folders):
 
 def rate(engine, samples=SAMPLES, prompt=PROMPT):
     batches = []
-    rated = engine.rate(prompt, samples, lambda ratings, tokens: batches.append((ratings, tokens)))
+    rated = engine.rate([prompt], samples, lambda ratings, tokens: batches.append((ratings, tokens)))[0]
     return rated, batches
 
 
@@ -68,7 +68,7 @@ def test_numbers_are_the_model_s_own(folders, kind):
 
 def test_what_is_packed(folders):
     limits = {kind: load(folders[kind])._packed_limit for kind in KINDS}
-    assert limits == {"llama": hf.NO_LIMIT, "mistral": tiny.WINDOW, "gemma2": 0}  # attention has soft caps
+    assert limits == {"llama": texts.NO_LIMIT, "mistral": tiny.WINDOW, "gemma2": 0}  # attention has soft caps
 
 
 def test_a_model_that_can_t_be_packed_gets_the_same_numbers(folders, engine, monkeypatch):
@@ -130,7 +130,7 @@ def test_long_response_is_cut_and_flagged(folders, monkeypatch):
     rated, _ = rate(short, [SAMPLES[0], long])
     assert list(rated.flags) == [0, FLAG_TRUNCATED]
     assert rated.tokens[1] <= 90
-    text = short._tokenizer.decode(max(seen, key=len))
+    text = short._texts.tokenizer.decode(max(seen, key=len))
     assert text.endswith("\nThe answer is: \n") and text.startswith(PROMPT.text)
 
 
@@ -177,7 +177,7 @@ def test_a_failing_batch_is_split(engine, monkeypatch):
 
 
 def test_a_poisoned_row_alone_gets_the_error(engine, monkeypatch):
-    poisoned = engine._encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
+    poisoned = engine._texts.encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
     alike = [i for i, s in enumerate(SAMPLES) if (s.instruction, s.response) == _pair(SAMPLES[5])]
     fail_on(monkeypatch, lambda text: text == poisoned)
     rated, _ = rate(engine)
@@ -231,15 +231,15 @@ def test_settings_and_parameters(engine, folders):
 
 
 def test_counting_tokens(engine, folders):
-    counter = hf.load_counter(folders["llama"])
-    texts = ["", "1234", "Name three colours."]
-    assert list(counter.count_tokens(texts)[:2]) == [0, 4]
-    assert (counter.count_tokens(texts) == engine.count_tokens(texts)).all()
+    counter = texts.TokenCounter(texts.load_tokenizer(folders["llama"]))
+    three = ["", "1234", "Name three colours."]
+    assert list(counter.count_tokens(three)[:2]) == [0, 4]
+    assert (counter.count_tokens(three) == engine.count_tokens(three)).all()
     assert counter.count_tokens([]).shape == (0,)
 
 
 def test_context_length_and_dtypes(folders):
-    assert hf.context_length(folders["llama"]) == 512
+    assert texts.context_length(folders["llama"]) == 512
     assert hf.resolve_dtype("auto", "mps") == "fp16"
     assert hf.resolve_dtype("fp16", "cpu") == "fp16"
     assert hf.resolve_dtype("auto", "cpu") in ("fp32", "bf16")
@@ -247,16 +247,16 @@ def test_context_length_and_dtypes(folders):
 
 def test_what_can_t_be_loaded_says_why(tmp_path, folders):
     with pytest.raises(ModelError, match="can't load the model"):
-        hf.context_length(str(tmp_path / "nothing"))
+        texts.context_length(str(tmp_path / "nothing"))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard-of"}))
     with pytest.raises(ModelError) as caught:
-        hf.context_length(str(tmp_path))
+        texts.context_length(str(tmp_path))
     assert "Update transformers" in caught.value.hint
     remote = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
     (tmp_path / "config.json").write_text(json.dumps(remote))
     (tmp_path / "code.py").write_text("")
     with pytest.raises(ModelError) as caught:
-        hf.context_length(str(tmp_path))
+        texts.context_length(str(tmp_path))
     assert "--trust-remote-code" in caught.value.hint
 
 
@@ -279,7 +279,7 @@ def test_chat_puts_the_same_question_through_the_models_template(folders):
     with pytest.raises(ModelError, match="no chat template"):
         rate(engine, SAMPLES[:2], chat)
     template = "user: {{ messages[0]['content'] }}{% if add_generation_prompt %}answer: {% endif %}"
-    engine._tokenizer.chat_template = template
+    engine._texts.tokenizer.chat_template = template
     rated, _ = rate(engine, SAMPLES[:5], chat)
     model = AutoModelForCausalLM.from_pretrained(folders["llama"]).eval()
     words = AutoTokenizer.from_pretrained(folders["llama"])

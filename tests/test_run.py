@@ -41,7 +41,7 @@ def calls(monkeypatch):
         stop_at = None
 
     seen = Calls()
-    original = FakeEngine.rate
+    original = FakeEngine._rate
 
     def rate(self, prompt, samples, on_batch):
         if seen.stop_at == len(seen):
@@ -49,7 +49,7 @@ def calls(monkeypatch):
         seen.append((self.name, prompt.text, samples[0].row, len(samples)))
         return original(self, prompt, samples, on_batch)
 
-    monkeypatch.setattr(FakeEngine, "rate", rate)
+    monkeypatch.setattr(FakeEngine, "_rate", rate)
     return seen
 
 
@@ -184,7 +184,7 @@ def test_failed_rows_stay_in_place_and_can_be_tried_again(data, calls):
 
 
 def test_retrying_mends_what_can_be_mended(data, monkeypatch):
-    original = FakeEngine.rate
+    original = FakeEngine._rate
 
     def flaky(self, prompt, samples, on_batch):
         batch = original(self, prompt, samples, on_batch)
@@ -193,10 +193,10 @@ def test_retrying_mends_what_can_be_mended(data, monkeypatch):
         logprob[[error is not None for error in errors]] = np.nan
         return type(batch)(logprob, batch.tokens, batch.flags, errors)
 
-    monkeypatch.setattr(FakeEngine, "rate", flaky)
+    monkeypatch.setattr(FakeEngine, "_rate", flaky)
     selectit.rate(data, Settings(**FAKE, k=2))
     assert np.isnan(selectit.score("run", Settings(k=2)).score).sum() == 2
-    monkeypatch.setattr(FakeEngine, "rate", original)
+    monkeypatch.setattr(FakeEngine, "_rate", original)
     selectit.rate(data, Settings(**FAKE, k=2, retry_errors=True))
     mended = files("run/ratings")
     Path("run").rename("first")
@@ -205,13 +205,13 @@ def test_retrying_mends_what_can_be_mended(data, monkeypatch):
 
 
 def test_a_whole_unit_that_fails_stops_the_run(data, monkeypatch):
-    original = FakeEngine.rate
+    original = FakeEngine._rate
 
     def dead(self, prompt, samples, on_batch):
         batch = original(self, prompt, samples, on_batch)
         return type(batch)(np.full_like(batch.logprob, np.nan), batch.tokens, batch.flags, ("gone",) * len(samples))
 
-    monkeypatch.setattr(FakeEngine, "rate", dead)
+    monkeypatch.setattr(FakeEngine, "_rate", dead)
     with pytest.raises(EngineError, match="all 5 rows from row 0 failed: gone"):
         selectit.rate(data, Settings(**FAKE, k=1))
     assert not list(Path("run").glob("ratings/*/prompt-*/part-*"))

@@ -221,8 +221,10 @@ def _store_prompts(run: Run, prompts: PromptSet) -> None:
 
 def _prompts(settings: Settings, run: Run | None) -> PromptSet:
     """The prompt set of the settings, or the only one that the run was rated with."""
-    if settings.prompts is not None or run is None or settings.labels or settings.chat:
-        return prompt_files.changed(prompt_files.load(settings.prompts), settings.labels, settings.chat)
+    if run is None or settings.prompts or settings.labels or settings.chat or settings.layout:
+        return prompt_files.changed(
+            prompt_files.load(settings.prompts), settings.labels, settings.chat, settings.layout
+        )
     used = sorted((run.path / "prompts").glob("*.toml"))
     if len(used) > 1:
         raise SettingsError(

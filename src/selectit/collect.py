@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from selectit.config import Settings
-from selectit.engines.base import CountsTokens, RatesLabels, RatingBatch
+from selectit.engines.base import RatesLabels, RatingBatch
+from selectit.engines.loading import load_counter, load_engine
 from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models import Model
 from selectit.prompts import RatingPrompt
@@ -27,10 +28,6 @@ from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Samp
 log = logging.getLogger(__name__)
 
 UNIT_SIZE = 512
-BATCH_TOKENS = 2048
-"""Small enough for the activations to stay in a processor's cache."""
-MAX_TOKENS = 4096
-"""The limit of a rated text where the model's context is longer."""
 
 
 class Progress(Protocol):
@@ -101,8 +98,8 @@ def _rate_with(
         total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
         progress.start(f"rating with {model.name}", total, total - left)
         try:
-            for unit in pending:
-                _rate_unit(run, rater, unit, engine, progress)
+            for group in _groups(pending):
+                _rate_units(run, rater, group, engine, progress)
         finally:
             progress.finish()
     finally:
@@ -152,35 +149,64 @@ def _new_rater(run: Run, model: Model, engine: RatesLabels, settings: Settings) 
     return Rater(path, manifest)
 
 
-def _rate_unit(run: Run, rater: Rater, unit: Unit, engine: RatesLabels, progress: Progress) -> None:
+def _groups(pending: Sequence[Unit]) -> list[list[Unit]]:
+    """The units that go to the engine in one call: those whose prompts can share one reading of the same samples."""
+    groups: list[list[Unit]] = []
+    for unit in pending:
+        last = groups[-1][-1] if groups else None
+        fresh = last is not None and not unit.path.exists() and not last.path.exists()
+        if last is not None and fresh and unit.prompt.sample_first and unit.start == last.start:
+            groups[-1].append(unit)
+        else:
+            groups.append([unit])
+    return groups
+
+
+def _rate_units(run: Run, rater: Rater, group: Sequence[Unit], engine: RatesLabels, progress: Progress) -> None:
+    """Rate units of the same rows and store each; of one that is there, only the rows that failed."""
+    start, stop = group[0].start, group[0].stop
+    samples = run.samples(start, stop)
+    stored = read_part(group[0].path) if group[0].path.exists() else None
+    again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
+    began = time.perf_counter()
+    # A unit counts its rows, however many answers they have and however few of them are tried again.
+    rows_each = (stop - start) / max(len(again), 1)
+    batches = engine.rate(
+        [unit.prompt for unit in group],
+        [samples[i] for i in again],
+        lambda done, tokens: progress.advance(done * rows_each, tokens),
+    )
+    seconds = time.perf_counter() - began
+    for batch in batches:
+        _refuse_failed(batch, start, len(samples))
+    for unit, batch in zip(group, batches, strict=True):
+        table = _unit_table([samples[i] for i in again], batch, unit.prompt)
+        if stored is not None:
+            rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
+            table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
+        _note_prompt(unit)
+        write_table(unit.path, table)
+        log.debug("finished %s", unit.path)
+    tokens = sum(int(batch.tokens.sum()) for batch in batches)
+    run.add_timing(f"ratings/{rater.path.name}", seconds=seconds, ratings=len(again) * len(group), tokens=tokens)
+
+
+def _refuse_failed(batch: RatingBatch, start: int, samples: int) -> None:
+    """Raise EngineError where every sample of a unit failed, and not for want of room."""
+    failed = [error for error, flag in zip(batch.errors, batch.flags, strict=True) if error and not flag & FLAG_NO_ROOM]
+    if len(failed) == samples > 1:
+        raise EngineError(
+            f"all {samples} rows from row {start} failed: {failed[0]}",
+            "Nothing of this unit was stored. Mend the cause and type the same command again.",
+        )
+
+
+def _note_prompt(unit: Unit) -> None:
     about = unit.path.parent / "manifest.json"
     if not about.exists():
         write_json(
             about, {"prompt": unit.prompt.text, "template": unit.prompt.template, "labels": list(unit.prompt.labels)}
         )
-    samples = run.samples(unit.start, unit.stop)
-    stored = read_part(unit.path) if unit.path.exists() else None
-    again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
-    began = time.perf_counter()
-    # A unit counts its rows, however many answers they have and however few of them are tried again.
-    rows_each = (unit.stop - unit.start) / max(len(again), 1)
-    batch = engine.rate(
-        unit.prompt, [samples[i] for i in again], lambda done, tokens: progress.advance(done * rows_each, tokens)
-    )
-    seconds = time.perf_counter() - began
-    failed = [error for error, flag in zip(batch.errors, batch.flags, strict=True) if error and not flag & FLAG_NO_ROOM]
-    if len(failed) == len(samples) > 1:
-        raise EngineError(
-            f"all {len(samples)} rows from row {unit.start} failed: {failed[0]}",
-            "Nothing of this unit was stored. Mend the cause and type the same command again.",
-        )
-    table = _unit_table([samples[i] for i in again], batch, unit.prompt)
-    if stored is not None:
-        rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
-        table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
-    write_table(unit.path, table)
-    log.debug("finished %s", unit.path)
-    run.add_timing(f"ratings/{rater.path.name}", seconds=seconds, ratings=len(again), tokens=int(batch.tokens.sum()))
 
 
 def _unit_table(samples: Sequence[Sample], batch: RatingBatch, prompt: RatingPrompt) -> pa.Table:
@@ -208,7 +234,7 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
     with run.lock("tokens", f"another selectit is counting tokens in {run.path}") if pending else nullcontext():
         if pending:
             write_json(folder / "manifest.json", {"model": model.name, "digest": model.digest})
-            counter = _token_counter(model, settings)
+            counter = load_counter(model, settings)
             progress.start(f"counting tokens with {model.name}", run.rows, run.rows - sum(b - a for _, a, b in pending))
         for number, start, stop in pending:
             samples = run.samples(start, stop)
@@ -225,49 +251,3 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
             progress.finish()
     parts = [numbers(read_part(folder / part_name(number))["tokens"]) for number in range(len(ranges))]
     return np.concatenate(parts)
-
-
-def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
-    """Load a model into the engine of the settings; what they leave open, `stored` decides where it has it."""
-    max_tokens = settings.max_tokens or stored.get("max_tokens")
-    if settings.engine == "fake":
-        from selectit.engines.fake import FakeEngine
-
-        return FakeEngine(model.name, max_tokens or MAX_TOKENS)
-    hf = _hf()
-    context = hf.context_length(model.path, settings.trust_remote_code)
-    if max_tokens is not None and max_tokens > context:
-        raise SettingsError(
-            f"--max-tokens is {max_tokens}, and {model.name} reads {context} tokens at most", "Give a smaller number."
-        )
-    engine: RatesLabels = hf.load(
-        model.path,
-        dtype=stored.get("dtype", settings.dtype),
-        max_tokens=max_tokens or min(context, MAX_TOKENS),
-        batch_tokens=settings.batch_tokens or stored.get("batch_tokens", BATCH_TOKENS),
-        overflow=settings.overflow or stored.get("overflow", "cut"),
-        threads=stored.get("threads"),
-        device_map=settings.device_map,
-        trust_remote_code=settings.trust_remote_code,
-    )
-    return engine
-
-
-def _token_counter(model: Model, settings: Settings) -> CountsTokens:
-    if settings.engine == "fake":
-        from selectit.engines.fake import FakeEngine
-
-        return FakeEngine(model.name, 0)
-    counter: CountsTokens = _hf().load_counter(model.path, settings.trust_remote_code)
-    return counter
-
-
-def _hf() -> Any:
-    try:
-        from selectit.engines import hf
-    except ImportError as error:
-        raise SettingsError(
-            f"the engine hf needs torch and transformers: {error}",
-            "Install them: pip install torch transformers accelerate",
-        ) from error
-    return hf

@@ -22,6 +22,7 @@ ENGINES = ("hf", "fake")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 BAD_ROWS = ("stop", "skip")
+LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
 DEFAULT_MODEL = "smollm2"
 
@@ -57,6 +58,9 @@ class Settings:
     """The ratings in rising order; None = those of the prompt file, '1' to '5' in the packaged one."""
     chat: bool = False
     """Ask through the model's chat template: another prompt, with ratings of its own."""
+    layout: str | None = None
+    """'prompt-first' as the paper, or 'sample-first': quicker, another prompt, with ratings of its own; None = as the
+    prompt file says."""
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str | None = None
@@ -113,7 +117,7 @@ class Settings:
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         self._check_kinds()
-        choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS}
+        choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS, "layout": LAYOUTS}
         for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS}.items():
             value = getattr(self, name)
             if value not in (None, *known):

@@ -18,6 +18,11 @@ TEMPLATE = "{prompt}\n\nInstruction:{instruction}\nResponse:{response}\nThe answ
 """Blue-Raincoat/SelectIT@4813250:self_reflection/sentence_level.py's text: no space after the colons, a space
 and a newline at the end, so that the label opens a line."""
 
+SAMPLE_FIRST = "Instruction:{instruction}\nResponse:{response}\n\n{prompt}\nThe answer is: \n"
+"""The same parts with the sample before the question, so that K questions share one reading of the sample."""
+
+LAYOUTS = {"prompt-first": TEMPLATE, "sample-first": SAMPLE_FIRST}
+
 LABELS = ("1", "2", "3", "4", "5")
 
 _FIELD = re.compile(r"\{(prompt|instruction|response)\}")
@@ -37,6 +42,11 @@ class RatingPrompt:
         """The text whose next token is the rating. Braces inside the arguments are plain text."""
         fields = {"prompt": self.text, "instruction": instruction, "response": response}
         return _FIELD.sub(lambda match: fields[match[1]], self.template)
+
+    @property
+    def sample_first(self) -> bool:
+        """Whether the sample stands before the wording, so that its tokens can be read once for many prompts."""
+        return self.template.index("{prompt}") > self.template.index("{response}")
 
     @property
     def fingerprint(self) -> str:
@@ -145,10 +155,16 @@ def load(path: str | Path | None) -> PromptSet:
     return _checked(PromptSet(path.stem, tuple(line.strip() for line in text.splitlines() if line.strip())), str(path))
 
 
-def changed(prompts: PromptSet, labels: tuple[str, ...] | None, chat: bool) -> PromptSet:
-    """The set with other labels, or through the chat template. Raises SettingsError."""
+def changed(prompts: PromptSet, labels: tuple[str, ...] | None, chat: bool, layout: str | None) -> PromptSet:
+    """The set with other labels, through the chat template, or in another layout. Raises SettingsError."""
     labels = prompts.labels if labels is None else labels
-    return _checked(replace(prompts, labels=labels, chat=chat or prompts.chat), "--labels")
+    template = prompts.template if layout is None else LAYOUTS[layout]
+    if layout is not None and prompts.template not in LAYOUTS.values():
+        raise SettingsError(
+            f"--layout would replace the template of the prompt set {prompts.name!r}",
+            "Change the template in its file.",
+        )
+    return _checked(replace(prompts, labels=labels, chat=chat or prompts.chat, template=template), "--labels")
 
 
 def to_toml_table(prompts: PromptSet) -> dict[str, str | bool | list[str]]:

@@ -37,7 +37,7 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
     engine = hf.load(model.path, dtype="fp32", max_tokens=2048, batch_tokens=2048)
     assert engine.parameters == models.parameter_count(model.path) == models.PACKAGED[name].parameters
     five = prompts.packaged().first(5)
-    logprob = np.stack([engine.rate(prompt, samples, lambda *_: None).logprob for prompt in five], axis=1)
+    logprob = np.stack([rated.logprob for rated in engine.rate(five, samples, lambda *_: None)], axis=1)
     engine.close()
     difference = np.abs(np.exp(logprob) - golden["sentence"]["probs"]).max()
     print(f"{name}: largest difference in probability {difference:.1e}")

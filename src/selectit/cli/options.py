@@ -74,6 +74,9 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--labels", type=_Labels(), help="The ratings, worst first, for example 1,2,3 [those of the prompts]."
     ),
     "chat": click.option("--chat", is_flag=True, default=None, help="Ask through the model's chat template."),
+    "layout": click.option(
+        "--layout", metavar="NAME", help="prompt-first, or sample-first: quicker, another prompt [prompt-first]."
+    ),
     "rest": click.option("--rest", metavar="FILE", help="Also write what is not chosen, each with why."),
     "model": click.option(
         "--model", multiple=True, metavar="NAME", help="Packaged name, hub id or folder; repeatable [smollm2]."
@@ -141,12 +144,12 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 
 RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
-    "model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
-    "device_map", "trust_remote_code", "accept_terms", "retry_errors",
+    "model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens",
+    "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors",
 )  # fmt: skip
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")
-STORED = ("model", "prompts", "labels", "chat", "k", "engine", "dtype", "max_tokens", "overflow")
+STORED = ("model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow")
 COMMON = ("config", "json", "quiet")
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.prompts import RatingPrompt
-from selectit.schema import Float32, Int64, Sample
+from selectit.errors import EngineError
+from selectit.prompts import FittedText, RatingPrompt
+from selectit.schema import FLAG_NO_ROOM, FLAG_TRUNCATED, Float32, Int64, Sample
 
 OnBatch = Callable[[int, int], None]
 """Called after each batch with the number of ratings done and the tokens of their texts."""
@@ -46,8 +47,10 @@ class RatesLabels(Protocol):
     def parameters(self) -> int:
         """Parameter count of the model; tied weights count once."""
 
-    def rate(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
-        """Rate `samples`, forming batches inside. A sample that fails is an entry of `errors`.
+    def rate(self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch) -> list[RatingBatch]:
+        """Rate `samples` under each of `prompts`, forming batches inside. A sample that fails is an entry of `errors`.
+
+        What one prompt gives does not depend on which others are asked in the same call.
 
         Raises:
             ModelError: the labels are not distinct single tokens after the prompt.
@@ -64,3 +67,52 @@ class CountsTokens(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> Int64:
         """(len(texts),) tokens of each text, special tokens not counted."""
+
+
+@dataclass(slots=True)
+class Rated:
+    """The ratings of B samples under one prompt while they come in; indices are places in the samples."""
+
+    ids: dict[int, list[int]]
+    """The token ids of those that can be rated."""
+    logprob: Float32
+    tokens: Int64
+    flags: NDArray[np.uint8]
+    errors: list[str | None]
+    same_error: int = 0
+    last_error: str = ""
+
+    @classmethod
+    def of(cls, texts: Iterable[FittedText | str], labels: int) -> Rated:
+        """Nothing rated yet, of fitted texts, or why there is none."""
+        texts = list(texts)
+        errors = [text if isinstance(text, str) else None for text in texts]
+        flags = [FLAG_NO_ROOM if isinstance(text, str) else FLAG_TRUNCATED * text.truncated for text in texts]
+        ids = {index: text.ids for index, text in enumerate(texts) if not isinstance(text, str)}
+        tokens = [len(ids.get(index, ())) for index in range(len(texts))]
+        logprob = np.full((len(texts), labels), np.nan, np.float32)
+        return cls(ids, logprob, np.array(tokens, np.int64), np.array(flags, np.uint8), errors)
+
+    def store(self, batch: Sequence[int], logprob: Float32) -> None:
+        """Note the (len(batch), R) log-probabilities of the samples at those places."""
+        for index, values in zip(batch, logprob, strict=True):
+            if np.isfinite(values).all():
+                self.logprob[index] = values
+                self.same_error = 0
+            else:
+                self.fail(index, "non-finite logits")
+
+    def fail(self, index: int, message: str) -> None:
+        """Note the error of one sample. Raises EngineError where it is the last of too many in a row."""
+        error = self.errors[index] = message
+        self.same_error = self.same_error + 1 if error == self.last_error else 1
+        self.last_error = error
+        if self.same_error >= SAME_ERROR_LIMIT:
+            raise EngineError(
+                f"{self.same_error} rows in a row failed with the same error: {error}",
+                "The model or the device is at fault, not the rows. Try --dtype fp32 or a smaller --batch-tokens.",
+            )
+
+    def result(self) -> RatingBatch:
+        """What came in."""
+        return RatingBatch(self.logprob, self.tokens, self.flags, tuple(self.errors))

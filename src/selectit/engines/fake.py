@@ -28,7 +28,10 @@ class FakeEngine:
     def settings(self) -> Mapping[str, str | int]:
         return {"engine": "fake", "dtype": "fp32", "max_tokens": self.max_tokens}
 
-    def rate(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
+    def rate(self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch) -> list[RatingBatch]:
+        return [self._rate(prompt, samples, on_batch) for prompt in prompts]
+
+    def _rate(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
         texts = [prompt.render(sample.instruction, sample.response) + "chat" * prompt.chat for sample in samples]
         tokens = self.count_tokens(texts)
         logprob = np.stack([self._logprob(text, len(prompt.labels)) for text in texts])

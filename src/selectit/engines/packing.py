@@ -22,10 +22,9 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface
 
-log = logging.getLogger(__name__)
+from selectit.engines.texts import NO_LIMIT
 
-NO_LIMIT = 2**31 - 1
-"""Tokens, where nothing limits them."""
+log = logging.getLogger(__name__)
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02}
 """Largest relative difference between packed and own log-probabilities that rounding explains."""
