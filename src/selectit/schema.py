@@ -97,6 +97,8 @@ class LossText:
     """'split': prefix and response are tokenised apart and joined as ids, so that the boundary is exact. 'joint': the
     joined text is tokenised, and the prefix tokenised by itself says where the response begins (as Cherry,
     Superfiltering and T-SHIRT do; off by one where a token spans the boundary)."""
+    prompt: bool = False
+    """Whether the losses of what stands before the response are wanted too."""
     copies: int = 0
     """Noisy copies beside the clean reading: uniform noise on the input embeddings."""
     noise: float = 5.0
@@ -131,7 +133,7 @@ class Losses:
     prompt_tokens: Int64
     """(I,) tokens before the response."""
     prompt_loss: Float32
-    """(I,) mean -log p of those that have something before them; NaN where none has."""
+    """(I,) mean -log p of those that have something before them; NaN where none has, and without `LossText.prompt`."""
     truncated: NDArray[np.bool_]
     """(I,) whether the response was cut to the token limit."""
 

@@ -13,11 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.engines.base import OnBatch, Rated, RatingBatch
+from selectit.engines.base import OnBatch, Rated, RatingBatch, ResponseLosses
+from selectit.engines.losses import LossReader
 from selectit.engines.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, Sample
+from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, LossText, Sample
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,17 @@ class HFEngine:
         if self._packed_limit and all(prompt.sample_first for prompt in prompts):
             return self._rate_together(prompts, samples, on_batch)
         return [self._rate_apart(prompt, samples, on_batch) for prompt in prompts]
+
+    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+        """The losses of the responses; see `ScoresText.losses`."""
+        reader = LossReader(
+            self._reader,
+            self._texts.tokenizer,
+            self._texts.max_tokens,
+            int(self.settings["batch_tokens"]),
+            self._packed_limit,
+        )
+        return reader.read(text, samples, on_batch)
 
     def _rate_apart(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
         """Texts that share the beginning of the rating prompt."""
