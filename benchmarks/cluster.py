@@ -53,7 +53,7 @@ def measure(data: str, run: Path, settings: Settings, workers: int) -> np.ndarra
     at_work = timing["seconds"] / workers
     print(
         f"{settings.executor:5} {workers} x {found[0].manifest['settings']['threads']} threads: "
-        f"start-up {clock.began - clock.called:5.1f} s, rating {by_clock:6.1f} s, stopping {ended - clock.ended:4.1f} s; "
+        f"start-up {clock.began - clock.called:5.1f} s, rating {by_clock:6.1f} s, end {ended - clock.ended:4.1f} s; "
         f"{timing['ratings'] / by_clock:5.2f} ratings/s by the clock, {timing['ratings'] / at_work:5.2f} at work "
         f"({at_work / by_clock:.0%} of the time); load before {load:.1f}",
         flush=True,

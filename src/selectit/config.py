@@ -155,6 +155,9 @@ class Settings:
             raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
         if self.format is not None and self.map is not None:
             raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
+        for name in ("ray_address", "workers", "worker_cpus", "worker_gpus"):
+            if self.executor == "local" and getattr(self, name) is not None:
+                raise SettingsError(f"{_flag(name)} does nothing without Ray", "Add --executor ray, or leave it out.")
         if self.worker_gpus is not None and not 0 <= self.worker_gpus < math.inf:
             raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
         if self.min_score is not None and math.isnan(self.min_score):

@@ -174,6 +174,35 @@ def test_a_worker_that_sees_another_folder_is_refused(cluster, data, monkeypatch
     assert not parts("run")
 
 
+@pytest.mark.parametrize(
+    ("settings", "machines", "threads", "size"),
+    [
+        ({}, [(2, 0)], 0, (1, 2, 0)),  # a machine without GPUs: one worker with all of it
+        ({}, [(8, 0), (16, 0), (0, 0)], 0, (2, 8, 0)),
+        ({}, [(8, 0), (16, 0)], 4, (2, 4, 0)),  # begun with 4 threads
+        ({"workers": 6}, [(8, 0), (16, 0)], 4, (6, 4, 0)),
+        ({}, [(64, 8)], 0, (8, 1, 1)),
+        ({}, [(64, 8), (4, 8)], 0, (12, 1, 1)),  # GPUs without a CPU are no room
+        ({"worker_gpus": 2}, [(64, 8), (64, 1)], 0, (4, 1, 2)),
+        ({"worker_gpus": 0.5, "worker_cpus": 2}, [(64, 2)], 0, (4, 2, 0.5)),
+        ({"engine": "fake"}, [(64, 8)], 0, (1, 64, 0)),
+        ({"worker_gpus": 0}, [(64, 8)], 0, (1, 64, 0)),
+    ],
+)
+def test_the_number_and_size_of_workers(settings, machines, threads, size):
+    found = executor.size_of(Settings(**{"engine": "hf", "executor": "ray"} | settings), machines, threads)
+    assert (found.workers, found.cpus, found.gpus) == size
+
+
+@pytest.mark.parametrize(
+    ("settings", "machines"),
+    [({"workers": 3}, [(2, 0)]), ({"worker_cpus": 4}, [(2, 0)]), ({"worker_gpus": 1}, [(2, 0)]), ({}, [])],
+)
+def test_more_workers_than_there_is_room_for_are_refused(settings, machines):
+    with pytest.raises(SettingsError, match="has room for"):
+        executor.size_of(Settings(engine="hf", executor="ray", **settings), machines, 0)
+
+
 def test_no_room_for_the_workers(cluster, data):
     with pytest.raises(SettingsError, match="has room for 0 workers with 9999 CPUs each, and 2 are asked for"):
         selectit.rate(data, Settings(**FAKE, executor="ray", workers=2, worker_cpus=9999))

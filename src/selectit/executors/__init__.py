@@ -36,10 +36,6 @@ def rate(
 
 def _executor(settings: Settings) -> Callable[[Task, Progress], Rater]:
     if settings.executor == "local":
-        for name in ("ray_address", "workers", "worker_cpus", "worker_gpus"):
-            if getattr(settings, name) is not None:
-                flag = "--" + name.replace("_", "-")
-                raise SettingsError(f"{flag} does nothing without Ray", "Add --executor ray.")
         return local.rate_with
     try:
         from selectit.executors import ray
