@@ -22,9 +22,9 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from selectit import __version__, models
-from selectit.collect import Done, Progress, Task, add_timing, begin, check_settings, groups, rate_group, rating
+from selectit.collect import Done, Progress, Task, add_timing, begin, check_settings, do_group, groups, rating
 from selectit.config import Settings
-from selectit.engines.base import RatesLabels
+from selectit.engines.loading import Engine
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.executors.folder import Mark, check_shared, marked, wait_until_seen
 from selectit.ratings import Rater, Unit
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, task: Task, mark: Mark, version: str) -> None:
         self._task, self._mark, self._version = task, mark, version
-        self._engine: RatesLabels | None = None
+        self._engine: Engine | None = None
 
     def begin(self, stored: Mapping[str, Any]) -> Begun:
         """Check what this machine has, and load the engine. Raises RunError, ModelError, SettingsError."""
@@ -79,7 +79,7 @@ class Worker:
     def rate(self, group: Sequence[Unit]) -> Done:
         """Rate and store a group of units. Raises EngineError, ModelError."""
         assert self._engine is not None  # nothing is given to a worker that has not begun
-        return rate_group(self._task.run, group, self._engine, lambda rows, tokens: None)
+        return do_group(self._task.run, group, self._engine, lambda rows, tokens: None)
 
 
 def rate_with(task: Task, progress: Progress) -> Rater:
