@@ -244,34 +244,35 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here tells nobody of it
-    try:
-        if address is None:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=OBJECTS,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        else:
-            _check_address(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, TimeoutError, ValueError, socket.gaierror) as error:
-        raise SettingsError(
-            f"can't reach a Ray cluster at {address or 'this machine'}: {error}",
-            "Start it with `ray start --head`, and give its address as HOST:6379.",
-        ) from error
+    if address is None:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECTS,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        _join(address)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _check_address(address: str) -> None:
-    """Raise OSError where nothing listens at HOST:PORT: Ray itself would try for a quarter of an hour."""
-    host, colon, port = address.rpartition(":")
-    if colon and "/" not in address and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
+def _join(address: str) -> None:
+    """Connect to a cluster. Raises SettingsError."""
+    try:
+        host, colon, port = address.rpartition(":")
+        if colon and "/" not in address and port.isdecimal():
+            # Ray itself would try for a quarter of an hour where nothing listens.
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, OverflowError) as error:
+        raise SettingsError(
+            f"can't reach a Ray cluster at {address}: {error}",
+            "Start it with `ray start --head`, give its address as HOST:6379, and set its RAY_AUTH_TOKEN here too.",
+        ) from error
 
 
 def _machines() -> list[tuple[int, float]]:
