@@ -349,7 +349,9 @@ def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
 def _parameters(method: Method) -> dict[str, Any]:
     assert dataclasses.is_dataclass(method)
     return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(method).items()
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(method).items()
+        if value is not None  # TOML has none
     }
 
 
