@@ -6,9 +6,9 @@ import tomllib
 
 import numpy as np
 import pytest
-import signals as made
 import tomli_w
 
+import signals as made
 from selectit import methods
 from selectit.api import _parameters
 from selectit.schema import Field, ScoringMethod

@@ -52,7 +52,7 @@ def find(path: str, rows: Rows) -> Int64:
     outside = [int(row) for row in named if not 0 <= row < len(rows)]
     if outside:
         raise DataError(
-            f"{path}: {_some(outside)} of its {len(named):,} numbers are no rows",
+            f"{path} names {_some(outside)}: of its {len(named):,} numbers {len(outside):,} are no rows",
             f"The rows of this data go from 0 to {len(rows) - 1:,}.",
         )
     twice = [int(row) for row, times in Counter(map(int, named)).items() if times > 1]
@@ -125,8 +125,8 @@ def _by_digest(path: str, wanted: list[bytes], rows: Rows) -> Int64:
         seen[each] += 1
     if lacking:
         raise DataError(
-            f"{path}: {_some(lacking)} of its {len(wanted):,} records are not among the rows",
-            "A record is found by its text, letter by letter; leave out or mend those that differ.",
+            f"{path}: {len(lacking):,} of its {len(wanted):,} records are not among the rows: record {_some(lacking)}",
+            "Records count from 0 and are found by their text, letter by letter: leave out or mend those that differ.",
         )
     return np.array(found, dtype=np.int64)
 

@@ -48,8 +48,10 @@ def lookup(name: str) -> type[Any]:
 def build(name: str, parameters: Mapping[str, Any]) -> Method:
     """The method with its parameters; those that are None keep the method's default.
 
-    Text is turned into the type of the field, commas between the values of a tuple. Raises SettingsError for a parameter that the method
-    does not have, and for values that it refuses.
+    Text is turned into the type of the field; a tuple's values stand between commas.
+
+    Raises:
+        SettingsError: a parameter that the method does not have, or a value that it refuses.
     """
     method = lookup(name)
     fields = {field.name: field for field in dataclasses.fields(method) if field.init}

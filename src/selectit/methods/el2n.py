@@ -24,7 +24,7 @@ class El2n:
 
     Direction: higher = larger error = keep; in [0, √2].
 
-    Cost: the 2 forward passes a row that `ifd` reads too; only the one with the instruction counts here.
+    Cost: 2 forward passes a row, the same that `ifd` reads; only the one with the instruction counts here.
 
     Differs: the paper averages about ten networks early in their training of image classifiers; this is one model, and
     the mean over tokens is the usual way to carry it over to text. Average several runs with --combine.
@@ -37,6 +37,7 @@ class El2n:
     template: str = "alpaca"
     """`alpaca` or `plain`: what stands around the instruction."""
     boundary: str = "split"
+    """`split`: prompt and response are tokenised apart; `joint`: together."""
 
     def __post_init__(self) -> None:
         loss_text(self.template, self.boundary)

@@ -31,7 +31,8 @@ class Ifd:
     (`--param boundary=joint`), keeps NaN, chooses a share of the rows that are left instead of all, and writes them in
     the order of the source (`--order source`).
 
-    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it.
+    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompt's text is
+    tatsu-lab/stanford_alpaca's, Apache-2.0.
 
     Checked: the specification's value, and by hand.
     """

@@ -38,6 +38,7 @@ class Random:
     """
 
     seed: int = 0
+    """Another seed is another draw."""
     balance: str = ""
     """A field that names each record's source; empty = no balance."""
     exclude: str = ""

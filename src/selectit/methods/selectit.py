@@ -50,7 +50,9 @@ class SelectIT:
     """
 
     level: str = "sentence"
+    """`token`, `sentence`, `model` or `model-token`; `model` is the default where several models rated."""
     profile: str = "paper"
+    """`paper` or `official`."""
     k: int = 5
     """Number of rating prompts, from 1; in `official` also the divisor k - 1, so from 2 to the number of labels."""
     alpha: float = 0.2

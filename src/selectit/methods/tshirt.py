@@ -42,9 +42,11 @@ class Tshirt:
     ratio: float = 0.5
     """Share of tokens above the threshold, in (0, 1]; the paper also has 0.75."""
     copies: int = 30
+    """How many noisy copies of each row."""
     noise: float = 5.0
     """Size of the noise on the input embeddings: U(-1, 1) x noise / sqrt(tokens x width)."""
     seed: int = 42
+    """Of the noise."""
     template: str = "plain"
     """`alpaca` or `plain`: what stands around the instruction."""
     boundary: str = "split"

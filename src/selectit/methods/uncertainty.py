@@ -29,7 +29,7 @@ class Uncertainty:
 
     Direction: higher = less decided = keep.
 
-    Cost: the 2 forward passes a row that `ifd` reads too; only the one with the instruction counts here.
+    Cost: 2 forward passes a row, the same that `ifd` reads; only the one with the instruction counts here.
 
     Differs: DiverseEvol's code takes least confidence and margin of logits, which have no common scale; here they are
     of probabilities.
@@ -44,6 +44,7 @@ class Uncertainty:
     template: str = "alpaca"
     """`alpaca` or `plain`: what stands around the instruction."""
     boundary: str = "split"
+    """`split`: prompt and response are tokenised apart; `joint`: together."""
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
