@@ -19,6 +19,7 @@ from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("hf", "fake")
+COMBINATIONS = ("rank", "union", "intersection")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 BAD_ROWS = ("stop", "skip")
@@ -92,6 +93,12 @@ class Settings:
     param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Any other parameters of the method, by name."""
 
+    combine: str | None = None
+    """Several methods instead of one: 'selectit:0.7,length:0.3', each 'name', 'name:weight' or
+    'name:parameter=value;parameter=value:weight'."""
+    combine_by: str = "rank"
+    """'rank': the weighted mean of the ranks; 'union' or 'intersection': of what each chooses within the budget."""
+
     # The budget
     keep: str | int | float | None = None
     """A share (0.2, '20%') of all rows read or a number of rows; None = 20 %, or all above `min_score`."""
@@ -118,7 +125,7 @@ class Settings:
                 object.__setattr__(self, name, tuple(value))
         self._check_kinds()
         choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS, "layout": LAYOUTS}
-        for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS}.items():
+        for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS, "combine_by": COMBINATIONS}.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))

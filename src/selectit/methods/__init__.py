@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import re
 import sys
 import types
 import typing
@@ -65,6 +66,24 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
         chosen[key] = _converted(value, kinds[key], key, fields[key].default)
     built: Method = method(**chosen)
     return built
+
+
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
+
+    A method of one's own keeps its colon: './mine.py:Mine:least=3'.
+    """
+    own = re.match(r".*?\.py:[^:]*", text)
+    name = own[0] if own else text.partition(":")[0]
+    parameters = {}
+    for part in filter(None, (part.strip() for part in text[len(name) :].removeprefix(":").split(";"))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise SettingsError(
+                f"{text!r}: {part!r} is not a parameter", "Write name:parameter=value;parameter=value, in quotes."
+            )
+        parameters[key.strip().replace("-", "_")] = value.strip()
+    return name.strip(), parameters
 
 
 def summary(method: type[Any]) -> str:
