@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selectit import methods, models
-    from selectit.api import Scores, Selected, rate, score, select, show
+    from selectit.api import Scores, Selected, compare, rate, score, select, show
     from selectit.config import Settings
     from selectit.errors import SelectitError
 
@@ -19,6 +19,7 @@ __all__ = [
     "Selected",
     "SelectitError",
     "Settings",
+    "compare",
     "methods",
     "models",
     "rate",

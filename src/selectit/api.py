@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 import tomli_w
 from numpy.typing import NDArray
 
+from selectit import comparison
 from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
@@ -29,8 +30,17 @@ from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
 from selectit.ratings import Rater, failures, load_ratings, models_in, named_rater, raters
 from selectit.run import Run, column, create, digest_of, open_run, replacing, text_column, write_json, write_table
-from selectit.schema import SELECTION_SCHEMA, Float64, Int64, Method, ScoringMethod, Selection, Signals
-from selectit.selection import Budget, chosen, parse_keep, top
+from selectit.schema import (
+    SELECTION_SCHEMA,
+    Float64,
+    Int64,
+    LossText,
+    Method,
+    ScoringMethod,
+    Selection,
+    Signals,
+)
+from selectit.selection import Budget, chosen, intersection, parse_keep, rank_average, top, union
 from selectit.summary import Summary, describe_row, describe_run, summarise
 
 log = logging.getLogger(__name__)
@@ -78,7 +88,7 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     method = _method(settings, old)
     if not _rates(method):
         run = old or _run(data, settings)
-        collect(run, method, settings, lambda name: _model(name, settings), progress or Silent())
+        collect(run, method, settings, _resolver(settings), progress or Silent())
         return run.path
     prompts = _prompts(settings, old)
     first = prompts.first(settings.k or K)
@@ -95,10 +105,13 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         SelectitError: settings that the method refuses, or signals that are not there.
     """
     opened = open_run(run)
-    method = _method(settings, opened)
-    if not isinstance(method, ScoringMethod):
-        raise SettingsError(f"{settings.method} chooses a set and scores no rows", "Use it with selectit select.")
-    return _score(opened, settings, method, None, progress or Silent()).scores
+    parts = _parts(settings, opened)
+    chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
+    if chooses or settings.combine_by != "rank":
+        what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
+        raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
+    scored = [_score(opened, part.settings, part.method, None, progress or Silent()) for part in parts]
+    return scored[0].scores if settings.combine is None else _rank_average(opened, settings, parts, scored).scores
 
 
 def select(
@@ -119,27 +132,30 @@ def select(
     old = _run(None, settings) if data is None else None
     # Whatever is wrong with the settings is said before anything is rated.
     _refuse_idle(settings, reads=data is not None)
-    budget = _budget(settings)
-    method = _method(settings, old)
+    parts = _parts(settings, old)
+    budget = _budget(settings, parts)
     prompts = _prompts(settings, old)
-    first = prompts.first(_prompts_of(method))
+    first = prompts.first(max(_prompts_of(part.method) for part in parts))
+    rates = any(_rates(part.method) for part in parts)
     if data is not None:
-        settings = dataclasses.replace(settings, model=settings.model or _default_models(method))
-        _check_raters(method, settings.model, len(prompts.labels))
+        settings, parts = _with_models(settings, parts, rates)
+        for part in parts:
+            _check_raters(part.method, settings.model, len(prompts.labels))
     run = old or _run(data, settings)
     out = destination(run, settings, data)
     budget.count(run.rows)
-    rated = _rate(run, settings, prompts, first, progress) if data is not None and _rates(method) else None
+    rated = _rate(run, settings, prompts, first, progress) if data is not None and rates else None
     if data is not None:
-        collect(run, method, settings, lambda name: _model(name, settings), progress)
-    scored = _score(run, settings, method, rated, progress)
-    selection = _choose(method, scored, budget, run.rows)
+        for part in parts:
+            collect(run, part.method, part.settings, _resolver(part.settings), progress)
+    scored, selection = _scored_choice(run, settings, parts, rated, budget, progress)
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
-    about = getattr(method, "about", "")
-    facts = summarise(run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
+    facts = summarise(
+        run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, scored.about
+    )
     with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = _selection_name(run, settings, f"{method.label}-{budget.label}", config)
+        name = _selection_name(run, settings, f"{scored.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
@@ -147,6 +163,29 @@ def select(
     if settings.rest is not None:
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored), force=settings.force)
     return Selected(run.path, name, out, selection, facts)
+
+
+def compare(
+    run: str | Path, methods: Sequence[str], settings: Settings = Settings(), progress: Progress | None = None
+) -> comparison.Comparison:
+    """What several methods make of a run: how far their scores and choices agree, and their cost. Loads no model.
+
+    Args:
+        run: with the signals that the methods read.
+        methods: two or more, each 'name' or 'name:parameter=value;parameter=value'.
+        settings: `keep` (None = 20 %), and which raters and prompts. A method that can't fill its choice has fewer
+            rows; one with a size of its own (full, fixed) keeps that.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: as of `score`.
+    """
+    if len(methods) < 2:
+        raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
+    opened = open_run(run)
+    named = [_named(text, settings, opened) for text in methods]
+    outcomes = [_outcome(opened, part, settings, progress or Silent()) for part in named]
+    return comparison.compare(outcomes, opened.basic_rows().response_words)
 
 
 def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
@@ -220,6 +259,10 @@ def _model(name: str, settings: Settings) -> Model:
     return model_files.resolve(name, accept_terms=settings.accept_terms)
 
 
+def _resolver(settings: Settings) -> Callable[[str], Model]:
+    return lambda name: _model(name, settings)
+
+
 def _store_prompts(run: Run, prompts: PromptSet) -> None:
     path = run.path / "prompts" / f"{prompts.fingerprint}.toml"
     if not path.exists():
@@ -251,20 +294,85 @@ class _Scored:
     raters: tuple[Rater, ...]
     answered: tuple[Answered, ...]
     config: dict[str, Any]
+    label: str
+    """For the names of files."""
+    about: str
+    """What the method says of itself."""
     chooses_set: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the methods that are combined or compared, or the only one."""
+
+    weight: float
+    settings: Settings
+    method: Method
+
+
+def _parts(settings: Settings, run: Run | None) -> list[_Part]:
+    """The method of the settings, or the methods that are combined. Raises SettingsError."""
+    if settings.combine is None:
+        return [_Part(1.0, settings, _method(settings, run))]
+    fresh = Settings()
+    for name in ("method", *_OF_ONE_METHOD, "param"):
+        if getattr(settings, name) != getattr(fresh, name):
+            flag = "--" + name.replace("_", "-")
+            raise SettingsError(
+                f"{flag} is of one method, and --combine names several",
+                "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
+            )
+    parts = [_named(text.strip(), settings, run) for text in settings.combine.split(",")]
+    if len(parts) < 2:
+        raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
+    for part in parts:
+        if settings.combine_by == "rank" and not isinstance(part.method, ScoringMethod):
+            raise SettingsError(
+                f"{part.settings.method} chooses a set and has no ranks", "Add --combine-by union or intersection."
+            )
+    return parts
+
+
+def _named(text: str, settings: Settings, run: Run | None) -> _Part:
+    """A method as 'name:parameter=value;parameter=value', with ':weight' at the end or without."""
+    before, colon, last = text.rpartition(":")
+    weight = 1.0
+    if colon and re.fullmatch(r"[-+.\deE]+|nan|inf", last):
+        text, weight = before, _weight(text, last)
+    name, parameters = method_files.parse(text)
+    alone = dataclasses.replace(settings, method=name, param={})
+    return _Part(weight, alone, _built(alone, parameters, run))
+
+
+def _weight(text: str, number: str) -> float:
+    hint = "A weight is a number above 0, for example 0.5."
+    try:
+        weight = float(number)
+    except ValueError as error:
+        raise SettingsError(f"{text!r}: {number!r} is no weight", hint) from error
+    if not 0 < weight < math.inf:
+        raise SettingsError(f"{text!r}: the weight is {number}", hint)
+    return weight
+
+
+_OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
+
+
 def _method(settings: Settings, run: Run | None) -> Method:
-    """The method with the parameters that were given, and the defaults that depend on the models."""
-    named = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
+    """The method with the parameters that were given."""
     for key in settings.param:
-        if key in (*named, "k"):
+        if key in (*_OF_ONE_METHOD, "k"):
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
-    given = {name: getattr(settings, name) for name in named} | dict(settings.param)
+    return _built(settings, {name: getattr(settings, name) for name in _OF_ONE_METHOD} | dict(settings.param), run)
+
+
+def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
+    """The method of the settings with these parameters, and the defaults that depend on the models."""
+    given = dict(parameters)
     if settings.method == "selectit":
         models = settings.model or (models_in(run) if run is not None else ())
-        given["k"] = settings.k  # for the other methods k is only how many prompts `rate` asks
-        given["level"] = settings.level or ("model" if len(models) > 1 else "sentence")
+        given["k"] = given.get("k") or settings.k  # for the other methods k is only how many prompts `rate` asks
+        given["level"] = given.get("level") or ("model" if len(models) > 1 else "sentence")
     if settings.method == "length" and settings.model and "unit" not in given:
         given["unit"] = "tokens"
     return method_files.build(settings.method, given)
@@ -279,8 +387,13 @@ def _rates(method: Method) -> bool:
     return "ratings" in method.needs
 
 
-def _default_models(method: Method) -> tuple[str, ...]:
-    return (DEFAULT_MODEL,) if _rates(method) else ()
+def _with_models(settings: Settings, parts: Sequence[_Part], rates: bool) -> tuple[Settings, list[_Part]]:
+    """The settings, of each part too, with the default model where none is named and one is needed."""
+    model = settings.model or ((DEFAULT_MODEL,) if rates else ())
+    settings = dataclasses.replace(settings, model=model)
+    return settings, [
+        dataclasses.replace(part, settings=dataclasses.replace(part.settings, model=model)) for part in parts
+    ]
 
 
 def _check_raters(method: Method, models: tuple[str, ...], labels: int) -> None:
@@ -308,7 +421,7 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
 
 def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    gathered = gather(run, method, settings, lambda name: _model(name, settings), progress)
+    gathered = gather(run, method, settings, _resolver(settings), progress)
     config: dict[str, Any] = {"method": settings.method, **_parameters(method), **gathered.config}
     signals = gathered.signals
     used: tuple[Rater, ...] = ()
@@ -321,19 +434,52 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         signals = dataclasses.replace(signals, stored_ratings=ratings)
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
         answered = (*answered, *((rater, first) for rater in used))
+    about = str(getattr(method, "about", ""))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return _Scored(none, signals, used, answered, config, chooses_set=True)
+        return _Scored(none, signals, used, answered, config, method.label, about, chooses_set=True)
     values = method.score(signals)
     explain = getattr(method, "parts", None)
     parts = explain(signals) if explain is not None else {}
+    scores = _stored(run, method.label, config, values, parts)
+    return _Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
+
+
+def _stored(
+    run: Run, label: str, config: Mapping[str, Any], values: Float64, parts: Mapping[str, NDArray[Any]]
+) -> Scores:
+    """Store scores in the run under their label, or a free name like it."""
     with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = _free_name(run.path / "scores", method.label, config)
+        name = _free_name(run.path / "scores", label, config)
         columns = {"row": np.arange(run.rows), "score": values, **parts}
         table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
         write_table(run.path / "scores" / f"{name}.parquet", table)
         _write_toml(run.path / "scores" / f"{name}.toml", config)
-    return _Scored(Scores(name, values, parts), signals, used, answered, config, chooses_set=False)
+    return Scores(name, values, parts)
+
+
+def _rank_average(run: Run, settings: Settings, parts: Sequence[_Part], scored: Sequence[_Scored]) -> _Scored:
+    """Several methods' scores as one, stored; each method's own stand among the parts."""
+    values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
+    whole = _together(settings, parts, scored, chooses_set=False)
+    columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
+    return dataclasses.replace(whole, scores=_stored(run, whole.label, whole.config, values, columns))
+
+
+def _together(settings: Settings, parts: Sequence[_Part], scored: Sequence[_Scored], *, chooses_set: bool) -> _Scored:
+    """What several methods read and were, as of one; its scores are still to come."""
+    rating = next((each for each in scored if each.raters), scored[0])
+    names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
+    weighted = [f"{name}{part.weight:g}" for name, part in zip(names, parts, strict=True)]
+    config = {
+        "method": "combine",
+        "by": settings.combine_by,
+        "weights": [part.weight for part in parts],
+        "parts": [each.config for each in scored],
+    }
+    label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
+    none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
+    return dataclasses.replace(rating, scores=none, config=config, label=label, about="", chooses_set=chooses_set)
 
 
 def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
@@ -353,24 +499,95 @@ def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
 def _parameters(method: Method) -> dict[str, Any]:
     assert dataclasses.is_dataclass(method)
     return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(method).items()
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(method).items()
+        if value is not None  # TOML has none
     }
 
 
 # Choosing and writing
 
 
-def _budget(settings: Settings) -> Budget:
-    """20 % where neither an amount nor a minimum score is given."""
-    keep = "20%" if settings.keep is None and settings.min_score is None else settings.keep
+def _budget(settings: Settings, parts: Sequence[_Part]) -> Budget:
+    """Where neither an amount nor a minimum score is given: that of the only method (`keep`), else 20 %."""
+    default = getattr(parts[0].method, "keep", "20%") if len(parts) == 1 else "20%"
+    keep = default if settings.keep is None and settings.min_score is None else settings.keep
     size = {} if keep is None else parse_keep(keep)
     return Budget(**size, min_score=settings.min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+
+
+def _scored_choice(
+    run: Run,
+    settings: Settings,
+    parts: Sequence[_Part],
+    rated: Sequence[Rater] | None,
+    budget: Budget,
+    progress: Progress,
+) -> tuple[_Scored, Selection]:
+    """Score by the method, or by each that is combined, and choose."""
+    scored = [_score(run, part.settings, part.method, rated, progress) for part in parts]
+    if settings.combine is None:
+        return scored[0], _choose(parts[0].method, scored[0], budget, run.rows)
+    if settings.combine_by == "rank":
+        whole = _rank_average(run, settings, parts, scored)
+        return whole, top(whole.scores.score, budget)
+    choices = [_choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
+    rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
+    if not len(rows):
+        raise SettingsError("no row is chosen by every method", "Keep more with --keep, or use --combine-by union.")
+    reasons = [dict(zip(each.rows.tolist(), each.why, strict=True)) for each in choices]
+    names = [part.settings.method for part in parts]
+    why = tuple(
+        "; ".join(f"{name}: {reason[row]}" for name, reason in zip(names, reasons, strict=True) if row in reason)
+        for row in rows.tolist()
+    )
+    whole = _together(settings, parts, scored, chooses_set=True)
+    return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
 
 
 def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selection:
     if isinstance(method, ScoringMethod):
         return top(scored.scores.score, budget, ties=getattr(method, "ties", "smaller"))
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
+
+
+def _outcome(run: Run, part: _Part, settings: Settings, progress: Progress) -> comparison.Outcome:
+    """What one method makes of a run, for a comparison."""
+    scored = _score(run, part.settings, part.method, None, progress)
+    keep = getattr(part.method, "keep", "20%" if settings.keep is None else settings.keep)
+    budget = Budget(**parse_keep(keep), allow_fewer=True)  # type: ignore[arg-type]
+    rows = _choose(part.method, scored, budget, run.rows).rows
+    scores = None if scored.chooses_set else scored.scores.score
+    return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), _seconds(run, scored))
+
+
+def _passes(scored: _Scored) -> int:
+    """Passes of a model a row, or generations, that the method's signals take."""
+    works = [work for _, works in scored.answered for work in works]
+    return sum(2 * (1 + work.copies) if isinstance(work, LossText) else 1 for work in works)
+
+
+def _seconds(run: Run, scored: _Scored) -> float | None:
+    """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
+    total, timing = 0.0, run.timing()
+    for rater, works in scored.answered:
+        spent = timing.get(f"{rater.signal}/{rater.path.name}", {})
+        if not spent.get("ratings"):
+            return None
+        total += spent["seconds"] / spent["ratings"] * _items(scored.signals) * len(works)
+    return total
+
+
+def _items(signals: Signals) -> int:
+    """Rated answers of all rows."""
+    stored = (
+        signals.stored_ratings,
+        signals.stored_losses,
+        signals.stored_embeddings,
+        signals.stored_judgements,
+        signals.stored_rewards,
+    )
+    return next((len(signal.row) for signal in stored if signal is not None), 0)
 
 
 def _selection_name(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("hf", "fake")
+COMBINATIONS = ("rank", "union", "intersection")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 BAD_ROWS = ("stop", "skip")
@@ -115,6 +116,12 @@ class Settings:
     param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Any other parameters of the method, by name."""
 
+    combine: str | None = None
+    """Several methods instead of one: 'selectit:0.7,length:0.3', each 'name', 'name:weight' or
+    'name:parameter=value;parameter=value:weight'."""
+    combine_by: str = "rank"
+    """'rank': the weighted mean of the ranks; 'union' or 'intersection': of what each chooses within the budget."""
+
     # The budget
     keep: str | int | float | None = None
     """A share (0.2, '20%') of all rows read or a number of rows; None = 20 %, or all above `min_score`."""
@@ -147,8 +154,12 @@ class Settings:
             "overflow": OVERFLOWS,
             "layout": LAYOUTS,
             "pooling": POOLINGS,
+            "turns": TURNS,
+            "bad_rows": BAD_ROWS,
+            "executor": EXECUTORS,
+            "combine_by": COMBINATIONS,
         }
-        for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS, "executor": EXECUTORS}.items():
+        for name, known in choices.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))

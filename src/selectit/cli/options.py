@@ -133,6 +133,10 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     "param": click.option(
         "--param", type=_Parameter(), multiple=True, help="Any other parameter of the method; repeatable."
     ),
+    "combine": click.option(
+        "--combine", metavar="A:W,B:W", help="Several methods instead of one, with weights: selectit:0.7,length:0.3."
+    ),
+    "combine_by": click.option("--combine-by", metavar="WAY", help="rank (mean), union or intersection [rank]."),
     "keep": click.option("--keep", metavar="AMOUNT", help="0.2, 20% or 1000 (rows) [20%]."),
     "min_score": click.option("--min-score", type=float, metavar="S", help="Keep nothing that scores below S."),
     "allow_fewer": click.option("--allow-fewer", is_flag=True, default=None, help="Take fewer where too few can be."),

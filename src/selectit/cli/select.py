@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("select")
 @data_argument
-@options(*CHOOSING[:1], *RATING, *ASKING, *SCORING, *CHOOSING[1:], *COMMON)
+@options(*CHOOSING[:1], *RATING, *ASKING, *SCORING, "combine", "combine_by", *CHOOSING[1:], *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 
