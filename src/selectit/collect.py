@@ -65,13 +65,18 @@ def rate(
         RunError: another process rates the same share.
         EngineError: a whole unit failed.
     """
-    if len({model.digest for model in models}) < len(models):
-        names = ", ".join(model.name for model in models)
-        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
+    refuse_twice(models)
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
         return [_rate_with(run, model, prompts, settings, progress) for model in models]
+
+
+def refuse_twice(models: Sequence[Model]) -> None:
+    """Raise SettingsError where two of the models are the same weights."""
+    if len({model.digest for model in models}) < len(models):
+        names = ", ".join(model.name for model in models)
+        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
 
 
 def _rate_with(
@@ -180,7 +185,7 @@ def _rate_units(run: Run, rater: Rater, group: Sequence[Unit], engine: RatesLabe
     for batch in batches:
         _refuse_failed(batch, start, len(samples))
     for unit, batch in zip(group, batches, strict=True):
-        table = _unit_table([samples[i] for i in again], batch, unit.prompt)
+        table = unit_table([samples[i] for i in again], batch, unit.prompt)
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
@@ -209,7 +214,8 @@ def _note_prompt(unit: Unit) -> None:
         )
 
 
-def _unit_table(samples: Sequence[Sample], batch: RatingBatch, prompt: RatingPrompt) -> pa.Table:
+def unit_table(samples: Sequence[Sample], batch: RatingBatch, prompt: RatingPrompt) -> pa.Table:
+    """Ratings of samples under one prompt as they are stored."""
     empty = np.array([FLAG_EMPTY if not sample.response else 0 for sample in samples], dtype=np.uint8)
     labels = len(prompt.labels)
     return pa.table(
