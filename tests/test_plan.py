@@ -182,6 +182,14 @@ def test_long_texts_are_cut_or_refused():
     assert tokens_to_compute(one_prompt([90], limit=20, refuse=True), [Work(slice(0, 1), (0,))], 64) == 0
 
 
+def test_a_cut_text_shares_no_sample():
+    texts = TextLengths(np.array([5, 90, 12]), np.array([10, 12]), np.array([2, 2]), np.array([8, 10]), True, 20, False)
+    # Beginnings of 7 and 14 tokens are read once; 90 is cut under both prompts and 12 under both.
+    assert tokens_to_compute(texts, [Work(slice(0, 3), (0, 1))], None) == 7 + 14 + (8 + 20 + 20) + (10 + 20 + 20)
+    refusing = TextLengths(texts.sample, texts.fixed, texts.prefix, texts.tail, True, 20, True)
+    assert tokens_to_compute(refusing, [Work(slice(0, 3), (0, 1))], None) == 7 + 14 + 8 + 10
+
+
 def test_the_batches_are_those_of_the_hf_engine(folder):
     pytest.importorskip("torch")
     import tiny

@@ -179,7 +179,13 @@ def _prompt_first(lengths: Int64, prefix: int, batch_tokens: int | None) -> int:
 
 
 def _sample_first(texts: TextLengths, work: Work) -> int:
-    """Tokens read for texts whose sample is read once: one whole text an answer, and the other prompts' tails."""
-    first, *others = work.prompts
-    lengths = texts.read(first, work.answers)
-    return int(lengths.sum()) + len(lengths) * int(texts.tail[others].sum())
+    """Tokens read for texts whose sample is read once and then each prompt's tail; cut texts are read each whole."""
+    sample = texts.sample[work.answers]
+    heads = sample + (texts.fixed[0] - texts.tail[0])
+    tokens = int(heads[heads <= (texts.limit or heads)].sum())
+    for prompt in work.prompts:
+        whole = sample + texts.fixed[prompt]
+        fits = int((whole <= (texts.limit or whole)).sum())
+        cut = 0 if texts.refuse else (len(whole) - fits) * (texts.limit or 0)
+        tokens += fits * int(texts.tail[prompt]) + cut
+    return tokens
