@@ -1,6 +1,7 @@
 """What a rating will cost: the arithmetic against brute force, what is pending, what is written, what is told."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -203,8 +204,8 @@ def test_the_batches_are_those_of_the_hf_engine(folder):
     batches = []
     (rated,) = engine.rate([prompt], samples, lambda done, tokens: batches.append((done, tokens)))
     assert len(batches) > 5
-    ids = [engine._texts.encode([prompt.render(s.instruction, s.response)], False)[0] for s in samples]
-    prefix = hf.common_prefix(ids)
+    ids = tiny.tokenizer()([prompt.render(sample.instruction, sample.response) for sample in samples])["input_ids"]
+    prefix = len(os.path.commonprefix(ids))
     texts = TextLengths(rated.tokens - prefix, np.array([prefix]), np.array([prefix]), np.array([0]), False, 256, False)
     read = sum(tokens - (done - 1) * prefix for done, tokens in batches)
     assert tokens_to_compute(texts, [Work(slice(0, 25), (0,))], 120) == read

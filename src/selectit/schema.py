@@ -145,6 +145,11 @@ class EmbeddedText:
     text: str = "both"
     """'instruction', 'response', or 'both' with a line break between."""
 
+    def of(self, sample: Sample) -> str:
+        """The text of a pair."""
+        parts = {"instruction": [sample.instruction], "response": [sample.response]}
+        return "\n".join(parts.get(self.text, [sample.instruction, sample.response]))
+
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:

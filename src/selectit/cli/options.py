@@ -106,6 +106,11 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."
     ),
     "proxy": click.option("--proxy", metavar="NAME", help="A smaller model to measure beside, for example smollm2."),
+    "executor": click.option("--executor", metavar="NAME", help="Who rates: local, or ray: a Ray cluster [local]."),
+    "ray_address": click.option("--ray-address", metavar="HOST:PORT", help="The cluster [started on this machine]."),
+    "workers": click.option("--workers", type=int, metavar="N", help="Processes on Ray [one a GPU, or a machine]."),
+    "worker_cpus": click.option("--worker-cpus", type=int, metavar="N", help="CPUs of each [see docs/cluster.md]."),
+    "worker_gpus": click.option("--worker-gpus", type=float, metavar="N", help="GPUs of each [1 if there are any]."),
     "method": click.option(
         "--method", metavar="NAME", help="See `selectit methods`; ./file.py:Class is one of your own [selectit]."
     ),
@@ -150,6 +155,7 @@ RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
     "model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens",
     "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors",
+    "executor", "ray_address", "workers", "worker_cpus", "worker_gpus",
 )  # fmt: skip
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from selectit.estimate import Choice, Cost, ModelCost, TextFacts
     from selectit.trial import Memory
 
-_OPTIONS = [name for name in RATING if name != "retry_errors"]
+_ONLY_RATING = ("retry_errors", "executor", "ray_address", "workers", "worker_cpus", "worker_gpus")
+"""The measurement is of this process, and of what is not rated yet."""
+_OPTIONS = [name for name in RATING if name not in _ONLY_RATING]
 
 
 @click.command("plan")

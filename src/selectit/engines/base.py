@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from selectit.errors import EngineError
 from selectit.prompts import FittedText, RatingPrompt
-from selectit.schema import FLAG_NO_ROOM, FLAG_TRUNCATED, Float32, Int64, LossText, Sample
+from selectit.schema import (
+    FLAG_NO_ROOM,
+    FLAG_TRUNCATED,
+    EmbeddedText,
+    Float32,
+    Float64,
+    Int64,
+    LossText,
+    Question,
+    Sample,
+)
 
 OnBatch = Callable[[int, int], None]
 """Called after each batch with the number of ratings done and the tokens of their texts."""
@@ -96,6 +106,66 @@ class ScoresText(Protocol):
         Raises:
             EngineError: `SAME_ERROR_LIMIT` samples in a row failed with the same error.
         """
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A loaded encoder."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+        """(B, D) vectors, as the encoder gives them; a text over its limit is cut from the right.
+
+        A row that is not finite everywhere has no vector.
+        """
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@runtime_checkable
+class Replies(Protocol):
+    """A loaded generator."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+        """For each sample the greedy answer (or None) and the error ('' where there is an answer)."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@runtime_checkable
+class Rewards(Protocol):
+    """A loaded reward model."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def reward(self, samples: Sequence[Sample], on_batch: OnBatch) -> Float64:
+        """(B,) the model's single output, higher is better; NaN where the text has no room."""
 
     def close(self) -> None:
         """Free the model's memory."""

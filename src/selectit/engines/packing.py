@@ -114,6 +114,40 @@ class Reader:
             ).logits
             return logits[0].float()
 
+    def states(self, texts: Sequence[list[int]], *, packed: bool) -> torch.Tensor:
+        """(T, hidden) float32 last hidden states of the T tokens of all texts; one text only unless `packed`."""
+        self._use_attention(_PACKED if packed else self.own_attention)
+        device, lengths = self.model.device, [len(text) for text in texts]
+        layout = {"layout": _Layout.of(0, lengths, device)} if packed else {}
+        positions = [[place for length in lengths for place in range(length)]]
+        with torch.inference_mode():
+            states: torch.Tensor = self.model.get_decoder()(
+                input_ids=torch.tensor([[token for text in texts for token in text]], device=device),
+                position_ids=torch.tensor(positions, device=device),
+                use_cache=False,
+                **layout,
+            ).last_hidden_state
+            return states[0].float()
+
+    def generate(self, ids: list[int], new_tokens: int, tokenizer: Any) -> str:
+        """The greedy continuation of one text."""
+        self._use_attention(self.own_attention)
+        device = self.model.device
+        row = torch.tensor([ids], device=device)
+        with torch.inference_mode():
+            made = self.model.generate(
+                row,
+                attention_mask=torch.ones_like(row),
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+            )
+        text: str = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
+        return text
+
     def begin(self, texts: Sequence[list[int]]) -> Begun:
         """Read the beginnings of texts and keep their keys and values."""
         self._use_attention(_PACKED)
