@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import selectit
 from selectit import Settings, estimate, prompts
 from selectit.cli.main import main
-from selectit.cost import TextLengths, Work, even_by_length, spread, tokens_to_compute
+from selectit.cost import Lot, TextLengths, even_by_length, spread, tokens_to_compute
 from selectit.engines import memory
 from selectit.errors import EngineError, SettingsError
 
@@ -177,18 +177,18 @@ def one_prompt(sample, **given):
 
 
 def test_long_texts_are_cut_or_refused():
-    work = [Work(slice(0, 3), (0,))]
-    assert tokens_to_compute(one_prompt([5, 90, 2], limit=20, refuse=False), work, None) == 7 + 8 + 13 + 5
-    assert tokens_to_compute(one_prompt([5, 90, 2], limit=20, refuse=True), work, None) == 7 + 8 + 5
-    assert tokens_to_compute(one_prompt([90], limit=20, refuse=True), [Work(slice(0, 1), (0,))], 64) == 0
+    lot = [Lot(slice(0, 3), (0,))]
+    assert tokens_to_compute(one_prompt([5, 90, 2], limit=20, refuse=False), lot, None) == 7 + 8 + 13 + 5
+    assert tokens_to_compute(one_prompt([5, 90, 2], limit=20, refuse=True), lot, None) == 7 + 8 + 5
+    assert tokens_to_compute(one_prompt([90], limit=20, refuse=True), [Lot(slice(0, 1), (0,))], 64) == 0
 
 
 def test_a_cut_text_shares_no_sample():
     texts = TextLengths(np.array([5, 90, 12]), np.array([10, 12]), np.array([2, 2]), np.array([8, 10]), True, 20, False)
     # Beginnings of 7 and 14 tokens are read once; 90 is cut under both prompts and 12 under both.
-    assert tokens_to_compute(texts, [Work(slice(0, 3), (0, 1))], None) == 7 + 14 + (8 + 20 + 20) + (10 + 20 + 20)
+    assert tokens_to_compute(texts, [Lot(slice(0, 3), (0, 1))], None) == 7 + 14 + (8 + 20 + 20) + (10 + 20 + 20)
     refusing = TextLengths(texts.sample, texts.fixed, texts.prefix, texts.tail, True, 20, True)
-    assert tokens_to_compute(refusing, [Work(slice(0, 3), (0, 1))], None) == 7 + 14 + 8 + 10
+    assert tokens_to_compute(refusing, [Lot(slice(0, 3), (0, 1))], None) == 7 + 14 + 8 + 10
 
 
 def test_the_batches_are_those_of_the_hf_engine(folder):
@@ -208,7 +208,7 @@ def test_the_batches_are_those_of_the_hf_engine(folder):
     prefix = len(os.path.commonprefix(ids))
     texts = TextLengths(rated.tokens - prefix, np.array([prefix]), np.array([prefix]), np.array([0]), False, 256, False)
     read = sum(tokens - (done - 1) * prefix for done, tokens in batches)
-    assert tokens_to_compute(texts, [Work(slice(0, 25), (0,))], 120) == read
+    assert tokens_to_compute(texts, [Lot(slice(0, 25), (0,))], 120) == read
 
 
 def test_the_disk_that_ratings_take(folder):

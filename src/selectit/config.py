@@ -22,6 +22,7 @@ ENGINES = ("hf", "fake")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 BAD_ROWS = ("stop", "skip")
+POOLINGS = ("last", "mean", "weighted")
 LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
 EXECUTORS = ("local", "ray")
@@ -94,6 +95,15 @@ class Settings:
     worker_gpus: float | None = None
     """GPUs of each, also parts of one; None = 1 where there are any, 0 for engines that load no model."""
 
+    # What other methods ask of other models
+    encoder: str | None = None
+    """Embeds: a sentence encoder, or a causal model; None = minilm."""
+    pooling: str | None = None
+    """Of a causal model's states: 'last', 'mean' or 'weighted'; None = mean."""
+    judge: str | None = None
+    """Answers questions about pairs; None = the first --model."""
+    reward_model: str | None = None
+
     # The method and its parameters; None = the method's default
     method: str = "selectit"
     level: str | None = None
@@ -130,7 +140,14 @@ class Settings:
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         self._check_kinds()
-        choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS, "layout": LAYOUTS}
+        choices = {
+            "dtype": DTYPES,
+            "engine": ENGINES,
+            "order": ORDERS,
+            "overflow": OVERFLOWS,
+            "layout": LAYOUTS,
+            "pooling": POOLINGS,
+        }
         for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS, "executor": EXECUTORS}.items():
             value = getattr(self, name)
             if value not in (None, *known):

@@ -53,7 +53,7 @@ class TextLengths:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Lot:
     """Ratings that one unit of row ranges needs."""
 
     answers: slice
@@ -102,32 +102,32 @@ def text_lengths(
     )
 
 
-def tokens_to_compute(texts: TextLengths, works: Sequence[Work], batch_tokens: int | None) -> int:
-    """Tokens that a model has to read for these works, where what can be shared is read once.
+def tokens_to_compute(texts: TextLengths, lots: Sequence[Lot], batch_tokens: int | None) -> int:
+    """Tokens that a model has to read for these lots, where what can be shared is read once.
 
     Args:
         texts: of all the answers.
-        works: each is rated in one call.
+        lots: each is rated in one call.
         batch_tokens: tokens in one batch; None = one batch a call.
     """
     if texts.shares_sample:
-        return sum(_sample_first(texts, work) for work in works)
+        return sum(_sample_first(texts, lot) for lot in lots)
     return sum(
-        _prompt_first(texts.read(prompt, work.answers), int(texts.prefix[prompt]), batch_tokens)
-        for work in works
-        for prompt in work.prompts
+        _prompt_first(texts.read(prompt, lot.answers), int(texts.prefix[prompt]), batch_tokens)
+        for lot in lots
+        for prompt in lot.prompts
     )
 
 
-def tokens_in_texts(texts: TextLengths, works: Sequence[Work]) -> int:
-    """Tokens of all the texts of these works, nothing shared."""
-    return sum(int(texts.read(prompt, work.answers).sum()) for work in works for prompt in work.prompts)
+def tokens_in_texts(texts: TextLengths, lots: Sequence[Lot]) -> int:
+    """Tokens of all the texts of these lots, nothing shared."""
+    return sum(int(texts.read(prompt, lot.answers).sum()) for lot in lots for prompt in lot.prompts)
 
 
-def fewer_prompts(works: Sequence[Work], k: int) -> list[Work]:
-    """What is left of these works with the first `k` prompts only."""
-    kept = [Work(work.answers, tuple(prompt for prompt in work.prompts if prompt < k)) for work in works]
-    return [work for work in kept if work.prompts]
+def fewer_prompts(lots: Sequence[Lot], k: int) -> list[Lot]:
+    """What is left of these lots with the first `k` prompts only."""
+    kept = [Lot(lot.answers, tuple(prompt for prompt in lot.prompts if prompt < k)) for lot in lots]
+    return [lot for lot in kept if lot.prompts]
 
 
 def even_by_length(lengths: Int64, number: int) -> Int64:
@@ -178,12 +178,12 @@ def _prompt_first(lengths: Int64, prefix: int, batch_tokens: int | None) -> int:
     return int(until[-1]) + prefix * batches
 
 
-def _sample_first(texts: TextLengths, work: Work) -> int:
+def _sample_first(texts: TextLengths, lot: Lot) -> int:
     """Tokens read for texts whose sample is read once and then each prompt's tail; cut texts are read each whole."""
-    sample = texts.sample[work.answers]
+    sample = texts.sample[lot.answers]
     heads = sample + (texts.fixed[0] - texts.tail[0])
     tokens = int(heads[heads <= (texts.limit or heads)].sum())
-    for prompt in work.prompts:
+    for prompt in lot.prompts:
         whole = sample + texts.fixed[prompt]
         fits = int((whole <= (texts.limit or whole)).sum())
         cut = 0 if texts.refuse else (len(whole) - fits) * (texts.limit or 0)

@@ -15,8 +15,8 @@ import numpy as np
 from selectit.collect import UNIT_SIZE, Progress, refuse_twice
 from selectit.config import Settings
 from selectit.cost import (
+    Lot,
     TextLengths,
-    Work,
     even_by_length,
     fewer_prompts,
     spread,
@@ -32,6 +32,7 @@ from selectit.ratings import Rater, find_rater, units
 from selectit.run import Run
 from selectit.schema import Int64, Sample
 from selectit.trial import Drawn, Half, Memory, Trial, measure, part_bytes
+from selectit.works import Work
 
 COUNTED_ROWS = 20_000
 """Tokens are counted on so many rows at most, evenly spaced; each stands for its neighbours."""
@@ -215,19 +216,19 @@ def _model_cost(job: _Job, model: Model) -> ModelCost:
     first = job.prompts[0]
     counted = counter.count_tokens([first.render(each.instruction, each.response) for each in job.samples])
     own = np.maximum(counted - counter.count_tokens([first.render("", "")]), 0)
-    works = _pending(job, rater, job.prompts)
-    passes = sum(work.passes for work in works)
+    lots = _pending(job, rater, job.prompts)
+    passes = sum(lot.passes for lot in lots)
     done = len(job.row) * len(job.prompts) - passes
-    if not works:
+    if not lots:
         lengths = _lengths(counter, job.prompts, own, rater.manifest["settings"], 0)
         facts = _facts(lengths.take(job.stands))
         return ModelCost(model.name, rater.manifest["parameters"] or None, rater.manifest["settings"], facts, 0, done)
     stored = rater.manifest["settings"]
-    drawn = _draw(job, own, works)
+    drawn = _draw(job, own, lots)
     trial = measure(model, job.settings, stored, job.prompts, job.turned, drawn, job.progress)
     added = trial.added(counted)
     lengths = _lengths(counter, job.prompts, own, trial.settings, added)
-    cost = _cost(job, model, works, trial, lengths, done)
+    cost = _cost(job, model, lots, trial, lengths, done)
     if trial.other is None:
         return cost
     turned = _lengths(counter, job.turned, own, trial.settings, added)
@@ -235,19 +236,19 @@ def _model_cost(job: _Job, model: Model) -> ModelCost:
     return dataclasses.replace(cost, choices=(choice, *cost.choices))
 
 
-def _pending(job: _Job, rater: Rater, prompts: Sequence[RatingPrompt]) -> list[Work]:
+def _pending(job: _Job, rater: Rater, prompts: Sequence[RatingPrompt]) -> list[Lot]:
     """What the rater has still to do, row range after row range."""
-    place = {prompt: number for number, prompt in enumerate(prompts)}
+    place: dict[Work, int] = {prompt: number for number, prompt in enumerate(prompts)}
     ranges: dict[tuple[int, int], list[int]] = {}
     for unit in units(job.run, rater, prompts):
         if not unit.path.exists():
-            ranges.setdefault((unit.start, unit.stop), []).append(place[unit.prompt])
-    return [Work(slice(*np.searchsorted(job.row, span).tolist()), tuple(todo)) for span, todo in ranges.items()]
+            ranges.setdefault((unit.start, unit.stop), []).append(place[unit.work])
+    return [Lot(slice(*np.searchsorted(job.row, span).tolist()), tuple(todo)) for span, todo in ranges.items()]
 
 
-def _draw(job: _Job, own: Int64, works: Sequence[Work]) -> Drawn:
+def _draw(job: _Job, own: Int64, lots: Sequence[Lot]) -> Drawn:
     """The sample: of the counted answers with something to do, evenly by length, in halves that alternate."""
-    todo = np.unique(np.concatenate([job.stands[work.answers] for work in works]))
+    todo = np.unique(np.concatenate([job.stands[lot.answers] for lot in lots]))
     places = todo[even_by_length(own[todo], job.sample)]
     halves = tuple(half for half in (places[::2], places[1::2]) if len(half))
     return Drawn(job.samples, halves, int(todo[own[todo].argmax()]))
@@ -278,10 +279,10 @@ def _facts(lengths: TextLengths) -> TextFacts:
     )
 
 
-def _cost(job: _Job, model: Model, works: Sequence[Work], trial: Trial, lengths: TextLengths, done: int) -> ModelCost:
+def _cost(job: _Job, model: Model, lots: Sequence[Lot], trial: Trial, lengths: TextLengths, done: int) -> ModelCost:
     every = lengths.take(job.stands)
     budget = _batch_tokens(trial)
-    tokens, passes = tokens_to_compute(every, works, budget), sum(work.passes for work in works)
+    tokens, passes = tokens_to_compute(every, lots, budget), sum(lot.passes for lot in lots)
     halves = [_half_tokens(half, lengths, budget) for half in trial.halves]
     seconds = [half.seconds for half in trial.halves]
     rate = sum(halves) / sum(seconds)
@@ -295,41 +296,41 @@ def _cost(job: _Job, model: Model, works: Sequence[Work], trial: Trial, lengths:
         text=_facts(every),
         passes=passes,
         passes_done=done,
-        text_tokens=tokens_in_texts(every, works),
+        text_tokens=tokens_in_texts(every, lots),
         tokens=tokens,
         measured=Measured(number, number * len(job.prompts), sum(halves), sum(seconds), trial.load_seconds),
         seconds=tokens / rate,
         seconds_low=tokens / max(rates),
         seconds_high=tokens / min(rates),
         memory=trial.memory,
-        rating_bytes=round(part * sum(len(work.prompts) for work in works) + rating * passes),
-        choices=_fewer(every, works, budget, rate),
+        rating_bytes=round(part * sum(len(lot.prompts) for lot in lots) + rating * passes),
+        choices=_fewer(every, lots, budget, rate),
     )
 
 
-def _fewer(every: TextLengths, works: Sequence[Work], budget: int | None, rate: float) -> tuple[Choice, ...]:
+def _fewer(every: TextLengths, lots: Sequence[Lot], budget: int | None, rate: float) -> tuple[Choice, ...]:
     """The same with fewer prompts, at `rate` tokens a second."""
     choices = []
     for k in (k for k in FEWER if k < len(every.fixed)):
-        fewer = fewer_prompts(works, k)
+        fewer = fewer_prompts(lots, k)
         tokens = tokens_to_compute(every, fewer, budget)
-        choices.append(Choice(f"--k {k}", sum(work.passes for work in fewer), tokens, tokens / rate, measured=False))
+        choices.append(Choice(f"--k {k}", sum(lot.passes for lot in fewer), tokens, tokens / rate, measured=False))
     return tuple(choices)
 
 
-def _layout_choice(job: _Job, half: Half, works: Sequence[Work], lengths: TextLengths, trial: Trial) -> Choice:
+def _layout_choice(job: _Job, half: Half, lots: Sequence[Lot], lengths: TextLengths, trial: Trial) -> Choice:
     """The same with the sample first, at the rate at which half of the sample was rated so."""
     budget = _batch_tokens(trial)
-    tokens = tokens_to_compute(lengths.take(job.stands), works, budget)
+    tokens = tokens_to_compute(lengths.take(job.stands), lots, budget)
     rate = _half_tokens(half, lengths, budget) / half.seconds
-    passes = sum(work.passes for work in works)
+    passes = sum(lot.passes for lot in lots)
     return Choice("--layout sample-first", passes, tokens, tokens / rate, measured=True)
 
 
 def _half_tokens(half: Half, lengths: TextLengths, budget: int | None) -> int:
     """Tokens that had to be computed for one half of the sample."""
-    work = Work(slice(0, len(half.places)), tuple(range(len(lengths.fixed))))
-    return tokens_to_compute(lengths.take(half.places), [work], budget)
+    lot = Lot(slice(0, len(half.places)), tuple(range(len(lengths.fixed))))
+    return tokens_to_compute(lengths.take(half.places), [lot], budget)
 
 
 def _batch_tokens(trial: Trial) -> int | None:

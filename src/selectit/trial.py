@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from selectit.collect import Progress, unit_table
+from selectit.collect import Progress
 from selectit.config import Settings
 from selectit.engines import memory
 from selectit.engines.base import RatesLabels, RatingBatch
 from selectit.engines.loading import load_engine
-from selectit.errors import EngineError
+from selectit.errors import EngineError, SettingsError
 from selectit.models import Model
 from selectit.prompts import RatingPrompt
 from selectit.run import write_table
 from selectit.schema import FLAG_TRUNCATED, Int64, Sample
+from selectit.works import ratings_table
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
@@ -128,6 +129,8 @@ def measure(
     total = 2 + len(prompts) * (drawn.number + len(halves[0]) * bool(other))
     progress.start(f"measuring {model.name}", total, 0)
     try:
+        if not isinstance(engine, RatesLabels):
+            raise SettingsError(f"the engine {engine.settings['engine']} gives no ratings", "Use --engine hf.")
         engine.rate(prompts[:1], [drawn.samples[halves[0][0]]], progress.advance)  # what is done once is done now
         memory.reset_peak()
         before = memory.used()
@@ -144,7 +147,7 @@ def measure(
 def part_bytes(trial: Trial, samples: Sequence[Sample], prompt: RatingPrompt) -> tuple[float, float]:
     """Bytes of a part of ratings as such, and of each rating in it, from two parts that are written and removed."""
     tables = [
-        unit_table([samples[place] for place in half.places], batch, prompt)
+        ratings_table([samples[place] for place in half.places], prompt, batch)
         for half in trial.halves
         for batch in half.batches
     ]
