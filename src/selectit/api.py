@@ -23,6 +23,7 @@ from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import RunError, SettingsError
+from selectit.estimate import Cost, estimate
 from selectit.executors import rate as collect_ratings
 from selectit.gather import Answered, collect, gather
 from selectit.models import Model
@@ -90,12 +91,40 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         run = old or _run(data, settings)
         collect(run, method, settings, _resolver(settings), progress or Silent())
         return run.path
-    prompts = _prompts(settings, old)
-    first = prompts.first(settings.k or K)
-    run = old or _run(data, settings)
-    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
-    _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
+    run, settings, prompts, first = _to_rate(data, settings)
+    _rate(run, settings, prompts, first, progress or Silent())
     return run.path
+
+
+def plan(
+    data: str | Path | None,
+    settings: Settings = Settings(),
+    sample: int = 64,
+    proxy: str | None = None,
+    progress: Progress | None = None,
+) -> Cost:
+    """What `rate` with the same settings will cost: tokens, time, memory and disk, and what would cost less.
+
+    Writes the run directory's copy of the source, which `rate` and `select` use, and nothing else. Loads the models,
+    and rates a few answers that are thrown away.
+
+    Args:
+        data: as for `rate`.
+        settings: as for `rate`.
+        sample: answers to rate for the measurement, drawn evenly by length; 2 or more.
+        proxy: a smaller model to measure beside; None = none.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: whatever would stop the rating.
+    """
+    if sample < 2:
+        raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
+    run, settings, _, first = _to_rate(data, settings)
+    settings = dataclasses.replace(settings, engine=settings.engine or _engine_of(run, settings.model))
+    models = [_model(name, settings) for name in settings.model]
+    small = None if proxy is None else _model(proxy, settings)
+    return estimate(run, models, small, first, settings, sample, progress or Silent())
 
 
 def score(run: str | Path, settings: Settings = Settings(), progress: Progress | None = None) -> Scores:
@@ -229,6 +258,16 @@ def _run(data: str | Path | None, settings: Settings) -> Run:
     if run.manifest["skipped_rows"]:
         log.info("%d bad rows were left out: %s", run.manifest["skipped_rows"], run.path / "source" / "rejected.jsonl")
     return run
+
+
+def _to_rate(data: str | Path | None, settings: Settings) -> tuple[Run, Settings, PromptSet, tuple[RatingPrompt, ...]]:
+    """The run, the settings with the models named, the prompts, and those of them that are asked."""
+    old = _run(None, settings) if data is None else None
+    prompts = _prompts(settings, old)
+    first = prompts.first(settings.k or K)
+    run = old or _run(data, settings)
+    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
+    return run, dataclasses.replace(settings, model=names), prompts, first
 
 
 def _rate(

@@ -102,6 +102,10 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "retry_errors": click.option("--retry-errors", is_flag=True, default=None, help="Rate failed rows again."),
     "share": click.option("--share", metavar="i/n", help="Rate only the units whose number is i modulo n."),
+    "sample": click.option(
+        "--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."
+    ),
+    "proxy": click.option("--proxy", metavar="NAME", help="A smaller model to measure beside, for example smollm2."),
     "executor": click.option("--executor", metavar="NAME", help="Who rates: local, or ray: a Ray cluster [local]."),
     "ray_address": click.option("--ray-address", metavar="HOST:PORT", help="The cluster [started on this machine]."),
     "workers": click.option("--workers", type=int, metavar="N", help="Processes on Ray [one a GPU, or a machine]."),
