@@ -30,6 +30,7 @@ class Stub:
         self.max_model_len = None
         self.key = ""
         self.tokenizes = True
+        self.joins_space = False  # a space and a newline are one token at a text's end, as GPT-2 has it
         self.ids = "taken"  # what becomes of logprob_token_ids: 'taken', 'ignored', 'refused'
         self.most = 20  # of `logprobs`
         self.form = "openai"
@@ -115,8 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
         if stub.key and sent != stub.key:
             self.send(401, {"error": {"message": f"Incorrect API key provided: {sent}"}})
         elif self.path == "/tokenize" and stub.tokenizes:
-            special = body["add_special_tokens"]
-            self.send(200, {"tokens": stub.words(body["prompt"], add_special_tokens=special)["input_ids"]})
+            tokens = stub.words(body["prompt"], add_special_tokens=body["add_special_tokens"])["input_ids"]
+            if stub.joins_space and body["prompt"].endswith(" \n"):
+                tokens[-1:] = [9999]
+            self.send(200, {"tokens": tokens})
         elif self.path != "/v1/completions":
             self.send(404, {"detail": "Not Found"})
         else:

@@ -107,6 +107,13 @@ def test_texts_are_sent_without_a_tokenizer_and_the_server_names_the_label_ids(s
     assert (engine.settings["labels"], engine.settings["tokenizer"], engine.settings["max_tokens"]) == ("ids", "", 0)
 
 
+def test_white_space_that_is_split_by_what_follows_it_does_no_harm(stub, load):
+    stub.joins_space = True
+    np.testing.assert_array_equal(rate(load()).logprob, stub.expected(PROMPT, SAMPLES))
+    with pytest.raises(ModelError, match="'10' isn't one token"):
+        rate(load(), prompt=RatingPrompt("p", labels=("1", "10")))
+
+
 def test_without_any_token_ids_labels_are_found_by_their_text(stub, load, caplog):
     stub.tokenizes = False
     with caplog.at_level(logging.INFO, "selectit"):
@@ -411,6 +418,13 @@ def test_the_key_comes_from_the_environment_and_is_never_told(stub, load, monkey
     rated = rate(engine)
     assert rated.errors[7] == "the server answers 400: the request of … is bad"
     assert stub.told_keys == {"", "sk-of-another", KEY}
+
+
+def test_a_key_that_is_none(load, monkeypatch):
+    monkeypatch.setenv("SELECTIT_API_KEY", "sk-secret\nX: y")
+    with pytest.raises(SettingsError, match="SELECTIT_API_KEY has characters") as caught:
+        load()
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

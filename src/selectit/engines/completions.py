@@ -222,9 +222,10 @@ def _only(ids: Sequence[int], entries: Sequence[Entry]) -> bool:
 def _read_models(value: Any) -> dict[str, int | None]:
     """Names of the models with their context lengths. Raises Malformed."""
     try:
-        return {str(model["id"]): model.get("max_model_len") for model in value["data"]}
+        found = {str(model["id"]): model.get("max_model_len") for model in value["data"]}
     except (AttributeError, KeyError, TypeError) as error:
         raise Malformed("no list of models") from error
+    return {name: length if isinstance(length, int) and length > 1 else None for name, length in found.items()}
 
 
 def _read_tokens(value: Any) -> list[int]:

@@ -62,7 +62,7 @@ class Endpoint:
         self.url = checked_url(base_url)
         self.concurrency = concurrency
         self._patience = patience
-        self._key = next((os.environ[name] for name in KEYS if os.environ.get(name)), "")
+        self._key = _key()
         self._met = False
         self._not_before = 0.0
         self._client = httpx2.AsyncClient(
@@ -171,6 +171,17 @@ class Endpoint:
             if isinstance(said, dict) and said.get(key):
                 said = said[key]
         return self.clean(str(said))
+
+
+def _key() -> str:
+    """The key of the environment, '' without one. Raises SettingsError where it can't be one."""
+    for name in KEYS:
+        key = os.environ.get(name, "").strip()
+        if not all("!" <= character <= "~" for character in key):
+            raise SettingsError(f"the variable {name} has characters that are in no key", "Set it again.")
+        if key:
+            return key
+    return ""
 
 
 def checked_url(base_url: str) -> str:

@@ -223,19 +223,23 @@ class ServerEngine:
         return self._known[prompt.fingerprint]
 
     async def _ids_by_server(self, prompt: RatingPrompt, samples: Sequence[Sample]) -> list[int]:
-        """The one token that each label adds to a rated text, by the server's /tokenize. Raises ModelError."""
+        """The one token that each label is after a rated text, by the server's /tokenize. Raises ModelError.
+
+        As `Texts.label_ids`: where text and label are not the text's tokens plus one, since a tokenizer splits white
+        space by what follows it, it is enough that the last token is the one that the label is alone.
+        """
         hint = "Choose labels that are one token each after the template's last line, or try with --tokenizer."
+        server = self._server
         ids: list[int] = []
         for instruction, response in [("", ""), *((sample.instruction, sample.response) for sample in samples)]:
             text = prompt.render(instruction, response)
             try:
-                own, *longer = await asyncio.gather(
-                    *(self._server.tokens(text + label) for label in ("", *prompt.labels))
-                )
+                own, *longer = await asyncio.gather(*(server.tokens(text + label) for label in ("", *prompt.labels)))
+                alone = await asyncio.gather(*(server.tokens(label, special=False) for label in prompt.labels))
             except RequestFailed as error:
                 raise EngineError(f"/tokenize failed: {error}", _HINT) from error
-            for label, tokens in zip(prompt.labels, longer, strict=True):
-                if tokens[:-1] != own:
+            for label, tokens, single in zip(prompt.labels, longer, alone, strict=True):
+                if tokens[:-1] != own and tokens[-1:] != single:
                     raise ModelError(f"the label {label!r} isn't one token of its own after the rated text", hint)
             ids = [tokens[-1] for tokens in longer]
             if len(set(ids)) != len(ids):
