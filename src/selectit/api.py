@@ -20,10 +20,10 @@ from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent, count_tokens
-from selectit.collect import rate as collect_ratings
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.engines.loading import check_server
 from selectit.errors import RunError, SettingsError
+from selectit.executors import rate as collect_ratings
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
@@ -130,7 +130,7 @@ def select(
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
     about = getattr(method, "about", "")
-    facts = summarise(scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
+    facts = summarise(run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = _selection_name(run, settings, f"{method.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)
@@ -306,7 +306,7 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
     idle = (
         ("share",)
         if reads
-        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors")
+        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors", "executor")
     )
     for name in idle:
         if getattr(settings, name) != getattr(fresh, name):

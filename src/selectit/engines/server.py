@@ -186,7 +186,7 @@ class ServerEngine:
         which = ", ".join(label for label, gone in zip(labels.texts, missing, strict=True) if gone)
         rated.logprob[at] = values
         rated.errors[at] = f"the server did not return the labels {which}"
-        rated.same_error = 0
+        rated.failures.stop()
 
     def _judge(self, without: bool) -> None:
         """Count an answer. Raises EngineError where too many of the first lack labels."""
