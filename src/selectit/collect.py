@@ -1,8 +1,8 @@
 """The work units of a run: which are not finished, and the one function that has an engine do some of them.
 
-A unit is (model, prompt, row range). It is fixed by the manifests, not by who does it, and it is finished when its
-file has its final name; so resuming, another prompt, another model and several machines are one mechanism. Who does
-them, this process or those of a cluster, is the matter of `executors`.
+A unit is (signal, model, prompt or other work, row range). It is fixed by the manifests, not by who does it, and it is
+finished when its file has its final name; so resuming, another prompt, another model and several machines are one
+mechanism. Who does them, this process or those of a cluster, is the matter of `executors`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,25 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.config import Settings
-from selectit.engines.base import RatesLabels, RatingBatch
-from selectit.engines.loading import load_counter, load_engine
+from selectit.engines.loading import Engine, load_counter, load_engine
 from selectit.errors import EngineError, RunError
 from selectit.models import Model
-from selectit.prompts import RatingPrompt
 from selectit.ratings import Rater, Unit, asked, find_rater, raters, slug, units
 from selectit.run import Run, digest_of, numbers, part_name, read_part, write_json, write_table
-from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Sample, ratings_schema
+from selectit.schema import FLAG_NO_ROOM, TOKENS_SCHEMA, Int64
+from selectit.works import Work, about, answers, signal_of, together
 
 log = logging.getLogger(__name__)
 
 UNIT_SIZE = 512
+
+_DOING = {
+    "ratings": "rating with",
+    "losses": "reading losses with",
+    "embeddings": "embedding with",
+    "judgements": "asking",
+    "rewards": "rewarding with",
+}
 
 
 class Progress(Protocol):
@@ -60,25 +67,31 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one model is to rate: all that a process with an engine has to be told, here or on another machine."""
+    """What one model is to answer: all that a process with an engine has to be told, here or on another machine."""
 
     run: Run
     model: Model
-    prompts: tuple[RatingPrompt, ...]
+    works: tuple[Work, ...]
+    """All of one signal."""
     settings: Settings
+
+    @property
+    def signal(self) -> str:
+        """The signal of the works."""
+        return signal_of(self.works[0])
 
     def rater(self) -> Rater | None:
         """The stored rater that goes on; None = it is still to be begun."""
-        return find_rater(self.run, self.model.digest, self.settings)
+        return find_rater(self.run, self.model.digest, self.settings, self.signal)
 
-    def load(self, stored: Mapping[str, Any]) -> RatesLabels:
+    def load(self, stored: Mapping[str, Any]) -> Engine:
         """The engine with the model; what the settings leave open, `stored` decides where it has it."""
-        return load_engine(self.model, self.settings, stored)
+        return load_engine(self.model, self.settings, stored, self.signal)
 
     def units(self, rater: Rater) -> Sequence[Unit]:
         """The units of this share, finished or not."""
         share, shares = self.settings.share_numbers()
-        return units(self.run, rater, self.prompts)[share::shares]
+        return units(self.run, rater, self.works)[share::shares]
 
     def pending(self, some: Iterable[Unit]) -> list[Unit]:
         """Those of `some` that have to be done: not finished, or to be tried again."""
@@ -118,7 +131,7 @@ def rating(task: Task, rater: Rater, progress: Progress) -> Iterator[list[list[U
     mine = task.units(rater)
     pending = task.pending(mine)
     total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
-    progress.start(f"rating with {task.model.name}", total, total - left)
+    progress.start(f"{_DOING[task.signal]} {task.model.name}", total, total - left)
     try:
         yield groups(pending)
     finally:
@@ -138,12 +151,12 @@ def _new_rater(task: Task, settings: Mapping[str, Any], parameters: int) -> Rate
         "packaged": model.packaged,
         "parameters": parameters,
         "settings": dict(settings),
-        "asked": asked(task.settings),
-        "order": len(raters(task.run)),
+        "asked": asked(task.settings, task.signal),
+        "order": len(raters(task.run, task.signal)),
         "unit_size": task.settings.unit_size or UNIT_SIZE,
     }
     identity = {key: manifest[key] for key in ("digest", "settings", "unit_size")}
-    path = task.run.path / "ratings" / f"{slug(model.name)}-{digest_of(identity)[:8]}"
+    path = task.run.path / task.signal / f"{slug(model.name)}-{digest_of(identity)[:8]}"
     write_json(path / "manifest.json", manifest)
     return Rater(path, manifest)
 
@@ -154,17 +167,17 @@ def groups(pending: Sequence[Unit]) -> list[list[Unit]]:
     for unit in pending:
         last = found[-1][-1] if found else None
         fresh = last is not None and not unit.path.exists() and not last.path.exists()
-        if last is not None and fresh and unit.prompt.sample_first and unit.start == last.start:
+        if last is not None and fresh and together(last.work, unit.work) and unit.start == last.start:
             found[-1].append(unit)
         else:
             found.append([unit])
     return found
 
 
-def rate_group(run: Run, group: Sequence[Unit], engine: RatesLabels, on_rows: Callable[[float, int], None]) -> Done:
-    """Rate units of the same rows and store each; of one that is there, only the rows that failed.
+def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[[float, int], None]) -> Done:
+    """Do units of the same rows and store each; of one that is there, only the rows that failed.
 
-    The only place that asks an engine for ratings, whoever holds it.
+    The only place that asks an engine about the data, whoever holds it.
 
     Args:
         run: where the samples lie.
@@ -183,34 +196,35 @@ def rate_group(run: Run, group: Sequence[Unit], engine: RatesLabels, on_rows: Ca
     began = time.perf_counter()
     # A unit counts its rows, however many answers they have and however few of them are tried again.
     rows_each = (stop - start) / max(len(again), 1)
-    batches = engine.rate(
-        [unit.prompt for unit in group],
+    tables = answers(
+        engine,
+        [unit.work for unit in group],
         [samples[i] for i in again],
         lambda done, tokens: on_rows(done * rows_each, tokens),
     )
     seconds = time.perf_counter() - began
-    for batch in batches:
-        _refuse_failed(batch, start, len(samples))
-    for unit, batch in zip(group, batches, strict=True):
-        table = _unit_table([samples[i] for i in again], batch, unit.prompt)
+    for table in tables:
+        _refuse_failed(table, start, len(samples))
+    for unit, table in zip(group, tables, strict=True):
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
-        _note_prompt(unit)
+        _note_work(unit)
         write_table(unit.path, table)
         log.debug("finished %s", unit.path)
-    tokens = sum(int(batch.tokens.sum()) for batch in batches)
+    tokens = sum(int(numbers(table["tokens"]).sum()) for table in tables)
     return Done((stop - start) * len(group), len(again) * len(group), tokens, seconds)
 
 
 def add_timing(rater: Rater, run: Run, done: Done) -> None:
     """Add what a group took to the run's timing: seconds of the engine, whoever held it."""
-    run.add_timing(f"ratings/{rater.path.name}", seconds=done.seconds, ratings=done.ratings, tokens=done.tokens)
+    run.add_timing(f"{rater.signal}/{rater.path.name}", seconds=done.seconds, ratings=done.ratings, tokens=done.tokens)
 
 
-def _refuse_failed(batch: RatingBatch, start: int, samples: int) -> None:
+def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
     """Raise EngineError where every sample of a unit failed, and not for want of room."""
-    failed = [error for error, flag in zip(batch.errors, batch.flags, strict=True) if error and not flag & FLAG_NO_ROOM]
+    errors, flags = table["error"].to_pylist(), table["flags"].to_pylist()
+    failed = [error for error, flag in zip(errors, flags, strict=True) if error and not flag & FLAG_NO_ROOM]
     if len(failed) == samples > 1:
         raise EngineError(
             f"all {samples} rows from row {start} failed: {failed[0]}",
@@ -218,29 +232,10 @@ def _refuse_failed(batch: RatingBatch, start: int, samples: int) -> None:
         )
 
 
-def _note_prompt(unit: Unit) -> None:
-    about = unit.path.parent / "manifest.json"
-    if not about.exists():
-        write_json(
-            about, {"prompt": unit.prompt.text, "template": unit.prompt.template, "labels": list(unit.prompt.labels)}
-        )
-
-
-def _unit_table(samples: Sequence[Sample], batch: RatingBatch, prompt: RatingPrompt) -> pa.Table:
-    empty = np.array([FLAG_EMPTY if not sample.response else 0 for sample in samples], dtype=np.uint8)
-    labels = len(prompt.labels)
-    return pa.table(
-        {
-            "row": [sample.row for sample in samples],
-            "item": [sample.item for sample in samples],
-            "logprob": pa.FixedSizeListArray.from_arrays(pa.array(batch.logprob.ravel(), pa.float32()), labels),
-            "mass": np.exp(batch.logprob.astype(np.float64)).sum(axis=1).astype(np.float32),
-            "tokens": batch.tokens.astype(np.int32),
-            "flags": batch.flags | empty,
-            "error": list(batch.errors),
-        },
-        schema=ratings_schema(labels),
-    )
+def _note_work(unit: Unit) -> None:
+    manifest = unit.path.parent / "manifest.json"
+    if not manifest.exists():
+        write_json(manifest, about(unit.work))
 
 
 def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:

@@ -23,6 +23,7 @@ ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 MISSING_LABELS = ("nan", "floor")
 BAD_ROWS = ("stop", "skip")
+POOLINGS = ("last", "mean", "weighted")
 LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
 EXECUTORS = ("local", "ray")
@@ -105,6 +106,15 @@ class Settings:
     worker_gpus: float | None = None
     """GPUs of each, also parts of one; None = 1 where there are any, 0 for engines that load no model."""
 
+    # What other methods ask of other models
+    encoder: str | None = None
+    """Embeds: a sentence encoder, or a causal model; None = minilm."""
+    pooling: str | None = None
+    """Of a causal model's states: 'last', 'mean' or 'weighted'; None = mean."""
+    judge: str | None = None
+    """Answers questions about pairs; None = the first --model."""
+    reward_model: str | None = None
+
     # The method and its parameters; None = the method's default
     method: str = "selectit"
     level: str | None = None
@@ -143,7 +153,7 @@ class Settings:
         self._check_kinds()
         choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS, "layout": LAYOUTS}
         choices |= {"turns": TURNS, "bad_rows": BAD_ROWS, "missing_label": MISSING_LABELS}
-        choices["executor"] = EXECUTORS
+        choices |= {"executor": EXECUTORS, "pooling": POOLINGS}
         for name, known in choices.items():
             value = getattr(self, name)
             if value not in (None, *known):

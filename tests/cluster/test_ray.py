@@ -1,4 +1,4 @@
-"""`--executor ray`: the same bytes as without it, lost workers, what goes wrong in a worker. Ray is started twice."""
+"""`--executor ray`: the same bytes as without it, lost workers, what goes wrong in a worker. Ray is started twice, which is what takes the time."""
 
 import json
 import os
@@ -48,8 +48,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def long(folder):
-    """360 rows of many lengths."""
-    rows = [{"instruction": f"Question {n}?", "output": "word " * (1 + n * 7 % 40)} for n in range(360)]
+    """360 rows of several lengths."""
+    rows = [{"instruction": f"Question {n}?", "output": "word " * (1 + n * 7 % 11)} for n in range(360)]
     (folder / "long.json").write_text(json.dumps(rows))
     return folder / "long.json"
 

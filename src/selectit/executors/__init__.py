@@ -9,15 +9,15 @@ from selectit.config import Settings
 from selectit.errors import SettingsError
 from selectit.executors import local
 from selectit.models import Model
-from selectit.prompts import RatingPrompt
 from selectit.ratings import Rater
 from selectit.run import Run
+from selectit.works import Work
 
 
 def rate(
-    run: Run, models: Sequence[Model], prompts: Sequence[RatingPrompt], settings: Settings, progress: Progress
+    run: Run, models: Sequence[Model], works: Sequence[Work], settings: Settings, progress: Progress
 ) -> list[Rater]:
-    """Do every unit of these models and prompts that is not finished; models are loaded one at a time.
+    """Do every unit of these models and works that is not finished; models are loaded one at a time.
 
     Raises:
         RunError: another process rates the same share.
@@ -31,7 +31,7 @@ def rate(
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
-        return [rate_with(Task(run, model, tuple(prompts), settings), progress) for model in models]
+        return [rate_with(Task(run, model, tuple(works), settings), progress) for model in models]
 
 
 def _executor(settings: Settings) -> Callable[[Task, Progress], Rater]:

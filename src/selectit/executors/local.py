@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from selectit.collect import Progress, Task, add_timing, begin, check_settings, rate_group, rating
+from selectit.collect import Progress, Task, add_timing, begin, check_settings, do_group, rating
 from selectit.ratings import Rater
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def rate_with(task: Task, progress: Progress) -> Rater:
         check_settings(rater, engine.settings)
         with rating(task, rater, progress) as groups:
             for group in groups:
-                add_timing(rater, task.run, rate_group(task.run, group, engine, progress.advance))
+                add_timing(rater, task.run, do_group(task.run, group, engine, progress.advance))
     finally:
         engine.close()
     return rater

@@ -22,9 +22,9 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from selectit import __version__, models
-from selectit.collect import Done, Progress, Task, add_timing, begin, check_settings, groups, rate_group, rating
+from selectit.collect import Done, Progress, Task, add_timing, begin, check_settings, do_group, groups, rating
 from selectit.config import Settings
-from selectit.engines.base import RatesLabels
+from selectit.engines.loading import Engine
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.executors.folder import Mark, check_shared, marked, wait_until_seen
 from selectit.ratings import Rater, Unit
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, task: Task, mark: Mark, version: str) -> None:
         self._task, self._mark, self._version = task, mark, version
-        self._engine: RatesLabels | None = None
+        self._engine: Engine | None = None
 
     def begin(self, stored: Mapping[str, Any]) -> Begun:
         """Check what this machine has, and load the engine. Raises RunError, ModelError, SettingsError."""
@@ -79,7 +79,7 @@ class Worker:
     def rate(self, group: Sequence[Unit]) -> Done:
         """Rate and store a group of units. Raises EngineError, ModelError."""
         assert self._engine is not None  # nothing is given to a worker that has not begun
-        return rate_group(self._task.run, group, self._engine, lambda rows, tokens: None)
+        return do_group(self._task.run, group, self._engine, lambda rows, tokens: None)
 
 
 def rate_with(task: Task, progress: Progress) -> Rater:
@@ -244,34 +244,35 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here tells nobody of it
-    try:
-        if address is None:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=OBJECTS,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        else:
-            _check_address(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, TimeoutError, ValueError, socket.gaierror) as error:
-        raise SettingsError(
-            f"can't reach a Ray cluster at {address or 'this machine'}: {error}",
-            "Start it with `ray start --head`, and give its address as HOST:6379.",
-        ) from error
+    if address is None:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECTS,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        _join(address)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _check_address(address: str) -> None:
-    """Raise OSError where nothing listens at HOST:PORT: Ray itself would try for a quarter of an hour."""
-    host, colon, port = address.rpartition(":")
-    if colon and "/" not in address and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
+def _join(address: str) -> None:
+    """Connect to a cluster. Raises SettingsError."""
+    try:
+        host, colon, port = address.rpartition(":")
+        if colon and "/" not in address and port.isdecimal():
+            # Ray itself would try for a quarter of an hour where nothing listens.
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, OverflowError) as error:
+        raise SettingsError(
+            f"can't reach a Ray cluster at {address}: {error}",
+            "Start it with `ray start --head`, give its address as HOST:6379, and set its RAY_AUTH_TOKEN here too.",
+        ) from error
 
 
 def _machines() -> list[tuple[int, float]]:
