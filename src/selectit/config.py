@@ -18,10 +18,11 @@ from typing import Any
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("hf", "fake")
+ENGINES = ("hf", "server", "fake")
 COMBINATIONS = ("rank", "union", "intersection")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
+MISSING_LABELS = ("nan", "floor")
 BAD_ROWS = ("stop", "skip")
 POOLINGS = ("last", "mean", "weighted")
 LAYOUTS = ("prompt-first", "sample-first")
@@ -67,7 +68,17 @@ class Settings:
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str | None = None
-    """'hf', or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    """'hf', 'server' (see `base_url`), or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    base_url: str | None = None
+    """Of the engine 'server': what stands before /completions, for example http://localhost:8000/v1."""
+    tokenizer: str | None = None
+    """Of the engine 'server': packaged name, hub id or folder of the served model's tokenizer; None = what the run was
+    rated with, or none."""
+    concurrency: int | None = None
+    """Of the engine 'server': requests under way at one time; None = 16."""
+    missing_label: str | None = None
+    """Of the engine 'server': a label that is not returned stays missing ('nan') or takes the smallest log-probability
+    that was returned ('floor'); None = nan."""
     dtype: str = "auto"
     max_tokens: int | None = None
     """Token limit of the rated text; None = the smaller of the model's context and 4,096."""
@@ -158,12 +169,13 @@ class Settings:
             "bad_rows": BAD_ROWS,
             "executor": EXECUTORS,
             "combine_by": COMBINATIONS,
+            "missing_label": MISSING_LABELS,
         }
         for name, known in choices.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))
-        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "workers", "worker_cpus"):
+        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "concurrency", "workers", "worker_cpus"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
@@ -190,6 +202,25 @@ class Settings:
             raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        """Refuse options that another engine than the named one has. That --base-url is there, rating itself checks."""
+        if self.engine not in (None, "server"):
+            for name in ("base_url", "tokenizer", "concurrency", "missing_label"):
+                if getattr(self, name) is not None:
+                    raise SettingsError(
+                        f"{_flag(name)} is for a server, and --engine is {self.engine!r}", "Give --engine server."
+                    )
+        if self.engine == "server":
+            for name, default in {"dtype": "auto", "batch_tokens": None, "device_map": None}.items():
+                if getattr(self, name) != default:
+                    raise SettingsError(f"{_flag(name)} is the server's to decide", "Leave it out; start it with that.")
+            if self.tokenizer and len(self.model) > 1:
+                raise SettingsError(
+                    "--tokenizer is one model's, and several are named",
+                    "Rate them one after another into one run (--run), each with its own; then select from that.",
+                )
 
     def share_numbers(self) -> tuple[int, int]:
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
