@@ -6,6 +6,7 @@ The fields of `Settings` are the flags of the command and the keys of a configur
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 import types
@@ -18,13 +19,27 @@ from typing import Any
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("hf", "fake")
+ENGINES = ("hf", "vllm", "fake")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 BAD_ROWS = ("stop", "skip")
 LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
 DEFAULT_MODEL = "smollm2"
+
+OWN_ARGUMENTS = {
+    "model": "--model",
+    "tokenizer": "--model",
+    "revision": "--model",
+    "dtype": "--dtype",
+    "max_model_len": "--max-tokens",
+    "max_num_batched_tokens": "--batch-tokens",
+    "trust_remote_code": "--trust-remote-code",
+    "logprobs_mode": "",
+    "enable_prefix_caching": "",
+    "skip_tokenizer_init": "",
+}
+"""Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +79,9 @@ class Settings:
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str | None = None
-    """'hf', or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    """'hf', 'vllm', or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    engine_param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments of vllm.LLM by name; values are what JSON can say. Empty = those of the run, or none."""
     dtype: str = "auto"
     max_tokens: int | None = None
     """Token limit of the rated text; None = the smaller of the model's context and 4,096."""
@@ -144,6 +161,30 @@ class Settings:
             raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        if self.engine not in (None, "vllm") and self.engine_param:
+            raise SettingsError(
+                f"--engine-param is for --engine vllm, and the engine is {self.engine}", "Leave it out."
+            )
+        if self.engine == "vllm" and self.device_map is not None:
+            raise SettingsError(
+                "--device-map is for --engine hf", "Several GPUs: --engine-param tensor_parallel_size=N."
+            )
+        for name, value in self.engine_param.items():
+            if name in OWN_ARGUMENTS:
+                flag = OWN_ARGUMENTS[name]
+                raise SettingsError(
+                    f"--engine-param {name}: {'it has a flag of its own' if flag else 'selectit sets it'}",
+                    f"Write {flag}." if flag else "Leave it out.",
+                )
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise SettingsError(
+                    f"--engine-param {name} is {value!r}: {error}", "Give what JSON can say."
+                ) from error
 
     def share_numbers(self) -> tuple[int, int]:
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
@@ -178,6 +219,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             raise SettingsError(f"{path}: there is no setting {key!r}", nearest(key, keys()))
     if isinstance(settings.get("param"), dict):
         settings["param"] = {key.replace("-", "_"): value for key, value in settings["param"].items()}
+    if isinstance(settings.get("engine_param"), dict):
+        settings["engine_param"] = {key.replace("-", "_"): value for key, value in settings["engine_param"].items()}
     try:
         Settings(**settings)
     except SettingsError as error:
