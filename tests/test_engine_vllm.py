@@ -7,6 +7,8 @@ import dataclasses
 import importlib
 import json
 import os
+import signal
+import subprocess
 import sys
 import types
 
@@ -49,6 +51,7 @@ class EngineArgs:
     model: str = ""
     tensor_parallel_size: int = 1
     seed: int = 0
+    enforce_eager: bool = False
     hf_overrides: dict | None = None
 
 
@@ -67,7 +70,7 @@ class LLM:
     def __init__(self, **arguments):
         self.arguments, self.calls, self.closed = arguments, [], False
         dtype = torch.float32 if arguments["dtype"] == "float32" else torch.bfloat16
-        core = types.SimpleNamespace(shutdown=lambda: setattr(self, "closed", True))
+        core = types.SimpleNamespace(shutdown=lambda timeout: setattr(self, "closed", True))
         self.llm_engine = types.SimpleNamespace(engine_core=core, model_config=types.SimpleNamespace(dtype=dtype))
         self.spoil = lambda ids, found: found
         LLM.made.append(self)
@@ -107,10 +110,21 @@ def vllm(monkeypatch):
     monkeypatch.setitem(sys.modules, "selectit.engines.vllm", None)
     del sys.modules["selectit.engines.vllm"]
     monkeypatch.setattr(LLM, "made", [])
-    return importlib.import_module("selectit.engines.vllm")
+    module = importlib.import_module("selectit.engines.vllm")
+    yield module
+    while OPEN:
+        OPEN.pop().close()
+
+
+OPEN = []
 
 
 def load(vllm, folder, **changes):
+    OPEN.append(start(vllm, folder, **changes))
+    return OPEN[-1]
+
+
+def start(vllm, folder, **changes):
     return vllm.load(folder, **{"dtype": "fp32", "max_tokens": 200, "engine_param": {}, **changes})
 
 
@@ -129,7 +143,7 @@ def test_what_vllm_is_told(vllm, folder_of_model):
         "trust_remote_code": False,
         "logprobs_mode": "raw_logprobs",
         "enable_prefix_caching": True,
-        "skip_tokenizer_init": True,
+        "use_tqdm_on_load": False,
         "tensor_parallel_size": 2,
         "hf_overrides": {"head_dtype": "float32"},
     }
@@ -155,7 +169,9 @@ def test_on_a_cpu(vllm, folder_of_model):
     sys.modules["vllm.platforms"].current_platform.device_type = "cpu"
     assert load(vllm, folder_of_model, dtype="auto").settings["dtype"] in ("fp32", "bf16")
     assert LLM.made[0].arguments["dtype"] in ("float32", "bfloat16")  # the rule of the hf engine, not vLLM's
-    assert LLM.made[0].arguments["block_size"] == 32
+    assert LLM.made[0].arguments["block_size"] == 32 and LLM.made[0].arguments["enforce_eager"]
+    load(vllm, folder_of_model, engine_param={"enforce_eager": False})
+    assert LLM.made[1].arguments["enforce_eager"] is False
 
 
 def test_parameters_are_those_of_the_hf_engine(vllm, folder_of_model):
@@ -266,9 +282,19 @@ def test_a_vllm_that_has_stopped_stops_the_run(vllm, folder_of_model):
 
 
 def test_close_ends_its_processes(vllm, folder_of_model):
-    engine = load(vllm, folder_of_model)
+    engine = start(vllm, folder_of_model)
     engine.close()
-    assert LLM.made[0].closed and engine._llm is None
+    assert LLM.made[0].closed and engine._llm is None and engine._watch.returncode is not None
+
+
+def test_its_processes_end_with_this_one(vllm):
+    """vLLM's processes outlive one that is killed; what watches them must not let them."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    watch = subprocess.Popen([sys.executable, "-c", vllm._WATCH, str(child.pid)], stdin=subprocess.PIPE)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.5)
+    watch.stdin.close()  # as when this process is killed
+    assert child.wait(20) == -signal.SIGKILL and watch.wait(20) == 0
 
 
 def test_what_can_t_be_loaded_says_why(vllm, folder_of_model, monkeypatch):
@@ -302,7 +328,7 @@ def test_without_vllm_the_message_says_what_to_install(folder_of_model, monkeypa
 
 def test_the_token_that_is_made_has_room(vllm, folder_of_model):
     model = Model("m", folder_of_model, "0" * 64, False)
-    loading.load_engine(model, Settings(engine="vllm"), {})
+    loading.load_engine(model, Settings(engine="vllm"), {}).close()
     assert LLM.made[0].arguments["max_model_len"] == 512  # the tiny model's context
     with pytest.raises(SettingsError, match="--max-tokens is 512, and m reads 511 tokens at most"):
         loading.load_engine(model, Settings(engine="vllm", max_tokens=512), {})

@@ -37,7 +37,7 @@ OWN_ARGUMENTS = {
     "trust_remote_code": "--trust-remote-code",
     "logprobs_mode": "",
     "enable_prefix_caching": "",
-    "skip_tokenizer_init": "",
+    "use_tqdm_on_load": "",
 }
 """Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
 

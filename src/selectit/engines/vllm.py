@@ -9,7 +9,10 @@ import dataclasses
 import gc
 import json
 import logging
+import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +30,7 @@ from selectit.schema import Float32, Sample
 
 # vLLM reads these when it is imported: standard output is the caller's, and nothing may ask for the network.
 for _name, _value in {
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
 }.items():
@@ -41,8 +44,22 @@ log = logging.getLogger(__name__)
 
 CHUNK = 256
 """Requests between two reports of progress; many more than run at once, so that few wait for a chunk's end."""
-CPU_BLOCK = 32
-"""Tokens in one block of the cache on a CPU: only whole blocks are shared, and vLLM's 128 is more than most prompts."""
+ON_CPU = {
+    "block_size": 32,  # only whole blocks of the cache are shared, and vLLM's 128 tokens are more than most prompts
+    "enforce_eager": True,  # compiling needs a compiler and takes minutes
+    "kv_cache_memory_bytes": 4 * 2**30,  # else it wants 92 % of the memory, and stops where that is not free
+}
+"""Arguments on a CPU where the engine parameters don't say otherwise."""
+CLOSING = 60.0
+"""Seconds that vLLM's processes have to end by themselves."""
+
+_WATCH = """
+import os, signal, sys
+sys.stdin.read()
+for process in sys.argv[1:]:
+    os.kill(int(process), signal.SIGKILL)
+"""
+"""Ends the processes it is given when its standard input ends: vLLM's outlive the one that started them."""
 
 _DTYPES = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -92,15 +109,18 @@ def load(
         "trust_remote_code": trust_remote_code,
         "logprobs_mode": "raw_logprobs",
         "enable_prefix_caching": True,
-        "skip_tokenizer_init": True,
+        "use_tqdm_on_load": False,
         **({"max_num_batched_tokens": batch_tokens} if batch_tokens else {}),
-        **({"block_size": CPU_BLOCK} if device == "cpu" else {}),
+        **(ON_CPU if device == "cpu" else {}),
         **engine_param,
         # Logits rounded to bf16 are up to 0.1 off.
         "hf_overrides": {"head_dtype": "float32", **engine_param.get("hf_overrides", {})},
     }
+    others = set(multiprocessing.active_children())
     with model_errors(path, vllm.exceptions.VLLMError):
         llm = vllm.LLM(**arguments)
+    processes = [str(child.pid) for child in multiprocessing.active_children() if child not in others]
+    watch = subprocess.Popen([sys.executable, "-c", _WATCH, *processes], stdin=subprocess.PIPE)
     resolved = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
     settings: dict[str, str | int] = {
         "engine": "vllm",
@@ -111,7 +131,7 @@ def load(
         "overflow": overflow,
         "engine_param": json.dumps(dict(engine_param), sort_keys=True),
     }
-    return VLLMEngine(llm, texts, settings, parameters)
+    return VLLMEngine(llm, watch, texts, settings, parameters)
 
 
 def _parameters(path: str, trust_remote_code: bool) -> int:
@@ -156,8 +176,16 @@ class _Request:
 class VLLMEngine:
     """vLLM with a loaded model that rates: `RatesLabels`. Made by `load`."""
 
-    def __init__(self, llm: Any, texts: Texts, settings: Mapping[str, str | int], parameters: int) -> None:
+    def __init__(
+        self,
+        llm: Any,
+        watch: subprocess.Popen[bytes],
+        texts: Texts,
+        settings: Mapping[str, str | int],
+        parameters: int,
+    ) -> None:
         self._llm = llm
+        self._watch = watch
         self._texts = texts
         self.settings = settings
         self.parameters = parameters
@@ -210,6 +238,8 @@ class VLLMEngine:
 
     def close(self) -> None:
         """End vLLM's processes and free their memory; the engine can't be used after it."""
-        self._llm.llm_engine.engine_core.shutdown()
+        self._llm.llm_engine.engine_core.shutdown(timeout=CLOSING)
         self._llm = None
         gc.collect()
+        self._watch.kill()
+        self._watch.communicate()
