@@ -130,7 +130,7 @@ def test_long_response_is_cut_and_flagged(folders, monkeypatch):
     rated, _ = rate(short, [SAMPLES[0], long])
     assert list(rated.flags) == [0, FLAG_TRUNCATED]
     assert rated.tokens[1] <= 90
-    text = short._texts.tokenizer.decode(max(seen, key=len))
+    text = short.texts.tokenizer.decode(max(seen, key=len))
     assert text.endswith("\nThe answer is: \n") and text.startswith(PROMPT.text)
 
 
@@ -177,7 +177,7 @@ def test_a_failing_batch_is_split(engine, monkeypatch):
 
 
 def test_a_poisoned_row_alone_gets_the_error(engine, monkeypatch):
-    poisoned = engine._texts.encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
+    poisoned = engine.texts.encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
     alike = [i for i, s in enumerate(SAMPLES) if (s.instruction, s.response) == _pair(SAMPLES[5])]
     fail_on(monkeypatch, lambda text: text == poisoned)
     rated, _ = rate(engine)
@@ -279,7 +279,7 @@ def test_chat_puts_the_same_question_through_the_models_template(folders):
     with pytest.raises(ModelError, match="no chat template"):
         rate(engine, SAMPLES[:2], chat)
     template = "user: {{ messages[0]['content'] }}{% if add_generation_prompt %}answer: {% endif %}"
-    engine._texts.tokenizer.chat_template = template
+    engine.texts.tokenizer.chat_template = template
     rated, _ = rate(engine, SAMPLES[:5], chat)
     model = AutoModelForCausalLM.from_pretrained(folders["llama"]).eval()
     words = AutoTokenizer.from_pretrained(folders["llama"])
@@ -290,3 +290,58 @@ def test_chat_puts_the_same_question_through_the_models_template(folders):
         labels = [words(label, add_special_tokens=False)["input_ids"][-1] for label in PROMPT.labels]
         np.testing.assert_allclose(logprob, logits.log_softmax(-1)[labels], atol=1e-5)
     assert chat.fingerprint != PROMPT.fingerprint
+
+
+SAMPLE_FIRST = [RatingPrompt(text, prompts.SAMPLE_FIRST) for text in ("Rate it.", "How good is it? One digit.", "1-5?")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_read_once_gives_the_model_s_own_numbers(folders, kind):
+    long = Sample(24, 0, "Name three colours.", "Red and blue. " * 12)  # beyond the window of 'mistral'
+    together = load(folders[kind]).rate(SAMPLE_FIRST, [*SAMPLES, long], lambda *_: None)
+    for prompt, rated in zip(SAMPLE_FIRST, together, strict=True):
+        own = by_hand(folders[kind], [*SAMPLES, long], prompt)
+        np.testing.assert_allclose(rated.logprob, own, atol=1e-5)
+
+
+def test_what_a_prompt_gives_does_not_depend_on_the_others(engine):
+    together = engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)
+    alone = engine.rate(SAMPLE_FIRST[2:], SAMPLES, lambda *_: None)
+    assert (together[2].logprob == alone[0].logprob).all()
+
+
+def test_a_sample_is_read_once_for_all_prompts(engine, monkeypatch):
+    begun, continued = [], []
+    begin, go_on = packing.Reader.begin, packing.Reader.go_on
+    monkeypatch.setattr(packing.Reader, "begin", lambda self, texts: begun.extend(texts) or begin(self, texts))
+    monkeypatch.setattr(
+        packing.Reader, "go_on", lambda self, state, *which: continued.extend(which[0]) or go_on(self, state, *which)
+    )
+    done = []
+    engine.rate(SAMPLE_FIRST, SAMPLES, lambda ratings, tokens: done.append(ratings))
+    assert len(begun) == len(SAMPLES)
+    assert len(continued) == sum(done) == len(SAMPLES) * len(SAMPLE_FIRST)
+
+
+def test_a_cut_sample_is_read_whole(folders):
+    short = load(folders["llama"], max_tokens=90)
+    long = Sample(1, 0, "Name three colours.", "Red and green. " * 200)
+    nearly = Sample(2, 0, "Name three colours.", "Red and green. " * 4)
+    for rated in short.rate(SAMPLE_FIRST, [SAMPLES[0], long, nearly], lambda *_: None):
+        assert rated.flags[1] == FLAG_TRUNCATED and rated.tokens[1] <= 90
+        assert np.isfinite(rated.logprob).all()
+
+
+def test_a_failing_batch_of_samples_is_split(engine, monkeypatch):
+    whole = engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)
+    begin = packing.Reader.begin
+
+    def short_of_memory(self, texts):
+        if len(texts) > 2:
+            raise RuntimeError("out of memory")
+        return begin(self, texts)
+
+    monkeypatch.setattr(packing.Reader, "begin", short_of_memory)
+    for one, split in zip(whole, engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None), strict=True):
+        np.testing.assert_allclose(split.logprob, one.logprob, atol=1e-5)
+        assert (split.flags == FLAG_SMALLER_BATCH).all() and not any(split.errors)

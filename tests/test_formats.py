@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 import selectit
 from selectit import Settings
+from selectit import run as run_room
+from selectit.cli.main import main
 from selectit.data import formats
 from selectit.errors import DataError, SettingsError
 from selectit.run import open_run
 from selectit.schema import Turn
+from test_tables import TABLE
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
@@ -108,81 +111,6 @@ def test_the_default_output_has_the_ending_of_the_input(folder, ending):
         write_json(folder / f"data.{ending}", rows, ending.partition(".")[0])
     selectit.select(f"data.{ending}", Settings(method="length", keep=1))
     assert (folder / f"data.selected.{ending}").exists()
-
-
-TABLE = pa.table(
-    {
-        "instruction": pa.array(["one", "two", "three"]),
-        "input": pa.array(["x", None, ""]),
-        "output": pa.array(["1", "2 2", "3 3 3"], pa.large_string()),
-        "when": pa.array([1, 2, None], pa.timestamp("ns", tz="UTC")),
-        "score": pa.array([1.5, None, 2.5], pa.float32()),
-        "kind": pa.array(["a", "b", "a"]).dictionary_encode(),
-        "nested": pa.array([{"n": 1, "l": [1, 2]}, None, {"n": 2, "l": []}]),
-        "raw": pa.array([b"\x00\xff", b"", None]),
-    }
-).replace_schema_metadata({"from": "somewhere"})
-
-
-def test_parquet_keeps_its_schema_and_types(folder):
-    pq.write_table(TABLE, "data.parquet")
-    selectit.select("data.parquet", Settings(run="run", out="all.parquet", **ALL))
-    back = pq.read_table("all.parquet")
-    assert back.equals(pq.read_table("data.parquet"))
-    assert back.schema.metadata[b"from"] == b"somewhere"
-    assert back.schema.equals(pq.read_table("data.parquet").schema, check_metadata=True)
-    selectit.select(None, Settings(run="run", method="length", keep=2, out="two.parquet", with_scores=True))
-    two = pq.read_table("two.parquet")
-    assert two["instruction"].to_pylist() == ["three", "two"]
-    assert two["selectit"].to_pylist() == [{"row": 2, "rank": 1, "score": 3.0}, {"row": 1, "rank": 2, "score": 2.0}]
-    assert two.schema.field("when").type == pa.timestamp("ns", tz="UTC")
-    assert open_run("run").samples(0, 3)[1].instruction == "two"  # a null input is none
-
-
-def save_arrow(folder, table):
-    """What `datasets` writes with save_to_disk."""
-    folder.mkdir(parents=True)
-    with (
-        pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as file,
-        pa.ipc.new_stream(file, table.schema) as out,
-    ):
-        out.write_table(table)
-    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
-    (folder / "dataset_info.json").write_text("{}")
-
-
-def test_an_arrow_folder_comes_back_as_one(folder):
-    save_arrow(folder / "saved", TABLE)
-    selectit.select("saved", Settings(run="run", out="again", **ALL))
-    with pa.memory_map("again/data-00000-of-00001.arrow") as file:
-        assert pa.ipc.open_stream(file).read_all().equals(TABLE)
-    selectit.select("again", Settings(run="run2", out="third", **ALL))
-    with pytest.raises(Exception, match="holds something else"):
-        selectit.select(None, Settings(run="run", method="length", keep=1, out="again"))
-
-
-def test_a_folder_with_splits_asks_for_one(folder):
-    for split in ("train", "test"):
-        save_arrow(folder / "both" / split, TABLE)
-    (folder / "both" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
-    with pytest.raises(DataError, match="train, test"):
-        selectit.select("both", Settings(**ALL))
-    with pytest.raises(DataError, match="no split 'tst'"):
-        selectit.select("both", Settings(split="tst", **ALL))
-    assert selectit.select("both", Settings(split="test", **ALL)).summary.kept == 3
-
-
-def test_datasets_loads_what_is_written(folder):
-    import datasets
-
-    made = datasets.Dataset.from_list(
-        [{"instruction": "a", "output": "b c", "n": 1}, {"instruction": "d", "output": "e", "n": 2}]
-    )
-    made.save_to_disk("saved")
-    selectit.select("saved", Settings(run="run", out="out", method="length", keep=2))
-    assert datasets.load_from_disk("out").to_list() == made.to_list()
-    selectit.select(None, Settings(run="run", out="scored", method="length", keep=1, with_scores=True))
-    assert datasets.load_from_disk("scored").to_list()[0]["selectit"] == {"rank": 1, "row": 0, "score": 2.0}
 
 
 def test_a_folder_of_files_becomes_one_file(folder):
@@ -319,6 +247,34 @@ def test_content_that_is_no_text_is_named(folder):
     (folder / "d.jsonl").write_text(json.dumps({"messages": [message, {"role": "assistant", "content": "Yes"}]}))
     selectit.select("d.jsonl", Settings(run="run", **ALL))
     assert selectit.show("run", 0)["left_out"] == ["audio", "image"]
+
+
+def test_rows_with_content_that_is_no_text_are_counted(folder, monkeypatch, capsys):
+    monkeypatch.setattr(run_room, "PART_ROWS", 2)
+    contents = ["a", [{"type": "image"}], [{"type": "text", "text": "b"}], [{"type": "audio"}, {"type": "image"}], "c"]
+    rows = [
+        {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "Yes"}]}
+        for content in contents
+    ]
+    (folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = "2 rows have content that is not text (audio, image) and was left out"
+    main(["select", "d.jsonl", "--run", "run", "--method", "length"])
+    assert capsys.readouterr().out.count(line) == 1
+    summary = selectit.select("d.jsonl", Settings(run="run", method="length", force=True)).summary
+    assert (summary.left_out_rows, summary.left_out) == (2, ("audio", "image"))
+    main(["show", "run"])
+    assert capsys.readouterr().out.count(line) == 1
+    main(["show", "run", "--row", "3"])
+    assert "left out, since it is not text: audio, image" in capsys.readouterr().out
+    (folder / "e.jsonl").write_text(json.dumps(rows[0]) + "\n" + json.dumps(rows[3]))
+    selectit.rate("e.jsonl", Settings(run="rated", engine="fake", model="m", k=1))
+    assert selectit.show("rated")["left_out"] == {"rows": 1, "kinds": ["audio", "image"]}
+    main(["show", "rated"])
+    assert "1 row has content that is not text (audio, image)" in capsys.readouterr().out
+    (folder / "f.jsonl").write_text(json.dumps(rows[0]))
+    main(["select", "f.jsonl", "--run", "plain", "--method", "length", "--keep", "1"])
+    main(["show", "plain"])
+    assert "left out" not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not beside this checkout")

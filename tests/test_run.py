@@ -279,3 +279,29 @@ def test_progress_ends_at_its_total_with_several_answers_a_row_and_with_retries(
         assert first.done == pytest.approx(first.total) == 24
     selectit.rate("d.json", replace(settings, retry_errors=True), again)
     assert again.done == pytest.approx(again.total) == 24
+
+
+def test_sample_first_rates_all_prompts_of_a_row_range_at_once_and_resumes(data, monkeypatch):
+    asked = []
+    original = FakeEngine.rate
+
+    def rate(self, prompts, samples, on_batch):
+        asked.append((len(prompts), samples[0].row))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return original(self, prompts, samples, on_batch)
+
+    monkeypatch.setattr(FakeEngine, "rate", rate)
+    settings = Settings(**FAKE, k=3, layout="sample-first")
+    with pytest.raises(KeyboardInterrupt):
+        selectit.rate(data, settings)
+    assert asked == [(3, 0), (3, 5)]
+    selectit.rate(data, settings)
+    assert asked[2:] == [(3, 5), (3, 10)]
+    resumed = files("run/ratings")
+    Path("run").rename("first")
+    selectit.rate(data, settings)
+    assert resumed == files("run/ratings")
+    selectit.rate(data, Settings(**FAKE, k=3))
+    assert asked[-1][0] == 1
+    assert len(list(Path("run").glob("ratings/*/prompt-*"))) == 6

@@ -129,7 +129,7 @@ def select(
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
     about = getattr(method, "about", "")
-    facts = summarise(scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
+    facts = summarise(run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = _selection_name(run, settings, f"{method.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)

@@ -78,9 +78,8 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
 
 def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
     manifest = run.manifest
-    if manifest["written"] == "parquet":
-        table = write.table_of(rows, run.source(["row", "raw"]), run.table_schema, values)
-        write.write_table(file, "parquet", table)
+    if manifest["written"] in ("parquet", "arrow"):
+        write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
     texts = write.in_order(rows, _raw_texts(run))
     if values is not None:
@@ -92,9 +91,8 @@ def _write_folder(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str
     """A folder as `datasets` saves it, renamed into place when it is whole."""
     beside = out.absolute().with_name(f".{out.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    table = write.table_of(rows, run.source(["row", "raw"]), run.table_schema, values)
     with replacing(beside / write.ARROW_FILE) as file:
-        write.write_table(file, "arrow", table)
+        _write_file(run, file, rows, values)
     write_json(beside / "state.json", write.arrow_state(digest_of({"rows": rows.tolist(), **run.manifest})))
     write_json(beside / "dataset_info.json", {})
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from selectit.errors import RunError
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +86,182 @@ class Ratings:
 
 
 @dataclass(frozen=True, slots=True)
+class LossText:
+    """What a causal model reads for the losses of a response: a method names one in its `needs`."""
+
+    template: str
+    """What stands before the response; holds {instruction} once."""
+    alone: str
+    """What stands before it where it is read without its instruction; may be empty."""
+    boundary: str = "split"
+    """'split': prefix and response are tokenised apart and joined as ids, so that the boundary is exact. 'joint': the
+    joined text is tokenised, and the prefix tokenised by itself says where the response begins (as Cherry,
+    Superfiltering and T-SHIRT do; off by one where a token spans the boundary)."""
+    prompt: bool = False
+    """Whether the losses of what stands before the response are wanted too."""
+    copies: int = 0
+    """Noisy copies beside the clean reading: uniform noise on the input embeddings."""
+    noise: float = 5.0
+    """Its size: U(-1, 1) x noise / sqrt(tokens x width)."""
+    seed: int = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Losses of I responses of N rows under one model and one `LossText`, in nats.
+
+    The T response tokens of all items lie one after the other; item i has [start[i], start[i + 1]). An item that has
+    no losses (no room, empty response, failure) has no tokens.
+    """
+
+    row: Int64
+    """(I,) the row that each item belongs to."""
+    start: Int64
+    """(I + 1,)."""
+    given: Float32
+    """(1 + C, T) -log p of each response token after its instruction; first the clean reading, then C noisy ones."""
+    alone: Float32
+    """(1 + C, T) the same without the instruction; NaN for a first token that nothing stands before."""
+    entropy: Float32
+    """(T,) -sum p log p of the clean reading, given the instruction."""
+    largest: Float32
+    """(T,) the largest probability."""
+    second: Float32
+    """(T,) the second largest."""
+    squares: Float32
+    """(T,) the sum of the squared probabilities."""
+    prompt_tokens: Int64
+    """(I,) tokens before the response."""
+    prompt_loss: Float32
+    """(I,) mean -log p of those that have something before them; NaN where none has, and without `LossText.prompt`."""
+    truncated: NDArray[np.bool_]
+    """(I,) whether the response was cut to the token limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedText:
+    """What of a pair is embedded: a method names one in its `needs`."""
+
+    text: str = "both"
+    """'instruction', 'response', or 'both' with a line break between."""
+
+    def of(self, sample: Sample) -> str:
+        """The text of a pair."""
+        parts = {"instruction": [sample.instruction], "response": [sample.response]}
+        return "\n".join(parts.get(self.text, [sample.instruction, sample.response]))
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of I items of N rows under one encoder."""
+
+    row: Int64
+    """(I,)."""
+    vectors: Float32
+    """(I, D), as the encoder gives them; NaN throughout where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a judge is asked about a pair, to be answered in words: a method names one in its `needs`."""
+
+    system: str
+    text: str
+    """Holds {instruction}, and {response} where the judge sees it."""
+    max_new_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """A judge's replies for I items of N rows."""
+
+    row: Int64
+    """(I,)."""
+    replies: tuple[str | None, ...]
+    """(I,) the answer's text; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """A reward model's outputs for I items of N rows."""
+
+    row: Int64
+    """(I,)."""
+    reward: Float64
+    """(I,) higher is better; NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of each record, by name (dots for fields within fields): a method names one in its `needs`."""
+
+    name: str
+
+
+Need = str | LossText | EmbeddedText | Question | Field
+"""A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves),
+'rewards', or one of the types above."""
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
-    """Everything collected for a method: the rows, and the signals it named in `needs`."""
+    """Everything collected for a method: the rows, and the signals that it named in `needs`."""
 
     rows: Rows
     stored_ratings: Ratings | None = None
     stored_tokens: Int64 | None = None
+    stored_texts: tuple[Sample, ...] | None = None
+    stored_losses: Losses | None = None
+    stored_embeddings: Embeddings | None = None
+    stored_judgements: Judgements | None = None
+    stored_rewards: Rewards | None = None
+    stored_field: tuple[str, ...] | None = None
 
     @property
     def ratings(self) -> Ratings:
-        """The ratings. Raises RunError where none were collected."""
-        if self.stored_ratings is None:
-            raise RunError("this method needs ratings and none were collected")
-        return self.stored_ratings
+        """The ratings. This and the following raise RunError where the signal was not collected."""
+        return _collected(self.stored_ratings, "ratings")
 
     @property
     def response_tokens(self) -> Int64:
         """(N,) tokens of the response under the tokenizer of the model that was named."""
-        if self.stored_tokens is None:
-            raise RunError("this method needs token counts and none were collected")
-        return self.stored_tokens
+        return _collected(self.stored_tokens, "token counts")
+
+    @property
+    def texts(self) -> tuple[Sample, ...]:
+        """The rated pairs of all rows, in order."""
+        return _collected(self.stored_texts, "texts")
+
+    @property
+    def losses(self) -> Losses:
+        """The losses under the `LossText` of `needs`."""
+        return _collected(self.stored_losses, "losses")
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The vectors of the `EmbeddedText` of `needs`."""
+        return _collected(self.stored_embeddings, "embeddings")
+
+    @property
+    def judgements(self) -> Judgements:
+        """The replies to the `Question` of `needs`."""
+        return _collected(self.stored_judgements, "judgements")
+
+    @property
+    def rewards(self) -> Rewards:
+        """The outputs of the reward model."""
+        return _collected(self.stored_rewards, "rewards")
+
+    @property
+    def field(self) -> tuple[str, ...]:
+        """(N,) the values of the `Field` of `needs` as text; '' where a record has none."""
+        return _collected(self.stored_field, "a field")
+
+
+def _collected(signal: T | None, name: str) -> T:
+    if signal is None:
+        raise RunError(f"this method needs {name} and none were collected")
+    return signal
 
 
 @runtime_checkable
@@ -112,8 +269,8 @@ class ScoringMethod(Protocol):
     """A frozen dataclass whose fields are the method's parameters."""
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """Names of the signals that must be collected first: 'ratings', 'tokens'."""
+    def needs(self) -> tuple[Need, ...]:
+        """The signals that must be collected first, at most one of each kind."""
 
     @property
     def label(self) -> str:
@@ -136,7 +293,7 @@ class SetMethod(Protocol):
     """A method that chooses a set rather than scoring rows one by one."""
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[Need, ...]:
         """As of a scoring method."""
 
     @property

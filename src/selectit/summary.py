@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,10 @@ class Summary:
     """The lowest score kept."""
     unscored_rows: int
     empty_responses: int
+    left_out_rows: int
+    """Rows with content that is not text, in the whole source."""
+    left_out: tuple[str, ...]
+    """The kinds of that content: 'image'."""
     length_correlation: float | None
     """Spearman's rank correlation of score and words of the response."""
     raters: tuple[RatingFacts, ...]
@@ -75,7 +80,27 @@ def packaged_note(used: Sequence[Rater]) -> str:
     return ""
 
 
+def left_out(run: Run) -> tuple[int, tuple[str, ...]]:
+    """How many rows of the source have content that is not text, and its kinds."""
+    rows, kinds = 0, set[str]()
+    for part in run.source(["left_out"]):
+        column = part["left_out"].combine_chunks()
+        if len(column.values):  # most data has none at all, and a million empty lists take a second to look through
+            found = [each for each in column.to_pylist() if each]
+            rows += len(found)
+            kinds.update(itertools.chain.from_iterable(found))
+    return rows, tuple(sorted(kinds))
+
+
+def left_out_lines(rows: int, kinds: Sequence[str]) -> Iterator[str]:
+    """The line that says so; none where there are no such rows."""
+    if rows:
+        have = "1 row has" if rows == 1 else f"{rows:,} rows have"
+        yield f"{have} content that is not text ({', '.join(kinds)}) and was left out"
+
+
 def summarise(
+    run: Run,
     rows: Rows,
     scores: Float64 | None,
     selection: Selection,
@@ -84,6 +109,7 @@ def summarise(
     about: str,
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
+    left_out_rows, kinds = left_out(run)
     known = np.full(len(rows), math.nan) if scores is None else scores
     facts = () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
     return Summary(
@@ -93,6 +119,8 @@ def summarise(
         cut=_number(selection.cut),
         unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
         empty_responses=int((rows.response_words == 0).sum()),
+        left_out_rows=left_out_rows,
+        left_out=kinds,
         length_correlation=_number(spearman(known, rows.response_words.astype(np.float64))),
         raters=facts,
         about=about,
@@ -111,6 +139,7 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield f"{summary.unscored_rows:,} rows have no score and were not chosen"
     if summary.empty_responses:
         yield f"{summary.empty_responses:,} responses are empty"
+    yield from left_out_lines(summary.left_out_rows, summary.left_out)
     for rater in summary.raters:
         shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(rater.label_shares, start=1))
         mass = "undefined" if rater.mean_mass is None else f"{rater.mean_mass:.3f}"
@@ -133,7 +162,8 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
 def from_plain(plain: Mapping[str, Any]) -> Summary:
     """A summary from `dataclasses.asdict` of one, after JSON."""
     facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
-    return Summary(**{**plain, "raters": facts, "warnings": tuple(plain["warnings"])})
+    tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
+    return Summary(**{**plain, **tuples, "raters": facts})
 
 
 def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
@@ -189,10 +219,12 @@ def _number(value: float) -> float | None:
 
 def describe_run(run: Run) -> dict[str, Any]:
     """What a run holds, as plain values."""
+    left_out_rows, kinds = left_out(run)
     return {
         "run": str(run.path),
         "data": run.manifest["data"],
         "rows": run.rows,
+        "left_out": {"rows": left_out_rows, "kinds": list(kinds)},
         "note": packaged_note(raters(run)),
         "raters": [_describe_rater(run, rater) for rater in raters(run)],
         "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),

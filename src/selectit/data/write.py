@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -71,42 +72,82 @@ def write_texts(file: IO[bytes], written: str, indent: str, compression: str, te
         out.write(b"\n]\n")
 
 
-def table_of(
-    rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema, values: Sequence[Mapping[str, Any]] | None
-) -> pa.Table:
-    """The rows of a table in that order, in its own schema, with a column for `values` where they are given.
+def write_table(
+    file: IO[bytes],
+    kind: str,
+    rows: Int64,
+    parts: Iterable[pa.Table],
+    schema: pa.Schema,
+    values: Sequence[Mapping[str, Any]] | None,
+) -> None:
+    """Write rows of a table as a Parquet file, or as the data file of a folder that `datasets` loads ('arrow').
 
     Args:
-        rows: row numbers.
-        parts: the stored columns `row` and `raw`, in source order.
-        schema: the table's.
-        values: one for each of `rows`.
+        file: what is written to.
+        kind: 'parquet' or 'arrow'.
+        rows: row numbers, in the order wanted.
+        parts: the stored column `raw` in source order, from row 0 on.
+        schema: the table's; with `values` there is a column more, and no metadata, which may be untrue of that.
+        values: one for each of `rows`, or None.
 
     Raises:
-        DataError: the table has a column of that name.
+        DataError: the table has a column of the name that would be added.
     """
-    import pyarrow.compute as pc  # a tenth of a second that only tables need
+    added = None if values is None else pa.array(list(values))
+    written = schema
+    if added is not None:
+        if FIELD in schema.names:
+            raise DataError(f"the data has a column {FIELD!r} already", "Rename it in the data.")
+        written = schema.append(pa.field(FIELD, added.type)).remove_metadata()
+    parquet = kind == "parquet"
+    with pq.ParquetWriter(file, written, compression="zstd") if parquet else pa.ipc.new_stream(file, written) as writer:
+        start = 0
+        for group in _groups(rows, parts, schema):
+            extra = [] if added is None else [added.slice(start, len(group))]
+            writer.write_table(pa.Table.from_arrays([*group.columns, *extra], schema=written))
+            start += len(group)
 
-    wanted = pa.array(rows)
-    kept = pa.concat_tables([part.filter(pc.is_in(part["row"], wanted)) for part in parts])
-    place = pc.index_in(wanted, value_set=kept["row"].combine_chunks())
-    structs = kept["raw"].combine_chunks().take(place)
-    table = pa.Table.from_arrays(structs.flatten(), schema=schema)
-    if values is None:
-        return table
-    if FIELD in schema.names:
-        raise DataError(f"the data has a column {FIELD!r} already", "Rename it in the data.")
-    # What the metadata says of the columns is not true any more.
-    return table.append_column(FIELD, pa.array(list(values))).replace_schema_metadata(None)
+
+_GROUP_ROWS = 8192
+_MOST_GROUPS = 64
+"""Each group is an open file while the parts are read."""
 
 
-def write_table(file: IO[bytes], kind: str, table: pa.Table) -> None:
-    """Write a Parquet file, or the data file of a folder that `datasets` loads ('arrow')."""
-    if kind == "parquet":
-        pq.write_table(table, file, compression="zstd")
-        return
-    with pa.ipc.new_stream(file, table.schema) as stream:
-        stream.write_table(table)
+def _groups(rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows in their order, some thousand at a time.
+
+    One pass over the parts puts each row into the temporary file of its group; then each group is put in order.
+    """
+    size = max(_GROUP_ROWS, -(-len(rows) // _MOST_GROUPS))
+    groups = [rows[start : start + size] for start in range(0, len(rows), size)]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{number}" for number in range(len(groups))]
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(pa.OSFile(path, "wb")) for path in paths]
+            spools = [stack.enter_context(pa.ipc.new_stream(file, schema)) for file in files]
+            _spool([np.sort(group) for group in groups], parts, schema, spools)
+        for group, path in zip(groups, paths, strict=True):
+            with pa.OSFile(path) as file, pa.ipc.open_stream(file) as spool:
+                places = np.argsort(np.argsort(group))  # the spool has the group in source order
+                yield spool.read_all().combine_chunks().take(_indices(places))
+
+
+def _spool(groups: Sequence[Int64], parts: Iterable[pa.Table], schema: pa.Schema, spools: Sequence[Any]) -> None:
+    """Write the rows of each group, which are sorted, to its spool."""
+    start = 0
+    for part in parts:
+        raw = part["raw"].combine_chunks()
+        for group, spool in zip(groups, spools, strict=True):
+            first, last = np.searchsorted(group, (start, start + len(part)))
+            if first < last:
+                structs = raw.take(_indices(group[first:last] - start))
+                spool.write_batch(pa.RecordBatch.from_arrays(structs.flatten(), schema=schema))
+        start += len(part)
+
+
+def _indices(values: Int64) -> pa.Array:
+    """For `take`. Not `pa.array`, which loads pandas where it is installed."""
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
 
 ARROW_FILE = "data-00000-of-00001.arrow"

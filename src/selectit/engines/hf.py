@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.engines.base import OnBatch, Rated, RatingBatch
+from selectit.engines.base import OnBatch, Rated, RatingBatch, ResponseLosses
+from selectit.engines.losses import LossReader
 from selectit.engines.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_SMALLER_BATCH, Int64, Sample
+from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, LossText, Question, Sample
 
 log = logging.getLogger(__name__)
 
@@ -107,26 +110,124 @@ class HFEngine:
 
     def __init__(self, reader: Reader, texts: Texts, settings: Mapping[str, str | int], packed_limit: int) -> None:
         self._reader = reader
-        self._texts = texts
+        self.texts = texts
         self._packed_limit = packed_limit
         self.settings = settings
         self.parameters: int = reader.model.num_parameters()
 
     def count_tokens(self, texts: Sequence[str]) -> Int64:
         """(len(texts),) tokens of each text, special tokens not counted."""
-        return TokenCounter(self._texts.tokenizer).count_tokens(texts)
+        return TokenCounter(self.texts.tokenizer).count_tokens(texts)
 
     def rate(self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch) -> list[RatingBatch]:
         """Rate `samples` under each of `prompts`; see `RatesLabels.rate`."""
-        return [self._rate(prompt, samples, on_batch) for prompt in prompts]
+        if self._packed_limit and all(prompt.sample_first for prompt in prompts):
+            return self._rate_together(prompts, samples, on_batch)
+        return [self._rate_apart(prompt, samples, on_batch) for prompt in prompts]
 
-    def _rate(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
-        labels = self._texts.label_ids(prompt, samples[:1])
-        rated = Rated.of(self._texts.fit_all(prompt, samples), len(labels))
+    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+        """The losses of the responses; see `ScoresText.losses`."""
+        reader = LossReader(
+            self._reader,
+            self.texts.tokenizer,
+            self.texts.max_tokens,
+            int(self.settings["batch_tokens"]),
+            self._packed_limit,
+        )
+        return reader.read(text, samples, on_batch)
+
+    def states(self, texts: Mapping[int, list[int]]) -> Iterator[tuple[list[int], list[Float32]]]:
+        """Batches of `texts`: their keys, and (tokens, hidden) last hidden states of each."""
+        for batch in self._batches(texts, 0):
+            packed = len(texts[batch[-1]]) <= self._packed_limit
+            groups = [batch] if packed else [[index] for index in batch]
+            for group in groups:
+                ids = [texts[index] for index in group]
+                states = self._reader.states(ids, packed=packed).cpu().numpy()
+                yield group, np.split(states, np.cumsum([len(each) for each in ids])[:-1])
+
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+        """Greedy answers to the question through the model's chat template; see `Replies.reply`."""
+        texts = [self._asked(question, sample) for sample in samples]
+        chat = bool(self.texts.tokenizer.chat_template)
+        ids = self.texts.tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]
+        limit = self.texts.max_tokens - question.max_new_tokens
+        replies: list[tuple[str | None, str]] = []
+        for each in ids:
+            if len(each) > limit:
+                replies.append((None, f"the question has {len(each)} tokens, and there is room for {limit}"))
+            else:
+                replies.append((self._reader.generate(each, question.max_new_tokens, self.texts.tokenizer), ""))
+            on_batch(1, len(each))
+        return replies
+
+    def _asked(self, question: Question, sample: Sample) -> str:
+        fields = {"instruction": sample.instruction, "response": sample.response}
+        text = re.sub(r"\{(instruction|response)\}", lambda match: fields[match[1]], question.text)
+        if not self.texts.tokenizer.chat_template:
+            return f"{question.system}\n\n{text}\n"
+        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": text}]
+        whole: str = self.texts.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return whole
+
+    def _rate_apart(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
+        """Texts that share the beginning of the rating prompt."""
+        labels = self.texts.label_ids(prompt, samples[:1])
+        rated = Rated.of(self.texts.fit_all(prompt, samples), len(labels))
         prefix = common_prefix(rated.ids.values())
-        for batch in self._batches(rated.ids, prefix):
-            self._rate_batch(batch, prefix, labels, rated, on_batch)
+        self._rate_all(rated, rated.ids, prefix, labels, on_batch)
         return rated.result()
+
+    def _rate_together(
+        self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch
+    ) -> list[RatingBatch]:
+        """The samples are read once, then what each prompt adds to them.
+
+        Batches, and what is read of a sample first, depend on the samples alone, so that a prompt's numbers do not
+        depend on the others.
+        """
+        labels = [self.texts.label_ids(prompt, samples[:1]) for prompt in prompts]
+        rated = [Rated.of(self.texts.fit_all(prompt, samples), len(prompt.labels)) for prompt in prompts]
+        limit = min(self._packed_limit, self.texts.max_tokens)
+        heads = self.texts.heads(prompts[0], samples)
+        begun = {index: ids for index, ids in enumerate(heads) if 0 < len(ids) <= limit}
+
+        def read(batch: list[int]) -> None:
+            state = self._reader.begin([begun[index] for index in batch])
+            for each, ids in zip(rated, labels, strict=True):
+                places = [place for place, index in enumerate(batch) if self._continues(each, index)]
+                if places:
+                    some = [batch[place] for place in places]
+                    texts = [each.ids[index] for index in some]
+                    each.store(some, _label_logprobs(self._reader.go_on(state, places, texts), ids))
+                    on_batch(len(some), sum(map(len, texts)))
+
+        for batch in self._batches(begun, 0):
+            self._in_halves(batch, read, rated, on_batch)
+        for each, ids in zip(rated, labels, strict=True):  # the long ones, and those that were cut
+            rest = {i: text for i, text in each.ids.items() if i not in begun or not self._continues(each, i)}
+            self._rate_all(each, rest, 0, ids, on_batch)
+        return [each.result() for each in rated]
+
+    def _continues(self, rated: Rated, index: int) -> bool:
+        """Whether a text is a packed sample with a prompt after it."""
+        whole = index in rated.ids and not rated.flags[index] & FLAG_TRUNCATED
+        return whole and len(rated.ids[index]) <= self._packed_limit
+
+    def _rate_all(
+        self, rated: Rated, texts: Mapping[int, list[int]], prefix: int, labels: list[int], on_batch: OnBatch
+    ) -> None:
+        """Rate whole texts that begin with the same `prefix` tokens into `rated`."""
+
+        def read(batch: list[int]) -> None:
+            ids = [texts[index] for index in batch]
+            packed = len(ids[-1]) <= self._packed_limit
+            logits = self._reader.packed(ids, prefix) if packed else self._reader.plain(ids)
+            rated.store(batch, _label_logprobs(logits, labels))
+            on_batch(len(batch), sum(map(len, ids)))
+
+        for batch in self._batches(texts, prefix):
+            self._in_halves(batch, read, [rated], on_batch)
 
     def close(self) -> None:
         """Free the model's memory; the engine can't be used after it."""
@@ -156,30 +257,35 @@ class HFEngine:
         if batch:
             yield batch
 
-    def _rate_batch(self, batch: list[int], prefix: int, labels: list[int], rated: Rated, on_batch: OnBatch) -> None:
-        """Rate one batch into `rated`; where the model fails on it, its halves, down to single texts."""
-        texts = [rated.ids[index] for index in batch]
-        packed = len(texts[-1]) <= self._packed_limit
+    def _in_halves(
+        self, batch: list[int], read: Callable[[list[int]], None], rated: Sequence[Rated], on_batch: OnBatch
+    ) -> None:
+        """Read one batch; where the model fails on it, its halves, down to single texts."""
         failure = None
         try:
-            logits = self._reader.packed(texts, prefix) if packed else self._reader.plain(texts)
-            logprob = (logits[:, labels] - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
+            read(batch)
         except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
-            failure = str(error)
+            failure = first_line(str(error))
         if failure is None:
-            rated.store(batch, logprob)
-            on_batch(len(batch), sum(map(len, texts)))
             return
         _release_cached()  # after the except clause, whose traceback holds the tensors
         if len(batch) == 1:
-            rated.fail(batch[0], first_line(failure))
-            on_batch(1, 0)
+            for each in rated:
+                each.fail(batch[0], failure)
+                on_batch(1, 0)
             return
-        log.warning("a batch of %d texts failed and is read in halves: %s", len(batch), first_line(failure))
-        rated.flags[batch] |= FLAG_SMALLER_BATCH
+        log.warning("a batch of %d texts failed and is read in halves: %s", len(batch), failure)
+        for each in rated:
+            each.flags[batch] |= FLAG_SMALLER_BATCH
         middle = len(batch) // 2
-        self._rate_batch(batch[:middle], prefix, labels, rated, on_batch)
-        self._rate_batch(batch[middle:], prefix, labels, rated, on_batch)
+        self._in_halves(batch[:middle], read, rated, on_batch)
+        self._in_halves(batch[middle:], read, rated, on_batch)
+
+
+def _label_logprobs(logits: torch.Tensor, labels: list[int]) -> Float32:
+    """(B, R) log-probabilities of the labels, normalised over the vocabulary, of (B, vocabulary) logits."""
+    logprob: Float32 = (logits[:, labels] - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
+    return logprob
 
 
 def _release_cached() -> None:

@@ -6,6 +6,9 @@ no padding between. Every layer but attention works token by token, so it sees o
 batch instead of once per text, and the head reads the last token of each text only. `packed_limit` checks at
 load that this gives the model's own numbers. Where it doesn't, and for texts longer than a sliding window, texts
 of equal length form plain batches.
+
+Where the sample stands before the prompt, `begin` reads a batch of samples once and `go_on` reads what each of many
+prompts adds to them, from the keys and values that `begin` has kept.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, DynamicCache
 
 from selectit.engines.texts import NO_LIMIT
+from selectit.schema import Int64
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +60,148 @@ class Reader:
 
     def packed(self, texts: Sequence[list[int]], prefix: int) -> torch.Tensor:
         """(B, vocabulary) float32 logits after each of B texts that share their first `prefix` tokens."""
+        return self._row(texts, prefix, np.cumsum([prefix, *(len(text) - prefix for text in texts)])[1:] - 1)
+
+    def predictions(
+        self, texts: Sequence[list[int]], firsts: Sequence[int], prefix: int, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits that predict the tokens from firsts[b] (1 or more) to the end of each of B texts.
+
+        Args:
+            texts: B texts that share their first `prefix` tokens.
+            firsts: (B,).
+            prefix: 0 or more; 0 with noise.
+            noise: (1, T, width) to add to the input embeddings of the T tokens of all texts; None for none.
+
+        Returns:
+            (sum of the predicted tokens, vocabulary) float32, text after text.
+        """
+        places, start = [], prefix
+        for text, first in zip(texts, firsts, strict=True):
+            before = range(first - 1, len(text) - 1)
+            places += [place if place < prefix else start + place - prefix for place in before]
+            start += len(text) - prefix
+        return self._row(texts, prefix, np.array(places, np.int64), noise)
+
+    def plain_predictions(self, text: list[int], first: int, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """As `predictions` of one text, with the attention that the model was loaded with."""
+        self._use_attention(self.own_attention)
+        with torch.inference_mode():
+            inputs = self._inputs(torch.tensor([text], device=self.model.device), noise)
+            logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
+            return logits[0, first - 1 : -1].float()
+
+    def _inputs(self, ids: torch.Tensor, noise: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        if noise is None:
+            return {"input_ids": ids}
+        return {"inputs_embeds": self.model.get_input_embeddings()(ids) + noise}
+
+    def _row(
+        self, texts: Sequence[list[int]], prefix: int, places: Int64, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(len(places), vocabulary) float32 logits at those places of the packed row of the texts."""
         self._use_attention(_PACKED)
         device = self.model.device
         ids = [*texts[0][:prefix], *(token for text in texts for token in text[prefix:])]
         positions = [*range(prefix), *(place for text in texts for place in range(prefix, len(text)))]
-        ends = np.cumsum([prefix, *(len(text) - prefix for text in texts)])[1:] - 1
         with torch.inference_mode():
             logits: torch.Tensor = self.model(
-                input_ids=torch.tensor([ids], device=device),
+                **self._inputs(torch.tensor([ids], device=device), noise),
                 position_ids=torch.tensor([positions], device=device),
-                logits_to_keep=torch.from_numpy(ends).to(device),
+                logits_to_keep=torch.from_numpy(places).to(device),
                 use_cache=False,
                 layout=_Layout.of(prefix, [len(text) - prefix for text in texts], device),
             ).logits
             return logits[0].float()
 
+    def states(self, texts: Sequence[list[int]], *, packed: bool) -> torch.Tensor:
+        """(T, hidden) float32 last hidden states of the T tokens of all texts; one text only unless `packed`."""
+        self._use_attention(_PACKED if packed else self.own_attention)
+        device, lengths = self.model.device, [len(text) for text in texts]
+        layout = {"layout": _Layout.of(0, lengths, device)} if packed else {}
+        positions = [[place for length in lengths for place in range(length)]]
+        with torch.inference_mode():
+            states: torch.Tensor = self.model.get_decoder()(
+                input_ids=torch.tensor([[token for text in texts for token in text]], device=device),
+                position_ids=torch.tensor(positions, device=device),
+                use_cache=False,
+                **layout,
+            ).last_hidden_state
+            return states[0].float()
+
+    def generate(self, ids: list[int], new_tokens: int, tokenizer: Any) -> str:
+        """The greedy continuation of one text."""
+        self._use_attention(self.own_attention)
+        device = self.model.device
+        row = torch.tensor([ids], device=device)
+        with torch.inference_mode():
+            made = self.model.generate(
+                row,
+                attention_mask=torch.ones_like(row),
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+            )
+        text: str = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
+        return text
+
+    def begin(self, texts: Sequence[list[int]]) -> Begun:
+        """Read the beginnings of texts and keep their keys and values."""
+        self._use_attention(_PACKED)
+        device, lengths = self.model.device, [len(text) for text in texts]
+        cache = DynamicCache()
+        with torch.inference_mode():
+            self.model.get_decoder()(
+                input_ids=torch.tensor([[token for text in texts for token in text]], device=device),
+                position_ids=torch.tensor([[place for length in lengths for place in range(length)]], device=device),
+                past_key_values=cache,
+                use_cache=True,
+                layout=_Layout.of(0, lengths, device),
+            )
+        return Begun(cache, tuple(texts), tuple(np.cumsum([0, *lengths]).tolist()))
+
+    def go_on(self, begun: Begun, places: Sequence[int], texts: Sequence[list[int]]) -> torch.Tensor:
+        """(B, vocabulary) float32 logits after each of B whole texts; text b begins as the text at places[b] did.
+
+        Only the tokens after the part that both have in common are read.
+        """
+        self._use_attention(_PACKED)
+        device = self.model.device
+        shared = [common_prefix([begun.texts[place], text]) for place, text in zip(places, texts, strict=True)]
+        rests = [text[known:] for text, known in zip(texts, shared, strict=True)]
+        positions = [place for text, known in zip(texts, shared, strict=True) for place in range(known, len(text))]
+        ends = np.cumsum([len(rest) for rest in rests]) - 1
+        layout = _Layout.after(begun, [begun.starts[place] for place in places], shared, [*map(len, rests)], device)
+        try:
+            with torch.inference_mode():
+                logits: torch.Tensor = self.model(
+                    input_ids=torch.tensor([[token for rest in rests for token in rest]], device=device),
+                    position_ids=torch.tensor([positions], device=device),
+                    logits_to_keep=torch.from_numpy(ends).to(device),
+                    past_key_values=begun.cache,
+                    use_cache=True,
+                    layout=layout,
+                ).logits
+                return logits[0].float()
+        finally:
+            begun.cache.crop(begun.starts[-1])
+
     def _use_attention(self, name: str) -> None:
         if self.model.config._attn_implementation != name:
             self.model.set_attn_implementation(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The beginnings of texts, read."""
+
+    cache: Any
+    texts: tuple[list[int], ...]
+    starts: tuple[int, ...]
+    """Where each begins in the packed row; the last entry is the row's length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +214,32 @@ class _Layout:
     keys: torch.Tensor
     """(B, P + L) places of the shared and the own tokens."""
     mask: torch.Tensor
-    """(L, P + L) True where an own token may look: at all before it and at itself."""
+    """(L, P + L), or (B, 1, L, S + L) after beginnings of at most S tokens. True where an own token may look: at all
+    before it and at itself."""
     real: torch.Tensor
     """(B, L) False where a text is shorter. Right padding needs no mask: no real token looks at it."""
 
     @classmethod
     def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Layout:
-        length = torch.tensor(lengths, device=device)[:, None]
-        place = torch.arange(max(lengths), device=device)
-        real = place < length
-        queries = torch.where(real, prefix + length.cumsum(0) - length + place, 0)
+        queries, real = _places(lengths, prefix, device)
         shared = torch.arange(prefix, device=device).expand(len(lengths), prefix)
         mask = torch.ones(max(lengths), prefix + max(lengths), dtype=torch.bool, device=device).tril(prefix)
         return cls(prefix, queries, torch.cat([shared, queries], 1), mask, real)
+
+    @classmethod
+    def after(
+        cls, begun: Begun, starts: Sequence[int], shared: Sequence[int], lengths: Sequence[int], device: torch.device
+    ) -> _Layout:
+        """Of rests that follow the first `shared` tokens of beginnings at `starts` of the kept keys."""
+        queries, real = _places(lengths, 0, device)
+        place = torch.arange(max(shared), device=device)
+        known = place < torch.tensor(shared, device=device)[:, None]
+        before = torch.where(known, torch.tensor(starts, device=device)[:, None] + place, 0)
+        own = torch.ones(max(lengths), max(lengths), dtype=torch.bool, device=device).tril()
+        rows = len(lengths)
+        seen = known[:, None, None].expand(rows, 1, max(lengths), -1)
+        mask = torch.cat([seen, own.expand(rows, 1, -1, -1)], -1)
+        return cls(0, queries, torch.cat([before, begun.starts[-1] + queries], 1), mask, real)
 
 
 def packed_attention(
@@ -119,12 +260,23 @@ def packed_attention(
     if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
         raise NotImplementedError("this attention has more to it than queries, keys and values")
     q, k, v = (each[:, :, : layout.prefix] for each in (query, key, value))
-    head = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+    head = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True) if layout.prefix else q
     rows = (each[0].transpose(0, 1) for each in (query, key, value))
     places = (layout.queries, layout.keys, layout.keys)
     q, k, v = (row[place].transpose(1, 2) for row, place in zip(rows, places, strict=True))
     tail = scaled_dot_product_attention(q, k, v, attn_mask=layout.mask, scale=scaling, enable_gqa=True)
     return torch.cat([head[0].transpose(0, 1), tail.transpose(1, 2)[layout.real]])[None], None
+
+
+def _places(lengths: Sequence[int], start: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, L) place of each text's tokens in a row where they follow each other from `start`, and whether there is one.
+
+    The place is 0 where a text has ended.
+    """
+    length = torch.tensor(lengths, device=device)[:, None]
+    place = torch.arange(max(lengths), device=device)
+    real = place < length
+    return torch.where(real, start + length.cumsum(0) - length + place, 0), real
 
 
 AttentionInterface.register(_PACKED, packed_attention)
@@ -143,11 +295,13 @@ def packed_limit(reader: Reader, tokenizer: Any, dtype: str) -> int:
     texts = tokenizer(list(_PARITY_TEXTS))["input_ids"]
     try:
         packed = reader.packed(texts, common_prefix(texts)).log_softmax(-1)
+        begun = reader.begin([text[: len(text) // 2] for text in texts])
+        continued = reader.go_on(begun, range(len(texts)), texts).log_softmax(-1)
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         log.info("texts are not packed: %s", error)
         return 0
     own = torch.cat([reader.plain([ids]) for ids in texts]).log_softmax(-1)
-    difference = float((packed - own).norm() / own.norm())
+    difference = max(float((other - own).norm() / own.norm()) for other in (packed, continued))
     if not difference <= _TOLERANCE[dtype]:
         log.info("texts are not packed: that would change log-probabilities by %.2g", difference)
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,18 @@ class Texts:
             if len(set(labels)) != len(labels):
                 raise ModelError(f"two of the labels {prompt.labels} are the same token: {labels}", hint)
         return labels
+
+    def heads(self, prompt: RatingPrompt, samples: Sequence[Sample]) -> list[list[int]]:
+        """Token ids of what stands before the wording in a template that begins with the sample, white space left out.
+
+        A whole text's ids may differ from these in the last ones, where the tokenizer joins what follows.
+        """
+        mark = "\0"  # no text has it: the reader refuses it
+        texts = [replace(prompt, text=mark).render(sample.instruction, sample.response) for sample in samples]
+        whole = [self.chat(text) if prompt.chat else text for text in texts]
+        before = [text.partition(mark)[0].rstrip() for text in whole]
+        ids: list[list[int]] = self.tokenizer(before, add_special_tokens=not prompt.chat, verbose=False)["input_ids"]
+        return ids
 
     def fit_all(self, prompt: RatingPrompt, samples: Sequence[Sample]) -> Iterator[FittedText | str]:
         """Each sample's ids within the limit, or why it has none."""

@@ -1,0 +1,147 @@
+"""Tables: Parquet files and folders of `datasets` come back with their schema, types and order."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import selectit
+from selectit import Settings
+from selectit import run as run_room
+from selectit.data import write
+from selectit.errors import DataError
+from selectit.run import open_run
+
+ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
+
+TABLE = pa.table(
+    {
+        "instruction": pa.array(["one", "two", "three"]),
+        "input": pa.array(["x", None, ""]),
+        "output": pa.array(["1", "2 2", "3 3 3"], pa.large_string()),
+        "when": pa.array([1, 2, None], pa.timestamp("ns", tz="UTC")),
+        "score": pa.array([1.5, None, 2.5], pa.float32()),
+        "kind": pa.array(["a", "b", "a"]).dictionary_encode(),
+        "nested": pa.array([{"n": 1, "l": [1, 2]}, None, {"n": 2, "l": []}]),
+        "raw": pa.array([b"\x00\xff", b"", None]),
+    }
+).replace_schema_metadata({"from": "somewhere"})
+
+
+def test_parquet_keeps_its_schema_and_types(folder):
+    pq.write_table(TABLE, "data.parquet")
+    selectit.select("data.parquet", Settings(run="run", out="all.parquet", **ALL))
+    back = pq.read_table("all.parquet")
+    assert back.equals(pq.read_table("data.parquet"))
+    assert back.schema.metadata[b"from"] == b"somewhere"
+    assert back.schema.equals(pq.read_table("data.parquet").schema, check_metadata=True)
+    selectit.select(None, Settings(run="run", method="length", keep=2, out="two.parquet", with_scores=True))
+    two = pq.read_table("two.parquet")
+    assert two["instruction"].to_pylist() == ["three", "two"]
+    assert two["selectit"].to_pylist() == [{"row": 2, "rank": 1, "score": 3.0}, {"row": 1, "rank": 2, "score": 2.0}]
+    assert two.schema.field("when").type == pa.timestamp("ns", tz="UTC")
+    assert open_run("run").samples(0, 3)[1].instruction == "two"  # a null input is none
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_table_of_many_parts_and_groups_keeps_every_row_in_its_place(folder, monkeypatch, kind):
+    monkeypatch.setattr(run_room, "PART_ROWS", 4)
+    monkeypatch.setattr(write, "_GROUP_ROWS", 3)
+    monkeypatch.setattr(write, "_MOST_GROUPS", 5)
+    table = pa.concat_tables([TABLE] * 7).append_column("n", pa.array(range(21)))
+    kinds = pa.array([f"k{n % 8}" for n in range(21)]).dictionary_encode()  # each part has a dictionary of its own
+    table = table.set_column(table.schema.get_field_index("kind"), "kind", kinds)
+    table = table.append_column("inner", pa.StructArray.from_arrays([kinds], ["kind"]))
+    if kind == "parquet":
+        pq.write_table(table, "data")
+    else:
+        save_arrow(folder / "data", table)
+
+    def chosen(name):
+        path = folder / name / "data-00000-of-00001.arrow" if kind == "arrow" else folder / name
+        return pa.ipc.open_stream(path.read_bytes()).read_all() if kind == "arrow" else pq.read_table(path)
+
+    for keep in (4, 16, 21):
+        settings = Settings(run="run", method="random", keep=keep, out="out", rest="rest", force=True)
+        rows = selectit.select("data", settings).selection.rows
+        out, rest = chosen("out"), chosen("rest")
+        assert out.to_pylist() == table.take(pa.array(rows)).to_pylist()
+        assert out.schema.equals(chosen("data").schema, check_metadata=True)
+        left = [n for n in range(21) if n not in rows]
+        assert rest.drop_columns("selectit").to_pylist() == table.take(pa.array(left, pa.int64())).to_pylist()
+        assert [value["row"] for value in rest["selectit"].to_pylist()] == left
+    selectit.select("data", Settings(run="run", method="random", keep=16, out="out", with_scores=True, force=True))
+    assert [value["rank"] for value in chosen("out")["selectit"].to_pylist()] == list(range(1, 17))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_table_is_never_whole_in_memory(folder, kind):
+    schema = pa.schema([("output", pa.string())])
+    parts, length, text = 50, 4096, 200
+
+    def source():
+        for part in range(parts):
+            texts = [f"{part * length + n:0{text}}" for n in range(length)]
+            yield pa.table({"raw": pa.array([{"output": each} for each in texts], pa.struct(list(schema)))})
+
+    rows = np.random.default_rng(0).permutation(parts * length)
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    try:
+        with open("out", "wb") as file:
+            write.write_table(file, kind, rows, source(), schema, None)
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < parts * length * text / 4
+    back = pq.read_table("out") if kind == "parquet" else pa.ipc.open_stream(Path("out").read_bytes()).read_all()
+    assert [int(each) for each in back["output"].to_pylist()] == rows.tolist()
+
+
+def save_arrow(folder, table):
+    """What `datasets` writes with save_to_disk."""
+    folder.mkdir(parents=True)
+    with (
+        pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as file,
+        pa.ipc.new_stream(file, table.schema) as out,
+    ):
+        out.write_table(table)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    (folder / "dataset_info.json").write_text("{}")
+
+
+def test_an_arrow_folder_comes_back_as_one(folder):
+    save_arrow(folder / "saved", TABLE)
+    selectit.select("saved", Settings(run="run", out="again", **ALL))
+    with pa.memory_map("again/data-00000-of-00001.arrow") as file:
+        assert pa.ipc.open_stream(file).read_all().equals(TABLE)
+    selectit.select("again", Settings(run="run2", out="third", **ALL))
+    with pytest.raises(Exception, match="holds something else"):
+        selectit.select(None, Settings(run="run", method="length", keep=1, out="again"))
+
+
+def test_a_folder_with_splits_asks_for_one(folder):
+    for split in ("train", "test"):
+        save_arrow(folder / "both" / split, TABLE)
+    (folder / "both" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(DataError, match="train, test"):
+        selectit.select("both", Settings(**ALL))
+    with pytest.raises(DataError, match="no split 'tst'"):
+        selectit.select("both", Settings(split="tst", **ALL))
+    assert selectit.select("both", Settings(split="test", **ALL)).summary.kept == 3
+
+
+def test_datasets_loads_what_is_written(folder):
+    import datasets
+
+    made = datasets.Dataset.from_list(
+        [{"instruction": "a", "output": "b c", "n": 1}, {"instruction": "d", "output": "e", "n": 2}]
+    )
+    made.save_to_disk("saved")
+    selectit.select("saved", Settings(run="run", out="out", method="length", keep=2))
+    assert datasets.load_from_disk("out").to_list() == made.to_list()
+    selectit.select(None, Settings(run="run", out="scored", method="length", keep=1, with_scores=True))
+    assert datasets.load_from_disk("scored").to_list()[0]["selectit"] == {"rank": 1, "row": 0, "score": 2.0}
