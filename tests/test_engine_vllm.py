@@ -349,7 +349,7 @@ def test_a_run_goes_on_with_the_parameters_it_began_with(vllm, folder_of_model, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "hf", "engine_param": {"seed": 1}}, "--engine-param is for --engine vllm"),
+        ({"engine": "hf", "engine_param": {"seed": 1}}, "--engine-param is for vllm"),
         ({"engine": "vllm", "engine_param": {"max_model_len": 9}}, "max_model_len: it has a flag.*\n.*--max-tokens"),
         ({"engine": "vllm", "engine_param": {"dtype": "half"}}, "dtype: it has a flag of its own\n.*--dtype"),
         ({"engine": "vllm", "engine_param": {"logprobs_mode": "x"}}, "logprobs_mode: selectit sets it"),

@@ -22,6 +22,7 @@ from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent, count_tokens
 from selectit.collect import rate as collect_ratings
 from selectit.config import DEFAULT_MODEL, Settings
+from selectit.engines.loading import check_server
 from selectit.errors import RunError, SettingsError
 from selectit.models import Model
 from selectit.output import destination, write_rows
@@ -188,7 +189,11 @@ def _rate(
     run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Rater]:
     engine = settings.engine or _engine_of(run, settings.model)
-    settings = dataclasses.replace(settings, engine=engine)
+    tokenizer = settings.tokenizer
+    if engine == "server" and tokenizer is None:
+        tokenizer = _tokenizer_of(run, settings.model)
+    check_server(dataclasses.replace(settings, engine=engine, tokenizer=tokenizer), prompts.chat)
+    settings = dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
     models = [_model(name, settings) for name in settings.model]
     try:
         return collect_ratings(run, models, first, settings, progress)
@@ -206,7 +211,20 @@ def _engine_of(run: Run, names: Sequence[str]) -> str:
     return used.pop() if used else "hf"
 
 
+def _tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
+    """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
+    stored = [rater.manifest["settings"] for rater in raters(run) if rater.name in names]
+    used = {str(settings["tokenizer"]) for settings in stored if settings["engine"] == "server"}
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} was rated with several tokenizers", 'Say which: --tokenizer NAME, or "".')
+    return used.pop() if used else None
+
+
 def _model(name: str, settings: Settings) -> Model:
+    if settings.engine == "server":
+        words = model_files.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
+        digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
+        return Model(name, words.path if words else "", digest, packaged=False)
     if settings.engine == "fake":
         return Model(name, "", digest_of({"fake": name}), packaged=False)
     return model_files.resolve(name, accept_terms=settings.accept_terms)

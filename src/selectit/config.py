@@ -19,9 +19,10 @@ from typing import Any
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("hf", "vllm", "fake")
+ENGINES = ("hf", "vllm", "server", "fake")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
+MISSING_LABELS = ("nan", "floor")
 BAD_ROWS = ("stop", "skip")
 LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
@@ -79,9 +80,21 @@ class Settings:
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str | None = None
-    """'hf', 'vllm', or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    """'hf', 'vllm', 'server' (see `base_url`), or 'fake', which makes numbers up; None = what the run was rated with,
+    or hf."""
     engine_param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Arguments of vllm.LLM by name; values are what JSON can say. Empty = those of the run, or none."""
+    """Of the engine 'vllm': arguments of vllm.LLM by name; values are what JSON can say. Empty = those of the run, or
+    none."""
+    base_url: str | None = None
+    """Of the engine 'server': what stands before /completions, for example http://localhost:8000/v1."""
+    tokenizer: str | None = None
+    """Of the engine 'server': packaged name, hub id or folder of the served model's tokenizer; None = what the run was
+    rated with, or none."""
+    concurrency: int | None = None
+    """Of the engine 'server': requests under way at one time; None = 16."""
+    missing_label: str | None = None
+    """Of the engine 'server': a label that is not returned stays missing ('nan') or takes the smallest log-probability
+    that was returned ('floor'); None = nan."""
     dtype: str = "auto"
     max_tokens: int | None = None
     """Token limit of the rated text; None = the smaller of the model's context and 4,096."""
@@ -135,11 +148,12 @@ class Settings:
                 object.__setattr__(self, name, tuple(value))
         self._check_kinds()
         choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS, "layout": LAYOUTS}
-        for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS}.items():
+        choices |= {"turns": TURNS, "bad_rows": BAD_ROWS, "missing_label": MISSING_LABELS}
+        for name, known in choices.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))
-        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size"):
+        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "concurrency"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
@@ -164,14 +178,31 @@ class Settings:
         self._check_engine()
 
     def _check_engine(self) -> None:
-        if self.engine not in (None, "vllm") and self.engine_param:
-            raise SettingsError(
-                f"--engine-param is for --engine vllm, and the engine is {self.engine}", "Leave it out."
-            )
+        """Refuse options that another engine than the named one has. That --base-url is there, rating itself checks."""
+        if self.engine not in (None, "server"):
+            for name in ("base_url", "tokenizer", "concurrency", "missing_label"):
+                if getattr(self, name) is not None:
+                    raise SettingsError(
+                        f"{_flag(name)} is for a server, and --engine is {self.engine!r}", "Give --engine server."
+                    )
+        if self.engine == "server":
+            for name, default in {"dtype": "auto", "batch_tokens": None, "device_map": None}.items():
+                if getattr(self, name) != default:
+                    raise SettingsError(f"{_flag(name)} is the server's to decide", "Leave it out; start it with that.")
+            if self.tokenizer and len(self.model) > 1:
+                raise SettingsError(
+                    "--tokenizer is one model's, and several are named",
+                    "Rate them one after another into one run (--run), each with its own; then select from that.",
+                )
         if self.engine == "vllm" and self.device_map is not None:
             raise SettingsError(
                 "--device-map is for --engine hf", "Several GPUs: --engine-param tensor_parallel_size=N."
             )
+        self._check_engine_param()
+
+    def _check_engine_param(self) -> None:
+        if self.engine not in (None, "vllm") and self.engine_param:
+            raise SettingsError(f"--engine-param is for vllm, and --engine is {self.engine!r}", "Give --engine vllm.")
         for name, value in self.engine_param.items():
             if name in OWN_ARGUMENTS:
                 flag = OWN_ARGUMENTS[name]

@@ -98,10 +98,22 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "k": click.option("--k", type=int, metavar="K", help="Use the first K rating prompts [5]."),
     "engine": click.option(
-        "--engine", metavar="NAME", help="What runs the model: hf or vllm; fake makes numbers up [hf]."
+        "--engine", metavar="NAME", help="What runs the model: hf, vllm, server; fake makes numbers up [hf]."
     ),
     "engine_param": click.option(
         "--engine-param", type=_EngineParameter(), multiple=True, help="An argument of vllm.LLM; repeatable."
+    ),
+    "base_url": click.option(
+        "--base-url", metavar="URL", help="The server's address, for example http://localhost:8000/v1."
+    ),
+    "tokenizer": click.option(
+        "--tokenizer", metavar="NAME", help="Of a server's model: packaged name, hub id or folder [none]."
+    ),
+    "concurrency": click.option(
+        "--concurrency", type=int, metavar="N", help="Requests to the server at one time [16]."
+    ),
+    "missing_label": click.option(
+        "--missing-label", metavar="WAY", help="A label that a server leaves out: nan, or floor [nan]."
     ),
     "dtype": click.option("--dtype", metavar="TYPE", help="auto, fp32, bf16 or fp16 [auto]."),
     "max_tokens": click.option(
@@ -161,12 +173,15 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 
 RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
-    "model", "prompts", "labels", "chat", "layout", "k", "engine", "engine_param", "dtype", "max_tokens", "overflow",
-    "batch_tokens", "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors",
+    "model", "prompts", "labels", "chat", "layout", "k", "engine", "engine_param", "base_url", "tokenizer",
+    "concurrency", "missing_label", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
+    "device_map", "trust_remote_code", "accept_terms", "retry_errors",
 )  # fmt: skip
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")
-STORED = ("model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow")
+STORED = (
+    "model", "prompts", "labels", "chat", "layout", "k", "engine", "missing_label", "dtype", "max_tokens", "overflow",
+)  # fmt: skip
 COMMON = ("config", "json", "quiet")
 
 

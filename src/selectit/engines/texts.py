@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selectit.errors import ModelError
 from selectit.prompts import FittedText, RatingPrompt, TooLong, fit
@@ -36,6 +38,23 @@ def context_length(path: str, trust_remote_code: bool = False) -> int:
     text = config.get_text_config()
     limits = [getattr(text, key, None) for key in _LENGTH_KEYS]
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=NO_LIMIT)
+
+
+def about(path: str, trust_remote_code: bool = False) -> tuple[int | None, int]:
+    """Context length and parameters of the model with this tokenizer, by its config.json; (None, 0) without one.
+
+    The parameters need torch to be counted, and are 0 where it is not installed. Raises ModelError.
+    """
+    if not (Path(path) / "config.json").is_file():
+        return None, 0
+    context = context_length(path, trust_remote_code)
+    if importlib.util.find_spec("torch") is None:
+        return context, 0
+    import torch
+
+    with model_errors(path), torch.device("meta"):  # no memory, no weights
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        return context, AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code).num_parameters()
 
 
 def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:

@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from selectit.engines.base import OnBatch, Rated, RatingBatch
 from selectit.engines.hf import resolve_dtype
-from selectit.engines.texts import Texts, first_line, load_tokenizer, model_errors
+from selectit.engines.texts import Texts, about, first_line, load_tokenizer, model_errors
 from selectit.errors import EngineError, SettingsError, nearest
 from selectit.prompts import RatingPrompt
 from selectit.schema import Float32, Sample
@@ -100,7 +98,7 @@ def load(
             raise SettingsError(f"--engine-param {name}: vllm has no such parameter", nearest(name, known))
     device = vllm.platforms.current_platform.device_type
     texts = Texts(load_tokenizer(path, trust_remote_code), max_tokens, overflow)
-    parameters = _parameters(path, trust_remote_code)
+    _, parameters = about(path, trust_remote_code)
     asked = resolve_dtype(dtype, "cpu") if device == "cpu" else dtype
     arguments = {
         "model": path,
@@ -132,15 +130,6 @@ def load(
         "engine_param": json.dumps(dict(engine_param), sort_keys=True),
     }
     return VLLMEngine(llm, watch, texts, settings, parameters)
-
-
-def _parameters(path: str, trust_remote_code: bool) -> int:
-    """Parameter count as the hf engine has it, from the architecture alone; tied weights count once."""
-    with model_errors(path):
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        with torch.device("meta"):  # no memory, no weights
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    return int(model.num_parameters())
 
 
 @dataclass(frozen=True, slots=True)
