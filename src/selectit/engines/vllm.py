@@ -118,7 +118,9 @@ def load(
     with model_errors(path, vllm.exceptions.VLLMError):
         llm = vllm.LLM(**arguments)
     processes = [str(child.pid) for child in multiprocessing.active_children() if child not in others]
-    watch = subprocess.Popen([sys.executable, "-c", _WATCH, *processes], stdin=subprocess.PIPE)
+    watch = subprocess.Popen(  # in a session of its own: Ctrl-C is not for it
+        [sys.executable, "-c", _WATCH, *processes], stdin=subprocess.PIPE, start_new_session=True
+    )
     resolved = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
     settings: dict[str, str | int] = {
         "engine": "vllm",
