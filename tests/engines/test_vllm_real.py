@@ -119,15 +119,15 @@ def test_a_text_that_vllm_refuses_fails_alone(engine):
     assert "longer than the maximum model length" in kept.errors[1]
 
 
-def test_bf16_is_as_near_as_it_gets(engine, model_folder):
+def test_bf16_is_as_near_as_it_gets(model_folder):
     """Rounding moves these ratings: between bf16 and fp32 of the hf engine alone ranks agree to 0.974."""
     half = engine_file.load(model_folder, dtype="bf16", max_tokens=1024, engine_param={})
     try:
-        ours = logprobs(rated(half))
+        ours = logprobs(rated(half, THREE[:2], SAMPLES[:16]))  # few: many processors only emulate bf16
         assert half.settings["dtype"] == "bf16"
     finally:
         half.close()
-    theirs, _ = by_hf(model_folder, "bf16")
+    theirs, _ = by_hf(model_folder, "bf16", THREE[:2], SAMPLES[:16])
     assert agree(ours, logprobs(theirs), WITHIN["bf16"]) >= 0.95
 
 
