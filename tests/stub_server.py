@@ -36,6 +36,7 @@ class Stub:
         self.form = "openai"
         self.fault = lambda text, nth: None
         self.slow = 0.0
+        self.over = threading.Event()  # the test's end, until which a request may hang
         self.asked = []
         self.times = []
         self.told_keys = set()
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is None:
             self.send(status, answer)
         elif fault == "hang":
-            time.sleep(0.4)
+            stub.over.wait()
             self.close_connection = True
         elif fault == "cut":
             self.send_response(200)
@@ -178,6 +179,7 @@ def serving():
     try:
         yield stub
     finally:
+        stub.over.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
-from selectit.collect import Progress, Silent, count_tokens
-from selectit.collect import rate as collect_ratings
+from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.engines.loading import check_server
 from selectit.errors import RunError, SettingsError
+from selectit.executors import rate as collect_ratings
+from selectit.gather import Answered, collect, gather
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
@@ -75,6 +76,11 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     old = _run(None, settings) if data is None else None
+    method = _method(settings, old)
+    if not _rates(method):
+        run = old or _run(data, settings)
+        collect(run, method, settings, lambda name: _model(name, settings), progress or Silent())
+        return run.path
     prompts = _prompts(settings, old)
     first = prompts.first(settings.k or K)
     run = old or _run(data, settings)
@@ -125,6 +131,8 @@ def select(
     out = destination(run, settings, data)
     budget.count(run.rows)
     rated = _rate(run, settings, prompts, first, progress) if data is not None and _rates(method) else None
+    if data is not None:
+        collect(run, method, settings, lambda name: _model(name, settings), progress)
     scored = _score(run, settings, method, rated, progress)
     selection = _choose(method, scored, budget, run.rows)
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
@@ -259,7 +267,7 @@ class _Scored:
     scores: Scores
     signals: Signals
     raters: tuple[Rater, ...]
-    prompts: tuple[RatingPrompt, ...]
+    answered: tuple[Answered, ...]
     config: dict[str, Any]
     chooses_set: bool
 
@@ -306,7 +314,7 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
     idle = (
         ("share",)
         if reads
-        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors")
+        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors", "executor")
     )
     for name in idle:
         if getattr(settings, name) != getattr(fresh, name):
@@ -318,10 +326,11 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
 
 def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    config: dict[str, Any] = {"method": settings.method, **_parameters(method)}
-    signals = Signals(run.basic_rows())
+    gathered = gather(run, method, settings, lambda name: _model(name, settings), progress)
+    config: dict[str, Any] = {"method": settings.method, **_parameters(method), **gathered.config}
+    signals = gathered.signals
     used: tuple[Rater, ...] = ()
-    first: tuple[RatingPrompt, ...] = ()
+    answered = gathered.answered
     if "ratings" in method.needs:
         prompts = _prompts(settings, run)
         used = tuple(rated or _stored_raters(run, settings, method))
@@ -329,15 +338,10 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         ratings = load_ratings(run, used, first)
         signals = dataclasses.replace(signals, stored_ratings=ratings)
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
-    if "tokens" in method.needs:
-        if len(settings.model) != 1:
-            raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
-        model = _model(settings.model[0], settings)
-        signals = dataclasses.replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
-        config["tokenizer"] = model.name
+        answered = (*answered, *((rater, first) for rater in used))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return _Scored(none, signals, used, first, config, chooses_set=True)
+        return _Scored(none, signals, used, answered, config, chooses_set=True)
     values = method.score(signals)
     explain = getattr(method, "parts", None)
     parts = explain(signals) if explain is not None else {}
@@ -347,7 +351,7 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
         write_table(run.path / "scores" / f"{name}.parquet", table)
         _write_toml(run.path / "scores" / f"{name}.toml", config)
-    return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
+    return _Scored(Scores(name, values, parts), signals, used, answered, config, chooses_set=False)
 
 
 def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
@@ -436,7 +440,9 @@ def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
 def _rest(run: Run, selection: Selection, scored: _Scored) -> tuple[Int64, list[dict[str, Any]]]:
     """The rows that were not chosen, in source order, and why."""
     rows = np.setdiff1d(np.arange(run.rows), selection.rows)
-    reasons = failures(run, scored.raters, scored.prompts)
+    reasons: dict[int, str] = {}
+    for rater, works in scored.answered:
+        reasons = failures(run, [rater], works) | reasons
     values = []
     for row in rows:
         score = _plain(scored.scores.score[row])

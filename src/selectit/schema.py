@@ -182,6 +182,11 @@ class Judgements:
 
 
 @dataclass(frozen=True, slots=True)
+class RewardText:
+    """The pair as the reward model was trained on it: a method names it in its `needs`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rewards:
     """A reward model's outputs for I items of N rows."""
 
@@ -198,9 +203,8 @@ class Field:
     name: str
 
 
-Need = str | LossText | EmbeddedText | Question | Field
-"""A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves),
-'rewards', or one of the types above."""
+Need = str | LossText | EmbeddedText | Question | RewardText | Field
+"""A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves), or one of the types above."""
 
 
 @dataclass(frozen=True, slots=True)

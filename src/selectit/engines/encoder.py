@@ -18,7 +18,15 @@ from selectit.schema import EmbeddedText, Float32, Sample
 _BATCH = 32
 
 
-def load(path: str, *, pooling: str, max_tokens: int, batch_tokens: int, trust_remote_code: bool = False) -> Embeds:
+def load(
+    path: str,
+    *,
+    pooling: str,
+    max_tokens: int,
+    batch_tokens: int,
+    threads: int | None = None,
+    trust_remote_code: bool = False,
+) -> Embeds:
     """The encoder in the folder `path`: of sentence-transformers where it has a modules.json, else a causal model.
 
     Args:
@@ -26,11 +34,14 @@ def load(path: str, *, pooling: str, max_tokens: int, batch_tokens: int, trust_r
         pooling: of a causal model's last hidden states: 'last', 'mean' or 'weighted' (sum of i·h_i / sum of i, RDS+).
         max_tokens: longest text for a causal model; a sentence encoder has a limit of its own.
         batch_tokens: as of `hf.load`.
+        threads: as of `hf.load`.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: it can't be loaded.
     """
+    if threads:
+        torch.set_num_threads(threads)
     if (Path(path) / "modules.json").is_file():
         with model_errors(path):
             from sentence_transformers import SentenceTransformer

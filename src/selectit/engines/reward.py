@@ -19,9 +19,13 @@ _BATCH = 8
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def load(path: str, *, dtype: str, max_tokens: int, trust_remote_code: bool = False) -> RewardEngine:
+def load(
+    path: str, *, dtype: str, max_tokens: int, threads: int | None = None, trust_remote_code: bool = False
+) -> RewardEngine:
     """The reward model in the folder `path`. Raises ModelError where it can't be loaded or has more than one output."""
     device = default_device()
+    if threads:
+        torch.set_num_threads(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
     with model_errors(path):
