@@ -6,6 +6,7 @@ The fields of `Settings` are the flags of the command and the keys of a configur
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 import types
@@ -18,7 +19,7 @@ from typing import Any
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("hf", "server", "fake")
+ENGINES = ("hf", "vllm", "server", "fake")
 COMBINATIONS = ("rank", "union", "intersection")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
@@ -29,6 +30,20 @@ LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
 EXECUTORS = ("local", "ray")
 DEFAULT_MODEL = "smollm2"
+
+OWN_ARGUMENTS = {
+    "model": "--model",
+    "tokenizer": "--model",
+    "revision": "--model",
+    "dtype": "--dtype",
+    "max_model_len": "--max-tokens",
+    "max_num_batched_tokens": "--batch-tokens",
+    "trust_remote_code": "--trust-remote-code",
+    "logprobs_mode": "",
+    "enable_prefix_caching": "",
+    "use_tqdm_on_load": "",
+}
+"""Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +83,11 @@ class Settings:
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str | None = None
-    """'hf', 'server' (see `base_url`), or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    """'hf', 'vllm', 'server' (see `base_url`), or 'fake', which makes numbers up; None = what the run was rated with,
+    or hf."""
+    engine_param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Of the engine 'vllm': arguments of vllm.LLM by name; values are what JSON can say. Empty = those of the run, or
+    none."""
     base_url: str | None = None
     """Of the engine 'server': what stands before /completions, for example http://localhost:8000/v1."""
     tokenizer: str | None = None
@@ -221,6 +240,28 @@ class Settings:
                     "--tokenizer is one model's, and several are named",
                     "Rate them one after another into one run (--run), each with its own; then select from that.",
                 )
+        if self.engine == "vllm" and self.device_map is not None:
+            raise SettingsError(
+                "--device-map is for --engine hf", "Several GPUs: --engine-param tensor_parallel_size=N."
+            )
+        self._check_engine_param()
+
+    def _check_engine_param(self) -> None:
+        if self.engine not in (None, "vllm") and self.engine_param:
+            raise SettingsError(f"--engine-param is for vllm, and --engine is {self.engine!r}", "Give --engine vllm.")
+        for name, value in self.engine_param.items():
+            if name in OWN_ARGUMENTS:
+                flag = OWN_ARGUMENTS[name]
+                raise SettingsError(
+                    f"--engine-param {name}: {'it has a flag of its own' if flag else 'selectit sets it'}",
+                    f"Write {flag}." if flag else "Leave it out.",
+                )
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise SettingsError(
+                    f"--engine-param {name} is {value!r}: {error}", "Give what JSON can say."
+                ) from error
 
     def share_numbers(self) -> tuple[int, int]:
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
@@ -255,6 +296,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             raise SettingsError(f"{path}: there is no setting {key!r}", nearest(key, keys()))
     if isinstance(settings.get("param"), dict):
         settings["param"] = {key.replace("-", "_"): value for key, value in settings["param"].items()}
+    if isinstance(settings.get("engine_param"), dict):
+        settings["engine_param"] = {key.replace("-", "_"): value for key, value in settings["engine_param"].items()}
     try:
         Settings(**settings)
     except SettingsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def _asked(settings: Settings) -> dict[str, str | int | None]:
         "max_tokens": settings.max_tokens,
         "batch_tokens": settings.batch_tokens,
         "overflow": settings.overflow,
+        "engine_param": json.dumps(dict(settings.engine_param), sort_keys=True) if settings.engine_param else None,
         "missing_label": settings.missing_label,
         "unit_size": settings.unit_size,
         "pooling": settings.pooling,

@@ -45,13 +45,25 @@ class _Parameter(click.ParamType[Any]):
         return name.replace("-", "_"), text
 
 
+class _EngineParameter(_Parameter):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        name, text = super().convert(value, param, ctx)
+        if not isinstance(value, str):  # of a configuration file, which has kinds
+            return name, text
+        try:
+            return name, json.loads(text)
+        except ValueError:
+            return name, text
+
+
 def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     """Make the file's settings the defaults of this command; what is typed wins."""
     if path is None:
         return
     table = config.read_toml(path)
-    if isinstance(table.get("param"), Mapping):
-        table["param"] = list(table["param"].items())
+    for name in ("param", "engine_param"):
+        if isinstance(table.get(name), Mapping):
+            table[name] = list(table[name].items())
     if isinstance(table.get("model"), str):
         table["model"] = [table["model"]]
     ctx.default_map = table
@@ -86,7 +98,10 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "k": click.option("--k", type=int, metavar="K", help="Use the first K rating prompts [5]."),
     "engine": click.option(
-        "--engine", metavar="NAME", help="What runs the model: hf, server; fake makes numbers up [hf]."
+        "--engine", metavar="NAME", help="What runs the model: hf, vllm, server; fake makes numbers up [hf]."
+    ),
+    "engine_param": click.option(
+        "--engine-param", type=_EngineParameter(), multiple=True, help="An argument of vllm.LLM; repeatable."
     ),
     "base_url": click.option(
         "--base-url", metavar="URL", help="The server's address, for example http://localhost:8000/v1."
@@ -179,8 +194,8 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 
 RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
-    "model", "prompts", "labels", "chat", "layout", "k", "engine", "base_url", "tokenizer", "concurrency",
-    "missing_label", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
+    "model", "prompts", "labels", "chat", "layout", "k", "engine", "engine_param", "base_url", "tokenizer",
+    "concurrency", "missing_label", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
     "device_map", "trust_remote_code", "accept_terms", "retry_errors",
     "executor", "ray_address", "workers", "worker_cpus", "worker_gpus",
 )  # fmt: skip
@@ -207,7 +222,8 @@ def options(*names: str) -> Callable[[F], F]:
 def settings(given: Mapping[str, Any]) -> config.Settings:
     """The settings that were typed or configured; the rest keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
-    chosen["param"] = dict(chosen.get("param", ()))
+    for name in ("param", "engine_param"):
+        chosen[name] = dict(chosen.get(name, ()))
     return config.Settings(**chosen)
 
 

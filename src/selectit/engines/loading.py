@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,11 @@ MAX_TOKENS = 4096
 
 Engine = RatesLabels | ScoresText | Embeds | Replies | Rewards
 
-_INSTALL = {"hf": "pip install torch transformers accelerate", "server": "pip install httpx2"}
+_INSTALL = {
+    "hf": "pip install torch transformers accelerate",
+    "server": "pip install httpx2",
+    "vllm": "pip install 'vllm>=0.32' (without a GPU: see docs/engines.md)",
+}
 
 
 def check_server(settings: Settings, chat: bool) -> None:
@@ -62,6 +67,10 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
             trust_remote_code=settings.trust_remote_code,
         )
         return rewards
+    if settings.engine == "vllm":
+        if signal != "ratings":
+            raise SettingsError(f"vllm gives no {signal}, only ratings", "Use --engine hf for this method.")
+        return _load_vllm(model, settings, stored)
     if settings.engine == "server":
         if signal != "ratings":
             raise SettingsError(f"a server gives no {signal}, only ratings", "Use --engine hf for this method.")
@@ -74,6 +83,19 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
         overflow=settings.overflow or stored.get("overflow", "cut"),
         threads=stored.get("threads"),
         device_map=settings.device_map,
+        trust_remote_code=settings.trust_remote_code,
+    )
+    return engine
+
+
+def _load_vllm(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
+    engine: RatesLabels = _module("vllm").load(
+        model.path,
+        dtype=stored.get("dtype", settings.dtype),
+        max_tokens=_max_tokens(model, settings, stored, made=1),
+        batch_tokens=settings.batch_tokens or stored.get("batch_tokens", 0),
+        overflow=settings.overflow or stored.get("overflow", "cut"),
+        engine_param=settings.engine_param or json.loads(stored.get("engine_param", "{}")),
         trust_remote_code=settings.trust_remote_code,
     )
     return engine
@@ -112,10 +134,13 @@ def load_counter(model: Model, settings: Settings) -> CountsTokens:
     return counter
 
 
-def _max_tokens(model: Model, settings: Settings, stored: Mapping[str, Any]) -> int:
-    """The token limit: what was asked for or stored, else the smaller of the model's context and MAX_TOKENS."""
+def _max_tokens(model: Model, settings: Settings, stored: Mapping[str, Any], made: int = 0) -> int:
+    """The token limit: what was asked for or stored, else the smaller of the model's context and MAX_TOKENS.
+
+    `made` tokens of the context are for what the engine lets the model write.
+    """
     asked: int | None = settings.max_tokens or stored.get("max_tokens")
-    context: int = _module("texts").context_length(model.path, settings.trust_remote_code)
+    context: int = _module("texts").context_length(model.path, settings.trust_remote_code) - made
     if asked is not None and asked > context:
         raise SettingsError(
             f"--max-tokens is {asked}, and {model.name} reads {context} tokens at most", "Give a smaller number."

@@ -26,6 +26,8 @@ _REMEDIES = {
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
     "does not recognize this architecture": "Update transformers, or choose another model.",
     "accelerate": "Install accelerate, or leave the device map out.",
+    "max_model_len": "Give a smaller --max-tokens.",
+    "Engine core initialization failed": "vLLM said above why. Where memory is short, give a smaller --max-tokens.",
 }
 
 
@@ -155,11 +157,12 @@ class Texts:
 
 
 @contextmanager
-def model_errors(path: str) -> Iterator[None]:
-    """Turn what transformers and the hub raise for a model that can't be loaded into a ModelError."""
+def model_errors(path: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn what transformers, the hub and `others` raise for a model that can't be loaded into a ModelError."""
+    known: tuple[type[Exception], ...] = (OSError, ValueError, ImportError, RuntimeError, SafetensorError, *others)
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+    except known as error:
         text = str(error)
         hints = (remedy for sign, remedy in _REMEDIES.items() if sign in text)
         hint = next(hints, "Give a folder with config.json, tokenizer files and weights, or the id of a model.")
