@@ -22,12 +22,24 @@ from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent, count_tokens
 from selectit.collect import rate as collect_ratings
 from selectit.config import DEFAULT_MODEL, Settings
-from selectit.errors import RunError, SettingsError
+from selectit.errors import RunError, SettingsError, nearest
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
 from selectit.ratings import Rater, failures, load_ratings, models_in, named_rater, raters
-from selectit.run import Run, column, create, digest_of, open_run, replacing, text_column, write_json, write_table
+from selectit.run import (
+    Run,
+    column,
+    create,
+    digest_of,
+    numbers,
+    open_run,
+    read_part,
+    replacing,
+    text_column,
+    write_json,
+    write_table,
+)
 from selectit.schema import SELECTION_SCHEMA, Float64, Int64, Method, ScoringMethod, Selection, Signals
 from selectit.selection import Budget, chosen, parse_keep, top
 from selectit.summary import Summary, describe_row, describe_run, summarise
@@ -90,6 +102,7 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
     """
     opened = open_run(run)
     method = _method(settings, opened)
+    method_files.with_inner(method)  # refuses a circle
     if not isinstance(method, ScoringMethod):
         raise SettingsError(f"{settings.method} chooses a set and scores no rows", "Use it with selectit select.")
     return _score(opened, settings, method, None, progress or Silent()).scores
@@ -263,12 +276,12 @@ def _method(settings: Settings, run: Run | None) -> Method:
 
 
 def _prompts_of(method: Method) -> int:
-    prompts = getattr(method, "prompts", 1)
-    return int(prompts)
+    """The most prompts that the method, or one whose scores it reads, is scored from."""
+    return max(int(getattr(each, "prompts", 1)) for each in method_files.with_inner(method))
 
 
 def _rates(method: Method) -> bool:
-    return "ratings" in method.needs
+    return any("ratings" in each.needs for each in method_files.with_inner(method))
 
 
 def _default_models(method: Method) -> tuple[str, ...]:
@@ -277,9 +290,10 @@ def _default_models(method: Method) -> tuple[str, ...]:
 
 def _check_raters(method: Method, models: tuple[str, ...], labels: int) -> None:
     """Let a method that rates say what is wrong with the models or labels."""
-    check = getattr(method, "check", None)
-    if check is not None:
-        check(models, labels)
+    for each in method_files.with_inner(method):
+        check = getattr(each, "check", None)
+        if check is not None:
+            check(models, labels)
 
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:
@@ -317,6 +331,12 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         model = _model(settings.model[0], settings)
         signals = dataclasses.replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
         config["tokenizer"] = model.name
+    inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
+    if inner:
+        signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
+        config["scores"] = {text: each.scores.name for text, each in inner.items()}
+        used = used or next((each.raters for each in inner.values() if each.raters), ())
+        first = first or max((each.prompts for each in inner.values()), key=len)
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
         return _Scored(none, signals, used, first, config, chooses_set=True)
@@ -330,6 +350,22 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         write_table(run.path / "scores" / f"{name}.parquet", table)
         _write_toml(run.path / "scores" / f"{name}.toml", config)
     return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
+
+
+def _score_of(
+    run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress
+) -> _Scored:
+    """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
+    if not text.startswith(method_files.STORED):
+        inner = method_files.scoring(text)
+        return _score(run, dataclasses.replace(settings, method=text.split()[0]), inner, rated, progress)
+    name = text.removeprefix(method_files.STORED)
+    path = run.path / "scores" / f"{name}.parquet"
+    if not path.exists():
+        known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+        raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
+    stored = numbers(read_part(path, ["score"])["score"])
+    return _Scored(Scores(name, stored, {}), Signals(run.basic_rows()), (), (), {}, chooses_set=False)
 
 
 def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
@@ -365,7 +401,9 @@ def _budget(settings: Settings) -> Budget:
 
 def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selection:
     if isinstance(method, ScoringMethod):
-        return top(scored.scores.score, budget, ties=getattr(method, "ties", "smaller"))
+        tie_break = getattr(method, "tie_break", None)
+        ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
+        return top(scored.scores.score, budget, ties=ties)
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 

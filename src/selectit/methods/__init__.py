@@ -19,9 +19,11 @@ from typing import Any
 
 from selectit import Verb
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Method
+from selectit.schema import Method, ScoreOf, ScoringMethod
 
 ENTRY_POINTS = "selectit.methods"
+STORED = "stored:"
+"""What a `ScoreOf` begins with that means scores which the run already has."""
 
 
 def names() -> list[str]:
@@ -62,6 +64,43 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
     return built
 
 
+def parse(text: str) -> Method:
+    """A method from one line: its name and its parameters, as in 'length unit=tokens'. Raises SettingsError."""
+    name, *pairs = text.split() or [""]
+    parameters = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"{text!r}: {pair!r} is not NAME=VALUE", "Write it like this: length unit=tokens")
+        parameters[key.replace("-", "_")] = value
+    return build(name, parameters)
+
+
+def read_scores(method: Method) -> list[str]:
+    """The texts of the `ScoreOf` that a method names in its `needs`, each once."""
+    return list(dict.fromkeys(need.method for need in method.needs if isinstance(need, ScoreOf)))
+
+
+def with_inner(method: Method, outer: tuple[Method, ...] = ()) -> list[Method]:
+    """The method and all those whose scores it reads, and theirs. Raises SettingsError where they go in a circle."""
+    if method in outer:
+        circle = " reads ".join(each.label for each in (*outer[outer.index(method) :], method))
+        raise SettingsError(f"the methods go in a circle: {circle}", "Name other methods in their parameters.")
+    found = [method]
+    for text in read_scores(method):
+        if not text.startswith(STORED):
+            found += with_inner(scoring(text), (*outer, method))
+    return found
+
+
+def scoring(text: str) -> ScoringMethod:
+    """The scoring method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
+    inner = parse(text)
+    if not isinstance(inner, ScoringMethod):
+        raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
+    return inner
+
+
 def summary(method: type[Any]) -> str:
     """The first line of the method's docstring."""
     return (method.__doc__ or "").strip().partition("\n")[0]
@@ -75,6 +114,8 @@ def _converted(value: Any, default: Any, key: str) -> Any:
             raise SettingsError(f"the parameter {key!r} takes true or false, not {value!r}")
         return value == "true"
     try:
+        if isinstance(default, tuple):
+            return tuple(float(each) for each in value.split(",") if each)
         return type(default)(value)
     except ValueError as error:
         raise SettingsError(
