@@ -257,7 +257,7 @@ def test_lists_in_a_fresh_process():
 
     code = "import selectit; print(*selectit.methods()); print(*selectit.models())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["length", "random", "selectit", "smollm2", "gemma3-270m"]
+    assert {"length", "random", "selectit", "smollm2", "gemma3-270m", "minilm"} <= set(done.stdout.split())
 
 
 def test_the_same_command_gives_the_same_choice_whatever_was_rated_since(data):
