@@ -1,12 +1,32 @@
-"""The examples of the documentation run."""
+"""The examples of the documentation run, and docs/methods.md says what the methods' docstrings say.
 
+After a change of a docstring: `WRITE_DOCS=1 pytest tests/test_docs.py`.
+"""
+
+import ast
+import dataclasses
+import inspect
+import os
 import re
+import textwrap
 from pathlib import Path
 
 import selectit
 from selectit import Settings
+from selectit import methods as method_files
 
 DOCS = Path(__file__).parent.parent / "docs"
+BEGIN = "<!-- From the docstrings: WRITE_DOCS=1 pytest tests/test_docs.py -->"
+END = "<!-- End of what comes from the docstrings. -->"
+SECTIONS = {
+    "Source": "Source",
+    "Needs": "Needs",
+    "Direction": "Score",
+    "Cost": "Cost",
+    "Differs": "Differs from the published code",
+    "Licence": "Licence of the original",
+    "Checked": "How it is checked",
+}
 
 
 def test_the_method_of_ones_own(data, rows):
@@ -25,3 +45,82 @@ def test_the_prompt_file(folder):
     Path("h.toml").write_text(re.sub(r"^    ", "", toml, flags=re.MULTILINE))
     found = prompts.load("h.toml")
     assert (found.name, len(found.texts), found.labels) == ("helpfulness", 2, ("1", "2", "3", "4", "5"))
+
+
+def test_the_methods():
+    page = DOCS / "methods.md"
+    text = page.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert end, f"docs/methods.md has no place for what comes from the docstrings: {BEGIN} … {END}"
+    described = [described_method(name) for name in method_files.names()]
+    written = f"{before}{BEGIN}\n\n{table()}\n\n" + "\n\n".join(described) + f"\n\n{END}{after}"
+    if os.environ.get("WRITE_DOCS"):
+        page.write_text(written)
+    assert text == written or os.environ.get("WRITE_DOCS"), "docs/methods.md is behind; see the top of this file"
+
+
+def table():
+    """All methods in a line each."""
+    lines = ["| method | what it takes | passes a row |", "|---|---|---|"]
+    for name in method_files.names():
+        found = sections(name)
+        cost = re.split(r"[;:.,]( |$)| a row", found["Cost"])[0].partition(" ")[0]
+        lines.append(f"| [`{name}`](#{name}) | {found[''][0].rstrip('.')} | {cost} |")
+    return "\n".join(lines)
+
+
+def described_method(name):
+    """One method as a chapter."""
+    found = sections(name)
+    first, *more = found[""]
+    chapter = [f"### {name}", first, *more]
+    chapter += ["\n".join(f"- **{title}**: {found[section]}" for section, title in SECTIONS.items())]
+    parameters = [
+        f"| `{field.name}` | `{plain(field.default)}` | {about} |"
+        for field, about in documented(method_files.lookup(name))
+    ]
+    if parameters:
+        chapter.append("\n".join(["| parameter | default | |", "|---|---|---|", *parameters]))
+    return "\n\n".join(wrapped(each) for each in chapter)
+
+
+def sections(name):
+    """The docstring's sections by name; '' has the paragraphs before them."""
+    paragraphs = inspect.getdoc(method_files.lookup(name)).split("\n\n")
+    found = {"": []}
+    for paragraph in (" ".join(each.split()) for each in paragraphs):
+        section, colon, text = paragraph.partition(": ")
+        if colon and section in SECTIONS:
+            found[section] = text
+        else:
+            found[""].append(paragraph)
+    return found
+
+
+def documented(method):
+    """(field, what stands under it in the source) of each parameter."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0].body
+    texts = {
+        above.target.id: " ".join(below.value.value.split()).replace("|", "\\|")
+        for above, below in zip(body, body[1:], strict=False)
+        if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+    }
+    return [(field, texts.get(field.name, "")) for field in dataclasses.fields(method) if field.init]
+
+
+def plain(value):
+    """A default as it is typed."""
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    return f"`{text}`" if text else "none"
+
+
+def wrapped(text):
+    """Lines of at most 120 characters; tables as they are."""
+    if text.startswith(("|", "#")):
+        return text
+    lines = []
+    for line in text.split("\n"):
+        indent = "  " if line.startswith("- ") else ""
+        lines += textwrap.wrap(line, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)

@@ -126,8 +126,8 @@ def select(
     old = _run(None, settings) if data is None else None
     # Whatever is wrong with the settings is said before anything is rated.
     _refuse_idle(settings, reads=data is not None)
-    budget = _budget(settings)
     method = _method(settings, old)
+    budget = _budget(settings, method)
     prompts = _prompts(settings, old)
     first = prompts.first(_prompts_of(method))
     if data is not None:
@@ -385,16 +385,18 @@ def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
 def _parameters(method: Method) -> dict[str, Any]:
     assert dataclasses.is_dataclass(method)
     return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(method).items()
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(method).items()
+        if value is not None  # TOML has none
     }
 
 
 # Choosing and writing
 
 
-def _budget(settings: Settings) -> Budget:
-    """20 % where neither an amount nor a minimum score is given."""
-    keep = "20%" if settings.keep is None and settings.min_score is None else settings.keep
+def _budget(settings: Settings, method: Method) -> Budget:
+    """Where neither an amount nor a minimum score is given: the method's own (`keep`), else 20 %."""
+    keep = getattr(method, "keep", "20%") if settings.keep is None and settings.min_score is None else settings.keep
     size = {} if keep is None else parse_keep(keep)
     return Budget(**size, min_score=settings.min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
 

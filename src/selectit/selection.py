@@ -10,6 +10,7 @@ import numpy as np
 
 from selectit.errors import SettingsError
 from selectit.schema import Float64, Int64, Selection
+from selectit.segments import mean_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +142,7 @@ def spearman(a: Float64, b: Float64) -> float:
     both = ~(np.isnan(a) | np.isnan(b))
     if both.sum() < 2:
         return math.nan
-    ranks_a, ranks_b = _mean_ranks(a[both]), _mean_ranks(b[both])
+    ranks_a, ranks_b = mean_ranks(a[both]), mean_ranks(b[both])
     if ranks_a.std() == 0 or ranks_b.std() == 0:
         return math.nan
     return float(np.corrcoef(ranks_a, ranks_b)[0, 1])
-
-
-def _mean_ranks(values: Float64) -> Float64:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Float64 = (last - (counts - 1) / 2)[inverse]
-    return ranks

@@ -13,6 +13,8 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
+import types
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,18 +50,21 @@ def lookup(name: str) -> type[Any]:
 def build(name: str, parameters: Mapping[str, Any]) -> Method:
     """The method with its parameters; those that are None keep the method's default.
 
-    Text is turned into the type of the field's default. Raises SettingsError for a parameter that the method
-    does not have, and for values that it refuses.
+    Text is turned into the type of the field; a tuple's values stand between commas.
+
+    Raises:
+        SettingsError: a parameter that the method does not have, or a value that it refuses.
     """
     method = lookup(name)
     fields = {field.name: field for field in dataclasses.fields(method) if field.init}
+    kinds = typing.get_type_hints(method)
     chosen: dict[str, Any] = {}
     for key, value in parameters.items():
         if value is None:
             continue
         if key not in fields:
             raise SettingsError(f"the method {name!r} has no parameter {key!r}", nearest(key, fields))
-        chosen[key] = _converted(value, fields[key].default, key)
+        chosen[key] = _converted(value, kinds[key], key, fields[key].default)
     built: Method = method(**chosen)
     return built
 
@@ -106,17 +111,23 @@ def summary(method: type[Any]) -> str:
     return (method.__doc__ or "").strip().partition("\n")[0]
 
 
-def _converted(value: Any, default: Any, key: str) -> Any:
-    if not isinstance(value, str) or isinstance(default, str) or default is None:
+def _converted(value: Any, kind: Any, key: str, default: Any) -> Any:
+    """Text as a value of the annotated kind, and a list as a tuple; anything else as it is."""
+    if isinstance(value, list):
+        return tuple(value)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+    if not isinstance(value, str):
         return value
-    if isinstance(default, bool):
-        if value not in ("true", "false"):
-            raise SettingsError(f"the parameter {key!r} takes true or false, not {value!r}")
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_converted(part.strip(), item, key, default) for part in value.split(",") if part.strip())
+    if kind is bool and value not in ("true", "false"):
+        raise SettingsError(f"the parameter {key!r} takes true or false, not {value!r}")
+    if kind is bool:
         return value == "true"
     try:
-        if isinstance(default, tuple):
-            return tuple(float(each) for each in value.split(",") if each)
-        return type(default)(value)
+        return kind(value) if kind in (int, float) else value
     except ValueError as error:
         raise SettingsError(
             f"the parameter {key!r} is {value!r}", f"Give it a value like its default, {default!r}."
@@ -126,9 +137,11 @@ def _converted(value: Any, default: Any, key: str) -> Any:
 def _from_file(path: str, class_name: str) -> type[Any]:
     if not Path(path).is_file():
         raise SettingsError(f"there is no file {path}", "Name a method of your own as ./file.py:Class.")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    name = f"selectit_own_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where the types of a dataclass's fields are looked up
     spec.loader.exec_module(module)
     if not hasattr(module, class_name):
         raise SettingsError(f"{path} has no class {class_name!r}", nearest(class_name, vars(module)))

@@ -1,0 +1,62 @@
+"""The size of the model's error on the response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from selectit.losstexts import loss_text
+from selectit.schema import Float64, LossText, Signals
+from selectit.segments import mean_by_row, means
+
+
+@dataclass(frozen=True, slots=True)
+class El2n:
+    """The hardest responses by the length of the error vector (EL2N).
+
+    The mean over the tokens of the response of ‖p - onehot(y)‖₂ = sqrt(Σ p² - 2 p_y + 1), p the probabilities after the
+    instruction and what came before.
+
+    Source: Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, arXiv 2107.07075.
+
+    Needs: the losses of a causal model: an early checkpoint of the tuning, or the model before it.
+
+    Direction: higher = larger error = keep; in [0, √2].
+
+    Cost: 2 forward passes a row, the same that `ifd` reads; only the one with the instruction counts here.
+
+    Differs: the paper averages about ten networks early in their training of image classifiers; this is one model, and
+    the mean over tokens is the usual way to carry it over to text. Average several runs with --combine.
+
+    Licence: mansheej/data_diet is Apache-2.0; nothing was taken from it.
+
+    Checked: the specification's value; against one-hot vectors written out.
+    """
+
+    template: str = "alpaca"
+    """`alpaca` or `plain`: what stands around the instruction."""
+    boundary: str = "split"
+    """`split`: prompt and response are tokenised apart; `joint`: together."""
+
+    def __post_init__(self) -> None:
+        loss_text(self.template, self.boundary)
+
+    @property
+    def needs(self) -> tuple[LossText, ...]:
+        return (loss_text(self.template, self.boundary),)
+
+    @property
+    def label(self) -> str:
+        return f"el2n-{self.template}"
+
+    def score(self, signals: Signals) -> Float64:
+        """(N,) mean errors; NaN where there are no losses. A row of several responses has the mean of theirs."""
+        losses = signals.losses
+        gold = np.exp(-losses.given[0].astype(np.float64))
+        # Rounding may take the sum of an almost certain token just below 0.
+        squared = np.maximum(losses.squares - 2 * gold + 1, 0)
+        return mean_by_row(means(np.sqrt(squared), losses.start), losses.row, len(signals.rows))
+
+
+METHOD = El2n

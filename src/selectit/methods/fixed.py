@@ -1,0 +1,58 @@
+"""A set that somebody else has chosen: LIMA's way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from selectit import rowlists
+from selectit.errors import SettingsError
+from selectit.schema import Int64, Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The rows that a file names, in its order (a hand-chosen set such as LIMA).
+
+    Source: Zhou et al., "LIMA: Less Is More for Alignment", arXiv 2305.11206: 1,000 pairs chosen by hand. That is no
+    rule that could be applied to other data, so what can be repeated is to take a list that was made elsewhere.
+
+    Needs: nothing but the file.
+
+    Direction: none; the rows of the file are taken in its order, and of a longer list the first.
+
+    Cost: 0 passes a row.
+
+    Differs: no; where no budget is given the whole list is taken.
+
+    Licence: no code of others; the LIMA data set has terms of its own.
+
+    Checked: by hand.
+    """
+
+    file: str = ""
+    """A JSON list of row numbers, a text with one on each line, the folder of a selection (RUN/selections/NAME), or a
+    data set of the chosen records, which are looked for among the rows by their text."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            raise SettingsError("fixed has no list of rows", "Name it: --param file=ids.json")
+
+    @property
+    def keep(self) -> str:
+        """The budget where none is given: the whole list."""
+        return str(rowlists.count(self.file))
+
+    @property
+    def label(self) -> str:
+        return f"fixed-{Path(self.file).name.partition('.')[0]}-{rowlists.digest(self.file)}"
+
+    def select(self, signals: Signals, budget: int) -> Int64:
+        """The first `budget` rows of the list. Raises DataError where it names what is no row, or one twice."""
+        return rowlists.find(self.file, signals.rows)[:budget]
+
+
+METHOD = Fixed

@@ -1,0 +1,81 @@
+"""Instruction-Following Difficulty as Cherry LLM has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from selectit.losstexts import loss_text
+from selectit.schema import Float64, LossText, Signals
+from selectit.segments import mean_by_row, means, means_after_first
+
+
+@dataclass(frozen=True, slots=True)
+class Ifd:
+    """The responses that their instruction helps least, as far as it helps (IFD, Cherry LLM; "Q2Q").
+
+    IFD = s(y|x) / s(y), the mean loss of the response after its instruction over its mean loss without. A row whose IFD
+    is above 1 is taken as misaligned: it has no score and is never chosen; its IFD stands among the parts.
+
+    Source: Li et al., "From Quantity to Quality", NAACL 2024, arXiv 2308.12032.
+
+    Needs: the losses of a causal model, with and without the instruction.
+
+    Direction: higher = harder = keep; in (0, 1].
+
+    Cost: 2 forward passes a row.
+
+    Differs: without the pre-experienced model, as the authors' second version: the named model reads as it is. The
+    published code tokenises prompt and response together, which is off by one where a token spans the boundary
+    (`--param boundary=joint`), keeps NaN, chooses a share of the rows that are left instead of all, and writes them in
+    the order of the source (`--order source`).
+
+    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompt's text is
+    tatsu-lab/stanford_alpaca's, Apache-2.0.
+
+    Checked: the specification's value, and by hand.
+    """
+
+    template: str = "alpaca"
+    """`alpaca` or `plain`: what stands around the instruction."""
+    boundary: str = "split"
+    """`split`: prompt and response are tokenised apart; `joint`: together."""
+
+    def __post_init__(self) -> None:
+        loss_text(self.template, self.boundary)
+
+    @property
+    def needs(self) -> tuple[LossText, ...]:
+        return (loss_text(self.template, self.boundary),)
+
+    @property
+    def label(self) -> str:
+        return f"ifd-{self.template}" + ("-joint" if self.boundary == "joint" else "")
+
+    @property
+    def about(self) -> str:
+        """A line for the summary."""
+        return "rows whose IFD is above 1 are taken as misaligned and have no score"
+
+    def score(self, signals: Signals) -> Float64:
+        """(N,) IFD; NaN above 1 and where either loss is missing. A row of several responses has the mean of theirs."""
+        ratio = self._parts(signals)["ifd"]
+        return np.where(ratio <= 1, ratio, np.nan)
+
+    def parts(self, signals: Signals) -> dict[str, Float64]:
+        """IFD before the cut at 1, whether it is above (1 or 0), and the two mean losses in nats."""
+        parts = self._parts(signals)
+        ratio = parts["ifd"]
+        return {**parts, "misaligned": np.where(np.isnan(ratio), np.nan, (ratio > 1).astype(np.float64))}
+
+    def _parts(self, signals: Signals) -> dict[str, Float64]:
+        losses = signals.losses
+        given = means(losses.given[0], losses.start)
+        alone = means_after_first(losses.alone[0], losses.start)
+        ratio = np.divide(given, alone, out=np.full(len(given), np.nan), where=alone > 0)
+        columns = {"ifd": ratio, "loss": given, "loss_alone": alone}
+        return {name: mean_by_row(values, losses.row, len(signals.rows)) for name, values in columns.items()}
+
+
+METHOD = Ifd

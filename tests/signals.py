@@ -1,0 +1,211 @@
+"""Made-up signals of every kind, for tests of methods: seeded, a row at a time, so that rows can change places."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from selectit.data.formats import digest
+from selectit.schema import (
+    EmbeddedText,
+    Embeddings,
+    Field,
+    Judgements,
+    Losses,
+    LossText,
+    Question,
+    Ratings,
+    Rewards,
+    Rows,
+    Sample,
+    Signals,
+    Turn,
+)
+
+WORDS = "the cat sat on a mat and dog ran over hill to see red barn while rain fell soft upon old green roof".split()
+VOCABULARY = 7
+COPIES = 30
+WIDTH = 8
+
+
+@dataclass(frozen=True)
+class Item:
+    """One (instruction, response) pair with all that a model could say of it; `broken` has nothing of that."""
+
+    instruction: str
+    response: str
+    logprob: np.ndarray  # (K, R)
+    p: np.ndarray  # (T, VOCABULARY)
+    gold: np.ndarray  # (T,)
+    alone: np.ndarray  # (1 + COPIES, T)
+    noisy: np.ndarray  # (COPIES, T)
+    prompt_loss: float
+    vector: np.ndarray
+    reply: str | None
+    reward: float
+
+
+@dataclass(frozen=True)
+class Content:
+    """One row."""
+
+    items: tuple[Item, ...]
+    source: str
+
+    @property
+    def turns(self):
+        return tuple(
+            turn for item in self.items for turn in (Turn("user", item.instruction), Turn("assistant", item.response))
+        )
+
+
+def content(n=24, seed=0, several=True, broken=True):
+    """n rows; every fifth has two answers where `several`; the last is one that nothing is known of where `broken`."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        Content(tuple(_item(rng) for _ in range(2 if several and row % 5 == 0 else 1)), "abc"[row % 7 % 3])
+        for row in range(n - broken)
+    ]
+    return [*rows, Content((_broken(),), "a")] if broken else rows
+
+
+def _item(rng):
+    tokens = int(rng.integers(3, 40))
+    p = rng.dirichlet(np.full(VOCABULARY, 0.5), tokens) * 0.99 + 0.01 / VOCABULARY
+    gold = np.array([rng.choice(VOCABULARY, p=each) for each in p])
+    given = -np.log(p[np.arange(tokens), gold])
+    alone = given + rng.normal(0.4, 0.6, (1 + COPIES, tokens))
+    alone[:, 0] = np.nan  # as of a model without a token for the beginning
+    return Item(
+        instruction=" ".join(rng.choice(WORDS, int(rng.integers(2, 9)))),
+        response=" ".join(rng.choice(WORDS, tokens)),
+        logprob=np.log(rng.dirichlet(np.ones(5), 5) * 0.9),
+        p=p,
+        gold=gold,
+        alone=alone,
+        noisy=given + rng.normal(0, 0.1, (COPIES, tokens)),
+        prompt_loss=float(rng.uniform(1, 5)),
+        vector=rng.normal(size=WIDTH),
+        reply=f"{rng.choice([1, 2, 3, 3.5, 4, 4.5, 5])}\nbecause of this and that",
+        reward=float(rng.normal()),
+    )
+
+
+def _broken():
+    nothing = np.empty(0)
+    return Item(
+        instruction="Say nothing.",
+        response="",
+        logprob=np.full((5, 5), np.nan),
+        p=np.empty((0, VOCABULARY)),
+        gold=nothing.astype(int),
+        alone=np.empty((1 + COPIES, 0)),
+        noisy=np.empty((COPIES, 0)),
+        prompt_loss=np.nan,
+        vector=np.full(WIDTH, np.nan),
+        reply=None,
+        reward=np.nan,
+    )
+
+
+def signals(rows, needs):
+    """The signals that `needs` names, and no other, of rows of content."""
+    items = [item for content in rows for item in content.items]
+    row = np.repeat(np.arange(len(rows)), [len(content.items) for content in rows])
+    made = {}
+    for need in needs:
+        made |= {
+            str: lambda need=need: _named(need, rows, items, row),
+            LossText: lambda need=need: {"stored_losses": losses(items, row, need.copies)},
+            EmbeddedText: lambda: {
+                "stored_embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))
+            },
+            Question: lambda: {"stored_judgements": Judgements(row, tuple(item.reply for item in items))},
+            Field: lambda: {"stored_field": tuple(content.source for content in rows)},
+        }[type(need)]()
+    return Signals(_rows(rows), **made)
+
+
+def _rows(rows):
+    return Rows(
+        np.array([digest(content.turns) for content in rows], dtype="V16"),
+        np.zeros(len(rows), np.int64),
+        np.array([sum(len(item.response.split()) for item in content.items) for content in rows]),
+    )
+
+
+def _named(need, rows, items, row):
+    if need == "ratings":
+        logprob = np.stack([item.logprob for item in items])[:, None].astype("f4")
+        zeros = np.zeros(logprob.shape[:3])
+        return {
+            "stored_ratings": Ratings(
+                logprob, row, zeros.astype(np.uint8), zeros.astype(np.int32), np.array([100]), ("m",)
+            )
+        }
+    if need == "tokens":
+        return {"stored_tokens": np.array([sum(len(item.gold) for item in content.items) for content in rows])}
+    if need == "texts":
+        samples = [
+            Sample(n, place, item.instruction, item.response)
+            for n, content in enumerate(rows)
+            for place, item in enumerate(content.items)
+        ]
+        return {"stored_texts": tuple(samples)}
+    assert need == "rewards", f"there is no signal {need!r}"
+    return {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))}
+
+
+def losses(items, row, copies=0):
+    """The losses of items, with so many noisy copies."""
+    p = np.concatenate([item.p for item in items])
+    gold = np.concatenate([item.gold for item in items])
+    given = -np.log(p[np.arange(len(p)), gold])
+    ordered = np.sort(p, axis=1)
+    return Losses(
+        row=np.asarray(row),
+        start=np.r_[0, np.cumsum([len(item.gold) for item in items])],
+        given=np.concatenate([given[None], np.concatenate([item.noisy for item in items], 1)])[: 1 + copies].astype(
+            "f4"
+        ),
+        alone=np.concatenate([item.alone for item in items], axis=1)[: 1 + copies].astype("f4"),
+        entropy=-(p * np.log(p)).sum(1).astype("f4"),
+        largest=ordered[:, -1].astype("f4"),
+        second=ordered[:, -2].astype("f4"),
+        squares=(p**2).sum(1).astype("f4"),
+        prompt_tokens=np.array([5 + len(item.instruction.split()) for item in items]),
+        prompt_loss=np.array([item.prompt_loss for item in items], dtype="f4"),
+        truncated=np.zeros(len(items), bool),
+    )
+
+
+def token_losses(given, alone, prompt_tokens=4, prompt_loss=1.0):
+    """Losses of one item a row from lists of lists of the losses of tokens, for values by hand."""
+    sizes = [len(each) for each in given]
+    flat = np.concatenate([np.asarray(each, dtype="f4") for each in given])
+    zeros = np.zeros(len(flat), "f4")
+    return Losses(
+        row=np.arange(len(given)),
+        start=np.r_[0, np.cumsum(sizes)],
+        given=flat[None],
+        alone=np.concatenate([np.asarray(each, dtype="f4") for each in alone])[None],
+        entropy=zeros, largest=zeros, second=zeros, squares=zeros,
+        prompt_tokens=np.full(len(given), prompt_tokens),
+        prompt_loss=np.full(len(given), prompt_loss, dtype="f4"),
+        truncated=np.zeros(len(given), bool),
+    )  # fmt: skip
+
+
+def rows(n):
+    """n rows of which nothing is known."""
+    return Rows(np.arange(n).astype("<u8").repeat(2).view("V16"), np.zeros(n, np.int64), np.ones(n, np.int64))
+
+
+def write(path, contents):
+    """The rows as a data set of conversations."""
+    lines = [
+        json.dumps({"messages": [{"role": turn.role, "content": turn.text} for turn in content.turns]})
+        for content in contents
+    ]
+    Path(path).write_text("\n".join(lines))

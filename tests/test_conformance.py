@@ -1,0 +1,145 @@
+"""What every method keeps to, whoever wrote it: each file of selectit.methods is tested unasked."""
+
+import dataclasses
+import re
+import tomllib
+
+import numpy as np
+import pytest
+import tomli_w
+
+import signals as made
+from selectit import methods
+from selectit.api import _parameters
+from selectit.schema import Field, ScoringMethod
+from selectit.selection import Budget, parse_keep
+
+SECTIONS = ("Source", "Needs", "Direction", "Cost", "Differs", "Licence", "Checked")
+CHOSEN = "chosen.jsonl"
+"""A data set of some of the rows, which each test finds in its folder."""
+
+# What is tested besides a method's defaults, which are tested of every method that has no entry here.
+VARIANTS = {
+    "fixed": [{"file": CHOSEN}],
+    "random": [{}, {"balance": "source"}, {"exclude": CHOSEN}, {"balance": "source", "exclude": CHOSEN}],
+    "length": [{}, {"unit": "tokens"}, {"unit": "chars", "field": "both", "order": "shortest"}],
+    "selectit": [{}, {"level": "token"}, {"profile": "official"}, {"level": "model", "weights": (2.0,)}],
+    "perplexity": [{}, {"policy": "high", "span": "whole"}, {"policy": "middle", "span": "instruction"}],
+    "uncertainty": [
+        {"measure": measure} for measure in ("entropy", "least-confidence", "margin", "least-margin")
+    ],
+    "tshirt": [{}, {"ratio": 0.75, "copies": 3}],
+}  # fmt: skip
+CASES = [(name, given) for name in methods.names() for given in VARIANTS.get(name, [{}])]
+
+
+@pytest.fixture
+def contents(folder):
+    rows = made.content()
+    made.write(CHOSEN, [rows[row] for row in (7, 2, 11, 5)])
+    return rows
+
+
+def outcome(method, contents, order=None):
+    """Scores, or chosen rows, of the contents in an order of their own; told in the numbers of the given order."""
+    order = np.arange(len(contents)) if order is None else order
+    signals = made.signals([contents[row] for row in order], method.needs)
+    if isinstance(method, ScoringMethod):
+        scores = method.score(signals)
+        assert scores.dtype == np.float64 and scores.shape == (len(contents),)
+        back = np.empty_like(scores)
+        back[order] = scores
+        return back
+    keep = getattr(method, "keep", None)
+    budget = 6 if keep is None else Budget(**parse_keep(keep)).count(len(contents))
+    rows = np.asarray(method.select(signals, budget))
+    assert np.issubdtype(rows.dtype, np.integer) and len(np.unique(rows)) == len(rows) <= budget
+    return order[rows]
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_the_same_again(name, given, contents):
+    first = outcome(methods.build(name, given), contents)
+    assert len(first), "nothing was chosen: the made-up signals say nothing to this method"
+    assert np.array_equal(first, outcome(methods.build(name, given), contents), equal_nan=True)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_rows_may_change_places(name, given, contents):
+    method = methods.build(name, given)
+    order = np.random.default_rng(1).permutation(len(contents))
+    before, after = outcome(method, contents), outcome(method, contents, order)
+    if name == "full":
+        before, after = np.sort(before), np.sort(after)
+    assert after == pytest.approx(before, nan_ok=True, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_what_is_not_known_has_no_score(name, given, contents):
+    """The last row is empty and no model said anything of it."""
+    method = methods.build(name, given)
+    last = len(contents) - 1
+    found = outcome(method, contents)
+    if all(need in ("tokens", "texts") or isinstance(need, Field) for need in method.needs):
+        return  # what needs no model may well have an opinion of an empty response
+    if isinstance(method, ScoringMethod):
+        assert np.isnan(found[last])
+        assert not np.isnan(found[:last]).all()
+    else:
+        assert last not in found
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_a_row_alone(name, given, contents):
+    """One row is no special case; nor is one of which nothing is known."""
+    method = methods.build(name, given)
+    if "file" in given or "exclude" in given:
+        return  # the list names rows that are not there
+    for alone in ([contents[1]], [contents[-1]]):
+        signals = made.signals(alone, method.needs)
+        if isinstance(method, ScoringMethod):
+            assert method.score(signals).shape == (1,)
+        else:
+            assert len(method.select(signals, 1)) <= 1
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_parts_are_columns(name, given, contents):
+    method = methods.build(name, given)
+    if not hasattr(method, "parts"):
+        return
+    for key, values in method.parts(made.signals(contents, method.needs)).items():
+        assert np.asarray(values).shape == (len(contents),), key
+        assert np.asarray(values).dtype.kind in "fiu", key
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_parameters_come_back_from_text_and_toml(name, given, contents):
+    method = methods.build(name, given)
+    values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method) if field.init}
+    texts = {key: as_text(value) for key, value in values.items() if value is not None}
+    assert methods.build(name, texts) == method
+    assert methods.build(name, tomllib.loads(tomli_w.dumps(_parameters(method)))) == method
+
+
+def as_text(value):
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_the_label_is_fit_for_a_file_and_tells_variants_apart(name, given, contents):
+    label = methods.build(name, given).label
+    assert re.fullmatch(r"[\w.+-]{1,80}", label), label
+    labels = [methods.build(name, each).label for each in VARIANTS.get(name, [{}])]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_the_docstring_has_its_sections(name):
+    text = methods.lookup(name).__doc__
+    places = [text.find(f"\n\n    {section}: ") for section in SECTIONS]
+    assert -1 not in places, dict(zip(SECTIONS, places, strict=True))
+    assert places == sorted(places)
+    assert methods.summary(methods.lookup(name)).endswith(".")
