@@ -395,10 +395,12 @@ def _parameters(method: Method) -> dict[str, Any]:
 
 
 def _budget(settings: Settings, method: Method) -> Budget:
-    """Where neither an amount nor a minimum score is given: the method's own (`keep`), else 20 %."""
-    keep = getattr(method, "keep", "20%") if settings.keep is None and settings.min_score is None else settings.keep
+    """Where neither an amount nor a minimum score is given: the method's own (`keep`, `min_score`), else 20 %."""
+    keep, min_score = settings.keep, settings.min_score
+    if keep is None and min_score is None:
+        keep, min_score = getattr(method, "keep", "20%"), getattr(method, "min_score", None)
     size = {} if keep is None else parse_keep(keep)
-    return Budget(**size, min_score=settings.min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
 
 
 def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selection:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import RunError, SettingsError, nearest
-from selectit.schema import Embeddings, Float64, Int64
+from selectit.draws import draws
+from selectit.errors import SettingsError, nearest
+from selectit.schema import Embeddings, Float64, Int64, Signals
 
 SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
 
@@ -40,12 +41,15 @@ def row_vectors(embeddings: Embeddings, rows: int) -> NDArray[np.float32]:
     return means.astype(np.float32)
 
 
-def embedded(vectors: Vectors) -> Int64:
-    """The rows that have a vector. Raises RunError where none has."""
+def pool(signals: Signals, seed: int = 0) -> tuple[Int64, NDArray[np.float32]]:
+    """The M rows that have a vector, in the order of a draw, and their (M, D) vectors.
+
+    The draw goes with `seed` and the rows' content, so that what is chosen does not depend on the rows' places.
+    """
+    vectors = row_vectors(signals.embeddings, len(signals.rows))
     rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
-    if not len(rows):
-        raise RunError("no row has an embedding", "See why with selectit show.")
-    return rows
+    rows = rows[np.argsort(draws(signals.rows, f"selectit pool {seed}")[rows], kind="stable")]
+    return rows, vectors[rows]
 
 
 def unit(vectors: Vectors) -> Vectors:

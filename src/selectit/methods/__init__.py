@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import re
 import sys
 import types
 import typing
@@ -104,6 +105,11 @@ def scoring(text: str) -> ScoringMethod:
     if not isinstance(inner, ScoringMethod):
         raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
     return inner
+
+
+def short(text: str) -> str:
+    """The text of a `ScoreOf` as part of a label: fit for a file name, at most 24 characters."""
+    return re.sub(r"[^\w.+-]+", "_", text)[:24]
 
 
 def summary(method: type[Any]) -> str:
