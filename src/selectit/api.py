@@ -352,9 +352,7 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
     return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
 
 
-def _score_of(
-    run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress
-) -> _Scored:
+def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
     if not text.startswith(method_files.STORED):
         inner = method_files.scoring(text)

@@ -78,7 +78,8 @@ def similarity(vectors: Vectors, name: str) -> Similarity:
 
     def alike(index: Int64) -> NDArray[np.float32]:
         gap = np.maximum(squares[:, None] + squares[index] - 2 * (points @ points[index].T), 0)
-        return np.exp(-gap / width) if name == "rbf" else np.exp(-np.sqrt(gap) / points.shape[1])
+        exponent: NDArray[np.float32] = -gap / width if name == "rbf" else -np.sqrt(gap) / points.shape[1]
+        return np.exp(exponent)
 
     return alike
 
@@ -167,7 +168,8 @@ def qdit(alike: Similarity, quality: Float64, n: int, alpha: float) -> Int64:
 def scaled(values: Float64) -> Float64:
     """Values moved and stretched to [0, 1]; all 0 where they are equal."""
     span = np.ptp(values)
-    return (values - values.min()) / (span if span > 0 else 1.0)
+    moved: Float64 = (values - values.min()) / (span if span > 0 else 1.0)
+    return moved
 
 
 def dpp(kernel_row: Callable[[int], Float64], diagonal: Float64, n: int) -> tuple[Int64, Float64]:

@@ -32,4 +32,4 @@ def loss_text(template: str, boundary: str = "split", copies: int = 0, noise: fl
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
     text = TEMPLATES[template]
-    return LossText(text.template, text.alone, boundary, copies, noise, seed)
+    return LossText(text.template, text.alone, boundary, copies=copies, noise=noise, seed=seed)

@@ -33,9 +33,8 @@ def parse(reply: str | None) -> Tags | None:
     except json.JSONDecodeError:
         return None
     found = [each.get("tag") if isinstance(each, dict) else each for each in listed]
-    if not all(isinstance(each, str) for each in found):
-        return None
-    return frozenset(found)
+    tags = [each for each in found if isinstance(each, str)]
+    return frozenset(tags) if len(tags) == len(found) else None
 
 
 def normal(tag: str) -> str:
