@@ -43,7 +43,7 @@ VARIANTS = {
     ],
     "kmeans": [{}, {"clusters": 2, "restarts": 3, "seed": 4}],
     "knn": [{}, {"k": 1, "text": "response"}],
-    "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld")],
+    "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
     "lift": [{"share": 0.5}, {"quality": "length", "length": "length unit=chars", "components": 3, "share": 0.5}],
     "qdit": [{}, {"quality": "random seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
 }  # fmt: skip

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selectit import diversity
-from selectit.errors import RunError, SettingsError
-from selectit.schema import Embeddings
+from selectit.errors import SettingsError
+from selectit.schema import Embeddings, Signals
+from signals import rows
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
 KERNEL = np.array([[2, 1.2, 0.3, 0.1], [1.2, 1.9, 0.2, 0.2], [0.3, 0.2, 1, 0.4], [0.1, 0.2, 0.4, 0.8]])
@@ -290,11 +291,18 @@ def test_vendi_is_the_same_from_either_side():
 
 def test_row_vectors_are_means_of_items():
     vectors = np.array([[1, 0], [3, 2], [5, 5], [np.nan, np.nan]], dtype=np.float32)
-    rows = diversity.row_vectors(Embeddings(np.array([0, 0, 1, 2]), vectors), 4)
-    assert rows[:2].tolist() == [[2, 1], [5, 5]] and np.isnan(rows[2:]).all()
-    assert diversity.embedded(rows).tolist() == [0, 1]
-    with pytest.raises(RunError, match="no row has an embedding"):
-        diversity.embedded(rows[2:])
+    found = diversity.row_vectors(Embeddings(np.array([0, 0, 1, 2]), vectors), 4)
+    assert found[:2].tolist() == [[2, 1], [5, 5]] and np.isnan(found[2:]).all()
+
+
+def test_the_pool_is_in_the_order_of_a_draw_and_has_only_embedded_rows():
+    vectors = points(0, 40, 3)
+    vectors[[5, 9], 1] = np.nan
+    signals = Signals(rows(40), stored_embeddings=Embeddings(np.arange(40), vectors))
+    chosen, their = diversity.pool(signals)
+    assert sorted(chosen) == [row for row in range(40) if row not in (5, 9)] != chosen.tolist()
+    assert np.array_equal(their, vectors[chosen])
+    assert chosen.tolist() != diversity.pool(signals, seed=1)[0].tolist()
 
 
 def test_zero_vectors_stay_zero():

@@ -87,15 +87,16 @@ def read_scores(method: Method) -> list[str]:
     return list(dict.fromkeys(need.method for need in method.needs if isinstance(need, ScoreOf)))
 
 
-def with_inner(method: Method, outer: tuple[Method, ...] = ()) -> list[Method]:
+def with_inner(method: Method, outer: tuple[str, ...] = ()) -> list[Method]:
     """The method and all those whose scores it reads, and theirs. Raises SettingsError where they go in a circle."""
-    if method in outer:
-        circle = " reads ".join(each.label for each in (*outer[outer.index(method) :], method))
-        raise SettingsError(f"the methods go in a circle: {circle}", "Name other methods in their parameters.")
     found = [method]
     for text in read_scores(method):
+        if text in outer:
+            raise SettingsError(
+                f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
+            )
         if not text.startswith(STORED):
-            found += with_inner(scoring(text), (*outer, method))
+            found += with_inner(scoring(text), (*outer, text))
     return found
 
 
