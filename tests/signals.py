@@ -179,7 +179,7 @@ def _field(name, content):
 
 
 def _scores(rows, text):
-    method = methods.scoring(text)
+    method = methods.build(*methods.parse(text))
     return method.score(signals(rows, method.needs))
 
 

@@ -108,6 +108,21 @@ def test_facility_location_over_more_points_than_a_block():
     assert diversity.facility_location(alike, 700, 20)[0].tolist() == expected
 
 
+# What submodlib-py 0.0.3 chose of these points, with its Euclidean similarity and with the matrix of cosine01.
+SUBMODLIB = {
+    "submodlib-euclidean": [140, 3, 204, 256, 247, 198, 49, 144, 33, 163, 194, 180, 71, 169, 228],
+    "cosine01": [96, 290, 124, 182, 75, 293, 206, 129, 94, 273, 33, 180, 163, 61, 63],
+}
+
+
+@pytest.mark.parametrize("name", SUBMODLIB)
+def test_facility_location_chooses_as_submodlib(name):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(12, 16)) * 2
+    z = (centres[rng.integers(12, size=300)] + rng.normal(size=(300, 16))).astype(np.float32)
+    assert diversity.facility_location(diversity.similarity(z, name), 300, 15)[0].tolist() == SUBMODLIB[name]
+
+
 def test_facility_location_of_equal_points_takes_the_first():
     alike = diversity.similarity(np.ones((4, 2), np.float32), "cosine01")
     assert diversity.facility_location(alike, 4, 3)[0].tolist() == [0, 1, 2]

@@ -65,7 +65,7 @@ def table():
     lines = ["| method | what it takes | passes a row |", "|---|---|---|"]
     for name in method_files.names():
         found = sections(name)
-        cost = re.split(r"[;:.,]( |$)| a row", found["Cost"])[0].partition(" ")[0]
+        cost = re.sub(r"( forward)? passes a row.*", "", re.split(r"[;:.,]( |$)", found["Cost"])[0])
         lines.append(f"| [`{name}`](#{name}) | {found[''][0].rstrip('.')} | {cost} |")
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """Methods that read the scores of other methods, through the whole program."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from selectit.schema import ScoreOf
 class Sum:
     '''Two scores.'''
     first: str = "length"
-    second: str = "random seed=3"
+    second: str = "random:seed=3"
     @property
     def needs(self):
         return (ScoreOf(self.first), ScoreOf(self.second))
@@ -39,17 +40,6 @@ class Sum:
 def summing(folder):
     Path("own.py").write_text(SUM)
     return "./own.py:Sum"
-
-
-def test_a_line_is_a_method():
-    assert methods.parse("length unit=chars field=both") == methods.build("length", {"unit": "chars", "field": "both"})
-    assert methods.parse("instag min-count=3").min_count == 3
-    with pytest.raises(SettingsError, match="'chars' is not NAME=VALUE"):
-        methods.parse("length chars")
-    with pytest.raises(SettingsError, match="no method ''"):
-        methods.parse("")
-    with pytest.raises(SettingsError, match="'kcenter' chooses a set"):
-        methods.scoring("kcenter")
 
 
 def test_scores_of_other_methods_are_computed_and_stored(data, summing):
@@ -90,7 +80,6 @@ def test_a_method_that_reads_ratings_through_another_one_rates(data):
 
 @dataclass(frozen=True)
 class Outer:
-    inner: str = "random"
     needs: ClassVar = (ScoreOf("random"), ScoreOf("random"), ScoreOf("stored:x"), "tokens")
     label: ClassVar = "outer"
 
@@ -100,4 +89,21 @@ class Outer:
 
 def test_what_a_method_reads():
     assert methods.read_scores(Outer()) == ["random", "stored:x"]
-    assert methods.with_inner(Outer()) == [Outer(), methods.build("random", {})]
+    assert methods.short("length:unit=chars;field=both") == "length_unit_chars_field_"
+
+
+def test_the_scores_of_a_method_that_chooses_a_set_are_refused(data, summing):
+    with pytest.raises(SettingsError, match="'kcenter' chooses a set and scores no rows"):
+        select(data, Settings(method=summing, param={"first": "kcenter"}, run="run", out="out.json"))
+    assert not Path("run").exists()
+
+
+def test_a_method_with_a_threshold_of_its_own_keeps_what_reaches_it(data):
+    class_text = SUM.replace("return signals.score_of", "return 0 * signals.score_of").replace(
+        "    def score", "    keep = None\n    min_score = 0.5\n    def score"
+    )
+    Path("own.py").write_text(class_text)
+    settings = Settings(method="./own.py:Sum", run="run", out="out.json")
+    drawn = select(data, settings).selection
+    assert (drawn.scores >= 0.5).all() and 0 < len(drawn.rows) < 12
+    assert len(select(None, dataclasses.replace(settings, keep=3, force=True)).selection.rows) == 3

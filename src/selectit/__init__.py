@@ -8,26 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selectit import methods, models
-    from selectit.api import Scores, Selected, rate, score, select, show
+    from selectit.api import Scores, Selected, compare, plan, rate, score, select, show
     from selectit.config import Settings
     from selectit.errors import SelectitError
+    from selectit.estimate import Cost
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cost",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
+    "compare",
     "methods",
     "models",
+    "plan",
     "rate",
     "score",
     "select",
     "show",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors"}
+_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate"}
 
 
 def __getattr__(name: str) -> Any:

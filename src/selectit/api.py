@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,17 @@ import pyarrow as pa
 import tomli_w
 from numpy.typing import NDArray
 
+from selectit import comparison
 from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
-from selectit.collect import Progress, Silent, count_tokens
+from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
+from selectit.engines.loading import check_server
 from selectit.errors import RunError, SettingsError, nearest
+from selectit.estimate import Cost, estimate
 from selectit.executors import rate as collect_ratings
+from selectit.gather import Answered, collect, gather
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
@@ -40,8 +44,17 @@ from selectit.run import (
     write_json,
     write_table,
 )
-from selectit.schema import SELECTION_SCHEMA, Float64, Int64, Method, ScoringMethod, Selection, Signals
-from selectit.selection import Budget, chosen, parse_keep, top
+from selectit.schema import (
+    SELECTION_SCHEMA,
+    Float64,
+    Int64,
+    LossText,
+    Method,
+    ScoringMethod,
+    Selection,
+    Signals,
+)
+from selectit.selection import Budget, chosen, intersection, parse_keep, rank_average, top, union
 from selectit.summary import Summary, describe_row, describe_run, summarise
 
 log = logging.getLogger(__name__)
@@ -86,12 +99,46 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     old = _run(None, settings) if data is None else None
-    prompts = _prompts(settings, old)
-    first = prompts.first(settings.k or K)
-    run = old or _run(data, settings)
-    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
-    _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
+    every = _with_inner([_Part(1.0, settings, _method(settings, old))], old)
+    if any(_rates(part.method) for part in every):
+        run, settings, prompts, first = _to_rate(data, settings)
+        _rate(run, settings, prompts, first, progress or Silent())
+    else:
+        run = old or _run(data, settings)
+    for part in every:
+        collect(run, part.method, settings, _resolver(settings), progress or Silent())
     return run.path
+
+
+def plan(
+    data: str | Path | None,
+    settings: Settings = Settings(),
+    sample: int = 64,
+    proxy: str | None = None,
+    progress: Progress | None = None,
+) -> Cost:
+    """What `rate` with the same settings will cost: tokens, time, memory and disk, and what would cost less.
+
+    Writes the run directory's copy of the source, which `rate` and `select` use, and nothing else. Loads the models,
+    and rates a few answers that are thrown away.
+
+    Args:
+        data: as for `rate`.
+        settings: as for `rate`.
+        sample: answers to rate for the measurement, drawn evenly by length; 2 or more.
+        proxy: a smaller model to measure beside; None = none.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: whatever would stop the rating.
+    """
+    if sample < 2:
+        raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
+    run, settings, _, first = _to_rate(data, settings)
+    settings = dataclasses.replace(settings, engine=settings.engine or _engine_of(run, settings.model))
+    models = [_model(name, settings) for name in settings.model]
+    small = None if proxy is None else _model(proxy, settings)
+    return estimate(run, models, small, first, settings, sample, progress or Silent())
 
 
 def score(run: str | Path, settings: Settings = Settings(), progress: Progress | None = None) -> Scores:
@@ -101,11 +148,14 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         SelectitError: settings that the method refuses, or signals that are not there.
     """
     opened = open_run(run)
-    method = _method(settings, opened)
-    method_files.with_inner(method)  # refuses a circle
-    if not isinstance(method, ScoringMethod):
-        raise SettingsError(f"{settings.method} chooses a set and scores no rows", "Use it with selectit select.")
-    return _score(opened, settings, method, None, progress or Silent()).scores
+    parts = _parts(settings, opened)
+    _with_inner(parts, opened)  # refuses a circle
+    chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
+    if chooses or settings.combine_by != "rank":
+        what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
+        raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
+    scored = [_score(opened, part.settings, part.method, None, progress or Silent()) for part in parts]
+    return scored[0].scores if settings.combine is None else _rank_average(opened, settings, parts, scored).scores
 
 
 def select(
@@ -126,25 +176,32 @@ def select(
     old = _run(None, settings) if data is None else None
     # Whatever is wrong with the settings is said before anything is rated.
     _refuse_idle(settings, reads=data is not None)
-    method = _method(settings, old)
-    budget = _budget(settings, method)
+    parts = _parts(settings, old)
+    budget = _budget(settings, parts)
     prompts = _prompts(settings, old)
-    first = prompts.first(_prompts_of(method))
+    every = _with_inner(parts, old)
+    first = prompts.first(max(_prompts_of(part.method) for part in every))
+    rates = any(_rates(part.method) for part in every)
     if data is not None:
-        settings = dataclasses.replace(settings, model=settings.model or _default_models(method))
-        _check_raters(method, settings.model, len(prompts.labels))
+        settings, parts = _with_models(settings, parts, rates)
+        every = _with_inner(parts, old)
+        for part in every:
+            _check_raters(part.method, settings.model, len(prompts.labels))
     run = old or _run(data, settings)
     out = destination(run, settings, data)
     budget.count(run.rows)
-    rated = _rate(run, settings, prompts, first, progress) if data is not None and _rates(method) else None
-    scored = _score(run, settings, method, rated, progress)
-    selection = _choose(method, scored, budget, run.rows)
+    rated = _rate(run, settings, prompts, first, progress) if data is not None and rates else None
+    if data is not None:
+        for part in every:
+            collect(run, part.method, part.settings, _resolver(part.settings), progress)
+    scored, selection = _scored_choice(run, settings, parts, rated, budget, progress)
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
-    about = getattr(method, "about", "")
-    facts = summarise(run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, about)
+    facts = summarise(
+        run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, scored.about
+    )
     with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = _selection_name(run, settings, f"{method.label}-{budget.label}", config)
+        name = _selection_name(run, settings, f"{scored.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
@@ -152,6 +209,29 @@ def select(
     if settings.rest is not None:
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored), force=settings.force)
     return Selected(run.path, name, out, selection, facts)
+
+
+def compare(
+    run: str | Path, methods: Sequence[str], settings: Settings = Settings(), progress: Progress | None = None
+) -> comparison.Comparison:
+    """What several methods make of a run: how far their scores and choices agree, and their cost. Loads no model.
+
+    Args:
+        run: with the signals that the methods read.
+        methods: two or more, each 'name' or 'name:parameter=value;parameter=value'.
+        settings: `keep` (None = 20 %), and which raters and prompts. A method that can't fill its choice has fewer
+            rows; one with a size of its own (full, fixed) keeps that.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: as of `score`.
+    """
+    if len(methods) < 2:
+        raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
+    opened = open_run(run)
+    named = [_named(text, settings, opened) for text in methods]
+    outcomes = [_outcome(opened, part, settings, progress or Silent()) for part in named]
+    return comparison.compare(outcomes, opened.basic_rows().response_words)
 
 
 def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
@@ -197,11 +277,25 @@ def _run(data: str | Path | None, settings: Settings) -> Run:
     return run
 
 
+def _to_rate(data: str | Path | None, settings: Settings) -> tuple[Run, Settings, PromptSet, tuple[RatingPrompt, ...]]:
+    """The run, the settings with the models named, the prompts, and those of them that are asked."""
+    old = _run(None, settings) if data is None else None
+    prompts = _prompts(settings, old)
+    first = prompts.first(settings.k or K)
+    run = old or _run(data, settings)
+    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
+    return run, dataclasses.replace(settings, model=names), prompts, first
+
+
 def _rate(
     run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Rater]:
     engine = settings.engine or _engine_of(run, settings.model)
-    settings = dataclasses.replace(settings, engine=engine)
+    tokenizer = settings.tokenizer
+    if engine == "server" and tokenizer is None:
+        tokenizer = _tokenizer_of(run, settings.model)
+    check_server(dataclasses.replace(settings, engine=engine, tokenizer=tokenizer), prompts.chat)
+    settings = dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
     models = [_model(name, settings) for name in settings.model]
     try:
         return collect_ratings(run, models, first, settings, progress)
@@ -219,10 +313,27 @@ def _engine_of(run: Run, names: Sequence[str]) -> str:
     return used.pop() if used else "hf"
 
 
+def _tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
+    """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
+    stored = [rater.manifest["settings"] for rater in raters(run) if rater.name in names]
+    used = {str(settings["tokenizer"]) for settings in stored if settings["engine"] == "server"}
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} was rated with several tokenizers", 'Say which: --tokenizer NAME, or "".')
+    return used.pop() if used else None
+
+
 def _model(name: str, settings: Settings) -> Model:
+    if settings.engine == "server":
+        words = model_files.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
+        digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
+        return Model(name, words.path if words else "", digest, packaged=False)
     if settings.engine == "fake":
         return Model(name, "", digest_of({"fake": name}), packaged=False)
     return model_files.resolve(name, accept_terms=settings.accept_terms)
+
+
+def _resolver(settings: Settings) -> Callable[[str], Model]:
+    return lambda name: _model(name, settings)
 
 
 def _store_prompts(run: Run, prompts: PromptSet) -> None:
@@ -254,46 +365,138 @@ class _Scored:
     scores: Scores
     signals: Signals
     raters: tuple[Rater, ...]
-    prompts: tuple[RatingPrompt, ...]
+    answered: tuple[Answered, ...]
     config: dict[str, Any]
+    label: str
+    """For the names of files."""
+    about: str
+    """What the method says of itself."""
     chooses_set: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the methods that are combined or compared, or the only one."""
+
+    weight: float
+    settings: Settings
+    method: Method
+
+
+def _parts(settings: Settings, run: Run | None) -> list[_Part]:
+    """The method of the settings, or the methods that are combined. Raises SettingsError."""
+    if settings.combine is None:
+        return [_Part(1.0, settings, _method(settings, run))]
+    fresh = Settings()
+    for name in ("method", *_OF_ONE_METHOD, "param"):
+        if getattr(settings, name) != getattr(fresh, name):
+            flag = "--" + name.replace("_", "-")
+            raise SettingsError(
+                f"{flag} is of one method, and --combine names several",
+                "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
+            )
+    parts = [_named(text.strip(), settings, run) for text in settings.combine.split(",")]
+    if len(parts) < 2:
+        raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
+    for part in parts:
+        if settings.combine_by == "rank" and not isinstance(part.method, ScoringMethod):
+            raise SettingsError(
+                f"{part.settings.method} chooses a set and has no ranks", "Add --combine-by union or intersection."
+            )
+    return parts
+
+
+def _named(text: str, settings: Settings, run: Run | None) -> _Part:
+    """A method as 'name:parameter=value;parameter=value', with ':weight' at the end or without."""
+    before, colon, last = text.rpartition(":")
+    weight = 1.0
+    if colon and re.fullmatch(r"[-+.\deE]+|nan|inf", last):
+        text, weight = before, _weight(text, last)
+    name, parameters = method_files.parse(text)
+    alone = dataclasses.replace(settings, method=name, param={})
+    return _Part(weight, alone, _built(alone, parameters, run))
+
+
+def _with_inner(parts: Sequence[_Part], run: Run | None, outer: tuple[str, ...] = ()) -> list[_Part]:
+    """The methods and all those whose scores they read, and theirs. Raises SettingsError where they go in a circle."""
+    found = list(parts)
+    for part in parts:
+        for text in method_files.read_scores(part.method):
+            if text in outer:
+                raise SettingsError(
+                    f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
+                )
+            if not text.startswith(method_files.STORED):
+                found += _with_inner([_scoring(text, part.settings, run)], run, (*outer, text))
+    return found
+
+
+def _scoring(text: str, settings: Settings, run: Run | None) -> _Part:
+    """The method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
+    plain = {name: getattr(Settings(), name) for name in (*_OF_ONE_METHOD, "k")}
+    part = _named(text, dataclasses.replace(settings, **plain), run)
+    if not isinstance(part.method, ScoringMethod):
+        raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
+    return part
+
+
+def _weight(text: str, number: str) -> float:
+    hint = "A weight is a number above 0, for example 0.5."
+    try:
+        weight = float(number)
+    except ValueError as error:
+        raise SettingsError(f"{text!r}: {number!r} is no weight", hint) from error
+    if not 0 < weight < math.inf:
+        raise SettingsError(f"{text!r}: the weight is {number}", hint)
+    return weight
+
+
+_OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
+
+
 def _method(settings: Settings, run: Run | None) -> Method:
-    """The method with the parameters that were given, and the defaults that depend on the models."""
-    named = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
+    """The method with the parameters that were given."""
     for key in settings.param:
-        if key in (*named, "k"):
+        if key in (*_OF_ONE_METHOD, "k"):
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
-    given = {name: getattr(settings, name) for name in named} | dict(settings.param)
+    return _built(settings, {name: getattr(settings, name) for name in _OF_ONE_METHOD} | dict(settings.param), run)
+
+
+def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
+    """The method of the settings with these parameters, and the defaults that depend on the models."""
+    given = dict(parameters)
     if settings.method == "selectit":
         models = settings.model or (models_in(run) if run is not None else ())
-        given["k"] = settings.k  # for the other methods k is only how many prompts `rate` asks
-        given["level"] = settings.level or ("model" if len(models) > 1 else "sentence")
+        given["k"] = given.get("k") or settings.k  # for the other methods k is only how many prompts `rate` asks
+        given["level"] = given.get("level") or ("model" if len(models) > 1 else "sentence")
     if settings.method == "length" and settings.model and "unit" not in given:
         given["unit"] = "tokens"
     return method_files.build(settings.method, given)
 
 
 def _prompts_of(method: Method) -> int:
-    """The most prompts that the method, or one whose scores it reads, is scored from."""
-    return max(int(getattr(each, "prompts", 1)) for each in method_files.with_inner(method))
+    prompts = getattr(method, "prompts", 1)
+    return int(prompts)
 
 
 def _rates(method: Method) -> bool:
-    return any("ratings" in each.needs for each in method_files.with_inner(method))
+    return "ratings" in method.needs
 
 
-def _default_models(method: Method) -> tuple[str, ...]:
-    return (DEFAULT_MODEL,) if _rates(method) else ()
+def _with_models(settings: Settings, parts: Sequence[_Part], rates: bool) -> tuple[Settings, list[_Part]]:
+    """The settings, of each part too, with the default model where none is named and one is needed."""
+    model = settings.model or ((DEFAULT_MODEL,) if rates else ())
+    settings = dataclasses.replace(settings, model=model)
+    return settings, [
+        dataclasses.replace(part, settings=dataclasses.replace(part.settings, model=model)) for part in parts
+    ]
 
 
 def _check_raters(method: Method, models: tuple[str, ...], labels: int) -> None:
     """Let a method that rates say what is wrong with the models or labels."""
-    for each in method_files.with_inner(method):
-        check = getattr(each, "check", None)
-        if check is not None:
-            check(models, labels)
+    check = getattr(method, "check", None)
+    if check is not None:
+        check(models, labels)
 
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:
@@ -314,10 +517,11 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
 
 def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    config: dict[str, Any] = {"method": settings.method, **_parameters(method)}
-    signals = Signals(run.basic_rows())
+    gathered = gather(run, method, settings, _resolver(settings), progress)
+    config: dict[str, Any] = {"method": settings.method, **_parameters(method), **gathered.config}
+    signals = gathered.signals
     used: tuple[Rater, ...] = ()
-    first: tuple[RatingPrompt, ...] = ()
+    answered = gathered.answered
     if "ratings" in method.needs:
         prompts = _prompts(settings, run)
         used = tuple(rated or _stored_raters(run, settings, method))
@@ -325,45 +529,72 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         ratings = load_ratings(run, used, first)
         signals = dataclasses.replace(signals, stored_ratings=ratings)
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
-    if "tokens" in method.needs:
-        if len(settings.model) != 1:
-            raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
-        model = _model(settings.model[0], settings)
-        signals = dataclasses.replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
-        config["tokenizer"] = model.name
+        answered = (*answered, *((rater, first) for rater in used))
     inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
-        used = used or next((each.raters for each in inner.values() if each.raters), ())
-        first = first or max((each.prompts for each in inner.values()), key=len)
+        answered = (*answered, *(one for each in inner.values() for one in each.answered))
+    about = str(getattr(method, "about", ""))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return _Scored(none, signals, used, first, config, chooses_set=True)
+        return _Scored(none, signals, used, answered, config, method.label, about, chooses_set=True)
     values = method.score(signals)
     explain = getattr(method, "parts", None)
     parts = explain(signals) if explain is not None else {}
-    with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = _free_name(run.path / "scores", method.label, config)
-        columns = {"row": np.arange(run.rows), "score": values, **parts}
-        table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
-        write_table(run.path / "scores" / f"{name}.parquet", table)
-        _write_toml(run.path / "scores" / f"{name}.toml", config)
-    return _Scored(Scores(name, values, parts), signals, used, first, config, chooses_set=False)
+    scores = _stored(run, method.label, config, values, parts)
+    return _Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
 
 
 def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
     if not text.startswith(method_files.STORED):
-        inner = method_files.scoring(text)
-        return _score(run, dataclasses.replace(settings, method=text.split()[0]), inner, rated, progress)
+        part = _scoring(text, settings, run)
+        return _score(run, part.settings, part.method, rated, progress)
     name = text.removeprefix(method_files.STORED)
     path = run.path / "scores" / f"{name}.parquet"
     if not path.exists():
         known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
         raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
-    stored = numbers(read_part(path, ["score"])["score"])
-    return _Scored(Scores(name, stored, {}), Signals(run.basic_rows()), (), (), {}, chooses_set=False)
+    scores = Scores(name, numbers(read_part(path, ["score"])["score"]), {})
+    return _Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
+
+
+def _stored(
+    run: Run, label: str, config: Mapping[str, Any], values: Float64, parts: Mapping[str, NDArray[Any]]
+) -> Scores:
+    """Store scores in the run under their label, or a free name like it."""
+    with run.lock("results", f"another selectit is writing results into {run.path}"):
+        name = _free_name(run.path / "scores", label, config)
+        columns = {"row": np.arange(run.rows), "score": values, **parts}
+        table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
+        write_table(run.path / "scores" / f"{name}.parquet", table)
+        _write_toml(run.path / "scores" / f"{name}.toml", config)
+    return Scores(name, values, parts)
+
+
+def _rank_average(run: Run, settings: Settings, parts: Sequence[_Part], scored: Sequence[_Scored]) -> _Scored:
+    """Several methods' scores as one, stored; each method's own stand among the parts."""
+    values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
+    whole = _together(settings, parts, scored, chooses_set=False)
+    columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
+    return dataclasses.replace(whole, scores=_stored(run, whole.label, whole.config, values, columns))
+
+
+def _together(settings: Settings, parts: Sequence[_Part], scored: Sequence[_Scored], *, chooses_set: bool) -> _Scored:
+    """What several methods read and were, as of one; its scores are still to come."""
+    rating = next((each for each in scored if each.raters), scored[0])
+    names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
+    weighted = [f"{name}{part.weight:g}" for name, part in zip(names, parts, strict=True)]
+    config = {
+        "method": "combine",
+        "by": settings.combine_by,
+        "weights": [part.weight for part in parts],
+        "parts": [each.config for each in scored],
+    }
+    label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
+    none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
+    return dataclasses.replace(rating, scores=none, config=config, label=label, about="", chooses_set=chooses_set)
 
 
 def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
@@ -392,13 +623,43 @@ def _parameters(method: Method) -> dict[str, Any]:
 # Choosing and writing
 
 
-def _budget(settings: Settings, method: Method) -> Budget:
-    """Where neither an amount nor a minimum score is given: the method's own (`keep`, `min_score`), else 20 %."""
+def _budget(settings: Settings, parts: Sequence[_Part]) -> Budget:
+    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
     keep, min_score = settings.keep, settings.min_score
     if keep is None and min_score is None:
-        keep, min_score = getattr(method, "keep", "20%"), getattr(method, "min_score", None)
+        only = parts[0].method if len(parts) == 1 else None
+        keep, min_score = getattr(only, "keep", "20%"), getattr(only, "min_score", None)
     size = {} if keep is None else parse_keep(keep)
     return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+
+
+def _scored_choice(
+    run: Run,
+    settings: Settings,
+    parts: Sequence[_Part],
+    rated: Sequence[Rater] | None,
+    budget: Budget,
+    progress: Progress,
+) -> tuple[_Scored, Selection]:
+    """Score by the method, or by each that is combined, and choose."""
+    scored = [_score(run, part.settings, part.method, rated, progress) for part in parts]
+    if settings.combine is None:
+        return scored[0], _choose(parts[0].method, scored[0], budget, run.rows)
+    if settings.combine_by == "rank":
+        whole = _rank_average(run, settings, parts, scored)
+        return whole, top(whole.scores.score, budget)
+    choices = [_choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
+    rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
+    if not len(rows):
+        raise SettingsError("no row is chosen by every method", "Keep more with --keep, or use --combine-by union.")
+    reasons = [dict(zip(each.rows.tolist(), each.why, strict=True)) for each in choices]
+    names = [part.settings.method for part in parts]
+    why = tuple(
+        "; ".join(f"{name}: {reason[row]}" for name, reason in zip(names, reasons, strict=True) if row in reason)
+        for row in rows.tolist()
+    )
+    whole = _together(settings, parts, scored, chooses_set=True)
+    return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
 
 
 def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selection:
@@ -407,6 +668,45 @@ def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selec
         ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
         return top(scored.scores.score, budget, ties=ties)
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
+
+
+def _outcome(run: Run, part: _Part, settings: Settings, progress: Progress) -> comparison.Outcome:
+    """What one method makes of a run, for a comparison."""
+    scored = _score(run, part.settings, part.method, None, progress)
+    keep = getattr(part.method, "keep", "20%" if settings.keep is None else settings.keep)
+    budget = Budget(**parse_keep(keep), allow_fewer=True)  # type: ignore[arg-type]
+    rows = _choose(part.method, scored, budget, run.rows).rows
+    scores = None if scored.chooses_set else scored.scores.score
+    return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), _seconds(run, scored))
+
+
+def _passes(scored: _Scored) -> int:
+    """Passes of a model a row, or generations, that the method's signals take."""
+    works = [work for _, works in scored.answered for work in works]
+    return sum(2 * (1 + work.copies) if isinstance(work, LossText) else 1 for work in works)
+
+
+def _seconds(run: Run, scored: _Scored) -> float | None:
+    """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
+    total, timing = 0.0, run.timing()
+    for rater, works in scored.answered:
+        spent = timing.get(f"{rater.signal}/{rater.path.name}", {})
+        if not spent.get("ratings"):
+            return None
+        total += spent["seconds"] / spent["ratings"] * _items(scored.signals) * len(works)
+    return total
+
+
+def _items(signals: Signals) -> int:
+    """Rated answers of all rows."""
+    stored = (
+        signals.stored_ratings,
+        signals.stored_losses,
+        signals.stored_embeddings,
+        signals.stored_judgements,
+        signals.stored_rewards,
+    )
+    return next((len(signal.row) for signal in stored if signal is not None), 0)
 
 
 def _selection_name(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
@@ -458,7 +758,9 @@ def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
 def _rest(run: Run, selection: Selection, scored: _Scored) -> tuple[Int64, list[dict[str, Any]]]:
     """The rows that were not chosen, in source order, and why."""
     rows = np.setdiff1d(np.arange(run.rows), selection.rows)
-    reasons = failures(run, scored.raters, scored.prompts)
+    reasons: dict[int, str] = {}
+    for rater, works in scored.answered:
+        reasons = failures(run, [rater], works) | reasons
     values = []
     for row in rows:
         score = _plain(scored.scores.score[row])

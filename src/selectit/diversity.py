@@ -77,7 +77,9 @@ def similarity(vectors: Vectors, name: str) -> Similarity:
     width = mean_squared_distance(points)
 
     def alike(index: Int64) -> NDArray[np.float32]:
-        gap = np.maximum(squares[:, None] + squares[index] - 2 * (points @ points[index].T), 0)
+        both = squares[:, None] + squares[index]
+        gap = both - 2 * (points @ points[index].T)
+        gap[gap < _SAME * both] = 0
         exponent: NDArray[np.float32] = -gap / width if name == "rbf" else -np.sqrt(gap) / points.shape[1]
         return np.exp(exponent)
 

@@ -21,7 +21,15 @@ TEMPLATES = {"alpaca": ALPACA, "plain": PLAIN}
 BOUNDARIES = ("split", "joint")
 
 
-def loss_text(template: str, boundary: str = "split", copies: int = 0, noise: float = 5.0, seed: int = 42) -> LossText:
+def loss_text(
+    template: str,
+    boundary: str = "split",
+    *,
+    prompt: bool = False,
+    copies: int = 0,
+    noise: float = 5.0,
+    seed: int = 42,
+) -> LossText:
     """A `LossText` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
     if template not in TEMPLATES:
         raise SettingsError(f"there is no template {template!r}", nearest(template, TEMPLATES))
@@ -32,4 +40,4 @@ def loss_text(template: str, boundary: str = "split", copies: int = 0, noise: fl
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
     text = TEMPLATES[template]
-    return LossText(text.template, text.alone, boundary, copies=copies, noise=noise, seed=seed)
+    return LossText(text.template, text.alone, boundary, prompt, copies, noise, seed)

@@ -212,7 +212,7 @@ class ScoreOf:
     """The scores of another scoring method over the same rows: a method names any number of them in its `needs`."""
 
     method: str
-    """As typed: 'length', or with parameters 'length unit=tokens'; 'stored:NAME' = scores that the run already has."""
+    """As typed: 'length', or with parameters 'length:unit=tokens'; 'stored:NAME' = scores that the run already has."""
 
 
 Need = str | LossText | EmbeddedText | Question | RewardText | Field | ScoreOf
@@ -381,6 +381,8 @@ FLAG_SMALLER_BATCH = 4
 
 FLAG_NO_ROOM = 8
 """The text does not fit the token limit and could not, or was not allowed to, be cut."""
+FLAG_FLOOR = 16
+"""A label that the server did not return has the smallest log-probability that it did return."""
 
 TOKENS_SCHEMA = pa.schema([("row", pa.int64()), ("tokens", pa.int64())])
 SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])

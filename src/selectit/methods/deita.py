@@ -37,9 +37,9 @@ class Deita:
     Checked: the specification's values of the scorers' reading and of the filter, and the filter as a plain loop.
     """
 
-    complexity: str = "field name=complexity"
+    complexity: str = "field:name=complexity"
     """A scoring method with its parameters, such as `instag-complexity`, or `stored:NAME`."""
-    quality: str = "field name=quality"
+    quality: str = "field:name=quality"
     """The same, such as `selectit`."""
     limit: float = 0.9
     """A row is passed over whose cosine to one taken exceeds it; from -1 to 1."""

@@ -11,10 +11,10 @@ from selectit.errors import SettingsError, nearest
 from selectit.schema import Float64, Int64, ScoreOf, Signals
 
 RULES = {
-    "v1": ((1.0684, -0.1498, 8.257e-5, -0.9350), ("reward", "length unit=tokens", "knn k=6")),
+    "v1": ((1.0684, -0.1498, 8.257e-5, -0.9350), ("reward", "length:unit=tokens", "knn:k=6")),
     "v2": (
         (0.0274, -0.0078, 0.4421, -0.3212, -0.1520),
-        ("reward", "field name=understandability", "field name=naturalness", "field name=coherence"),
+        ("reward", "field:name=understandability", "field:name=naturalness", "field:name=coherence"),
     ),
     "own": ((), ()),
 }
@@ -50,7 +50,7 @@ class InstructionMining:
     rule: str = "v1"
     """`v1`, `v2`, or `own` with `indicators` and `coefficients`."""
     indicators: tuple[str, ...] = ()
-    """Other scoring methods for the rule's indicators, in its order: reward,length unit=tokens,knn k=6."""
+    """Other scoring methods for the rule's indicators, in its order: reward,length:unit=tokens,knn:k=6."""
     coefficients: tuple[float, ...] = ()
     """Of the rule `own`: the intercept, then one for each indicator."""
 

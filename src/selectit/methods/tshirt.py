@@ -57,11 +57,11 @@ class Tshirt:
             raise SettingsError(f"ratio is {self.ratio}", "It is a share above 0 and at most 1; the paper's is 0.5.")
         if self.copies < 1:
             raise SettingsError(f"copies is {self.copies}", "It is a number of noisy copies: 1 or more.")
-        loss_text(self.template, self.boundary, self.copies, self.noise, self.seed)
+        loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed)
 
     @property
     def needs(self) -> tuple[LossText, ...]:
-        return (loss_text(self.template, self.boundary, self.copies, self.noise, self.seed),)
+        return (loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed),)
 
     @property
     def label(self) -> str:

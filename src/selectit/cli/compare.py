@@ -1,0 +1,40 @@
+"""`selectit compare`: how far methods agree on a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from selectit.cli.options import COMMON, STORED, options, print_json, settings
+
+
+@click.command("compare")
+@options("run")
+@click.option(
+    "--methods",
+    multiple=True,
+    metavar="A,B,…",
+    help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+)
+@options("keep", *STORED, *COMMON)
+def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
+    """Compare what methods make of a run: their scores and choices, the length of what they take, and their cost.
+
+    From stored signals only; no model is loaded. A set that a method can't fill is smaller.
+    """
+    if given["run"] is None:
+        raise click.UsageError("Name the run with --run DIR.")
+    chosen = settings(given)
+    from selectit import api
+    from selectit.cli.progress import notes
+    from selectit.comparison import lines
+
+    names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    with notes(quiet) as progress:
+        found = api.compare(given["run"], names, chosen, progress)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    elif not quiet:
+        click.echo("\n".join(lines(found)))
