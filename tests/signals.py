@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from selectit import methods
 from selectit.data.formats import digest
 from selectit.schema import (
     EmbeddedText,
@@ -17,8 +18,10 @@ from selectit.schema import (
     Question,
     Ratings,
     Rewards,
+    RewardText,
     Rows,
     Sample,
+    ScoreOf,
     Signals,
     Turn,
 )
@@ -112,6 +115,7 @@ def _broken():
 def signals(rows, needs):
     """The signals that `needs` names, and no other, of rows of content."""
     items = [item for content in rows for item in content.items]
+    scores = {need.method: _scores(rows, need.method) for need in needs if isinstance(need, ScoreOf)}
     row = np.repeat(np.arange(len(rows)), [len(content.items) for content in rows])
     made = {}
     for need in needs:
@@ -121,8 +125,10 @@ def signals(rows, needs):
             EmbeddedText: lambda: {
                 "stored_embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))
             },
-            Question: lambda: {"stored_judgements": Judgements(row, tuple(item.reply for item in items))},
-            Field: lambda: {"stored_field": tuple(content.source for content in rows)},
+            Question: lambda need=need: {"stored_judgements": _replies(need, row, items)},
+            RewardText: lambda: {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))},
+            ScoreOf: lambda: {"stored_scores": scores},
+            Field: lambda need=need: {"stored_field": tuple(_field(need.name, content) for content in rows)},
         }[type(need)]()
     return Signals(_rows(rows), **made)
 
@@ -153,8 +159,28 @@ def _named(need, rows, items, row):
             for place, item in enumerate(content.items)
         ]
         return {"stored_texts": tuple(samples)}
-    assert need == "rewards", f"there is no signal {need!r}"
-    return {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))}
+    raise AssertionError(f"there is no signal {need!r}")
+
+
+def _replies(question, row, items):
+    """Numbers, or lists of tags where JSON is asked for."""
+    tags = "JSON" in question.text
+    replies = [
+        json.dumps(item.instruction.split()) if tags and item.reply is not None else item.reply for item in items
+    ]
+    return Judgements(row, tuple(replies), "gpt-3.5-turbo")
+
+
+def _field(name, content):
+    """A number where the name asks for one, else the source; '' for a row that nothing is known of."""
+    if "score" not in name:
+        return content.source
+    return "" if content.items[0].reply is None else f"{content.items[0].reward:.6g}"
+
+
+def _scores(rows, text):
+    method = methods.build(*methods.parse(text))
+    return method.score(signals(rows, method.needs))
 
 
 def losses(items, row, copies=0):

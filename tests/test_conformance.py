@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import tomllib
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -29,8 +30,30 @@ VARIANTS = {
         {"measure": measure} for measure in ("entropy", "least-confidence", "margin", "least-margin")
     ],
     "tshirt": [{}, {"ratio": 0.75, "copies": 3}],
+    "alpagasus-local": [{}, {"dimension": "helpfulness", "parser": "strict", "threshold": 3.0, "seed": 2}],
+    "deita": [{"complexity": "instag-complexity:min-count=1", "quality": "expected-rating"}],
+    "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],
+    "facility-location": [{}, {"similarity": "rbf"}, {"similarity": "submodlib-euclidean", "text": "instruction"}],
+    "field": [{"name": "numbers.score"}],
+    "instag": [{"min_count": 2}],
+    "instag-complexity": [{"min_count": 1}],
+    "instruction-mining": [
+        {},
+        {"rule": "v2", "indicators": ("reward", "knn:k=1", "length", "random")},
+        {"rule": "own", "indicators": ("reward",), "coefficients": (0.5, -0.1)},
+    ],
+    "kmeans": [{}, {"clusters": 2, "restarts": 3, "seed": 4}],
+    "knn": [{}, {"k": 1, "text": "response"}],
+    "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
+    "lift": [{"share": 0.5}, {"quality": "length", "length": "length:unit=chars", "components": 3, "share": 0.5}],
+    "qdit": [{}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
 }  # fmt: skip
-CASES = [(name, given) for name in methods.names() for given in VARIANTS.get(name, [{}])]
+WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
+CASES = [
+    pytest.param(name, given, marks=[WITHOUT_EXTRA] if name == "kmeans" else [])
+    for name in methods.names()
+    for given in VARIANTS.get(name, [{}])
+]
 
 
 @pytest.fixture

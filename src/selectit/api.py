@@ -23,7 +23,7 @@ from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.engines.loading import check_server
-from selectit.errors import RunError, SettingsError
+from selectit.errors import RunError, SettingsError, nearest
 from selectit.estimate import Cost, estimate
 from selectit.executors import rate as collect_ratings
 from selectit.gather import Answered, collect, gather
@@ -31,7 +31,19 @@ from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
 from selectit.ratings import Rater, failures, load_ratings, models_in, named_rater, raters
-from selectit.run import Run, column, create, digest_of, open_run, replacing, text_column, write_json, write_table
+from selectit.run import (
+    Run,
+    column,
+    create,
+    digest_of,
+    numbers,
+    open_run,
+    read_part,
+    replacing,
+    text_column,
+    write_json,
+    write_table,
+)
 from selectit.schema import (
     SELECTION_SCHEMA,
     Float64,
@@ -87,13 +99,14 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     old = _run(None, settings) if data is None else None
-    method = _method(settings, old)
-    if not _rates(method):
+    every = _with_inner([_Part(1.0, settings, _method(settings, old))], old)
+    if any(_rates(part.method) for part in every):
+        run, settings, prompts, first = _to_rate(data, settings)
+        _rate(run, settings, prompts, first, progress or Silent())
+    else:
         run = old or _run(data, settings)
-        collect(run, method, settings, _resolver(settings), progress or Silent())
-        return run.path
-    run, settings, prompts, first = _to_rate(data, settings)
-    _rate(run, settings, prompts, first, progress or Silent())
+    for part in every:
+        collect(run, part.method, settings, _resolver(settings), progress or Silent())
     return run.path
 
 
@@ -136,6 +149,7 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
     """
     opened = open_run(run)
     parts = _parts(settings, opened)
+    _with_inner(parts, opened)  # refuses a circle
     chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
     if chooses or settings.combine_by != "rank":
         what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
@@ -165,18 +179,20 @@ def select(
     parts = _parts(settings, old)
     budget = _budget(settings, parts)
     prompts = _prompts(settings, old)
-    first = prompts.first(max(_prompts_of(part.method) for part in parts))
-    rates = any(_rates(part.method) for part in parts)
+    every = _with_inner(parts, old)
+    first = prompts.first(max(_prompts_of(part.method) for part in every))
+    rates = any(_rates(part.method) for part in every)
     if data is not None:
         settings, parts = _with_models(settings, parts, rates)
-        for part in parts:
+        every = _with_inner(parts, old)
+        for part in every:
             _check_raters(part.method, settings.model, len(prompts.labels))
     run = old or _run(data, settings)
     out = destination(run, settings, data)
     budget.count(run.rows)
     rated = _rate(run, settings, prompts, first, progress) if data is not None and rates else None
     if data is not None:
-        for part in parts:
+        for part in every:
             collect(run, part.method, part.settings, _resolver(part.settings), progress)
     scored, selection = _scored_choice(run, settings, parts, rated, budget, progress)
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
@@ -401,6 +417,29 @@ def _named(text: str, settings: Settings, run: Run | None) -> _Part:
     return _Part(weight, alone, _built(alone, parameters, run))
 
 
+def _with_inner(parts: Sequence[_Part], run: Run | None, outer: tuple[str, ...] = ()) -> list[_Part]:
+    """The methods and all those whose scores they read, and theirs. Raises SettingsError where they go in a circle."""
+    found = list(parts)
+    for part in parts:
+        for text in method_files.read_scores(part.method):
+            if text in outer:
+                raise SettingsError(
+                    f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
+                )
+            if not text.startswith(method_files.STORED):
+                found += _with_inner([_scoring(text, part.settings, run)], run, (*outer, text))
+    return found
+
+
+def _scoring(text: str, settings: Settings, run: Run | None) -> _Part:
+    """The method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
+    plain = {name: getattr(Settings(), name) for name in (*_OF_ONE_METHOD, "k")}
+    part = _named(text, dataclasses.replace(settings, **plain), run)
+    if not isinstance(part.method, ScoringMethod):
+        raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
+    return part
+
+
 def _weight(text: str, number: str) -> float:
     hint = "A weight is a number above 0, for example 0.5."
     try:
@@ -491,6 +530,11 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         signals = dataclasses.replace(signals, stored_ratings=ratings)
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
         answered = (*answered, *((rater, first) for rater in used))
+    inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
+    if inner:
+        signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
+        config["scores"] = {text: each.scores.name for text, each in inner.items()}
+        answered = (*answered, *(one for each in inner.values() for one in each.answered))
     about = str(getattr(method, "about", ""))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
@@ -500,6 +544,20 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
     parts = explain(signals) if explain is not None else {}
     scores = _stored(run, method.label, config, values, parts)
     return _Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
+
+
+def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
+    """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
+    if not text.startswith(method_files.STORED):
+        part = _scoring(text, settings, run)
+        return _score(run, part.settings, part.method, rated, progress)
+    name = text.removeprefix(method_files.STORED)
+    path = run.path / "scores" / f"{name}.parquet"
+    if not path.exists():
+        known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+        raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
+    scores = Scores(name, numbers(read_part(path, ["score"])["score"]), {})
+    return _Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
 
 
 def _stored(
@@ -566,11 +624,13 @@ def _parameters(method: Method) -> dict[str, Any]:
 
 
 def _budget(settings: Settings, parts: Sequence[_Part]) -> Budget:
-    """Where neither an amount nor a minimum score is given: that of the only method (`keep`), else 20 %."""
-    default = getattr(parts[0].method, "keep", "20%") if len(parts) == 1 else "20%"
-    keep = default if settings.keep is None and settings.min_score is None else settings.keep
+    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
+    keep, min_score = settings.keep, settings.min_score
+    if keep is None and min_score is None:
+        only = parts[0].method if len(parts) == 1 else None
+        keep, min_score = getattr(only, "keep", "20%"), getattr(only, "min_score", None)
     size = {} if keep is None else parse_keep(keep)
-    return Budget(**size, min_score=settings.min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
 
 
 def _scored_choice(
@@ -604,7 +664,9 @@ def _scored_choice(
 
 def _choose(method: Method, scored: _Scored, budget: Budget, rows: int) -> Selection:
     if isinstance(method, ScoringMethod):
-        return top(scored.scores.score, budget, ties=getattr(method, "ties", "smaller"))
+        tie_break = getattr(method, "tie_break", None)
+        ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
+        return top(scored.scores.score, budget, ties=ties)
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 

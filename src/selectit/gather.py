@@ -64,7 +64,15 @@ def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, prog
     """Collect what a method asks of models but ratings, where it is not there yet."""
     for work in works_of(method):
         model = resolve(_named(work, settings) or _default(work))
+        _check_judge(method, work, model.name)
         executors.rate(run, [model], [work], settings, progress)
+
+
+def _check_judge(method: Method, work: Work, judge: str) -> None:
+    """Let a method that asks for one judge refuse another before it is asked."""
+    check = getattr(method, "check_judge", None)
+    if check is not None and isinstance(work, Question):
+        check(judge)
 
 
 def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> Gathered:
@@ -143,7 +151,8 @@ def _loaded(run: Run, rater: Rater, work: Work, signals: Signals) -> Signals:
         return replace(signals, stored_embeddings=_embeddings(run, rater, work))
     if isinstance(work, Question):
         table = stored_columns(run, rater, work, ["row", "reply"])
-        return replace(signals, stored_judgements=Judgements(numbers(table["row"]), tuple(table["reply"].to_pylist())))
+        judgements = Judgements(numbers(table["row"]), tuple(table["reply"].to_pylist()), rater.name)
+        return replace(signals, stored_judgements=judgements)
     table = stored_columns(run, rater, work, ["row", "reward"])
     values = np.array([np.nan if value is None else value for value in table["reward"].to_pylist()])
     return replace(signals, stored_rewards=Rewards(numbers(table["row"]), values))

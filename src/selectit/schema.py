@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -179,6 +181,8 @@ class Judgements:
     """(I,)."""
     replies: tuple[str | None, ...]
     """(I,) the answer's text; None where there is none."""
+    judge: str = ""
+    """The judge's name, as it is served or as --judge has it; '' = not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +207,15 @@ class Field:
     name: str
 
 
-Need = str | LossText | EmbeddedText | Question | RewardText | Field
+@dataclass(frozen=True, slots=True)
+class ScoreOf:
+    """The scores of another scoring method over the same rows: a method names any number of them in its `needs`."""
+
+    method: str
+    """As typed: 'length', or with parameters 'length:unit=tokens'; 'stored:NAME' = scores that the run already has."""
+
+
+Need = str | LossText | EmbeddedText | Question | RewardText | Field | ScoreOf
 """A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves), or one of the types above."""
 
 
@@ -220,6 +232,7 @@ class Signals:
     stored_judgements: Judgements | None = None
     stored_rewards: Rewards | None = None
     stored_field: tuple[str, ...] | None = None
+    stored_scores: Mapping[str, Float64] = dataclass_field(default_factory=dict)
 
     @property
     def ratings(self) -> Ratings:
@@ -261,6 +274,10 @@ class Signals:
         """(N,) the values of the `Field` of `needs` as text; '' where a record has none."""
         return _collected(self.stored_field, "a field")
 
+    def score_of(self, method: str) -> Float64:
+        """(N,) the scores of a `ScoreOf` of `needs`, by its text; NaN = could not be scored."""
+        return _collected(self.stored_scores.get(method), f"the scores of {method!r}")
+
 
 def _collected(signal: T | None, name: str) -> T:
     if signal is None:
@@ -274,7 +291,7 @@ class ScoringMethod(Protocol):
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """The signals that must be collected first, at most one of each kind."""
+        """The signals that must be collected first, at most one of each kind but `ScoreOf`."""
 
     @property
     def label(self) -> str:

@@ -75,20 +75,23 @@ def parse_keep(keep: str | int | float) -> dict[str, int | Decimal]:
     return {"share": share}
 
 
-def ranking(scores: Float64, ties: str = "smaller") -> Int64:
+def ranking(scores: Float64, ties: str | Float64 = "smaller") -> Int64:
     """Row numbers by score, highest first; NaN left out.
 
     Args:
         scores: (N,).
-        ties: which of two rows with equal scores comes first, the 'smaller' or the 'larger' row number.
+        ties: which of two rows with equal scores comes first, the 'smaller' or the 'larger' row number, or that with
+            the larger of (N,) values.
     """
     scored = np.flatnonzero(~np.isnan(scores))
-    if ties == "larger":
+    if isinstance(ties, np.ndarray):
+        scored = scored[np.argsort(-ties[scored], kind="stable")]
+    elif ties == "larger":
         scored = scored[::-1]
     return scored[np.argsort(-scores[scored], kind="stable")]
 
 
-def top(scores: Float64, budget: Budget, *, ties: str = "smaller") -> Selection:
+def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> Selection:
     """The highest scores within the budget, best first; rows without a score are never chosen.
 
     Raises:

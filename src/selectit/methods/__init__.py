@@ -22,9 +22,11 @@ from typing import Any
 
 from selectit import Verb
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Method
+from selectit.schema import Method, ScoreOf
 
 ENTRY_POINTS = "selectit.methods"
+STORED = "stored:"
+"""What a `ScoreOf` begins with that means scores which the run already has."""
 
 
 def names() -> list[str]:
@@ -84,6 +86,16 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
             )
         parameters[key.strip().replace("-", "_")] = value.strip()
     return name.strip(), parameters
+
+
+def read_scores(method: Method) -> list[str]:
+    """The texts of the `ScoreOf` that a method names in its `needs`, each once."""
+    return list(dict.fromkeys(need.method for need in method.needs if isinstance(need, ScoreOf)))
+
+
+def short(text: str) -> str:
+    """The text of a `ScoreOf` as part of a label: fit for a file name, at most 24 characters."""
+    return re.sub(r"[^\w.+-]+", "_", text)[:24]
 
 
 def summary(method: type[Any]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from selectit import rowlists
-from selectit.schema import Field, Float64, Need, Rows, Signals
+from selectit.draws import draws
+from selectit.schema import Field, Float64, Need, Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Random:
 
     def score(self, signals: Signals) -> Float64:
         """(N,) draws; NaN for rows to exclude. Raises DataError where that list is wrong."""
-        scores = self._draws(signals.rows)
+        scores = draws(signals.rows, f"selectit random {self.seed}")
         if self.exclude:
             scores[rowlists.find(self.exclude, signals.rows)] = np.nan
         if not self.balance:
@@ -68,16 +68,6 @@ class Random:
         turns = np.empty(len(scores))
         turns[order] = np.arange(len(scores)) - begins
         return scores - turns
-
-    def _draws(self, rows: Rows) -> Float64:
-        key = f"selectit random {self.seed}".encode()
-        digests = (
-            hashlib.blake2b(digest + int(occurrence).to_bytes(8, "little"), digest_size=8, key=key).digest()
-            for digest, occurrence in zip((bytes(value) for value in rows.digest), rows.occurrence, strict=True)
-        )
-        draws = np.frombuffer(b"".join(digests), dtype="<u8")
-        # The upper 53 bits: what a float64 holds exactly.
-        return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 METHOD = Random

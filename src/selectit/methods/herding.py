@@ -1,0 +1,48 @@
+"""Keep the mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selectit.diversity import herding, pool
+from selectit.schema import EmbeddedText, Int64, Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Herding:
+    """Each next row brings the mean of those chosen nearest to the mean of all (herding).
+
+    Source: Welling, "Herding Dynamical Weights to Learn", ICML 2009; named among the geometric selectors in the survey
+    arXiv 2408.02085.
+
+    Needs: embeddings.
+
+    Direction: the order of choice.
+
+    Cost: 1 forward pass of the encoder a row, and N x n x D multiplications.
+
+    Differs: no row is taken twice.
+
+    Licence: no code of others.
+
+    Checked: the specification's values, and the greedy rule by brute force.
+    """
+
+    text: str = "both"
+    """`instruction`, `response` or `both`."""
+
+    @property
+    def needs(self) -> tuple[EmbeddedText]:
+        return (EmbeddedText(self.text),)
+
+    @property
+    def label(self) -> str:
+        return f"herding-{self.text}"
+
+    def select(self, signals: Signals, budget: int) -> Int64:
+        """At most `budget` rows in order, fewer where fewer have an embedding."""
+        rows, vectors = pool(signals)
+        return rows[herding(vectors, budget)] if len(rows) else rows
+
+
+METHOD = Herding

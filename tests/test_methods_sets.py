@@ -1,0 +1,268 @@
+"""Methods that read judges, rewards, tags, embeddings and other methods' scores: values by hand and edges."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import signals as made
+from selectit import methods
+from selectit.errors import RunError, SettingsError
+from selectit.methods.alpagasus_local import parse, parse_strict
+from selectit.methods.expected_rating import expected
+from selectit.methods.instruction_mining import fit
+from selectit.methods.lift import row_variance
+from selectit.schema import Embeddings, Judgements, Rewards, Sample, Signals
+from selectit.selection import Budget, top
+
+
+def embedded(vectors, **more):
+    vectors = np.array(vectors, dtype=np.float32)
+    rows = made.rows(len(vectors))
+    return Signals(rows, stored_embeddings=Embeddings(np.arange(len(vectors)), vectors), **more)
+
+
+def build(name, **given):
+    return methods.build(name, given)
+
+
+# Judges
+
+
+@pytest.mark.parametrize(
+    ("reply", "ours", "strict"),
+    [
+        ("4.5\nok", 4.5, 4.5),
+        ("Score: 4", 4, -1),
+        ("4/5", 4, -1),
+        ("", math.nan, -1),
+        ("\n\n3 of 5\n1", 3, -1),
+        ("I gave it 17 points, so 2.5", 2.5, -1),
+        ("9/10", math.nan, -1),
+        ("-3", math.nan, -3),
+        ("nan", math.nan, -1),
+        ("excellent\n5", math.nan, -1),
+    ],
+)
+def test_reading_a_score(reply, ours, strict):
+    assert parse(reply) == pytest.approx(ours, nan_ok=True)
+    assert parse_strict(reply) == strict
+
+
+def judged(replies, judge="gpt-3.5-turbo-0125", row=None):
+    row = np.arange(len(replies)) if row is None else np.array(row)
+    return Signals(made.rows(int(row.max()) + 1), stored_judgements=Judgements(row, tuple(replies), judge))
+
+
+def test_alpagasus_is_chatgpt_only():
+    assert build("alpagasus").score(judged(["4", "5", None]))[:2].tolist() == [4, 5]
+    for judge in ("Qwen2.5-7B-Instruct", ""):
+        with pytest.raises(SettingsError, match="AlpaGasus's judge is gpt-3.5-turbo") as caught:
+            build("alpagasus").score(judged(["4"], judge))
+        assert "alpagasus-local" in caught.value.hint
+    assert build("alpagasus-local").score(judged(["4"], "Qwen2.5-7B-Instruct")).tolist() == [4]
+
+
+def test_a_judged_row_is_the_mean_of_its_answers():
+    scores = build("alpagasus-local").score(judged(["4", "5", "3", "no idea"], row=[0, 0, 1, 1]))
+    assert scores[0] == 4.5 and np.isnan(scores[1])
+    assert np.isnan(build("alpagasus-local", parser="strict").score(judged(["Score: 4"]))).all()
+
+
+def test_equal_judgements_are_in_the_order_of_a_draw():
+    signals = judged(["4"] * 40 + ["5"] * 3)
+
+    def kept(seed):
+        method = build("alpagasus-local", seed=seed)
+        return top(method.score(signals), Budget(rows=10), ties=method.tie_break(signals)).rows.tolist()
+
+    assert sorted(kept(0)[:3]) == [40, 41, 42]
+    assert kept(0) == kept(0) != kept(1)
+    assert kept(0)[3:] != sorted(kept(0)[3:])
+
+
+def test_the_question_holds_the_pair():
+    (question,) = build("alpagasus-local", dimension="helpfulness").needs
+    assert question.text.count("{instruction}") == question.text.count("{response}") == 1
+    assert "helpful" in question.text and "accurate" not in question.text
+
+
+def test_rewards_are_as_they_are():
+    rewards = Rewards(np.array([0, 0, 1]), np.array([1.0, 2.0, -3.0]))
+    scores = build("reward").score(Signals(made.rows(3), stored_rewards=rewards))
+    assert scores == pytest.approx([1.5, -3, math.nan], nan_ok=True)
+
+
+def test_deitas_scorers_are_read_by_their_mean():
+    assert expected(np.arange(1.0, 7.0)) == pytest.approx(5.432933, abs=1e-6)
+    assert np.isnan(expected(np.array([0.0, np.nan])))
+    with pytest.raises(SettingsError, match="reads one model, and there are 2"):
+        build("expected-rating").check(("a", "b"), 6)
+
+
+# Linear rules
+
+
+def test_instruction_mining_of_the_specification():
+    v1 = build("instruction-mining")
+    scores = dict(zip((need.method for need in v1.needs), ([1.5], [300.0], [0.9]), strict=True))
+    arrays = {text: np.array(value) for text, value in scores.items()}
+    assert v1.score(Signals(made.rows(1), stored_scores=arrays)) == pytest.approx(-0.026971, abs=1e-6)
+    v2 = build("instruction-mining", rule="v2")
+    arrays = dict(zip((need.method for need in v2.needs), map(np.array, ([1.5], [0.9], [0.8], [0.7])), strict=True))
+    assert v2.score(Signals(made.rows(1), stored_scores=arrays)) == pytest.approx(-0.050230, abs=1e-6)
+    with pytest.raises(RunError, match="the scores of 'reward'"):
+        v2.score(Signals(made.rows(1)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rule": "v3"}, "no rule 'v3'"),
+        ({"rule": "own"}, "0 indicators for 0 coefficients"),
+        ({"rule": "own", "indicators": "reward", "coefficients": "1"}, "1 indicators for 1"),
+        ({"indicators": "reward"}, "1 indicators for 4"),
+        ({"coefficients": "1,2,3,4"}, "has its coefficients"),
+    ],
+)
+def test_rules_that_do_not_fit_are_refused(given, message):
+    with pytest.raises(SettingsError, match=message):
+        methods.build("instruction-mining", given)
+
+
+def test_fitting_gives_back_the_rule_that_made_the_losses():
+    rng = np.random.default_rng(0)
+    indicators = rng.normal(size=(500, 3))
+    subsets = [rng.choice(500, 40, replace=False) for _ in range(30)]
+    rule = np.array([0.4, -0.2, 0.1, 0.05])
+    means = np.array([indicators[rows].mean(axis=0) for rows in subsets])
+    losses = np.exp(rule[0] + means @ rule[1:])
+    assert fit(indicators, subsets, losses) == pytest.approx(rule)
+    with pytest.raises(SettingsError, match="3 subsets tell 4 coefficients apart only to 3"):
+        fit(indicators, subsets[:3], losses[:3])
+
+
+# Sets
+
+
+def test_deita_goes_down_the_product_and_passes_over_what_is_alike():
+    angles = np.deg2rad([0, 10, 30, 31, 90, 60])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    method = build("deita", complexity="length", quality="reward")
+    scores = {"length": np.array([6, 5, 4, 3, 2, np.nan]), "reward": np.ones(6)}
+    signals = embedded(vectors, stored_scores=scores)
+    assert method.select(signals, 5).tolist() == [0, 2, 4]
+    assert method.select(signals, 2).tolist() == [0, 2]
+    scores["reward"] = np.array([0.1, 9, 1, 1, 1, 1])
+    assert method.select(embedded(vectors, stored_scores=scores), 1).tolist() == [1]
+    scores["reward"] = -np.ones(6)
+    with pytest.raises(SettingsError, match="quality is below 0 for 6 rows"):
+        method.select(embedded(vectors, stored_scores=scores), 1)
+
+
+def test_row_variances_of_the_specification():
+    vectors = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [3, 1, 1]])
+    assert row_variance(vectors, 2) == pytest.approx([0.052393, 0.224893, 2.587368, 1.858303], abs=1e-6)
+
+
+def test_the_axes_that_explain_the_variance():
+    z = np.random.default_rng(0).normal(size=(200, 4)) * [100, 10, 1, 0.1]
+    assert row_variance(z, 0, 0.9) == pytest.approx(row_variance(z, 2))  # one axis would do, and has no variance
+    assert row_variance(z, 0, 0.9999) == pytest.approx(row_variance(z, 3))
+    assert row_variance(z, 0, 1) == pytest.approx(row_variance(z, 4))
+    assert row_variance(z[:1], 0).tolist() == [0]
+
+
+def test_lift_is_varied_first_and_then_good():
+    z = np.random.default_rng(1).normal(size=(50, 6)).astype("f4")
+    z[:10] *= 20
+    quality, length = np.arange(50.0), np.full(50, 7.0)
+    signals = embedded(z, stored_scores={"reward": quality, "length": length})
+    found = build("lift").select(signals, 4)
+    variance = row_variance(z, 0)
+    passed = np.argsort(-variance)[:10]
+    assert found.tolist() == sorted(passed, key=lambda row: -quality[row])[:4]
+    assert len(build("lift").select(signals, 20)) == 10
+    long = embedded(z, stored_scores={"reward": np.ones(50), "length": np.arange(50.0)})
+    assert build("lift").select(long, 4).tolist() == sorted(passed, reverse=True)[:4]
+
+
+def test_k_center_starts_where_the_seed_says():
+    z = np.random.default_rng(2).normal(size=(30, 3))
+    first = {int(build("kcenter", seed=seed).select(embedded(z), 5)[0]) for seed in range(12)}
+    assert len(first) > 4
+    doubled = embedded(np.repeat(z[:4], 3, axis=0))
+    assert len(build("kcenter").select(doubled, 9)) == 4
+
+
+def test_dpp_prefers_quality():
+    z = np.random.default_rng(3).normal(size=(20, 5))
+    quality = np.zeros(20)
+    quality[13], quality[4] = 30, np.nan
+    method = build("dpp", quality="reward", beta=3)
+    found = method.select(embedded(z, stored_scores={"reward": quality}), 20)
+    assert found[0] == 13 and len(found) == 19 and 4 not in found
+    assert len(build("dpp", kernel="cosine").select(embedded(z), 20)) == 5
+    assert len(build("dpp", kernel="cosine", jitter=0.1).select(embedded(z), 20)) == 20
+
+
+def test_knn_needs_k_others():
+    z = [[0.0], [1], [3], [7], [8]]
+    assert build("knn", k=2).score(embedded(z)).tolist() == [3, 2, 3, 4, 5]
+    assert np.isnan(build("knn", k=5).score(embedded(z))).all()
+
+
+def test_nothing_is_chosen_where_nothing_is_embedded():
+    nothing = np.full((3, 2), np.nan)
+    scores = {"reward": np.ones(3), "length": np.ones(3)}
+    names = ("dpp", "facility-location", "herding", "kcenter", "kmeans", "lift", "qdit")
+    for name in names:
+        assert build(name).select(embedded(nothing, stored_scores=scores), 2).tolist() == [], name
+
+
+def test_instag_says_when_no_tag_counts(caplog):
+    signals = judged(['["a"]', '["b"]', "?"], "tagger")
+    assert sorted(build("instag").select(signals, 3).tolist()) == [0, 1]
+    assert "no tag is in 20 rows or more" in caplog.text
+    assert build("instag-complexity", min_count=1).score(signals)[:2].tolist() == [1, 1]
+
+
+def test_lexical_scores_are_means_over_answers():
+    texts = (Sample(0, 0, "", "a a"), Sample(0, 1, "", "a b"), Sample(1, 0, "", ""))
+    scores = build("lexical", index="ttr").score(Signals(made.rows(2), stored_texts=texts))
+    assert scores[0] == 0.75 and np.isnan(scores[1])
+
+
+def test_a_field_is_a_number():
+    rows = dataclasses.replace(Signals(made.rows(4)), stored_field=("1.5", "", "-2e1", "inf"))
+    assert build("field").score(rows) == pytest.approx([1.5, math.nan, -20, math.nan], nan_ok=True)
+    with pytest.raises(SettingsError, match="row 0: the field 'score' is 'high'"):
+        build("field").score(Signals(made.rows(1), stored_field=("high",)))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("alpagasus", {"dimension": "beauty"}),
+        ("alpagasus-local", {"parser": "lax"}),
+        ("deita", {"limit": 1.1}),
+        ("dpp", {"kernel": "linear"}),
+        ("dpp", {"jitter": -1.0}),
+        ("facility-location", {"similarity": "cosine"}),
+        ("instag", {"min_count": 0}),
+        ("instag-complexity", {"min_count": 0}),
+        ("instag-tfidf", {"terms": 0}),
+        ("instag-tfidf", {"most": 0.0}),
+        ("kmeans", {"clusters": -1}),
+        ("knn", {"k": 0}),
+        ("lexical", {"index": "vocd"}),
+        ("lift", {"share": 0.0}),
+        ("lift", {"components": 1}),
+        ("qdit", {"alpha": 2.0}),
+        ("qdit", {"similarity": "dot"}),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(name, given):
+    with pytest.raises(SettingsError):
+        methods.build(name, given)
