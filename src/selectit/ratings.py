@@ -1,4 +1,4 @@
-"""Stored ratings: which model rated with what settings, which units there are, and all of it as arrays."""
+"""What models have answered: which model with what settings, which units there are, and the ratings as arrays."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from selectit.errors import RunError, nearest
 from selectit.prompts import RatingPrompt
 from selectit.run import Run, numbers, part_name, read_json, read_part
 from selectit.schema import Int64, Ratings
+from selectit.works import Work, folder_of
 
 
 @dataclass(frozen=True, slots=True)
 class Rater:
-    """A model with resolved settings, and its folder of ratings in a run."""
+    """A model with resolved settings, and its folder of ratings, or of another signal, in a run."""
 
     path: Path
     manifest: Mapping[str, Any]
@@ -33,33 +34,46 @@ class Rater:
     def unit_size(self) -> int:
         return int(self.manifest["unit_size"])
 
-    def prompt_folder(self, prompt: RatingPrompt) -> Path:
-        return self.path / f"prompt-{prompt.fingerprint}"
+    @property
+    def signal(self) -> str:
+        """'ratings', 'losses' and so on."""
+        return self.path.parent.name
+
+    def folder(self, work: Work) -> Path:
+        """Where the units of a work lie."""
+        return self.path / folder_of(work)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Rows [start, stop) under one prompt; finished when `path` exists."""
+    """Rows [start, stop) under one prompt or other work; finished when `path` exists."""
 
-    prompt: RatingPrompt
+    work: Work
     start: int
     stop: int
     path: Path
 
 
-def raters(run: Run) -> list[Rater]:
-    """Every rater of the run, in the order in which they began."""
-    found = [Rater(file.parent, read_json(file)) for file in (run.path / "ratings").glob("*/manifest.json")]
+def raters(run: Run, signal: str = "ratings") -> list[Rater]:
+    """Every model that has answered for a signal of the run, in the order in which they began."""
+    found = [Rater(file.parent, read_json(file)) for file in (run.path / signal).glob("*/manifest.json")]
     return sorted(found, key=lambda rater: (rater.manifest["order"], rater.path.name))
 
 
-def models_in(run: Run) -> list[str]:
-    """The names of the models that have rated anything, in the order in which they began."""
-    return list(dict.fromkeys(rater.name for rater in raters(run) if any(rater.path.glob("prompt-*/part-*"))))
+def models_in(run: Run, signal: str = "ratings") -> list[str]:
+    """The names of the models that have answered anything for a signal, in the order in which they began."""
+    return list(dict.fromkeys(rater.name for rater in raters(run, signal) if any(rater.path.glob("*/part-*"))))
 
 
-def asked(settings: Settings) -> dict[str, str | int | None]:
-    """What the settings say of a rater; None = left open."""
+def asked(settings: Settings, signal: str = "ratings") -> dict[str, str | int | None]:
+    """What the settings say of a rater; None = left open. Encoders and reward models have few settings of their own."""
+    said = _asked(settings)
+    return (
+        said if signal in ("ratings", "losses", "judgements") else {key: said[key] for key in ("pooling", "unit_size")}
+    )
+
+
+def _asked(settings: Settings) -> dict[str, str | int | None]:
     return {
         "engine": settings.engine,
         "dtype": None if settings.dtype == "auto" else settings.dtype,
@@ -67,36 +81,38 @@ def asked(settings: Settings) -> dict[str, str | int | None]:
         "batch_tokens": settings.batch_tokens,
         "overflow": settings.overflow,
         "unit_size": settings.unit_size,
+        "pooling": settings.pooling,
     }
 
 
-def find_rater(run: Run, digest: str, settings: Settings) -> Rater | None:
+def find_rater(run: Run, digest: str, settings: Settings, signal: str = "ratings") -> Rater | None:
     """The stored rater with those weights that the settings allow: what they leave open, the stored one has decided.
 
     Of several the one that was begun in the same words. Raises RunError where that doesn't decide.
     """
-    return _fitting([rater for rater in raters(run) if rater.manifest["digest"] == digest], settings)
+    return _fitting([rater for rater in raters(run, signal) if rater.manifest["digest"] == digest], settings)
 
 
-def named_rater(run: Run, name: str, settings: Settings) -> Rater:
+def named_rater(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Rater:
     """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
-    same = [rater for rater in raters(run) if name in (rater.name, rater.path.name)]
+    same = [rater for rater in raters(run, signal) if name in (rater.name, rater.path.name)]
     if not same:
-        raise RunError(f"{run.path} has no ratings by {name!r}", nearest(name, models_in(run)))
+        known = models_in(run, signal)
+        raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
     if len({rater.manifest["digest"] for rater in same}) > 1:
         folders = ", ".join(rater.path.name for rater in same)
-        raise RunError(f"{name} has rated {run.path} with different weights", f"Name one with --model: {folders}")
+        raise RunError(f"{name} has answered for {run.path} with different weights", f"Name the folder: {folders}")
     rater = _fitting(same, settings)
     if rater is None:
         raise RunError(
-            f"{run.path} has ratings by {name}, but none with these settings",
+            f"{run.path} has {signal} by {name}, but none with these settings",
             "Leave out --engine, --dtype, --max-tokens, --overflow and --batch-tokens, or rate with them first.",
         )
     return rater
 
 
 def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
-    wanted = asked(settings)
+    wanted = asked(settings, same[0].signal) if same else {}
 
     def fits(rater: Rater) -> bool:
         stored = {**rater.manifest["settings"], "unit_size": rater.unit_size}
@@ -113,13 +129,35 @@ def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
     return next(iter(exact or fitting), None)
 
 
-def units(run: Run, rater: Rater, prompts: Sequence[RatingPrompt]) -> list[Unit]:
-    """All units of a rater: row range after row range, all prompts of each."""
+def units(run: Run, rater: Rater, works: Sequence[Work]) -> list[Unit]:
+    """All units of a rater: row range after row range, all works of each."""
     return [
-        Unit(prompt, start, min(start + rater.unit_size, run.rows), rater.prompt_folder(prompt) / part_name(number))
+        Unit(work, start, min(start + rater.unit_size, run.rows), rater.folder(work) / part_name(number))
         for number, start in enumerate(range(0, run.rows, rater.unit_size))
-        for prompt in prompts
+        for work in works
     ]
+
+
+def stored_columns(run: Run, rater: Rater, work: Work, names: Sequence[str]) -> pa.Table:
+    """Columns of all units of a work, in the order of the rows. Raises RunError where units are missing."""
+    require(run, rater, [work])
+    return pa.concat_tables([read_part(unit.path, names) for unit in units(run, rater, [work])])
+
+
+def require(run: Run, rater: Rater, works: Sequence[Work]) -> None:
+    """Raise RunError where units are missing; it says how many, and how to go on."""
+    wanted = units(run, rater, works)
+    missing = sum(not unit.path.exists() for unit in wanted)
+    if missing and rater.signal == "ratings":
+        raise RunError(
+            f"{missing} of {len(wanted)} units of {rater.name} are not rated yet in {run.path}",
+            f"Finish them with: selectit rate --run {run.path} --model {rater.name} --k {len(works)}",
+        )
+    if missing:
+        raise RunError(
+            f"{missing} of {len(wanted)} units of {rater.signal} by {rater.name} are missing in {run.path}",
+            "Collect them: selectit rate with this --run, --method and model.",
+        )
 
 
 def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> Ratings:
@@ -129,13 +167,7 @@ def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingProm
         RunError: units are missing; it says how many, and how to go on.
     """
     for rater in raters:
-        wanted = units(run, rater, prompts)
-        missing = sum(not unit.path.exists() for unit in wanted)
-        if missing:
-            raise RunError(
-                f"{missing} of {len(wanted)} units of {rater.name} are not rated yet in {run.path}",
-                f"Finish them with: selectit rate --run {run.path} --model {rater.name} --k {len(prompts)}",
-            )
+        require(run, rater, prompts)
     columns = [[_column(run, rater, prompt) for prompt in prompts] for rater in raters]
     first = columns[0][0]
     return Ratings(
@@ -148,11 +180,11 @@ def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingProm
     )
 
 
-def failures(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> dict[int, str]:
-    """Why rows have no rating: row to the first reason found."""
+def failures(run: Run, raters: Sequence[Rater], works: Sequence[Work]) -> dict[int, str]:
+    """Why rows have no rating, or other signal: row to the first reason found."""
     found: dict[int, str] = {}
     for rater in raters:
-        for unit in units(run, rater, prompts):
+        for unit in units(run, rater, works):
             table = read_part(unit.path, ["row", "error"])
             if table["error"].null_count < len(table):
                 for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
@@ -173,7 +205,7 @@ class _Column:
 
 def _column(run: Run, rater: Rater, prompt: RatingPrompt) -> _Column:
     names = ["row", "logprob", "flags", "tokens"]
-    table = pa.concat_tables([read_part(unit.path, names) for unit in units(run, rater, [prompt])])
+    table = stored_columns(run, rater, prompt, names)
     logprob = np.from_dlpack(table["logprob"].combine_chunks().flatten()).reshape(len(table), -1)
     return _Column(numbers(table["row"]), logprob, numbers(table["flags"]), numbers(table["tokens"]))
 

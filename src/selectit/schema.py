@@ -97,6 +97,8 @@ class LossText:
     """'split': prefix and response are tokenised apart and joined as ids, so that the boundary is exact. 'joint': the
     joined text is tokenised, and the prefix tokenised by itself says where the response begins (as Cherry,
     Superfiltering and T-SHIRT do; off by one where a token spans the boundary)."""
+    prompt: bool = False
+    """Whether the losses of what stands before the response are wanted too."""
     copies: int = 0
     """Noisy copies beside the clean reading: uniform noise on the input embeddings."""
     noise: float = 5.0
@@ -131,7 +133,7 @@ class Losses:
     prompt_tokens: Int64
     """(I,) tokens before the response."""
     prompt_loss: Float32
-    """(I,) mean -log p of those that have something before them; NaN where none has."""
+    """(I,) mean -log p of those that have something before them; NaN where none has, and without `LossText.prompt`."""
     truncated: NDArray[np.bool_]
     """(I,) whether the response was cut to the token limit."""
 
@@ -142,6 +144,11 @@ class EmbeddedText:
 
     text: str = "both"
     """'instruction', 'response', or 'both' with a line break between."""
+
+    def of(self, sample: Sample) -> str:
+        """The text of a pair."""
+        parts = {"instruction": [sample.instruction], "response": [sample.response]}
+        return "\n".join(parts.get(self.text, [sample.instruction, sample.response]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,11 @@ class Judgements:
 
 
 @dataclass(frozen=True, slots=True)
+class RewardText:
+    """The pair as the reward model was trained on it: a method names it in its `needs`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rewards:
     """A reward model's outputs for I items of N rows."""
 
@@ -191,9 +203,8 @@ class Field:
     name: str
 
 
-Need = str | LossText | EmbeddedText | Question | Field
-"""A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves),
-'rewards', or one of the types above."""
+Need = str | LossText | EmbeddedText | Question | RewardText | Field
+"""A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves), or one of the types above."""
 
 
 @dataclass(frozen=True, slots=True)

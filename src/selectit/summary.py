@@ -276,7 +276,7 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
 def _prompt_folders(run: Run, rater: Rater) -> list[Path]:
     """The rater's prompts in the order of the run's prompt sets."""
     sets = [prompts.load(path) for path in sorted((run.path / "prompts").glob("*.toml"))]
-    ordered = [rater.prompt_folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
+    ordered = [rater.folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 

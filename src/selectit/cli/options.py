@@ -102,6 +102,19 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "retry_errors": click.option("--retry-errors", is_flag=True, default=None, help="Rate failed rows again."),
     "share": click.option("--share", metavar="i/n", help="Rate only the units whose number is i modulo n."),
+    "executor": click.option("--executor", metavar="NAME", help="Who rates: local, or ray: a Ray cluster [local]."),
+    "ray_address": click.option("--ray-address", metavar="HOST:PORT", help="The cluster [started on this machine]."),
+    "workers": click.option("--workers", type=int, metavar="N", help="Processes on Ray [one a GPU, or a machine]."),
+    "worker_cpus": click.option("--worker-cpus", type=int, metavar="N", help="CPUs of each [see docs/cluster.md]."),
+    "worker_gpus": click.option("--worker-gpus", type=float, metavar="N", help="GPUs of each [1 if there are any]."),
+    "encoder": click.option(
+        "--encoder",
+        metavar="NAME",
+        help="Embeds texts, for methods that compare them [minilm].",
+    ),
+    "pooling": click.option("--pooling", metavar="WAY", help="Of a causal encoder: last, mean, weighted [mean]."),
+    "judge": click.option("--judge", metavar="NAME", help="Answers questions of methods that ask [first --model]."),
+    "reward_model": click.option("--reward-model", metavar="NAME", help="For methods that use rewards."),
     "method": click.option(
         "--method", metavar="NAME", help="See `selectit methods`; ./file.py:Class is one of your own [selectit]."
     ),
@@ -150,7 +163,9 @@ RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
     "model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens",
     "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors",
+    "executor", "ray_address", "workers", "worker_cpus", "worker_gpus",
 )  # fmt: skip
+ASKING = ("encoder", "pooling", "judge", "reward_model")
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")
 STORED = ("model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow")

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from selectit.errors import EngineError
 from selectit.prompts import FittedText, RatingPrompt
-from selectit.schema import FLAG_NO_ROOM, FLAG_TRUNCATED, Float32, Int64, Sample
+from selectit.schema import (
+    FLAG_NO_ROOM,
+    FLAG_TRUNCATED,
+    EmbeddedText,
+    Float32,
+    Float64,
+    Int64,
+    LossText,
+    Question,
+    Sample,
+)
 
 OnBatch = Callable[[int, int], None]
 """Called after each batch with the number of ratings done and the tokens of their texts."""
@@ -61,12 +71,134 @@ class RatesLabels(Protocol):
         """Free the model's memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResponseLosses:
+    """The losses of one response; see `schema.Losses` for what the columns hold. T tokens, C noisy copies."""
+
+    given: Float32
+    """(1 + C, T)."""
+    alone: Float32
+    """(1 + C, T)."""
+    entropy: Float32
+    largest: Float32
+    second: Float32
+    squares: Float32
+    prompt_tokens: int
+    prompt_loss: float
+    truncated: bool
+
+
+@runtime_checkable
+class ScoresText(Protocol):
+    """An engine with a loaded causal model that gives the losses of responses."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+        """The losses of each response, or why it has none.
+
+        Raises:
+            EngineError: `SAME_ERROR_LIMIT` samples in a row failed with the same error.
+        """
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A loaded encoder."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+        """(B, D) vectors, as the encoder gives them; a text over its limit is cut from the right.
+
+        A row that is not finite everywhere has no vector.
+        """
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@runtime_checkable
+class Replies(Protocol):
+    """A loaded generator."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+        """For each sample the greedy answer (or None) and the error ('' where there is an answer)."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@runtime_checkable
+class Rewards(Protocol):
+    """A loaded reward model."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int]:
+        """As of `RatesLabels`."""
+
+    @property
+    def parameters(self) -> int:
+        """As of `RatesLabels`."""
+
+    def reward(self, samples: Sequence[Sample], on_batch: OnBatch) -> Float64:
+        """(B,) the model's single output, higher is better; NaN where the text has no room."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
 @runtime_checkable
 class CountsTokens(Protocol):
     """An engine (or its tokenizer alone) that counts tokens."""
 
     def count_tokens(self, texts: Sequence[str]) -> Int64:
         """(len(texts),) tokens of each text, special tokens not counted."""
+
+
+@dataclass(slots=True)
+class Failures:
+    """Counts failures in a row with the same error."""
+
+    error: str = ""
+    count: int = 0
+
+    def stop(self) -> None:
+        """Something went well."""
+        self.count = 0
+
+    def add(self, error: str) -> None:
+        """Count one. Raises EngineError where it is the last of too many in a row."""
+        self.count = self.count + 1 if error == self.error else 1
+        self.error = error
+        if self.count >= SAME_ERROR_LIMIT:
+            raise EngineError(
+                f"{self.count} rows in a row failed with the same error: {error}",
+                "The model or the device is at fault, not the rows. Try --dtype fp32 or a smaller --batch-tokens.",
+            )
 
 
 @dataclass(slots=True)
@@ -79,8 +211,7 @@ class Rated:
     tokens: Int64
     flags: NDArray[np.uint8]
     errors: list[str | None]
-    same_error: int = 0
-    last_error: str = ""
+    failures: Failures
 
     @classmethod
     def of(cls, texts: Iterable[FittedText | str], labels: int) -> Rated:
@@ -91,27 +222,21 @@ class Rated:
         ids = {index: text.ids for index, text in enumerate(texts) if not isinstance(text, str)}
         tokens = [len(ids.get(index, ())) for index in range(len(texts))]
         logprob = np.full((len(texts), labels), np.nan, np.float32)
-        return cls(ids, logprob, np.array(tokens, np.int64), np.array(flags, np.uint8), errors)
+        return cls(ids, logprob, np.array(tokens, np.int64), np.array(flags, np.uint8), errors, Failures())
 
     def store(self, batch: Sequence[int], logprob: Float32) -> None:
         """Note the (len(batch), R) log-probabilities of the samples at those places."""
         for index, values in zip(batch, logprob, strict=True):
             if np.isfinite(values).all():
                 self.logprob[index] = values
-                self.same_error = 0
+                self.failures.stop()
             else:
                 self.fail(index, "non-finite logits")
 
     def fail(self, index: int, message: str) -> None:
         """Note the error of one sample. Raises EngineError where it is the last of too many in a row."""
-        error = self.errors[index] = message
-        self.same_error = self.same_error + 1 if error == self.last_error else 1
-        self.last_error = error
-        if self.same_error >= SAME_ERROR_LIMIT:
-            raise EngineError(
-                f"{self.same_error} rows in a row failed with the same error: {error}",
-                "The model or the device is at fault, not the rows. Try --dtype fp32 or a smaller --batch-tokens.",
-            )
+        self.errors[index] = message
+        self.failures.add(message)
 
     def result(self) -> RatingBatch:
         """What came in."""

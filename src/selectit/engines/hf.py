@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.engines.base import OnBatch, Rated, RatingBatch
+from selectit.engines.base import OnBatch, Rated, RatingBatch, ResponseLosses
+from selectit.engines.losses import LossReader
 from selectit.engines.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, Sample
+from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, LossText, Question, Sample
 
 log = logging.getLogger(__name__)
 
@@ -107,14 +110,14 @@ class HFEngine:
 
     def __init__(self, reader: Reader, texts: Texts, settings: Mapping[str, str | int], packed_limit: int) -> None:
         self._reader = reader
-        self._texts = texts
+        self.texts = texts
         self._packed_limit = packed_limit
         self.settings = settings
         self.parameters: int = reader.model.num_parameters()
 
     def count_tokens(self, texts: Sequence[str]) -> Int64:
         """(len(texts),) tokens of each text, special tokens not counted."""
-        return TokenCounter(self._texts.tokenizer).count_tokens(texts)
+        return TokenCounter(self.texts.tokenizer).count_tokens(texts)
 
     def rate(self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch) -> list[RatingBatch]:
         """Rate `samples` under each of `prompts`; see `RatesLabels.rate`."""
@@ -122,10 +125,55 @@ class HFEngine:
             return self._rate_together(prompts, samples, on_batch)
         return [self._rate_apart(prompt, samples, on_batch) for prompt in prompts]
 
+    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+        """The losses of the responses; see `ScoresText.losses`."""
+        reader = LossReader(
+            self._reader,
+            self.texts.tokenizer,
+            self.texts.max_tokens,
+            int(self.settings["batch_tokens"]),
+            self._packed_limit,
+        )
+        return reader.read(text, samples, on_batch)
+
+    def states(self, texts: Mapping[int, list[int]]) -> Iterator[tuple[list[int], list[Float32]]]:
+        """Batches of `texts`: their keys, and (tokens, hidden) last hidden states of each."""
+        for batch in self._batches(texts, 0):
+            packed = len(texts[batch[-1]]) <= self._packed_limit
+            groups = [batch] if packed else [[index] for index in batch]
+            for group in groups:
+                ids = [texts[index] for index in group]
+                states = self._reader.states(ids, packed=packed).cpu().numpy()
+                yield group, np.split(states, np.cumsum([len(each) for each in ids])[:-1])
+
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+        """Greedy answers to the question through the model's chat template; see `Replies.reply`."""
+        texts = [self._asked(question, sample) for sample in samples]
+        chat = bool(self.texts.tokenizer.chat_template)
+        ids = self.texts.tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]
+        limit = self.texts.max_tokens - question.max_new_tokens
+        replies: list[tuple[str | None, str]] = []
+        for each in ids:
+            if len(each) > limit:
+                replies.append((None, f"the question has {len(each)} tokens, and there is room for {limit}"))
+            else:
+                replies.append((self._reader.generate(each, question.max_new_tokens, self.texts.tokenizer), ""))
+            on_batch(1, len(each))
+        return replies
+
+    def _asked(self, question: Question, sample: Sample) -> str:
+        fields = {"instruction": sample.instruction, "response": sample.response}
+        text = re.sub(r"\{(instruction|response)\}", lambda match: fields[match[1]], question.text)
+        if not self.texts.tokenizer.chat_template:
+            return f"{question.system}\n\n{text}\n"
+        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": text}]
+        whole: str = self.texts.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return whole
+
     def _rate_apart(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
         """Texts that share the beginning of the rating prompt."""
-        labels = self._texts.label_ids(prompt, samples[:1])
-        rated = Rated.of(self._texts.fit_all(prompt, samples), len(labels))
+        labels = self.texts.label_ids(prompt, samples[:1])
+        rated = Rated.of(self.texts.fit_all(prompt, samples), len(labels))
         prefix = common_prefix(rated.ids.values())
         self._rate_all(rated, rated.ids, prefix, labels, on_batch)
         return rated.result()
@@ -138,10 +186,10 @@ class HFEngine:
         Batches, and what is read of a sample first, depend on the samples alone, so that a prompt's numbers do not
         depend on the others.
         """
-        labels = [self._texts.label_ids(prompt, samples[:1]) for prompt in prompts]
-        rated = [Rated.of(self._texts.fit_all(prompt, samples), len(prompt.labels)) for prompt in prompts]
-        limit = min(self._packed_limit, self._texts.max_tokens)
-        heads = self._texts.heads(prompts[0], samples)
+        labels = [self.texts.label_ids(prompt, samples[:1]) for prompt in prompts]
+        rated = [Rated.of(self.texts.fit_all(prompt, samples), len(prompt.labels)) for prompt in prompts]
+        limit = min(self._packed_limit, self.texts.max_tokens)
+        heads = self.texts.heads(prompts[0], samples)
         begun = {index: ids for index, ids in enumerate(heads) if 0 < len(ids) <= limit}
 
         def read(batch: list[int]) -> None:

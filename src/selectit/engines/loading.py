@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selectit.config import Settings
-from selectit.engines.base import CountsTokens, RatesLabels
+from selectit.engines.base import CountsTokens, Embeds, RatesLabels, Replies, Rewards, ScoresText
 from selectit.errors import SettingsError
 from selectit.models import Model
 
@@ -16,15 +16,36 @@ BATCH_TOKENS = 2048
 MAX_TOKENS = 4096
 """The limit of a rated text where the model's context is longer."""
 
+Engine = RatesLabels | ScoresText | Embeds | Replies | Rewards
+
 _INSTALL = {"hf": "pip install torch transformers accelerate"}
 
 
-def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
-    """Load a model into the engine of the settings; what they leave open, `stored` decides where it has it."""
+def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], signal: str = "ratings") -> Engine:
+    """Load a model into the engine for a signal; what the settings leave open, `stored` decides where it has it."""
     if settings.engine == "fake":
         from selectit.engines.fake import FakeEngine
 
         return FakeEngine(model.name, settings.max_tokens or stored.get("max_tokens") or MAX_TOKENS)
+    if signal == "embeddings":
+        encoder: Embeds = _module("encoder").load(
+            model.path,
+            pooling=settings.pooling or stored.get("pooling", "mean"),
+            max_tokens=min(_module("texts").context_length(model.path, settings.trust_remote_code), MAX_TOKENS),
+            batch_tokens=BATCH_TOKENS,
+            threads=stored.get("threads"),
+            trust_remote_code=settings.trust_remote_code,
+        )
+        return encoder
+    if signal == "rewards":
+        rewards: Rewards = _module("reward").load(
+            model.path,
+            dtype=stored.get("dtype", "auto"),
+            max_tokens=min(_module("texts").context_length(model.path, settings.trust_remote_code), MAX_TOKENS),
+            threads=stored.get("threads"),
+            trust_remote_code=settings.trust_remote_code,
+        )
+        return rewards
     engine: RatesLabels = _module("hf").load(
         model.path,
         dtype=stored.get("dtype", settings.dtype),

@@ -26,6 +26,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 
 from selectit.engines.texts import NO_LIMIT
+from selectit.schema import Int64
 
 log = logging.getLogger(__name__)
 
@@ -59,20 +60,93 @@ class Reader:
 
     def packed(self, texts: Sequence[list[int]], prefix: int) -> torch.Tensor:
         """(B, vocabulary) float32 logits after each of B texts that share their first `prefix` tokens."""
+        return self._row(texts, prefix, np.cumsum([prefix, *(len(text) - prefix for text in texts)])[1:] - 1)
+
+    def predictions(
+        self, texts: Sequence[list[int]], firsts: Sequence[int], prefix: int, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits that predict the tokens from firsts[b] (1 or more) to the end of each of B texts.
+
+        Args:
+            texts: B texts that share their first `prefix` tokens.
+            firsts: (B,).
+            prefix: 0 or more; 0 with noise.
+            noise: (1, T, width) to add to the input embeddings of the T tokens of all texts; None for none.
+
+        Returns:
+            (sum of the predicted tokens, vocabulary) float32, text after text.
+        """
+        places, start = [], prefix
+        for text, first in zip(texts, firsts, strict=True):
+            before = range(first - 1, len(text) - 1)
+            places += [place if place < prefix else start + place - prefix for place in before]
+            start += len(text) - prefix
+        return self._row(texts, prefix, np.array(places, np.int64), noise)
+
+    def plain_predictions(self, text: list[int], first: int, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """As `predictions` of one text, with the attention that the model was loaded with."""
+        self._use_attention(self.own_attention)
+        with torch.inference_mode():
+            inputs = self._inputs(torch.tensor([text], device=self.model.device), noise)
+            logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
+            return logits[0, first - 1 : -1].float()
+
+    def _inputs(self, ids: torch.Tensor, noise: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        if noise is None:
+            return {"input_ids": ids}
+        return {"inputs_embeds": self.model.get_input_embeddings()(ids) + noise}
+
+    def _row(
+        self, texts: Sequence[list[int]], prefix: int, places: Int64, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(len(places), vocabulary) float32 logits at those places of the packed row of the texts."""
         self._use_attention(_PACKED)
         device = self.model.device
         ids = [*texts[0][:prefix], *(token for text in texts for token in text[prefix:])]
         positions = [*range(prefix), *(place for text in texts for place in range(prefix, len(text)))]
-        ends = np.cumsum([prefix, *(len(text) - prefix for text in texts)])[1:] - 1
         with torch.inference_mode():
             logits: torch.Tensor = self.model(
-                input_ids=torch.tensor([ids], device=device),
+                **self._inputs(torch.tensor([ids], device=device), noise),
                 position_ids=torch.tensor([positions], device=device),
-                logits_to_keep=torch.from_numpy(ends).to(device),
+                logits_to_keep=torch.from_numpy(places).to(device),
                 use_cache=False,
                 layout=_Layout.of(prefix, [len(text) - prefix for text in texts], device),
             ).logits
             return logits[0].float()
+
+    def states(self, texts: Sequence[list[int]], *, packed: bool) -> torch.Tensor:
+        """(T, hidden) float32 last hidden states of the T tokens of all texts; one text only unless `packed`."""
+        self._use_attention(_PACKED if packed else self.own_attention)
+        device, lengths = self.model.device, [len(text) for text in texts]
+        layout = {"layout": _Layout.of(0, lengths, device)} if packed else {}
+        positions = [[place for length in lengths for place in range(length)]]
+        with torch.inference_mode():
+            states: torch.Tensor = self.model.get_decoder()(
+                input_ids=torch.tensor([[token for text in texts for token in text]], device=device),
+                position_ids=torch.tensor(positions, device=device),
+                use_cache=False,
+                **layout,
+            ).last_hidden_state
+            return states[0].float()
+
+    def generate(self, ids: list[int], new_tokens: int, tokenizer: Any) -> str:
+        """The greedy continuation of one text."""
+        self._use_attention(self.own_attention)
+        device = self.model.device
+        row = torch.tensor([ids], device=device)
+        with torch.inference_mode():
+            made = self.model.generate(
+                row,
+                attention_mask=torch.ones_like(row),
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+            )
+        text: str = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
+        return text
 
     def begin(self, texts: Sequence[list[int]]) -> Begun:
         """Read the beginnings of texts and keep their keys and values."""

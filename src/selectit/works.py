@@ -1,0 +1,181 @@
+"""What can be asked of a model about each pair, and the columns that the answers become.
+
+A work is a rating prompt or one of the needs of `schema`. It decides the signal (a folder of the run), its own folder
+there, what its manifest says, and which capability of an engine answers it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from selectit.engines.base import Embeds, OnBatch, RatesLabels, RatingBatch, Replies, Rewards, ScoresText
+from selectit.engines.loading import Engine
+from selectit.errors import SettingsError
+from selectit.prompts import RatingPrompt
+from selectit.schema import (
+    FLAG_EMPTY,
+    FLAG_TRUNCATED,
+    EmbeddedText,
+    LossText,
+    Question,
+    RewardText,
+    Sample,
+    ratings_schema,
+)
+
+Work = RatingPrompt | LossText | EmbeddedText | Question | RewardText
+
+_SIGNALS: dict[type[Any], str] = {
+    RatingPrompt: "ratings",
+    LossText: "losses",
+    EmbeddedText: "embeddings",
+    Question: "judgements",
+    RewardText: "rewards",
+}
+
+_FLOATS = pa.list_(pa.float32())
+_COLUMNS = {
+    "losses": [
+        ("given", _FLOATS),
+        ("alone", _FLOATS),
+        ("entropy", _FLOATS),
+        ("largest", _FLOATS),
+        ("second", _FLOATS),
+        ("squares", _FLOATS),
+        ("prompt_tokens", pa.int64()),
+        ("prompt_loss", pa.float32()),
+    ],
+    "embeddings": [("vector", _FLOATS)],
+    "judgements": [("reply", pa.string())],
+    "rewards": [("reward", pa.float64())],
+}
+
+
+def signal_of(work: Work) -> str:
+    """The signal: 'ratings', 'losses', 'embeddings', 'judgements' or 'rewards'."""
+    return _SIGNALS[type(work)]
+
+
+def folder_of(work: Work) -> str:
+    """The work's folder in that of a model's signal."""
+    if isinstance(work, RatingPrompt):
+        return f"prompt-{work.fingerprint}"
+    return f"text-{hashlib.sha256(json.dumps(about(work), sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+def about(work: Work) -> dict[str, Any]:
+    """What the folder's manifest says."""
+    if isinstance(work, RatingPrompt):
+        return {"prompt": work.text, "template": work.template, "labels": list(work.labels)}
+    return dataclasses.asdict(work)
+
+
+def together(first: Work, second: Work) -> bool:
+    """Whether two works about the same rows should go to the engine in one call: they share a reading of the sample."""
+    return all(isinstance(work, RatingPrompt) and work.sample_first for work in (first, second))
+
+
+def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on_batch: OnBatch) -> list[pa.Table]:
+    """The engine's answers to each work about the samples, as stored: row, item, the signal, tokens, flags, error.
+
+    Raises:
+        EngineError, ModelError: of the engine.
+        SettingsError: the engine can't do that.
+    """
+    prompts = [work for work in works if isinstance(work, RatingPrompt)]
+    if prompts and isinstance(engine, RatesLabels):
+        rated = engine.rate(prompts, samples, on_batch)
+        return [_ratings(samples, prompt, batch) for prompt, batch in zip(prompts, rated, strict=True)]
+    return [_answer(engine, work, samples, on_batch) for work in works]
+
+
+def _answer(engine: Engine, work: Work, samples: Sequence[Sample], on_batch: OnBatch) -> pa.Table:
+    if isinstance(work, LossText) and isinstance(engine, ScoresText):
+        return _losses(samples, engine, work, on_batch)
+    if isinstance(work, EmbeddedText) and isinstance(engine, Embeds):
+        vectors = engine.embed(work, samples, on_batch)
+        fine = np.isfinite(vectors).all(axis=-1) & (vectors.shape[-1] > 0)
+        errors = [None if each else "no vector: the text is empty, or the numbers are not finite" for each in fine]
+        values = [vector if each else None for vector, each in zip(vectors, fine, strict=True)]
+        return _table(samples, "embeddings", {"vector": values}, errors)
+    if isinstance(work, Question) and isinstance(engine, Replies):
+        replies = engine.reply(work, samples, on_batch)
+        return _table(
+            samples, "judgements", {"reply": [r for r, _ in replies]}, [error or None for _, error in replies]
+        )
+    if isinstance(work, RewardText) and isinstance(engine, Rewards):
+        rewards = engine.reward(samples, on_batch)
+        errors = ["the text has no room" if np.isnan(reward) else None for reward in rewards]
+        return _table(samples, "rewards", {"reward": list(rewards)}, errors)
+    raise SettingsError(
+        f"the engine {engine.settings['engine']} gives no {signal_of(work)}", "Use --engine hf for this method."
+    )
+
+
+def _losses(samples: Sequence[Sample], engine: ScoresText, work: LossText, on_batch: OnBatch) -> pa.Table:
+    found = engine.losses(work, samples, on_batch)
+    names = [name for name, _ in _COLUMNS["losses"]]
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for each in found:
+        for name in names:
+            value = None if isinstance(each, str) else getattr(each, name)
+            columns[name].append(value.ravel() if isinstance(value, np.ndarray) else value)
+    flags = [FLAG_TRUNCATED * (not isinstance(each, str) and each.truncated) for each in found]
+    tokens = [0 if isinstance(each, str) else each.prompt_tokens + each.given.shape[1] for each in found]
+    errors = [each if isinstance(each, str) else None for each in found]
+    return _table(samples, "losses", columns, errors, flags, tokens)
+
+
+def _table(
+    samples: Sequence[Sample],
+    signal: str,
+    columns: dict[str, list[Any]],
+    errors: list[str | None],
+    flags: list[int] | None = None,
+    tokens: list[int] | None = None,
+) -> pa.Table:
+    schema = pa.schema(
+        [
+            ("row", pa.int64()),
+            ("item", pa.int32()),
+            *_COLUMNS[signal],
+            ("tokens", pa.int32()),
+            ("flags", pa.uint8()),
+            ("error", pa.string()),
+        ]
+    )
+    return pa.table(
+        {
+            "row": [sample.row for sample in samples],
+            "item": [sample.item for sample in samples],
+            **columns,
+            "tokens": tokens or [0] * len(samples),
+            "flags": flags or [0] * len(samples),
+            "error": errors,
+        },
+        schema=schema,
+    )
+
+
+def _ratings(samples: Sequence[Sample], prompt: RatingPrompt, batch: RatingBatch) -> pa.Table:
+    empty = np.array([FLAG_EMPTY if not sample.response else 0 for sample in samples], dtype=np.uint8)
+    labels = len(prompt.labels)
+    return pa.table(
+        {
+            "row": [sample.row for sample in samples],
+            "item": [sample.item for sample in samples],
+            "logprob": pa.FixedSizeListArray.from_arrays(pa.array(batch.logprob.ravel(), pa.float32()), labels),
+            "mass": np.exp(batch.logprob.astype(np.float64)).sum(axis=1).astype(np.float32),
+            "tokens": batch.tokens.astype(np.int32),
+            "flags": batch.flags | empty,
+            "error": list(batch.errors),
+        },
+        schema=ratings_schema(labels),
+    )

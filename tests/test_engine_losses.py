@@ -1,0 +1,151 @@
+"""Losses from packed rows equal a plain double loop with transformers."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import tiny
+from selectit.engines import hf, packing
+from selectit.engines.base import ScoresText
+from selectit.errors import EngineError
+from selectit.schema import LossText, Sample
+
+SAMPLES = [
+    Sample(
+        row, 0, "Name three colours." if row % 3 else "How do I boil an egg?", "Red and blue, " * (row % 5) + "done."
+    )
+    for row in range(11)
+]
+SPLIT = LossText("Answer it.\n\n{instruction}\nResponse:", "Response:", prompt=True)
+PLAIN = LossText("{instruction}\n", "", "joint", prompt=True)
+TEXTS = {"split": SPLIT, "joint": PLAIN}
+KINDS = ("llama", "mistral", "gemma2")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
+
+
+def load(folder, **changes):
+    return hf.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
+
+
+@pytest.fixture(scope="module")
+def engine(folders):
+    return load(folders["llama"])
+
+
+def read(engine, text, samples=SAMPLES):
+    return engine.losses(text, samples, lambda *_: None)
+
+
+def by_hand(folder, text, sample):
+    """Batch 1, one softmax over everything: losses after the instruction, alone, of the prompt; and distributions."""
+    words = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+    def logp(ids):
+        with torch.inference_mode():
+            return model(torch.tensor([ids])).logits[0].log_softmax(-1)
+
+    def ids(prefix):
+        if text.boundary == "joint":
+            return words(prefix + sample.response)["input_ids"], len(words(prefix)["input_ids"])
+        start = words(prefix)["input_ids"]
+        return start + words(sample.response)["input_ids"], len(start)
+
+    (given, start), (alone, alone_start) = ids(text.template.format(instruction=sample.instruction)), ids(text.alone)
+    by_given, by_alone = logp(given), logp(alone)
+    response = by_given[start - 1 : -1].exp()
+    return (
+        np.array([-by_given[t - 1, given[t]] for t in range(start, len(given))]),
+        np.array([-by_alone[t - 1, alone[t]] if t else np.nan for t in range(alone_start, len(alone))]),
+        np.mean([-by_given[t - 1, given[t]] for t in range(1, start)]),
+        response.numpy(),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TEXTS)
+def test_losses_are_those_of_a_plain_loop(folders, kind, name):
+    found = read(load(folders[kind]), TEXTS[name])
+    for sample, losses in zip(SAMPLES, found, strict=True):
+        given, alone, prompt, p = by_hand(folders[kind], TEXTS[name], sample)
+        np.testing.assert_allclose(losses.given[0], given, atol=2e-5)
+        np.testing.assert_allclose(losses.alone[0][-len(alone) :], alone, atol=2e-5)
+        np.testing.assert_allclose(losses.prompt_loss, prompt, atol=2e-5)
+        np.testing.assert_allclose(losses.entropy, -(p * np.log(p)).sum(-1), atol=1e-4)
+        np.testing.assert_allclose(losses.squares, (p**2).sum(-1), atol=1e-5)
+        ordered = np.sort(p, axis=-1)
+        np.testing.assert_allclose(losses.largest, ordered[:, -1], atol=1e-5)
+        np.testing.assert_allclose(losses.second, ordered[:, -2], atol=1e-5)
+
+
+def test_the_first_token_alone_has_no_loss(engine):
+    losses = read(engine, PLAIN)[0]
+    assert np.isnan(losses.alone[0, 0]) and np.isfinite(losses.given).all()
+
+
+def test_a_prompt_s_losses_are_read_only_where_they_are_wanted(engine):
+    with_prompt, without = read(engine, SPLIT)[1], read(engine, LossText(SPLIT.template, SPLIT.alone))[1]
+    assert np.isnan(without.prompt_loss) and np.isfinite(with_prompt.prompt_loss)
+    np.testing.assert_allclose(with_prompt.given, without.given, atol=1e-5)
+
+
+def test_a_long_response_is_cut_and_a_long_instruction_refused(folders, engine):
+    short = load(folders["llama"], max_tokens=60)
+    long = Sample(0, 0, "Name three colours.", "Red and green. " * 50)
+    cut, refused, empty, whole = read(
+        short, SPLIT, [long, Sample(1, 0, "Name it. " * 50, "Red."), Sample(2, 0, "Name it.", ""), SAMPLES[1]]
+    )
+    assert cut.truncated and cut.prompt_tokens + cut.given.shape[1] == 60
+    uncut = read(engine, SPLIT, [long])[0]
+    np.testing.assert_allclose(cut.given[0], uncut.given[0, : cut.given.shape[1]], atol=1e-5)
+    np.testing.assert_allclose(cut.alone[0], uncut.alone[0, : cut.given.shape[1]], atol=1e-5)
+    assert "the instruction is too long" in refused and empty == "the response is empty"
+    assert not whole.truncated
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_noise_is_the_seed_s_and_the_response_s_own(folders, kind):
+    engine = load(folders[kind])
+    noisy = LossText(SPLIT.template, SPLIT.alone, copies=3)
+    found = read(engine, noisy)
+    again = read(engine, noisy, SAMPLES[4:5])
+    np.testing.assert_allclose(found[4].given, again[0].given, atol=2e-5)  # whatever the batch
+    np.testing.assert_allclose(found[4].alone, again[0].alone, atol=2e-5)
+    np.testing.assert_allclose(found[4].given[0], read(engine, SPLIT)[4].given[0], atol=2e-5)
+    assert len({row.tobytes() for row in found[4].given}) == 4
+    other = read(engine, LossText(SPLIT.template, SPLIT.alone, copies=3, seed=1), SAMPLES[4:5])[0]
+    assert np.abs(other.given[1:] - again[0].given[1:]).max() > 1e-3
+    silent = read(engine, LossText(SPLIT.template, SPLIT.alone, copies=1, noise=0.0), SAMPLES[4:5])[0]
+    np.testing.assert_allclose(silent.given[1], silent.given[0], atol=2e-5)
+    np.testing.assert_allclose(silent.alone[1], silent.alone[0], atol=2e-5)
+
+
+def test_a_failing_batch_is_split_and_too_many_failures_stop(engine, monkeypatch):
+    whole = read(engine, SPLIT)
+    original = packing.Reader.predictions
+
+    def short_of_memory(self, texts, *others):
+        if len(texts) > 1:
+            raise RuntimeError("out of memory")
+        return original(self, texts, *others)
+
+    monkeypatch.setattr(packing.Reader, "predictions", short_of_memory)
+    for one, other in zip(whole, read(engine, SPLIT), strict=True):
+        np.testing.assert_allclose(one.given, other.given, atol=2e-5)
+
+    def dead(*_):
+        raise RuntimeError("device lost\nand more")
+
+    monkeypatch.setattr(packing.Reader, "predictions", dead)
+    assert read(engine, SPLIT, SAMPLES[:3]) == ["device lost"] * 3
+    with pytest.raises(EngineError, match="20 rows in a row failed with the same error: device lost"):
+        read(engine, SPLIT)
+
+
+def test_the_engine_is_a_text_scorer(engine):
+    assert isinstance(engine, ScoresText)

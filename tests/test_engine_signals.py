@@ -1,0 +1,113 @@
+"""Embeddings, replies and rewards against transformers called directly, on tiny random models."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+)
+
+import tiny
+from selectit.engines import encoder, hf, reward
+from selectit.engines.base import Embeds, Replies, Rewards
+from selectit.errors import ModelError
+from selectit.schema import EmbeddedText, Question, Sample
+
+SAMPLES = [Sample(row, 0, "Name three colours.", "Red and blue, " * (row % 4) + "done.") for row in range(9)]
+CHAT = (
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in ("llama", "gemma2")}
+
+
+def nothing(*_):
+    return None
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])  # packed, and one text at a time
+@pytest.mark.parametrize("pooling", ["last", "mean", "weighted"])
+@pytest.mark.parametrize("text", ["instruction", "response", "both"])
+def test_pooled_states_are_the_model_s_own(folders, kind, pooling, text):
+    model = encoder.load(folders[kind], pooling=pooling, max_tokens=512, batch_tokens=64)
+    vectors = model.embed(EmbeddedText(text), SAMPLES, nothing)
+    assert isinstance(model, Embeds) and model.settings["pooling"] == pooling
+    own = AutoModelForCausalLM.from_pretrained(folders[kind], dtype=torch.float32)
+    words = AutoTokenizer.from_pretrained(folders[kind])
+    for sample, vector in zip(SAMPLES, vectors, strict=True):
+        whole = {"instruction": sample.instruction, "response": sample.response}
+        ids = words(whole.get(text, f"{sample.instruction}\n{sample.response}"), return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            states = own(ids, output_hidden_states=True).hidden_states[-1][0].numpy()
+        place = np.arange(1, len(states) + 1)[:, None]
+        pooled = {"last": states[-1], "mean": states.mean(0), "weighted": (place * states).sum(0) / place.sum()}
+        np.testing.assert_allclose(vector, pooled[pooling], atol=1e-5)
+
+
+def test_a_text_without_tokens_has_no_vector(folders):
+    model = encoder.load(folders["llama"], pooling="mean", max_tokens=512, batch_tokens=64)
+    vectors = model.embed(EmbeddedText("response"), [SAMPLES[0], Sample(1, 0, "Say nothing.", "")], nothing)
+    assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
+
+
+@pytest.mark.parametrize("template", [None, CHAT])
+def test_replies_are_greedy_and_see_the_question(folders, template):
+    engine = hf.load(folders["llama"], dtype="fp32", max_tokens=120, batch_tokens=256)
+    engine.texts.tokenizer.chat_template = template
+    question = Question("You judge.", "Instruction: {instruction}\nResponse: {response}\nGood?", max_new_tokens=5)
+    long = Sample(9, 0, "Name it. " * 60, "Red {instruction}.")
+    found = engine.reply(question, [*SAMPLES[:2], long], nothing)
+    assert isinstance(engine, Replies)
+    assert found[2][0] is None and "there is room for 115" in found[2][1]
+    body = "Instruction: Name three colours.\nResponse: done.\nGood?"
+    text = f"You judge.\n\n{body}\n" if template is None else f"[system] You judge.\n[user] {body}\n[assistant] "
+    own = AutoModelForCausalLM.from_pretrained(folders["llama"], dtype=torch.float32)
+    ids = engine.texts.tokenizer(text, return_tensors="pt")["input_ids"]
+    for _ in range(5):  # greedy, token by token
+        with torch.inference_mode():
+            ids = torch.cat([ids, own(ids).logits[:, -1:].argmax(-1)], 1)
+    assert found[0] == (engine.texts.tokenizer.decode(ids[0, -5:], skip_special_tokens=True), "")
+
+
+@pytest.fixture(scope="module")
+def rewarding(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reward")
+    words = tiny.tokenizer()
+    words.pad_token = words.convert_ids_to_tokens(0)
+    torch.manual_seed(0)
+    shape = dict(vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2)
+    heads = dict(num_attention_heads=2, num_key_value_heads=2, initializer_range=0.2, pad_token_id=words.pad_token_id)
+    LlamaForSequenceClassification(LlamaConfig(**shape, **heads, num_labels=1)).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return str(folder)
+
+
+def test_rewards_are_those_of_single_passes(rewarding):
+    engine = reward.load(rewarding, dtype="fp32", max_tokens=40)
+    found = engine.reward([*SAMPLES, Sample(9, 0, "Name it. " * 60, "Red.")], nothing)
+    assert isinstance(engine, Rewards) and np.isnan(found[9]) and engine.parameters > 0
+    own = AutoModelForSequenceClassification.from_pretrained(rewarding, dtype=torch.float32).eval()
+    words = AutoTokenizer.from_pretrained(rewarding)
+    for sample, value in zip(SAMPLES, found[:9], strict=True):
+        ids = words(sample.instruction, sample.response, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            np.testing.assert_allclose(value, own(ids).logits[0, 0].item(), atol=1e-5)
+
+
+def test_a_model_with_several_outputs_is_no_reward_model(tmp_path):
+    words = tiny.tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
+    )
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="has 2 outputs"):
+        reward.load(str(tmp_path), dtype="fp32", max_tokens=40)

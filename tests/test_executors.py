@@ -1,0 +1,83 @@
+"""Who rates: what needs no Ray. The rest is in tests/cluster."""
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import selectit
+from selectit import Settings
+from selectit.errors import RunError, SettingsError
+from selectit.executors import folder as shared
+from selectit.ratings import named_rater, units
+from selectit.run import open_run
+
+FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "k": 1, "run": "run"}
+
+
+@pytest.fixture
+def run(data):
+    selectit.rate(data, Settings(**FAKE))
+    return open_run("run")
+
+
+def test_the_mark_is_seen_where_the_run_is_and_goes(run):
+    with shared.marked(run) as mark:
+        shared.check_shared(run, mark)
+        assert mark.path.exists()
+    assert not list(Path("run/locks").glob("mark-*"))
+
+
+def test_a_copy_of_the_run_is_not_the_run(run):
+    with shared.marked(run) as mark:
+        shutil.copytree("run", "copy")
+        copy = open_run("copy")
+        mark.path.unlink()
+        with pytest.raises(RunError, match=r"doesn't see run\n"):
+            shared.check_shared(run, mark)
+        shared.check_shared(copy, replace(mark, path=Path("copy", *mark.path.parts[1:])))
+        with pytest.raises(RunError, match=r"doesn't see copy\n"):
+            shared.check_shared(copy, replace(mark, path=Path("copy", *mark.path.parts[1:]), content=b"newer"))
+
+
+def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
+    with shared.marked(run) as mark:
+
+        def full(run):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(shared, "_write", full)
+        with pytest.raises(RunError, match="can't write into run: No space left on device"):
+            shared.check_shared(run, mark)
+
+
+def test_what_is_never_seen_is_told(run, monkeypatch):
+    prompt = selectit.api._prompts(Settings(), None).first(1)
+    found = units(run, named_rater(run, "m", Settings()), prompt)
+    shared.wait_until_seen(found)
+    found[1].path.unlink()
+    monkeypatch.setattr(shared, "SEEN_WITHIN", 0.3)
+    with pytest.raises(RunError, match=r"written .*part-00001\.parquet, and after 0 seconds it is not seen here"):
+        shared.wait_until_seen(found)
+
+
+@pytest.mark.parametrize("name", ["ray_address", "workers", "worker_cpus", "worker_gpus"])
+def test_options_of_ray_without_ray_are_refused(name):
+    value = "a:1" if name == "ray_address" else 1
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} does nothing without Ray"):
+        Settings(**{name: value})
+
+
+def test_ray_that_is_not_installed_is_told(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "selectit.executors.ray", raising=False)
+    monkeypatch.delattr("selectit.executors.ray", raising=False)
+    with pytest.raises(SettingsError, match=r"Ray can't be loaded(.|\n)*pip install ray"):
+        selectit.rate(data, Settings(**FAKE, executor="ray"))
+
+
+def test_choosing_without_rating_takes_no_executor(run):
+    with pytest.raises(SettingsError, match="--executor does nothing here"):
+        selectit.select(None, Settings(run="run", executor="ray"))
