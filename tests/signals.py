@@ -17,6 +17,7 @@ from selectit.schema import (
     Question,
     Ratings,
     Rewards,
+    RewardText,
     Rows,
     Sample,
     Signals,
@@ -122,6 +123,7 @@ def signals(rows, needs):
                 "stored_embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))
             },
             Question: lambda: {"stored_judgements": Judgements(row, tuple(item.reply for item in items))},
+            RewardText: lambda: {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))},
             Field: lambda: {"stored_field": tuple(content.source for content in rows)},
         }[type(need)]()
     return Signals(_rows(rows), **made)
@@ -153,8 +155,7 @@ def _named(need, rows, items, row):
             for place, item in enumerate(content.items)
         ]
         return {"stored_texts": tuple(samples)}
-    assert need == "rewards", f"there is no signal {need!r}"
-    return {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))}
+    raise AssertionError(f"there is no signal {need!r}")
 
 
 def losses(items, row, copies=0):

@@ -96,12 +96,12 @@ def test_figures_of_methods_and_pairs():
     ],
 )
 def test_a_method_with_its_parameters(text, name, parameters):
-    assert methods.parse(text) == (name, parameters)
+    assert methods.spelled(text) == (name, parameters)
 
 
 def test_what_is_no_parameter():
     with pytest.raises(SettingsError, match="'seed' is not a parameter"):
-        methods.parse("random:seed")
+        methods.spelled("random:seed")
 
 
 # The verb

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import logging
 import math
 import re
@@ -20,10 +22,11 @@ from selectit import comparison
 from selectit import methods as method_files
 from selectit import models as model_files
 from selectit import prompts as prompt_files
-from selectit.collect import Progress, Silent, count_tokens
+from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import RunError, SettingsError
 from selectit.executors import rate as collect_ratings
+from selectit.gather import Answered, collect, gather
 from selectit.models import Model
 from selectit.output import destination, write_rows
 from selectit.prompts import PromptSet, RatingPrompt
@@ -31,7 +34,6 @@ from selectit.ratings import Rater, failures, load_ratings, models_in, named_rat
 from selectit.run import Run, column, create, digest_of, open_run, replacing, text_column, write_json, write_table
 from selectit.schema import (
     SELECTION_SCHEMA,
-    Field,
     Float64,
     Int64,
     LossText,
@@ -42,6 +44,7 @@ from selectit.schema import (
 )
 from selectit.selection import Budget, chosen, intersection, parse_keep, rank_average, top, union
 from selectit.summary import Summary, describe_row, describe_run, summarise
+from selectit.works import Work
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +88,14 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     old = _run(None, settings) if data is None else None
-    prompts = _prompts(settings, old)
-    first = prompts.first(settings.k or K)
+    parts = _parts(settings, old)
     run = old or _run(data, settings)
-    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
-    _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
+    if any(_rates(part.method) for part in parts):
+        prompts = _prompts(settings, old)
+        first = prompts.first(_most_prompts(parts) if settings.combine else settings.k or K)
+        names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
+        _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
+    _collect(run, parts, progress or Silent())
     return run.path
 
 
@@ -130,7 +136,7 @@ def select(
     parts = _parts(settings, old)
     budget = _budget(settings, parts)
     prompts = _prompts(settings, old)
-    first = prompts.first(max(_prompts_of(part.method) for part in parts))
+    first = prompts.first(_most_prompts(parts))
     rates = any(_rates(part.method) for part in parts)
     if data is not None:
         settings, parts = _with_models(settings, parts, rates)
@@ -140,6 +146,8 @@ def select(
     out = destination(run, settings, data)
     budget.count(run.rows)
     rated = _rate(run, settings, prompts, first, progress) if data is not None and rates else None
+    if data is not None:
+        _collect(run, parts, progress)
     scored, selection = _scored_choice(run, settings, parts, rated, budget, progress)
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
@@ -237,6 +245,12 @@ def _rate(
             _store_prompts(run, prompts)
 
 
+def _collect(run: Run, parts: Sequence[_Part], progress: Progress) -> None:
+    """Collect what the methods ask of models but ratings."""
+    for part in parts:
+        collect(run, part.method, part.settings, functools.partial(_model, settings=part.settings), progress)
+
+
 def _engine_of(run: Run, names: Sequence[str]) -> str:
     """The engine that has rated with these models, else hf."""
     used = {str(rater.manifest["settings"]["engine"]) for rater in raters(run) if rater.name in names}
@@ -280,7 +294,7 @@ class _Scored:
     scores: Scores
     signals: Signals
     raters: tuple[Rater, ...]
-    prompts: tuple[RatingPrompt, ...]
+    answered: tuple[Answered, ...]
     config: dict[str, Any]
     label: str
     """For the names of files."""
@@ -327,7 +341,7 @@ def _named(text: str, settings: Settings, run: Run | None) -> _Part:
     weight = 1.0
     if colon and re.fullmatch(r"[-+.\deE]+|nan|inf", last):
         text, weight = before, _weight(text, last)
-    name, parameters = method_files.parse(text)
+    name, parameters = method_files.spelled(text)
     alone = dataclasses.replace(settings, method=name, param={})
     return _Part(weight, alone, _built(alone, parameters, run))
 
@@ -371,6 +385,10 @@ def _prompts_of(method: Method) -> int:
     return int(prompts)
 
 
+def _most_prompts(parts: Sequence[_Part]) -> int:
+    return max(_prompts_of(part.method) for part in parts)
+
+
 def _rates(method: Method) -> bool:
     return "ratings" in method.needs
 
@@ -409,10 +427,11 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
 
 def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    config: dict[str, Any] = {"method": settings.method, **_parameters(method)}
-    signals = Signals(run.basic_rows())
+    gathered = gather(run, method, settings, lambda name: _model(name, settings), progress)
+    config: dict[str, Any] = {"method": settings.method, **_parameters(method), **gathered.config}
+    signals = gathered.signals
     used: tuple[Rater, ...] = ()
-    first: tuple[RatingPrompt, ...] = ()
+    answered = gathered.answered
     if "ratings" in method.needs:
         prompts = _prompts(settings, run)
         used = tuple(rated or _stored_raters(run, settings, method))
@@ -420,21 +439,16 @@ def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] 
         ratings = load_ratings(run, used, first)
         signals = dataclasses.replace(signals, stored_ratings=ratings)
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
-    if "tokens" in method.needs:
-        if len(settings.model) != 1:
-            raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
-        model = _model(settings.model[0], settings)
-        signals = dataclasses.replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
-        config["tokenizer"] = model.name
+        answered = (*answered, *((rater, first) for rater in used))
     about = str(getattr(method, "about", ""))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return _Scored(none, signals, used, first, config, method.label, about, chooses_set=True)
+        return _Scored(none, signals, used, answered, config, method.label, about, chooses_set=True)
     values = method.score(signals)
     explain = getattr(method, "parts", None)
     parts = explain(signals) if explain is not None else {}
     scores = _stored(run, method.label, config, values, parts)
-    return _Scored(scores, signals, used, first, config, method.label, about, chooses_set=False)
+    return _Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
 
 
 def _stored(
@@ -471,7 +485,8 @@ def _together(settings: Settings, parts: Sequence[_Part], scored: Sequence[_Scor
     }
     label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
     none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
-    return dataclasses.replace(rating, scores=none, config=config, label=label, about="", chooses_set=chooses_set)
+    answered = tuple(itertools.chain.from_iterable(each.answered for each in scored))
+    return _Scored(none, rating.signals, rating.raters, answered, config, label, "", chooses_set)
 
 
 def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
@@ -550,34 +565,27 @@ def _outcome(run: Run, part: _Part, settings: Settings, progress: Progress) -> c
     budget = Budget(**parse_keep(keep), allow_fewer=True)  # type: ignore[arg-type]
     rows = _choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
-    return comparison.Outcome(
-        scored.scores.name, scores, rows, _passes(part.method, scored), _seconds(run, part.method, scored)
-    )
+    return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), _seconds(run, scored))
 
 
-def _passes(method: Method, scored: _Scored) -> int:
+def _passes(scored: _Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
-    total = 0
-    for need in method.needs:
-        if need == "ratings":
-            total += len(scored.raters) * len(scored.prompts)
-        elif isinstance(need, LossText):
-            total += 2 * (1 + need.copies)
-        elif need not in ("tokens", "texts") and not isinstance(need, Field):
-            total += 1
-    return total
+    return sum(_passes_of(work) for _, works in scored.answered for work in works)
 
 
-def _seconds(run: Run, method: Method, scored: _Scored) -> float | None:
-    """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
-    if not _passes(method, scored):
-        return 0.0
-    ratings = scored.signals.stored_ratings
-    timing = [run.timing().get(f"ratings/{rater.path.name}", {}) for rater in scored.raters]
-    if set(method.needs) != {"ratings"} or ratings is None or not all(each.get("ratings") for each in timing):
-        return None
-    asked = len(ratings.row) * len(scored.prompts)
-    return sum(each["seconds"] / each["ratings"] * asked for each in timing)
+def _passes_of(work: Work) -> int:
+    return 2 * (1 + work.copies) if isinstance(work, LossText) else 1
+
+
+def _seconds(run: Run, scored: _Scored) -> float | None:
+    """Seconds that the method's signals took, at the mean rate of each model's timing; None where it does not say."""
+    timing, seconds = run.timing(), 0.0
+    for rater, works in scored.answered:
+        told = timing.get(f"{rater.signal}/{rater.path.name}", {})
+        if not told.get("ratings"):
+            return None
+        seconds += told["seconds"] / told["ratings"] * run.rows * len(works)
+    return seconds
 
 
 def _selection_name(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
@@ -629,7 +637,9 @@ def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
 def _rest(run: Run, selection: Selection, scored: _Scored) -> tuple[Int64, list[dict[str, Any]]]:
     """The rows that were not chosen, in source order, and why."""
     rows = np.setdiff1d(np.arange(run.rows), selection.rows)
-    reasons = failures(run, scored.raters, scored.prompts)
+    reasons: dict[int, str] = {}
+    for rater, works in scored.answered:
+        reasons = failures(run, [rater], works) | reasons
     values = []
     for row in rows:
         score = _plain(scored.scores.score[row])

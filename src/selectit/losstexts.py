@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from selectit.errors import SettingsError, nearest
 from selectit.schema import LossText
 
@@ -21,7 +23,9 @@ TEMPLATES = {"alpaca": ALPACA, "plain": PLAIN}
 BOUNDARIES = ("split", "joint")
 
 
-def loss_text(template: str, boundary: str = "split", copies: int = 0, noise: float = 5.0, seed: int = 42) -> LossText:
+def loss_text(
+    template: str, boundary: str = "split", *, prompt: bool = False, copies: int = 0, noise: float = 5.0, seed: int = 42
+) -> LossText:
     """A `LossText` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
     if template not in TEMPLATES:
         raise SettingsError(f"there is no template {template!r}", nearest(template, TEMPLATES))
@@ -31,5 +35,6 @@ def loss_text(template: str, boundary: str = "split", copies: int = 0, noise: fl
         raise SettingsError(f"copies is {copies}", "It is a number of noisy copies: 0 or more.")
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
-    text = TEMPLATES[template]
-    return LossText(text.template, text.alone, boundary, copies, noise, seed)
+    return dataclasses.replace(
+        TEMPLATES[template], boundary=boundary, prompt=prompt, copies=copies, noise=noise, seed=seed
+    )

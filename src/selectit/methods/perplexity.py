@@ -59,7 +59,7 @@ class Perplexity:
 
     @property
     def needs(self) -> tuple[LossText, ...]:
-        return (loss_text(self.template, self.boundary),)
+        return (loss_text(self.template, self.boundary, prompt=self.span != "response"),)
 
     @property
     def label(self) -> str:

@@ -1,0 +1,217 @@
+"""From what a method needs to the signals it reads: collected where a model may be loaded, else from the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from selectit import executors
+from selectit.collect import Progress, count_tokens
+from selectit.config import Settings
+from selectit.errors import RunError, SettingsError
+from selectit.models import Model
+from selectit.ratings import Rater, models_in, named_rater, stored_columns
+from selectit.run import Run, numbers
+from selectit.schema import (
+    EmbeddedText,
+    Embeddings,
+    Field,
+    Float32,
+    Int64,
+    Judgements,
+    Losses,
+    LossText,
+    Method,
+    Question,
+    Rewards,
+    RewardText,
+    Signals,
+)
+from selectit.works import Work, signal_of
+
+ENCODER = "minilm"
+
+Resolve = Callable[[str], Model]
+"""From a model's name to the model on this machine."""
+
+
+Answered = tuple[Rater, tuple[Work, ...]]
+"""A model, and the works that it has answered for a method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Signals, and who gave them; `config` names the models for the stored scores."""
+
+    signals: Signals
+    answered: tuple[Answered, ...]
+    config: dict[str, Any]
+
+
+def works_of(method: Method) -> list[Work]:
+    """What a method asks of models but ratings, which come with prompts."""
+    kinds = (LossText, EmbeddedText, Question, RewardText)
+    return [need for need in method.needs if isinstance(need, kinds)]
+
+
+def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
+    """Collect what a method asks of models but ratings, where it is not there yet."""
+    for work in works_of(method):
+        model = resolve(_named(work, settings) or _default(work))
+        executors.rate(run, [model], [work], settings, progress)
+
+
+def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> Gathered:
+    """The stored signals of a method but ratings; only tokens are counted here where they are missing.
+
+    Raises:
+        RunError: a signal is missing; it says how to collect it.
+    """
+    signals = Signals(run.basic_rows())
+    answered: list[Answered] = []
+    config: dict[str, Any] = {}
+    for need in method.needs:
+        if need == "tokens":
+            if len(settings.model) != 1:
+                raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
+            model = resolve(settings.model[0])
+            signals = replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
+            config["tokenizer"] = model.name
+        elif need == "texts":
+            signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
+        elif isinstance(need, Field):
+            signals = replace(signals, stored_field=_field(run, need.name))
+    for work in works_of(method):
+        rater = _stored(run, work, settings)
+        answered.append((rater, (work,)))
+        config[signal_of(work)] = rater.path.name
+        signals = _loaded(run, rater, work, signals)
+    return Gathered(signals, tuple(answered), config)
+
+
+def _named(work: Work, settings: Settings) -> str | None:
+    """The model that the settings name for a work."""
+    if isinstance(work, EmbeddedText):
+        return settings.encoder
+    if isinstance(work, RewardText):
+        return settings.reward_model
+    if isinstance(work, Question) and settings.judge is not None:
+        return settings.judge
+    if len(settings.model) > 1:
+        raise SettingsError(f"this method reads {signal_of(work)} of one model", "Name one with --model.")
+    return next(iter(settings.model), None)
+
+
+def _default(work: Work) -> str:
+    if isinstance(work, EmbeddedText):
+        return ENCODER
+    if isinstance(work, RewardText):
+        raise SettingsError("this method needs a reward model", "Name one with --reward-model: a hub id or a folder.")
+    flag = "--judge or --model" if isinstance(work, Question) else "--model"
+    raise SettingsError(f"this method needs a model for its {signal_of(work)}", f"Name one with {flag}.")
+
+
+def _stored(run: Run, work: Work, settings: Settings) -> Rater:
+    """The model whose answers to a work are stored: the one that is named, or the only one. Raises RunError."""
+    signal = signal_of(work)
+    name = _named(work, settings)
+    if name is None:
+        known = models_in(run, signal)
+        if len(known) > 1:
+            raise SettingsError(
+                f"{run.path} has {signal} by {', '.join(known)}", "Say which with --model, --encoder or --judge."
+            )
+        if not known:
+            raise RunError(
+                f"{run.path} has no {signal}",
+                f"Collect them: selectit rate --run {run.path} with this --method and a model.",
+            )
+        name = known[0]
+    return named_rater(run, name, settings, signal)
+
+
+def _loaded(run: Run, rater: Rater, work: Work, signals: Signals) -> Signals:
+    if isinstance(work, LossText):
+        return replace(signals, stored_losses=_losses(run, rater, work))
+    if isinstance(work, EmbeddedText):
+        return replace(signals, stored_embeddings=_embeddings(run, rater, work))
+    if isinstance(work, Question):
+        table = stored_columns(run, rater, work, ["row", "reply"])
+        return replace(signals, stored_judgements=Judgements(numbers(table["row"]), tuple(table["reply"].to_pylist())))
+    table = stored_columns(run, rater, work, ["row", "reward"])
+    values = np.array([np.nan if value is None else value for value in table["reward"].to_pylist()])
+    return replace(signals, stored_rewards=Rewards(numbers(table["row"]), values))
+
+
+def _losses(run: Run, rater: Rater, work: LossText) -> Losses:
+    names = ["given", "alone", "entropy", "largest", "second", "squares"]
+    table = stored_columns(run, rater, work, ["row", *names, "prompt_tokens", "prompt_loss", "flags"])
+    flat = {name: _floats(table[name]) for name in names}
+    start = np.concatenate([[0], np.cumsum(_lengths(table["entropy"]))])
+    known = [0 if value is None else value for value in table["prompt_tokens"].to_pylist()]
+    before = [np.nan if value is None else value for value in table["prompt_loss"].to_pylist()]
+    return Losses(
+        row=numbers(table["row"]),
+        start=start,
+        given=_by_copy(flat["given"], start, 1 + work.copies),
+        alone=_by_copy(flat["alone"], start, 1 + work.copies),
+        entropy=flat["entropy"],
+        largest=flat["largest"],
+        second=flat["second"],
+        squares=flat["squares"],
+        prompt_tokens=np.array(known, np.int64),
+        prompt_loss=np.array(before, np.float32),
+        truncated=(numbers(table["flags"]) & 1).astype(bool),
+    )
+
+
+def _by_copy(values: Float32, start: Int64, copies: int) -> Float32:
+    """(copies x T,) of item after item, in each copy after copy, to (copies, T)."""
+    if copies == 1:
+        return values[None]
+    out = np.empty((copies, int(start[-1])), np.float32)
+    for begin, end in zip(start[:-1].tolist(), start[1:].tolist(), strict=True):
+        out[:, begin:end] = values[copies * begin : copies * end].reshape(copies, end - begin)
+    return out
+
+
+def _embeddings(run: Run, rater: Rater, work: EmbeddedText) -> Embeddings:
+    table = stored_columns(run, rater, work, ["row", "vector"])
+    lengths = _lengths(table["vector"])
+    width = int(lengths.max(initial=0))
+    vectors = np.full((len(table), width), np.nan, np.float32)
+    vectors[lengths > 0] = _floats(table["vector"]).reshape(-1, width) if width else np.zeros((0, 0))
+    return Embeddings(numbers(table["row"]), vectors)
+
+
+def _floats(column: pa.ChunkedArray) -> Float32:
+    """All numbers of a column of lists, one list after another."""
+    flat = column.combine_chunks().flatten()
+    return np.zeros(0, np.float32) if not len(flat) else np.asarray(np.from_dlpack(flat), np.float32)
+
+
+def _lengths(column: pa.ChunkedArray) -> Int64:
+    """(rows,) length of each list, 0 where there is none."""
+    lengths = [0 if each is None else each for each in pc.list_value_length(column).to_pylist()]
+    return np.array(lengths, np.int64)
+
+
+def _field(run: Run, name: str) -> tuple[str, ...]:
+    """A field of each record as text; dots for fields within fields, '' where there is none."""
+    return tuple(
+        _at(json.loads(raw) if isinstance(raw, str) else raw, name)
+        for part in run.source(["raw"])
+        for raw in part["raw"].to_pylist()
+    )
+
+
+def _at(record: Any, name: str) -> str:
+    for key in name.split("."):
+        record = record.get(key) if isinstance(record, dict) else None
+    return "" if record is None else str(record)
