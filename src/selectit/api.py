@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ from selectit import models as model_files
 from selectit import prompts as prompt_files
 from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
+from selectit.engines.loading import check_server
 from selectit.errors import RunError, SettingsError
+from selectit.estimate import Cost, estimate
 from selectit.executors import rate as collect_ratings
 from selectit.gather import Answered, collect, gather
 from selectit.models import Model
@@ -44,7 +45,6 @@ from selectit.schema import (
 )
 from selectit.selection import Budget, chosen, intersection, parse_keep, rank_average, top, union
 from selectit.summary import Summary, describe_row, describe_run, summarise
-from selectit.works import Work
 
 log = logging.getLogger(__name__)
 
@@ -89,14 +89,45 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     """
     old = _run(None, settings) if data is None else None
     parts = _parts(settings, old)
-    run = old or _run(data, settings)
     if any(_rates(part.method) for part in parts):
-        prompts = _prompts(settings, old)
-        first = prompts.first(_most_prompts(parts) if settings.combine else settings.k or K)
-        names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
-        _rate(run, dataclasses.replace(settings, model=names), prompts, first, progress or Silent())
+        run, rating, prompts, first = _to_rate(data, settings)
+        first = prompts.first(_most_prompts(parts)) if settings.combine else first
+        _rate(run, rating, prompts, first, progress or Silent())
+    else:
+        run = old or _run(data, settings)
     _collect(run, parts, progress or Silent())
     return run.path
+
+
+def plan(
+    data: str | Path | None,
+    settings: Settings = Settings(),
+    sample: int = 64,
+    proxy: str | None = None,
+    progress: Progress | None = None,
+) -> Cost:
+    """What `rate` with the same settings will cost: tokens, time, memory and disk, and what would cost less.
+
+    Writes the run directory's copy of the source, which `rate` and `select` use, and nothing else. Loads the models,
+    and rates a few answers that are thrown away.
+
+    Args:
+        data: as for `rate`.
+        settings: as for `rate`.
+        sample: answers to rate for the measurement, drawn evenly by length; 2 or more.
+        proxy: a smaller model to measure beside; None = none.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: whatever would stop the rating.
+    """
+    if sample < 2:
+        raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
+    run, settings, _, first = _to_rate(data, settings)
+    settings = dataclasses.replace(settings, engine=settings.engine or _engine_of(run, settings.model))
+    models = [_model(name, settings) for name in settings.model]
+    small = None if proxy is None else _model(proxy, settings)
+    return estimate(run, models, small, first, settings, sample, progress or Silent())
 
 
 def score(run: str | Path, settings: Settings = Settings(), progress: Progress | None = None) -> Scores:
@@ -231,11 +262,25 @@ def _run(data: str | Path | None, settings: Settings) -> Run:
     return run
 
 
+def _to_rate(data: str | Path | None, settings: Settings) -> tuple[Run, Settings, PromptSet, tuple[RatingPrompt, ...]]:
+    """The run, the settings with the models named, the prompts, and those of them that are asked."""
+    old = _run(None, settings) if data is None else None
+    prompts = _prompts(settings, old)
+    first = prompts.first(settings.k or K)
+    run = old or _run(data, settings)
+    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
+    return run, dataclasses.replace(settings, model=names), prompts, first
+
+
 def _rate(
     run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Rater]:
     engine = settings.engine or _engine_of(run, settings.model)
-    settings = dataclasses.replace(settings, engine=engine)
+    tokenizer = settings.tokenizer
+    if engine == "server" and tokenizer is None:
+        tokenizer = _tokenizer_of(run, settings.model)
+    check_server(dataclasses.replace(settings, engine=engine, tokenizer=tokenizer), prompts.chat)
+    settings = dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
     models = [_model(name, settings) for name in settings.model]
     try:
         return collect_ratings(run, models, first, settings, progress)
@@ -248,7 +293,7 @@ def _rate(
 def _collect(run: Run, parts: Sequence[_Part], progress: Progress) -> None:
     """Collect what the methods ask of models but ratings."""
     for part in parts:
-        collect(run, part.method, part.settings, functools.partial(_model, settings=part.settings), progress)
+        collect(run, part.method, part.settings, _resolver(part.settings), progress)
 
 
 def _engine_of(run: Run, names: Sequence[str]) -> str:
@@ -259,10 +304,27 @@ def _engine_of(run: Run, names: Sequence[str]) -> str:
     return used.pop() if used else "hf"
 
 
+def _tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
+    """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
+    stored = [rater.manifest["settings"] for rater in raters(run) if rater.name in names]
+    used = {str(settings["tokenizer"]) for settings in stored if settings["engine"] == "server"}
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} was rated with several tokenizers", 'Say which: --tokenizer NAME, or "".')
+    return used.pop() if used else None
+
+
 def _model(name: str, settings: Settings) -> Model:
+    if settings.engine == "server":
+        words = model_files.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
+        digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
+        return Model(name, words.path if words else "", digest, packaged=False)
     if settings.engine == "fake":
         return Model(name, "", digest_of({"fake": name}), packaged=False)
     return model_files.resolve(name, accept_terms=settings.accept_terms)
+
+
+def _resolver(settings: Settings) -> Callable[[str], Model]:
+    return lambda name: _model(name, settings)
 
 
 def _store_prompts(run: Run, prompts: PromptSet) -> None:
@@ -427,7 +489,7 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
 
 def _score(run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress) -> _Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    gathered = gather(run, method, settings, lambda name: _model(name, settings), progress)
+    gathered = gather(run, method, settings, _resolver(settings), progress)
     config: dict[str, Any] = {"method": settings.method, **_parameters(method), **gathered.config}
     signals = gathered.signals
     used: tuple[Rater, ...] = ()
@@ -570,22 +632,31 @@ def _outcome(run: Run, part: _Part, settings: Settings, progress: Progress) -> c
 
 def _passes(scored: _Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
-    return sum(_passes_of(work) for _, works in scored.answered for work in works)
-
-
-def _passes_of(work: Work) -> int:
-    return 2 * (1 + work.copies) if isinstance(work, LossText) else 1
+    works = [work for _, works in scored.answered for work in works]
+    return sum(2 * (1 + work.copies) if isinstance(work, LossText) else 1 for work in works)
 
 
 def _seconds(run: Run, scored: _Scored) -> float | None:
-    """Seconds that the method's signals took, at the mean rate of each model's timing; None where it does not say."""
-    timing, seconds = run.timing(), 0.0
+    """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
+    total, timing = 0.0, run.timing()
     for rater, works in scored.answered:
-        told = timing.get(f"{rater.signal}/{rater.path.name}", {})
-        if not told.get("ratings"):
+        spent = timing.get(f"{rater.signal}/{rater.path.name}", {})
+        if not spent.get("ratings"):
             return None
-        seconds += told["seconds"] / told["ratings"] * run.rows * len(works)
-    return seconds
+        total += spent["seconds"] / spent["ratings"] * _items(scored.signals) * len(works)
+    return total
+
+
+def _items(signals: Signals) -> int:
+    """Rated answers of all rows."""
+    stored = (
+        signals.stored_ratings,
+        signals.stored_losses,
+        signals.stored_embeddings,
+        signals.stored_judgements,
+        signals.stored_rewards,
+    )
+    return next((len(signal.row) for signal in stored if signal is not None), 0)
 
 
 def _selection_name(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from selectit.config import Settings
 from selectit.engines.loading import Engine, load_counter, load_engine
-from selectit.errors import EngineError, RunError
+from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models import Model
 from selectit.ratings import Rater, Unit, asked, find_rater, raters, slug, units
 from selectit.run import Run, digest_of, numbers, part_name, read_part, write_json, write_table
@@ -63,6 +63,13 @@ class Silent:
 
     def finish(self) -> None:
         return
+
+
+def refuse_twice(models: Sequence[Model]) -> None:
+    """Raise SettingsError where two of the models are the same weights."""
+    if len({model.digest for model in models}) < len(models):
+        names = ", ".join(model.name for model in models)
+        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The fields of `Settings` are the flags of the command and the keys of a configur
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 import types
@@ -18,16 +19,31 @@ from typing import Any
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("hf", "fake")
+ENGINES = ("hf", "vllm", "server", "fake")
 COMBINATIONS = ("rank", "union", "intersection")
 ORDERS = ("score", "source")
 OVERFLOWS = ("cut", "refuse")
+MISSING_LABELS = ("nan", "floor")
 BAD_ROWS = ("stop", "skip")
 POOLINGS = ("last", "mean", "weighted")
 LAYOUTS = ("prompt-first", "sample-first")
 TURNS = ("last", "each", "first")
 EXECUTORS = ("local", "ray")
 DEFAULT_MODEL = "smollm2"
+
+OWN_ARGUMENTS = {
+    "model": "--model",
+    "tokenizer": "--model",
+    "revision": "--model",
+    "dtype": "--dtype",
+    "max_model_len": "--max-tokens",
+    "max_num_batched_tokens": "--batch-tokens",
+    "trust_remote_code": "--trust-remote-code",
+    "logprobs_mode": "",
+    "enable_prefix_caching": "",
+    "use_tqdm_on_load": "",
+}
+"""Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +83,21 @@ class Settings:
     k: int | None = None
     """How many of the prompts; None = 5."""
     engine: str | None = None
-    """'hf', or 'fake', which makes numbers up; None = what the run was rated with, or hf."""
+    """'hf', 'vllm', 'server' (see `base_url`), or 'fake', which makes numbers up; None = what the run was rated with,
+    or hf."""
+    engine_param: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Of the engine 'vllm': arguments of vllm.LLM by name; values are what JSON can say. Empty = those of the run, or
+    none."""
+    base_url: str | None = None
+    """Of the engine 'server': what stands before /completions, for example http://localhost:8000/v1."""
+    tokenizer: str | None = None
+    """Of the engine 'server': packaged name, hub id or folder of the served model's tokenizer; None = what the run was
+    rated with, or none."""
+    concurrency: int | None = None
+    """Of the engine 'server': requests under way at one time; None = 16."""
+    missing_label: str | None = None
+    """Of the engine 'server': a label that is not returned stays missing ('nan') or takes the smallest log-probability
+    that was returned ('floor'); None = nan."""
     dtype: str = "auto"
     max_tokens: int | None = None
     """Token limit of the rated text; None = the smaller of the model's context and 4,096."""
@@ -158,12 +188,13 @@ class Settings:
             "bad_rows": BAD_ROWS,
             "executor": EXECUTORS,
             "combine_by": COMBINATIONS,
+            "missing_label": MISSING_LABELS,
         }
         for name, known in choices.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))
-        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "workers", "worker_cpus"):
+        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "concurrency", "workers", "worker_cpus"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
@@ -190,6 +221,47 @@ class Settings:
             raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        """Refuse options that another engine than the named one has. That --base-url is there, rating itself checks."""
+        if self.engine not in (None, "server"):
+            for name in ("base_url", "tokenizer", "concurrency", "missing_label"):
+                if getattr(self, name) is not None:
+                    raise SettingsError(
+                        f"{_flag(name)} is for a server, and --engine is {self.engine!r}", "Give --engine server."
+                    )
+        if self.engine == "server":
+            for name, default in {"dtype": "auto", "batch_tokens": None, "device_map": None}.items():
+                if getattr(self, name) != default:
+                    raise SettingsError(f"{_flag(name)} is the server's to decide", "Leave it out; start it with that.")
+            if self.tokenizer and len(self.model) > 1:
+                raise SettingsError(
+                    "--tokenizer is one model's, and several are named",
+                    "Rate them one after another into one run (--run), each with its own; then select from that.",
+                )
+        if self.engine == "vllm" and self.device_map is not None:
+            raise SettingsError(
+                "--device-map is for --engine hf", "Several GPUs: --engine-param tensor_parallel_size=N."
+            )
+        self._check_engine_param()
+
+    def _check_engine_param(self) -> None:
+        if self.engine not in (None, "vllm") and self.engine_param:
+            raise SettingsError(f"--engine-param is for vllm, and --engine is {self.engine!r}", "Give --engine vllm.")
+        for name, value in self.engine_param.items():
+            if name in OWN_ARGUMENTS:
+                flag = OWN_ARGUMENTS[name]
+                raise SettingsError(
+                    f"--engine-param {name}: {'it has a flag of its own' if flag else 'selectit sets it'}",
+                    f"Write {flag}." if flag else "Leave it out.",
+                )
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise SettingsError(
+                    f"--engine-param {name} is {value!r}: {error}", "Give what JSON can say."
+                ) from error
 
     def share_numbers(self) -> tuple[int, int]:
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
@@ -224,6 +296,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             raise SettingsError(f"{path}: there is no setting {key!r}", nearest(key, keys()))
     if isinstance(settings.get("param"), dict):
         settings["param"] = {key.replace("-", "_"): value for key, value in settings["param"].items()}
+    if isinstance(settings.get("engine_param"), dict):
+        settings["engine_param"] = {key.replace("-", "_"): value for key, value in settings["engine_param"].items()}
     try:
         Settings(**settings)
     except SettingsError as error:

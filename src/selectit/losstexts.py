@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from selectit.errors import SettingsError, nearest
 from selectit.schema import LossText
 
@@ -24,7 +22,13 @@ BOUNDARIES = ("split", "joint")
 
 
 def loss_text(
-    template: str, boundary: str = "split", *, prompt: bool = False, copies: int = 0, noise: float = 5.0, seed: int = 42
+    template: str,
+    boundary: str = "split",
+    *,
+    prompt: bool = False,
+    copies: int = 0,
+    noise: float = 5.0,
+    seed: int = 42,
 ) -> LossText:
     """A `LossText` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
     if template not in TEMPLATES:
@@ -35,6 +39,5 @@ def loss_text(
         raise SettingsError(f"copies is {copies}", "It is a number of noisy copies: 0 or more.")
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
-    return dataclasses.replace(
-        TEMPLATES[template], boundary=boundary, prompt=prompt, copies=copies, noise=noise, seed=seed
-    )
+    text = TEMPLATES[template]
+    return LossText(text.template, text.alone, boundary, prompt, copies, noise, seed)

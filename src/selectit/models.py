@@ -112,6 +112,7 @@ _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
 _WEIGHTS = ("*.safetensors", "*.bin")
 _TOKENIZER = ("tokenizer*", "*.model", "vocab*", "merges*", "added_tokens.json", "special_tokens_map.json")
+_WORDS = ("chat_template*", *_TOKENIZER)
 _ABOUT = ("config.json", "chat_template*", "*.index.json", *_TOKENIZER)
 
 
@@ -142,6 +143,22 @@ def resolve(name: str, *, accept_terms: bool = False) -> Model:
         return _from_hub(name)
     hint = f"{nearest(name, PACKAGED)} Or give a hub id (owner/name) or a folder (./my-model)."
     raise ModelError(f"unknown model {name!r}", hint)
+
+
+def resolve_tokenizer(name: str) -> Model:
+    """As `resolve`, but of a folder or hub id the tokenizer and config.json alone: no weights are needed or downloaded.
+
+    The digest changes with the tokenizer's files. Raises ModelError.
+    """
+    path = Path(os.path.expanduser(name))
+    if name not in PACKAGED and path.is_dir():
+        if not any(any(path.glob(pattern)) for pattern in _TOKENIZER):
+            raise ModelError(f"{name} has no tokenizer", "Name the folder that tokenizer.save_pretrained wrote.")
+        return Model(name, str(path.resolve()), _digest(path.resolve(), _WORDS), False)
+    if name not in PACKAGED and not path.is_file() and _HUB_ID.fullmatch(name):
+        folder = _snapshot(name, ["config.json", *_WORDS])
+        return Model(name, str(folder), _digest(folder, _WORDS), False)
+    return resolve(name)
 
 
 def fetched(name: str) -> bool:
@@ -362,12 +379,17 @@ def _checked(folder: Path, name: str) -> None:
 def _folder_digest(folder: Path) -> str:
     """sha256 over the sorted (name, sha256 of content) of weights, config and tokenizer. Raises ModelError."""
     _checked(folder, str(folder))
+    return _digest(folder, (*_WEIGHTS, *_ABOUT))
+
+
+def _digest(folder: Path, patterns: tuple[str, ...]) -> str:
+    """sha256 over the sorted (name, sha256 of content) of the files of these names. Raises ModelError."""
     cache = cache_dir() / "digests.json"
     remembered, fresh, pairs = _read_json(cache), {}, []
     if cache.exists() and not remembered:
         logger.info("%s is broken; the digests are computed anew", cache)
     try:
-        for name in sorted(name for name in os.listdir(folder) if any(fnmatch(name, p) for p in (*_WEIGHTS, *_ABOUT))):
+        for name in sorted(name for name in os.listdir(folder) if any(fnmatch(name, p) for p in patterns)):
             file = (folder / name).resolve()
             status = file.stat()
             digest = remembered.get(key := f"{file} {status.st_size} {status.st_mtime_ns}")
@@ -398,25 +420,30 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _from_hub(name: str) -> Model:
     """Download a snapshot, safetensors if there are any. The commit is the identity. Raises ModelError."""
+    repo, _, revision = name.partition("@")
+    for weights in _WEIGHTS:
+        folder = _snapshot(f"{repo}@{revision}", [*_ABOUT, "generation_config.json", weights])
+        revision = folder.name  # the commit: both downloads are of the same
+        if any(folder.glob(weights)):
+            break
+    _checked(folder, f"{repo} on the hub")
+    return Model(name, str(folder), hashlib.sha256(f"hub:{repo}@{folder.name}".encode()).hexdigest(), False)
+
+
+def _snapshot(name: str, wanted: list[str]) -> Path:
+    """The folder of the files of a hub id that match `wanted`, downloaded where they are missing. Raises ModelError."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ModelError("models of the hub need huggingface_hub", _EXTRA) from error
     repo, _, revision = name.partition("@")
     others = ["*/*", "consolidated*", "training_args.bin"]  # copies of the weights for other programs, or none
-    for weights in _WEIGHTS:
-        wanted = [*_ABOUT, "generation_config.json", weights]
-        try:
-            found = snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=others)
-        except Exception as error:  # which ones differs between the hub's releases: _hub_error knows them
-            if (known := _hub_error(name, error)) is None:
-                raise
-            raise known from error
-        folder, revision = Path(found), Path(found).name  # the commit: both downloads are of the same
-        if any(folder.glob(weights)):
-            break
-    _checked(folder, f"{repo} on the hub")
-    return Model(name, str(folder), hashlib.sha256(f"hub:{repo}@{folder.name}".encode()).hexdigest(), False)
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=others))
+    except Exception as error:  # which ones differs between the hub's releases: _hub_error knows them
+        if (known := _hub_error(name.removesuffix("@"), error)) is None:
+            raise
+        raise known from error
 
 
 def _hub_error(name: str, error: Exception) -> ModelError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ def _asked(settings: Settings) -> dict[str, str | int | None]:
         "max_tokens": settings.max_tokens,
         "batch_tokens": settings.batch_tokens,
         "overflow": settings.overflow,
+        "engine_param": json.dumps(dict(settings.engine_param), sort_keys=True) if settings.engine_param else None,
+        "missing_label": settings.missing_label,
         "unit_size": settings.unit_size,
         "pooling": settings.pooling,
     }
@@ -96,6 +99,7 @@ def find_rater(run: Run, digest: str, settings: Settings, signal: str = "ratings
 def named_rater(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Rater:
     """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
     same = [rater for rater in raters(run, signal) if name in (rater.name, rater.path.name)]
+    same = [rater for rater in same if any(rater.path.glob("*/part-*"))] or same  # not what only began
     if not same:
         known = models_in(run, signal)
         raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
@@ -106,7 +110,8 @@ def named_rater(run: Run, name: str, settings: Settings, signal: str = "ratings"
     if rater is None:
         raise RunError(
             f"{run.path} has {signal} by {name}, but none with these settings",
-            "Leave out --engine, --dtype, --max-tokens, --overflow and --batch-tokens, or rate with them first.",
+            "Leave out --engine, --dtype, --max-tokens, --overflow, --missing-label and --batch-tokens, or rate with "
+            "them first.",
         )
     return rater
 
@@ -119,14 +124,18 @@ def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
         return all(value is None or stored.get(key, value) == value for key, value in wanted.items())
 
     fitting = [rater for rater in same if fits(rater)]
-    exact = [rater for rater in fitting if rater.manifest["asked"] == wanted]
+    exact = [rater for rater in fitting if _said(rater.manifest["asked"]) == _said(wanted)]
     if len(fitting) > 1 and len(exact) != 1:
         told = "; ".join(f"{rater.path.name}: {rater.manifest['settings']}" for rater in fitting)
         raise RunError(
             f"{fitting[0].name} has rated with several settings: {told}",
-            "Say which with --engine, --dtype, --max-tokens or --overflow, or name the folder as --model.",
+            "Say which with --engine, --dtype, --max-tokens, --overflow, --missing-label, or --model FOLDER.",
         )
     return next(iter(exact or fitting), None)
+
+
+def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def units(run: Run, rater: Rater, works: Sequence[Work]) -> list[Unit]:

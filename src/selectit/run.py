@@ -73,8 +73,18 @@ class Run:
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
+        return self._samples(self.source_rows(start, stop, ["row", "turns"]))
+
+    def samples_at(self, rows: Int64) -> list[Sample]:
+        """The rated pairs of these rows, which are in rising order."""
+        found: list[Sample] = []
+        for part in np.unique(rows // PART_ROWS):
+            table = read_part(self.path / "source" / part_name(part), ["row", "turns"])
+            found += self._samples(table.take(column(rows[rows // PART_ROWS == part] - part * PART_ROWS)))
+        return found
+
+    def _samples(self, table: pa.Table) -> list[Sample]:
         which = self.manifest["identity"]["turns"]
-        table = self.source_rows(start, stop, ["row", "turns"])
         return [
             sample
             for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)

@@ -16,7 +16,7 @@ from selectit import prompts
 from selectit.errors import RunError
 from selectit.ratings import Rater, raters
 from selectit.run import Run, numbers, part_name, read_json, read_part
-from selectit.schema import FLAG_EMPTY, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
+from selectit.schema import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
 from selectit.selection import spearman
 
 SMALL_MASS = 0.1
@@ -45,6 +45,8 @@ class RatingFacts:
     truncated_rows: int
     failed_rows: int
     passes_per_row: int
+    floored_rows: int = 0
+    """Rows with a label that the server did not return and --missing-label floor filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
             rows_per_second = rates["ratings"] / rates["seconds"] / rater.passes_per_row
             speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
         cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
-        yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}"
+        floor = f", {rater.floored_rows:,} with a label at the floor" if rater.floored_rows else ""
+        yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}{floor}"
     if summary.about:
         yield f"  {summary.about}"
     if summary.length_correlation is not None:
@@ -180,6 +183,7 @@ def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
         truncated_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_TRUNCATED).astype(bool)),
         failed_rows=_rows_with(ratings, np.asarray(missing)),
         passes_per_row=logprob.shape[1],
+        floored_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_FLOOR).astype(bool)),
     )
 
 
@@ -299,4 +303,4 @@ def _describe_ratings(run: Run, rater: Rater, row: int) -> Iterator[dict[str, An
             }
 
 
-_FLAG_WORDS = {FLAG_TRUNCATED: "response cut", FLAG_EMPTY: "empty response"}
+_FLAG_WORDS = {FLAG_TRUNCATED: "response cut", FLAG_EMPTY: "empty response", FLAG_FLOOR: "label at the floor"}

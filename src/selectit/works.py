@@ -92,7 +92,7 @@ def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on
     prompts = [work for work in works if isinstance(work, RatingPrompt)]
     if prompts and isinstance(engine, RatesLabels):
         rated = engine.rate(prompts, samples, on_batch)
-        return [_ratings(samples, prompt, batch) for prompt, batch in zip(prompts, rated, strict=True)]
+        return [ratings_table(samples, prompt, batch) for prompt, batch in zip(prompts, rated, strict=True)]
     return [_answer(engine, work, samples, on_batch) for work in works]
 
 
@@ -164,7 +164,8 @@ def _table(
     )
 
 
-def _ratings(samples: Sequence[Sample], prompt: RatingPrompt, batch: RatingBatch) -> pa.Table:
+def ratings_table(samples: Sequence[Sample], prompt: RatingPrompt, batch: RatingBatch) -> pa.Table:
+    """Ratings of samples under one prompt as they are stored."""
     empty = np.array([FLAG_EMPTY if not sample.response else 0 for sample in samples], dtype=np.uint8)
     labels = len(prompt.labels)
     return pa.table(

@@ -1,4 +1,4 @@
-"""`--executor ray`: the same bytes as without it, lost workers, what goes wrong in a worker. Ray is started twice, which is what takes the time."""
+"""`--executor ray`: the same bytes as without it, lost workers, what goes wrong in a worker. Slow: Ray starts twice."""
 
 import json
 import os

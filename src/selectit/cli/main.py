@@ -15,6 +15,7 @@ from selectit.errors import SelectitError
 
 VERBS = {
     "select": "Choose the best part of a data set: the whole job.",
+    "plan": "Say what a rating will cost before it is begun.",
     "rate": "Ask a model for its ratings and store them.",
     "score": "Score a rated run; needs no model.",
     "compare": "Compare what several methods make of a rated run.",

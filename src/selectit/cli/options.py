@@ -45,13 +45,25 @@ class _Parameter(click.ParamType[Any]):
         return name.replace("-", "_"), text
 
 
+class _EngineParameter(_Parameter):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        name, text = super().convert(value, param, ctx)
+        if not isinstance(value, str):  # of a configuration file, which has kinds
+            return name, text
+        try:
+            return name, json.loads(text)
+        except ValueError:
+            return name, text
+
+
 def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     """Make the file's settings the defaults of this command; what is typed wins."""
     if path is None:
         return
     table = config.read_toml(path)
-    if isinstance(table.get("param"), Mapping):
-        table["param"] = list(table["param"].items())
+    for name in ("param", "engine_param"):
+        if isinstance(table.get(name), Mapping):
+            table[name] = list(table[name].items())
     if isinstance(table.get("model"), str):
         table["model"] = [table["model"]]
     ctx.default_map = table
@@ -85,7 +97,24 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--prompts", metavar="FILE", help="Rating prompts, one a line, or TOML [the packaged nine]."
     ),
     "k": click.option("--k", type=int, metavar="K", help="Use the first K rating prompts [5]."),
-    "engine": click.option("--engine", metavar="NAME", help="What runs the model: hf; fake makes numbers up [hf]."),
+    "engine": click.option(
+        "--engine", metavar="NAME", help="What runs the model: hf, vllm, server; fake makes numbers up [hf]."
+    ),
+    "engine_param": click.option(
+        "--engine-param", type=_EngineParameter(), multiple=True, help="An argument of vllm.LLM; repeatable."
+    ),
+    "base_url": click.option(
+        "--base-url", metavar="URL", help="The server's address, for example http://localhost:8000/v1."
+    ),
+    "tokenizer": click.option(
+        "--tokenizer", metavar="NAME", help="Of a server's model: packaged name, hub id or folder [none]."
+    ),
+    "concurrency": click.option(
+        "--concurrency", type=int, metavar="N", help="Requests to the server at one time [16]."
+    ),
+    "missing_label": click.option(
+        "--missing-label", metavar="WAY", help="A label that a server leaves out: nan, or floor [nan]."
+    ),
     "dtype": click.option("--dtype", metavar="TYPE", help="auto, fp32, bf16 or fp16 [auto]."),
     "max_tokens": click.option(
         "--max-tokens", type=int, metavar="N", help="Limit of the rated text [the context, at most 4096]."
@@ -102,6 +131,10 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "retry_errors": click.option("--retry-errors", is_flag=True, default=None, help="Rate failed rows again."),
     "share": click.option("--share", metavar="i/n", help="Rate only the units whose number is i modulo n."),
+    "sample": click.option(
+        "--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."
+    ),
+    "proxy": click.option("--proxy", metavar="NAME", help="A smaller model to measure beside, for example smollm2."),
     "executor": click.option("--executor", metavar="NAME", help="Who rates: local, or ray: a Ray cluster [local]."),
     "ray_address": click.option("--ray-address", metavar="HOST:PORT", help="The cluster [started on this machine]."),
     "workers": click.option("--workers", type=int, metavar="N", help="Processes on Ray [one a GPU, or a machine]."),
@@ -161,15 +194,18 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
 
 RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
-    "model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow", "batch_tokens",
-    "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors",
+    "model", "prompts", "labels", "chat", "layout", "k", "engine", "engine_param", "base_url", "tokenizer",
+    "concurrency", "missing_label", "dtype", "max_tokens", "overflow", "batch_tokens", "unit_size",
+    "device_map", "trust_remote_code", "accept_terms", "retry_errors",
     "executor", "ray_address", "workers", "worker_cpus", "worker_gpus",
 )  # fmt: skip
 ASKING = ("encoder", "pooling", "judge", "reward_model")
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 COMBINING = ("combine", "combine_by")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")
-STORED = ("model", "prompts", "labels", "chat", "layout", "k", "engine", "dtype", "max_tokens", "overflow")
+STORED = (
+    "model", "prompts", "labels", "chat", "layout", "k", "engine", "missing_label", "dtype", "max_tokens", "overflow",
+)  # fmt: skip
 COMMON = ("config", "json", "quiet")
 
 
@@ -187,7 +223,8 @@ def options(*names: str) -> Callable[[F], F]:
 def settings(given: Mapping[str, Any]) -> config.Settings:
     """The settings that were typed or configured; the rest keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
-    chosen["param"] = dict(chosen.get("param", ()))
+    for name in ("param", "engine_param"):
+        chosen[name] = dict(chosen.get(name, ()))
     return config.Settings(**chosen)
 
 

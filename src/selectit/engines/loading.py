@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,27 @@ MAX_TOKENS = 4096
 
 Engine = RatesLabels | ScoresText | Embeds | Replies | Rewards
 
-_INSTALL = {"hf": "pip install torch transformers accelerate"}
+_INSTALL = {
+    "hf": "pip install torch transformers accelerate",
+    "server": "pip install httpx2",
+    "vllm": "pip install 'vllm>=0.32' (without a GPU: see docs/engines.md)",
+}
+
+
+def check_server(settings: Settings, chat: bool) -> None:
+    """Raise SettingsError where a server's options don't go together with the engine, which is known by now."""
+    if settings.engine != "server":
+        for name in ("base_url", "tokenizer", "concurrency", "missing_label"):
+            if getattr(settings, name) is not None:
+                flag = "--" + name.replace("_", "-")
+                raise SettingsError(
+                    f"{flag} is for a server, and the engine is {settings.engine}", "Give --engine server."
+                )
+        return
+    if settings.base_url is None:
+        raise SettingsError("the engine server needs an address", "Give --base-url, as http://localhost:8000/v1.")
+    if chat and not settings.tokenizer:
+        raise SettingsError("--chat needs the model's chat template", "Name the model's tokenizer with --tokenizer.")
 
 
 def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], signal: str = "ratings") -> Engine:
@@ -46,6 +67,14 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
             trust_remote_code=settings.trust_remote_code,
         )
         return rewards
+    if settings.engine == "vllm":
+        if signal != "ratings":
+            raise SettingsError(f"vllm gives no {signal}, only ratings", "Use --engine hf for this method.")
+        return _load_vllm(model, settings, stored)
+    if settings.engine == "server":
+        if signal != "ratings":
+            raise SettingsError(f"a server gives no {signal}, only ratings", "Use --engine hf for this method.")
+        return _load_server(model, settings, stored)
     engine: RatesLabels = _module("hf").load(
         model.path,
         dtype=stored.get("dtype", settings.dtype),
@@ -59,21 +88,59 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
     return engine
 
 
+def _load_vllm(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
+    engine: RatesLabels = _module("vllm").load(
+        model.path,
+        dtype=stored.get("dtype", settings.dtype),
+        max_tokens=_max_tokens(model, settings, stored, made=1),
+        batch_tokens=settings.batch_tokens or stored.get("batch_tokens", 0),
+        overflow=settings.overflow or stored.get("overflow", "cut"),
+        engine_param=settings.engine_param or json.loads(stored.get("engine_param", "{}")),
+        trust_remote_code=settings.trust_remote_code,
+    )
+    return engine
+
+
+def _load_server(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
+    server = _module("server")
+    texts = _module("texts") if model.path else None
+    context, parameters = texts.about(model.path, settings.trust_remote_code) if texts is not None else (None, 0)
+    engine: RatesLabels = server.load(
+        model.name,
+        base_url=settings.base_url,
+        tokenizer_path=model.path,
+        tokenizer_name=stored.get("tokenizer", settings.tokenizer or ""),
+        context=context,
+        max_tokens=settings.max_tokens or stored.get("max_tokens"),
+        overflow=settings.overflow or stored.get("overflow"),
+        missing_label=settings.missing_label or stored.get("missing_label", "nan"),
+        concurrency=settings.concurrency or server.CONCURRENCY,
+        parameters=parameters,
+        trust_remote_code=settings.trust_remote_code,
+    )
+    return engine
+
+
 def load_counter(model: Model, settings: Settings) -> CountsTokens:
     """What counts tokens as a model does; loads no weights."""
     if settings.engine == "fake":
         from selectit.engines.fake import FakeEngine
 
         return FakeEngine(model.name, 0)
+    if not model.path:
+        raise SettingsError(f"{model.name} has no tokenizer here to count with", "Name it with --tokenizer.")
     texts = _module("texts")
     counter: CountsTokens = texts.TokenCounter(texts.load_tokenizer(model.path, settings.trust_remote_code))
     return counter
 
 
-def _max_tokens(model: Model, settings: Settings, stored: Mapping[str, Any]) -> int:
-    """The token limit: what was asked for or stored, else the smaller of the model's context and MAX_TOKENS."""
+def _max_tokens(model: Model, settings: Settings, stored: Mapping[str, Any], made: int = 0) -> int:
+    """The token limit: what was asked for or stored, else the smaller of the model's context and MAX_TOKENS.
+
+    `made` tokens of the context are for what the engine lets the model write.
+    """
     asked: int | None = settings.max_tokens or stored.get("max_tokens")
-    context: int = _module("texts").context_length(model.path, settings.trust_remote_code)
+    context: int = _module("texts").context_length(model.path, settings.trust_remote_code) - made
     if asked is not None and asked > context:
         raise SettingsError(
             f"--max-tokens is {asked}, and {model.name} reads {context} tokens at most", "Give a smaller number."

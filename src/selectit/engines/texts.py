@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selectit.errors import ModelError
 from selectit.prompts import FittedText, RatingPrompt, TooLong, fit
@@ -24,6 +26,8 @@ _REMEDIES = {
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
     "does not recognize this architecture": "Update transformers, or choose another model.",
     "accelerate": "Install accelerate, or leave the device map out.",
+    "max_model_len": "Give a smaller --max-tokens.",
+    "Engine core initialization failed": "vLLM said above why. Where memory is short, give a smaller --max-tokens.",
 }
 
 
@@ -34,6 +38,23 @@ def context_length(path: str, trust_remote_code: bool = False) -> int:
     text = config.get_text_config()
     limits = [getattr(text, key, None) for key in _LENGTH_KEYS]
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=NO_LIMIT)
+
+
+def about(path: str, trust_remote_code: bool = False) -> tuple[int | None, int]:
+    """Context length and parameters of the model with this tokenizer, by its config.json; (None, 0) without one.
+
+    The parameters need torch to be counted, and are 0 where it is not installed. Raises ModelError.
+    """
+    if not (Path(path) / "config.json").is_file():
+        return None, 0
+    context = context_length(path, trust_remote_code)
+    if importlib.util.find_spec("torch") is None:
+        return context, 0
+    import torch
+
+    with model_errors(path), torch.device("meta"):  # no memory, no weights
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        return context, AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code).num_parameters()
 
 
 def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
@@ -136,11 +157,12 @@ class Texts:
 
 
 @contextmanager
-def model_errors(path: str) -> Iterator[None]:
-    """Turn what transformers and the hub raise for a model that can't be loaded into a ModelError."""
+def model_errors(path: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn what transformers, the hub and `others` raise for a model that can't be loaded into a ModelError."""
+    known: tuple[type[Exception], ...] = (OSError, ValueError, ImportError, RuntimeError, SafetensorError, *others)
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+    except known as error:
         text = str(error)
         hints = (remedy for sign, remedy in _REMEDIES.items() if sign in text)
         hint = next(hints, "Give a folder with config.json, tokenizer files and weights, or the id of a model.")

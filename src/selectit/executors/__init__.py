@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from selectit.collect import Progress, Task
+from selectit.collect import Progress, Task, refuse_twice
 from selectit.config import Settings
 from selectit.errors import SettingsError
 from selectit.executors import local
@@ -24,9 +24,7 @@ def rate(
         EngineError: a whole unit failed.
         SettingsError: two models are the same; the executor can't be had, or has no room for its workers.
     """
-    if len({model.digest for model in models}) < len(models):
-        names = ", ".join(model.name for model in models)
-        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
+    refuse_twice(models)
     rate_with = _executor(settings)
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"

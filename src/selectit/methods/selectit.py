@@ -193,6 +193,12 @@ class SelectIT:
         if self.profile == "official":
             official: Float64 = scores @ np.array(OFFICIAL_WEIGHTS)
             return official
+        for name, parameters in zip(ratings.models, ratings.parameters, strict=True):
+            if not self.weights and parameters < 1:
+                raise SettingsError(
+                    f"the parameter count of {name} is not known, and the models are weighted by it",
+                    "Give --weights, one number a model in the order of --model.",
+                )
         weights = np.array(self.weights if self.weights else ratings.parameters, dtype=np.float64)
         paper: Float64 = scores @ (weights / weights.sum())
         return paper

@@ -57,11 +57,11 @@ class Tshirt:
             raise SettingsError(f"ratio is {self.ratio}", "It is a share above 0 and at most 1; the paper's is 0.5.")
         if self.copies < 1:
             raise SettingsError(f"copies is {self.copies}", "It is a number of noisy copies: 1 or more.")
-        self._text()
+        loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed)
 
     @property
     def needs(self) -> tuple[LossText, ...]:
-        return (self._text(),)
+        return (loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed),)
 
     @property
     def label(self) -> str:
@@ -76,9 +76,6 @@ class Tshirt:
         best = eligible[np.argsort(-mean[eligible], kind="stable")][: 2 * budget]
         best.sort()
         return best[np.argsort(deviation[best], kind="stable")][:budget]
-
-    def _text(self) -> LossText:
-        return loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed)
 
     def _copies(self, signals: Signals) -> tuple[Float64, Float64]:
         """(copies, N) S-IFD and IFD of each noisy copy; NaN where there are no losses."""

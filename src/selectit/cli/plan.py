@@ -1,0 +1,129 @@
+"""`selectit plan`: what a rating will cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selectit.cli.options import COMMON, RATING, data_argument, options, print_json, settings
+from selectit.cli.progress import duration, notes
+
+if TYPE_CHECKING:
+    from selectit.estimate import Choice, Cost, ModelCost, TextFacts
+    from selectit.trial import Memory
+
+_ONLY_RATING = ("retry_errors", "executor", "ray_address", "workers", "worker_cpus", "worker_gpus")
+"""The measurement is of this process, and of what is not rated yet."""
+_OPTIONS = [name for name in RATING if name not in _ONLY_RATING]
+
+
+@click.command("plan")
+@data_argument
+@options(*_OPTIONS, "sample", "proxy", *COMMON)
+def command(data: str | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Say what rating DATA, or the run that --run names, will cost: tokens, time, memory, disk, and what costs less.
+
+    The tokens are counted, and the time is measured: the model is loaded (a packaged one or one of the hub is fetched)
+    and rates a small sample whose ratings are thrown away. DATA is read into the run directory, where `selectit
+    select` and `selectit rate` with the same options find it; what is rated there already is not counted again.
+    """
+    chosen = settings(given)
+    from selectit import api
+
+    with notes(quiet) as progress:
+        cost = api.plan(data, chosen, sample, proxy, progress)
+    if as_json:
+        print_json(dataclasses.asdict(cost))
+    elif not quiet:
+        click.echo("\n".join(_lines(cost)))
+
+
+def _lines(cost: Cost) -> Iterator[str]:
+    counted = "" if cost.counted_rows == cost.rows else f" (tokens counted on {cost.counted_rows:,} of the rows)"
+    yield f"data         {cost.data}: {cost.rows:,} rows, {cost.answers:,} rated answers{counted}"
+    yield f"run          {cost.run}"
+    yield f"disk         source {_size(cost.source_bytes)} (written)"
+    for model in cost.models:
+        yield from _model_lines(cost, model)
+    if len(cost.models) > 1:
+        yield f"all models   {cost.passes:,} passes, {duration(cost.seconds)} with loading"
+    if not cost.passes:
+        return
+    if cost.proxy is None:
+        yield "  --proxy NAME           measures a smaller model on the same rows"
+    else:
+        share = _share(cost.proxy.seconds, sum(model.seconds for model in cost.models))
+        yield f"the proxy would take {share} of the time:"
+        yield from _model_lines(cost, cost.proxy)
+
+
+def _model_lines(cost: Cost, model: ModelCost) -> Iterator[str]:
+    about = [f"{model.parameters:,} parameters"] if model.parameters else []
+    about += [f"{key} {value}" for key, value in model.settings.items()]
+    yield f"model        {model.model}: {', '.join(about)}"
+    yield f"  texts      {_texts(model.text)}"
+    done = f", {model.passes_done:,} of them done" if model.passes_done else ""
+    asked = f"{cost.prompts} prompt{'s' * (cost.prompts > 1)}"
+    yield f"  passes     {model.passes + model.passes_done:,} = {cost.answers:,} answers x {asked}{done}"
+    if model.measured is None:
+        yield "  nothing is left to rate"
+        return
+    sample = model.measured
+    yield (
+        f"  tokens     {model.text_tokens:,} in the texts; {model.tokens:,} to compute "
+        f"({_share(model.tokens, model.text_tokens)}), shared ones once"
+    )
+    yield (
+        f"  measured   {sample.answers:,} answers, {sample.passes:,} passes in {sample.seconds:,.1f} s: "
+        f"{sample.passes / sample.seconds:,.1f} passes/s, {sample.tokens / sample.seconds:,.0f} tokens/s"
+    )
+    yield (
+        f"  expected   {duration(model.seconds)} ({duration(model.seconds_low)} to {duration(model.seconds_high)} by "
+        f"the two halves of the sample), and {duration(sample.load_seconds)} to load the model"
+    )
+    if model.memory is not None:
+        yield f"  memory     {_memory(model.memory)}"
+    yield f"  disk       ratings {_size(model.rating_bytes)}"
+    for choice in model.choices:
+        yield f"  {choice.option:21}  {_choice(choice, model)}"
+
+
+def _texts(text: TextFacts) -> str:
+    limit = "" if text.limit is None else f"; {text.over_limit:,} answers over the limit of {text.limit:,}"
+    return (
+        f"mean {text.mean:,.1f} tokens ({text.rating_prompt:,.1f} rating prompt, {text.sample:,.1f} sample), median "
+        f"{text.median:,.0f}, 95 % up to {text.percentile_95:,.0f}, longest {text.longest:,}{limit}"
+    )
+
+
+def _memory(memory: Memory) -> str:
+    found = {
+        "weights": memory.weights,
+        "reading": memory.reading,
+        "most held by the process": memory.peak,
+        "most held on the GPU": memory.accelerator,
+    }
+    return ", ".join(f"{what} {_size(size)}" for what, size in found.items() if size is not None) or "not known"
+
+
+def _choice(choice: Choice, model: ModelCost) -> str:
+    how = "measured" if choice.measured else "by the tokens"
+    return (
+        f"{choice.tokens:,} tokens to compute ({_share(choice.tokens, model.tokens)}), {duration(choice.seconds)} "
+        f"({_share(choice.seconds, model.seconds)}), {how}"
+    )
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}".replace("%", " %") if whole else "?"
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:,.1f} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")
