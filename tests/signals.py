@@ -179,7 +179,7 @@ def _field(name, content):
 
 
 def _scores(rows, text):
-    method = methods.build(*methods.parse(text))
+    method = methods.build(*methods.spelled(text))
     return method.score(signals(rows, method.needs))
 
 

@@ -96,12 +96,12 @@ def test_figures_of_methods_and_pairs():
     ],
 )
 def test_a_method_with_its_parameters(text, name, parameters):
-    assert methods.parse(text) == (name, parameters)
+    assert methods.spelled(text) == (name, parameters)
 
 
 def test_what_is_no_parameter():
     with pytest.raises(SettingsError, match="'seed' is not a parameter"):
-        methods.parse("random:seed")
+        methods.spelled("random:seed")
 
 
 # The verb
@@ -214,3 +214,22 @@ def test_combinations_that_cant_be(data, changes, says):
 def test_a_way_of_combining_that_there_is_not():
     with pytest.raises(SettingsError, match="'union'"):
         Settings(combine="length,random", combine_by="unoin")
+
+
+def test_losses_are_collected_once_and_compared_without_a_model(data, tmp_path_factory, monkeypatch):
+    import tiny
+
+    model = tiny.build(tmp_path_factory.mktemp("llama"))
+    both = Settings(run="run", combine="ifd,superfiltering,length:unit=words", model=model)
+    selectit.rate(data, both)
+    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    names = ["ifd", "el2n", "superfiltering", "length:unit=words"]
+    found = selectit.compare("run", names, Settings(keep=3))
+    assert [facts.passes_per_row for facts in found.methods] == [2, 2, 2, 0]
+    assert all(facts.seconds is not None for facts in found.methods)
+    assert [facts.unscored >= 1 for facts in found.methods] == [True, True, True, False]  # one response is empty
+    rest = dataclasses.replace(both, keep=2, allow_fewer=True, out="o.json", rest="rest.json")
+    selected = selectit.select(None, rest)
+    left = {row["selectit"]["row"]: row["selectit"]["why"] for row in json.loads(Path("rest.json").read_text())}
+    assert len(left) == 12 - len(selected.selection.rows)
+    assert "empty" in left[11], left

@@ -21,9 +21,8 @@ from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
 from selectit.estimate import Cost, estimate
-from selectit.gather import collect
 from selectit.output import destination, write_rows
-from selectit.rating import engine_of, model_named, prompts_of_run, rate_prompts, resolver, run_of, to_rate
+from selectit.rating import engine_of, model_named, prompts_of_run, rate_prompts, run_of, to_rate
 from selectit.ratings import failures
 from selectit.run import (
     Run,
@@ -44,12 +43,12 @@ from selectit.scoring import (
     Part,
     Scored,
     Scores,
+    collect_all,
     free_name,
-    method_of,
+    most_prompts,
     outcome_of,
     part_named,
     parts_of,
-    prompts_asked,
     rank_averaged,
     rates_pairs,
     score_part,
@@ -89,14 +88,14 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     old = run_of(None, settings) if data is None else None
-    every = with_inner([Part(1.0, settings, method_of(settings, old))], old)
+    every = with_inner(parts_of(settings, old), old)
     if any(rates_pairs(part.method) for part in every):
-        run, settings, prompts, first = to_rate(data, settings)
-        rate_prompts(run, settings, prompts, first, progress or Silent())
+        run, rating, prompts, first = to_rate(data, settings)
+        first = prompts.first(most_prompts(every)) if settings.combine else first
+        rate_prompts(run, rating, prompts, first, progress or Silent())
     else:
         run = old or run_of(data, settings)
-    for part in every:
-        collect(run, part.method, settings, resolver(settings), progress or Silent())
+    collect_all(run, every, progress or Silent())
     return run.path
 
 
@@ -170,7 +169,7 @@ def select(
     budget = _budget(settings, parts)
     prompts = prompts_of_run(settings, old)
     every = with_inner(parts, old)
-    first = prompts.first(max(prompts_asked(part.method) for part in every))
+    first = prompts.first(most_prompts(every))
     rates = any(rates_pairs(part.method) for part in every)
     if data is not None:
         settings, parts = _with_models(settings, parts, rates)
@@ -182,8 +181,7 @@ def select(
     budget.count(run.rows)
     rated = rate_prompts(run, settings, prompts, first, progress) if data is not None and rates else None
     if data is not None:
-        for part in every:
-            collect(run, part.method, part.settings, resolver(part.settings), progress)
+        collect_all(run, every, progress)
     scored, selection = scored_choice(run, settings, parts, rated, budget, progress)
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from selectit import methods as method_files
 from selectit.collect import Progress
 from selectit.config import Settings
 from selectit.errors import RunError, SettingsError, nearest
-from selectit.gather import Answered, gather
+from selectit.gather import Answered, collect, gather
 from selectit.rating import prompts_of_run, resolver
 from selectit.ratings import Rater, load_ratings, models_in, named_rater
 from selectit.run import (
@@ -111,7 +112,7 @@ def part_named(text: str, settings: Settings, run: Run | None) -> Part:
     weight = 1.0
     if colon and re.fullmatch(r"[-+.\deE]+|nan|inf", last):
         text, weight = before, _weight(text, last)
-    name, parameters = method_files.parse(text)
+    name, parameters = method_files.spelled(text)
     alone = dataclasses.replace(settings, method=name, param={})
     return Part(weight, alone, _built(alone, parameters, run))
 
@@ -174,6 +175,17 @@ def prompts_asked(method: Method) -> int:
     """How many rating prompts a method reads; 1 for one that reads none."""
     prompts = getattr(method, "prompts", 1)
     return int(prompts)
+
+
+def most_prompts(parts: Sequence[Part]) -> int:
+    """How many rating prompts the method reads that reads the most."""
+    return max(prompts_asked(part.method) for part in parts)
+
+
+def collect_all(run: Run, parts: Sequence[Part], progress: Progress) -> None:
+    """Collect what the methods ask of models but ratings."""
+    for part in parts:
+        collect(run, part.method, part.settings, resolver(part.settings), progress)
 
 
 def rates_pairs(method: Method) -> bool:
@@ -262,7 +274,8 @@ def _together(settings: Settings, parts: Sequence[Part], scored: Sequence[Scored
     }
     label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
     none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
-    return dataclasses.replace(rating, scores=none, config=config, label=label, about="", chooses_set=chooses_set)
+    answered = tuple(itertools.chain.from_iterable(each.answered for each in scored))
+    return Scored(none, rating.signals, rating.raters, answered, config, label, "", chooses_set)
 
 
 def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:

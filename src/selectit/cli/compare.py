@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from selectit.cli.options import COMMON, STORED, options, print_json, settings
+from selectit.cli.options import ASKING, COMMON, STORED, options, print_json, settings
 
 
 @click.command("compare")
@@ -18,7 +18,7 @@ from selectit.cli.options import COMMON, STORED, options, print_json, settings
     metavar="A,B,…",
     help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
 )
-@options("keep", *STORED, *COMMON)
+@options("keep", *STORED, *ASKING, *COMMON)
 def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
     """Compare what methods make of a run: their scores and choices, the length of what they take, and their cost.
 

@@ -201,6 +201,7 @@ RATING = (
 )  # fmt: skip
 ASKING = ("encoder", "pooling", "judge", "reward_model")
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
+COMBINING = ("combine", "combine_by")
 CHOOSING = ("keep", "min_score", "allow_fewer", "out", "rest", "name", "order", "with_scores", "force")
 STORED = (
     "model", "prompts", "labels", "chat", "layout", "k", "engine", "missing_label", "dtype", "max_tokens", "overflow",

@@ -11,12 +11,12 @@ from selectit.cli.options import ASKING, COMMON, RATING, data_argument, options,
 
 @click.command("rate")
 @data_argument
-@options(*RATING, "share", "method", "param", *ASKING, *COMMON)
+@options(*RATING, "share", "method", "param", "combine", *ASKING, *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 
-    Only what is missing is computed: another model, more prompts, or what an interruption left. With --method, what
-    that method reads of a model is collected instead of ratings.
+    Only what is missing is computed: another model, more prompts, or what an interruption left. With --method or
+    --combine, what these methods read of a model is collected.
     """
     chosen = settings(given)
     from selectit import api

@@ -7,11 +7,11 @@ from typing import Any
 import click
 import numpy as np
 
-from selectit.cli.options import ASKING, COMMON, SCORING, STORED, options, print_json, settings
+from selectit.cli.options import ASKING, COMBINING, COMMON, SCORING, STORED, options, print_json, settings
 
 
 @click.command("score")
-@options("run", *SCORING, *STORED, *ASKING, *COMMON)
+@options("run", *SCORING, *COMBINING, *STORED, *ASKING, *COMMON)
 def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Score the rows of a run. With --json, one object a row: row, score and what it was made of."""
     if given["run"] is None:

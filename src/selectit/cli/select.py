@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selectit.cli.options import ASKING, CHOOSING, COMMON, RATING, SCORING, data_argument, options, print_json, settings
+from selectit.cli.options import (
+    ASKING,
+    CHOOSING,
+    COMBINING,
+    COMMON,
+    RATING,
+    SCORING,
+    data_argument,
+    options,
+    print_json,
+    settings,
+)
 
 if TYPE_CHECKING:
     from selectit.api import Selected
@@ -15,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command("select")
 @data_argument
-@options(*CHOOSING[:1], *RATING, *ASKING, *SCORING, "combine", "combine_by", *CHOOSING[1:], *COMMON)
+@options(*CHOOSING[:1], *RATING, *ASKING, *SCORING, *COMBINING, *CHOOSING[1:], *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 

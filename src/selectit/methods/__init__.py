@@ -70,7 +70,7 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
     return built
 
 
-def parse(text: str) -> tuple[str, dict[str, str]]:
+def spelled(text: str) -> tuple[str, dict[str, str]]:
     """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
 
     A method of one's own keeps its colon: './mine.py:Mine:least=3'.

@@ -27,7 +27,8 @@ class Perplexity:
     Direction: higher = keep: `high` is the perplexity, `low` its negative, `middle` minus the distance of the row's
     percentile from `centre`. NaN for fewer than two tokens, whose mean says little.
 
-    Cost: 2 forward passes a row, the same that `ifd` reads; only the one with the instruction counts here.
+    Cost: 2 forward passes a row, for `response` the same that `ifd` reads; only the one with the instruction counts
+    here.
 
     Differs: the survey prints 2 as the base, which fits losses in bits only. The published band starts at a percentile
     and takes scores that are not those of the rows it chooses; here it lies around one, as wide as the budget.
