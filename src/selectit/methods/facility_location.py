@@ -31,7 +31,8 @@ class FacilityLocation:
     Licence: decile-team/submodlib, MIT; nothing was taken from it.
 
     Checked: the specification's values, greedy by brute force for each similarity, and the choices of submodlib-py
-    0.0.3 on made-up points (tests/test_diversity.py). """
+    0.0.3 on made-up points (tests/test_diversity.py).
+    """
 
     text: str = "both"
     """`instruction`, `response` or `both`."""

@@ -45,7 +45,8 @@ class Lexical:
     Licence: no code of others.
 
     Checked: the specification's MTLD; MTLD and HD-D against second implementations, and once against lexicalrichness
-    0.5.1 on 124 Alpaca responses (equal to 1e-14); the others by hand. """
+    0.5.1 on 124 Alpaca responses (equal to 1e-14); the others by hand.
+    """
 
     index: str = "mtld"
     """`mtld`, `hdd`, `ttr`, `distinct-1`, `distinct-2`, `distinct-3` or `flesch`. `ttr` and `distinct` fall with length
