@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selectit import methods, models
-    from selectit.api import Scores, Selected, compare, plan, rate, score, select, show
+    from selectit.api import Selected, compare, plan, rate, score, select, show
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.scoring import Scores
 
 __version__ = "0.1.0"
 
@@ -31,7 +32,7 @@ __all__ = [
     "show",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate"}
+_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate", "Scores": "scoring"}
 
 
 def __getattr__(name: str) -> Any:

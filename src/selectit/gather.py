@@ -37,8 +37,8 @@ from selectit.works import Work, signal_of
 
 ENCODER = "minilm"
 
-Resolve = Callable[[str], Model]
-"""From a model's name to the model on this machine."""
+Resolve = Callable[[str, str], Model]
+"""From a model's name and the signal that it is to answer for to the model."""
 
 
 Answered = tuple[Rater, tuple[Work, ...]]
@@ -63,7 +63,7 @@ def works_of(method: Method) -> list[Work]:
 def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
     for work in works_of(method):
-        model = resolve(_named(work, settings) or _default(work))
+        model = resolve(_named(work, settings) or _default(work), signal_of(work))
         _check_judge(method, work, model.name)
         executors.rate(run, [model], [work], settings, progress)
 
@@ -88,7 +88,7 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
         if need == "tokens":
             if len(settings.model) != 1:
                 raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
-            model = resolve(settings.model[0])
+            model = resolve(settings.model[0], "tokens")
             signals = replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
             config["tokenizer"] = model.name
         elif need == "texts":

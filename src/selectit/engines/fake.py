@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.engines.base import OnBatch, RatingBatch
+from selectit.engines.base import OnBatch, RatingBatch, ResponseLosses
 from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_NO_ROOM, Float32, Int64, Sample
+from selectit.schema import FLAG_NO_ROOM, EmbeddedText, Float32, Float64, Int64, LossText, Question, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class FakeEngine:
-    """Rates each text with label probabilities that depend on its characters alone, mass 0.9; a token is a word.
+    """Answers everything with numbers that depend on the text's characters alone; a token is a word.
+
+    The labels' probabilities have a mass of 0.9.
 
     A text over `max_tokens` words has no rating, so that a missing one can be tried out too.
     """
@@ -43,14 +45,53 @@ class FakeEngine:
         )
         return RatingBatch(logprob, tokens, np.where(long, FLAG_NO_ROOM, 0).astype(np.uint8), errors)
 
+    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+        """Losses of words; a response without words, or with too long a prompt, has none."""
+        return [self._losses(text, sample) for sample in samples]
+
+    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+        """(B, 8) vectors, those of equal texts equal; NaN for a text without words."""
+        texts = [what.of(sample) for sample in samples]
+        vectors = [self._draws(text).standard_normal(8) if text.split() else np.full(8, np.nan) for text in texts]
+        return np.array(vectors, np.float32)
+
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+        """A number from 0 to 5, in halves."""
+        texts = [f"{question.text}\0{sample.instruction}\0{sample.response}" for sample in samples]
+        return [(f"{self._draws(text).integers(0, 11) / 2}", "") for text in texts]
+
+    def reward(self, samples: Sequence[Sample], on_batch: OnBatch) -> Float64:
+        """(B,) standard normal numbers."""
+        return np.array([self._draws(f"{s.instruction}\0{s.response}").standard_normal() for s in samples])
+
     def count_tokens(self, texts: Sequence[str]) -> Int64:
         return np.array([len(text.split()) for text in texts], dtype=np.int64)
 
     def close(self) -> None:
         """Nothing to free."""
 
-    def _logprob(self, text: str, labels: int) -> Float32:
+    def _losses(self, text: LossText, sample: Sample) -> ResponseLosses | str:
+        prompt = len(text.template.replace("{instruction}", sample.instruction).split())
+        words = sample.response.split()[: max(self.max_tokens - prompt, 0)]
+        if not words:
+            return "the response is empty" if not sample.response.split() else "the instruction is too long"
+        draws = self._draws(f"{text.template}\0{sample.instruction}\0{sample.response}")
+        given, alone = draws.exponential(2, (2, 1 + text.copies, len(words))).astype(np.float32)
+        if not text.alone:
+            alone[:, 0] = np.nan
+        largest = np.exp(-given[0])
+        second = (1 - largest) / 2
+        entropy = draws.random(len(words)).astype(np.float32)
+        cut = len(words) < len(sample.response.split())
+        return ResponseLosses(
+            given, alone, entropy, largest, second, largest**2 + 2 * second**2, prompt, float(given[0].mean()), cut
+        )
+
+    def _draws(self, text: str) -> np.random.Generator:
         seed = hashlib.sha256(f"{self.name}\0{text}".encode()).digest()
-        weights = np.random.default_rng(int.from_bytes(seed[:8], "little")).random(labels) + 1e-3
+        return np.random.default_rng(int.from_bytes(seed[:8], "little"))
+
+    def _logprob(self, text: str, labels: int) -> Float32:
+        weights = self._draws(text).random(labels) + 1e-3
         logprob: Float32 = np.log(0.9 * weights / weights.sum()).astype(np.float32)
         return logprob

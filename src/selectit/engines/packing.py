@@ -187,7 +187,8 @@ class Reader:
                 ).logits
                 return logits[0].float()
         finally:
-            begun.cache.crop(begun.starts[-1])
+            for layer in begun.cache.layers:  # each by itself: after a failure some have grown and some have not
+                layer.keys, layer.values = (each[:, :, : begun.starts[-1]] for each in (layer.keys, layer.values))
 
     def _use_attention(self, name: str) -> None:
         if self.model.config._attn_implementation != name:
