@@ -11,8 +11,8 @@ import tomli_w
 
 import signals as made
 from selectit import methods
-from selectit.api import _parameters
 from selectit.schema import Field, ScoringMethod
+from selectit.scoring import _parameters
 from selectit.selection import Budget, parse_keep
 
 SECTIONS = ("Source", "Needs", "Direction", "Cost", "Differs", "Licence", "Checked")

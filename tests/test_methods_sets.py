@@ -234,9 +234,12 @@ def test_lexical_scores_are_means_over_answers():
     assert scores[0] == 0.75 and np.isnan(scores[1])
 
 
-def test_a_field_is_a_number():
+def test_a_field_is_a_number(caplog):
     rows = dataclasses.replace(Signals(made.rows(4)), stored_field=("1.5", "", "-2e1", "inf"))
     assert build("field").score(rows) == pytest.approx([1.5, math.nan, -20, math.nan], nan_ok=True)
+    assert not caplog.text
+    assert np.isnan(build("field").score(Signals(made.rows(2), stored_field=("", "")))).all()
+    assert "no record has a number in the field 'score'" in caplog.text
     with pytest.raises(SettingsError, match="row 0: the field 'score' is 'high'"):
         build("field").score(Signals(made.rows(1), stored_field=("high",)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import numpy as np
 from selectit.errors import SettingsError
 from selectit.schema import Field as FieldNeed
 from selectit.schema import Float64, Signals
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Field:
                     f"row {row}: the field {self.name!r} is {text[:40]!r}, which is no number",
                     "Name a field of numbers.",
                 ) from error
+        if np.isnan(scores).all():
+            log.warning("no record has a number in the field %r", self.name)
         return np.where(np.isfinite(scores), scores, np.nan)
 
 
