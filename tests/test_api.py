@@ -282,11 +282,11 @@ def test_models_keep_the_order_in_which_they_began(data):
 
 
 def test_weights_that_changed_under_one_name_are_told_apart(data, monkeypatch):
-    from selectit import api
+    from selectit import rating
     from selectit.models import Model
 
     for digest in ("old", "new"):
-        monkeypatch.setattr(api, "_model", lambda name, settings, digest=digest: Model(name, "", digest * 20, False))
+        monkeypatch.setattr(rating, "model_named", lambda name, _, digest=digest: Model(name, "", digest * 20, False))
         selectit.rate(data, FAKE)
     with pytest.raises(RunError, match="with different weights"):
         selectit.score("run", FAKE)
@@ -295,10 +295,10 @@ def test_weights_that_changed_under_one_name_are_told_apart(data, monkeypatch):
 
 
 def test_equal_weights_are_no_two_models(data, monkeypatch):
-    from selectit import api
+    from selectit import rating
     from selectit.models import Model
 
-    monkeypatch.setattr(api, "_model", lambda name, settings: Model(name, "", "same" * 10, False))
+    monkeypatch.setattr(rating, "model_named", lambda name, settings: Model(name, "", "same" * 10, False))
     with pytest.raises(SettingsError, match="same weights"):
         selectit.select(data, with_settings(model=("m", "n")))
 

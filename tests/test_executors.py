@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import selectit
-from selectit import Settings
+from selectit import Settings, rating
 from selectit.errors import RunError, SettingsError
 from selectit.executors import folder as shared
 from selectit.ratings import named_rater, units
@@ -54,7 +54,7 @@ def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
 
 
 def test_what_is_never_seen_is_told(run, monkeypatch):
-    prompt = selectit.api._prompts(Settings(), None).first(1)
+    prompt = rating.prompts_of_run(Settings(), None).first(1)
     found = units(run, named_rater(run, "m", Settings()), prompt)
     shared.wait_until_seen(found)
     found[1].path.unlink()

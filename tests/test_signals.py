@@ -109,6 +109,6 @@ def test_what_is_needed_must_be_named(source):
 def test_rows_of_several_answers(folder):
     turns = [("human", "Hi."), ("gpt", "Hello there."), ("human", "And?"), ("gpt", "Well then, go on.")]
     talk = [{"conversations": [{"from": who, "value": text} for who, text in turns]} for _ in range(6)]
-    settings = Settings(**FAKE, method="ifd", turns="each", keep=2, allow_fewer=True, model=("m",))
+    settings = Settings(**FAKE, method="perplexity", turns="each", keep=2, allow_fewer=True, model=("m",))
     selectit.select(write(talk), settings)
-    assert len(selectit.score("run", Settings(method="ifd")).score) == 6
+    assert len(selectit.score("run", Settings(method="perplexity")).score) == 6
