@@ -1,0 +1,111 @@
+"""Every method on the same real rows: what it costs, and how its choice differs from chance and from mere length.
+
+    python benchmarks/methods.py DATA [--model smollm2] [--limit 300] [--judged 40] [--noisy 40] [--run DIR]
+
+Signals are collected once and shared, so the seconds are those of the signals that a method reads, at their mean rate.
+Methods whose signals are dear on a CPU (a judge's answers, T-SHIRT's 62 passes) run on the first --judged and --noisy
+rows. Not here: `reward` and `instruction-mining`, which need a reward model, `alpagasus`, which needs ChatGPT, and
+`field`, which needs a score in the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import selectit
+from selectit import Settings
+from selectit.comparison import Comparison
+
+CHEAP = (
+    "random",
+    "full",
+    "length",
+    "length:unit=tokens",
+    "lexical",
+    "lexical:index=flesch",
+    "instag-tfidf",
+    "selectit",
+    "selectit:level=token",
+    "expected-rating",
+    "perplexity:policy=low",
+    "perplexity:policy=high",
+    "perplexity:policy=middle",
+    "uncertainty",
+    "el2n",
+    "ifd",
+    "superfiltering",
+    "kcenter",
+    "facility-location",
+    "dpp",
+    "herding",
+    "kmeans",
+    "knn",
+    "qdit:quality=selectit",
+    "deita:complexity=ifd;quality=selectit",
+    "lift:quality=selectit",
+)
+JUDGED = ("random", "alpagasus-local", "instag:min_count=1", "instag-complexity:min_count=1")
+NOISY = ("random", "tshirt")
+
+
+def measure(data: Path, methods: Sequence[str], settings: Settings) -> Comparison:
+    """Collect what the methods read, and compare them."""
+    assert settings.run is not None
+    for method in methods:
+        print(f"collecting for {method}", flush=True)
+        selectit.rate(data, Settings(**_fields(settings), combine=f"{method},random", combine_by="union"))
+    return selectit.compare(settings.run, list(methods), Settings(**_fields(settings, reads=False), keep="20%"))
+
+
+def _fields(settings: Settings, reads: bool = True) -> dict[str, object]:
+    names = ("run", "model", "judge", "encoder", *(("limit",) if reads else ()))
+    return {name: getattr(settings, name) for name in names}
+
+
+def rows(comparison: Comparison, methods: Sequence[str]) -> list[str]:
+    """Lines of a Markdown table; `methods` are named as they were asked for."""
+    against = {pair.b: pair for pair in comparison.pairs if pair.a == comparison.methods[0].name}
+    lines = []
+    for asked, facts in zip(methods, comparison.methods, strict=True):
+        pair = against.get(facts.name)
+        overlap = "" if pair is None or pair.jaccard is None else f"{pair.jaccard:.2f} ({pair.chance:.2f})"
+        seconds = "" if facts.seconds is None else f"{facts.seconds:.0f}"
+        length = "" if facts.length_correlation is None else f"{facts.length_correlation:+.2f}"
+        cells = (asked, comparison.rows, facts.passes_per_row, seconds, facts.kept, facts.unscored, overlap, length)
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + f" | {facts.mean_words:.0f} |")
+    return lines
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--judged", type=int, default=40)
+    parser.add_argument("--noisy", type=int, default=40)
+    parser.add_argument("--run", type=Path, help="keep the run directories here, and go on with them")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        base = args.run or Path(folder)
+        print(f"load before {os.getloadavg()[0]:.1f}")
+        lines = []
+        for name, methods, limit in (
+            ("all", CHEAP, args.limit),
+            ("judged", JUDGED, args.judged),
+            ("noisy", NOISY, args.noisy),
+        ):
+            settings = Settings(run=str(base / name), limit=limit, model=(args.model,), judge=args.model)
+            lines += rows(measure(args.data, methods, settings), methods)
+        print("| method | rows | passes | seconds | kept | no score | with random (chance) | length | words |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        print("\n".join(lines))
+        print(f"load after {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
