@@ -1,0 +1,84 @@
+"""Losses of responses with and without their instruction: the engine against a loop of single passes.
+
+    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40]
+
+The loop, as the published codes of IFD do it but with the model's own loss: batch 1, all logits, fp32, two passes a row.
+They take turns in pieces, so that a machine which gets slower or faster treats them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rate import read
+from selectit import models
+from selectit.engines import hf
+from selectit.losstexts import loss_text
+from selectit.schema import LossText, Sample
+
+
+def loop(model: Any, words: Any, text: LossText, samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """Mean losses of each response after its instruction and alone."""
+    found = []
+    for sample in samples:
+        response = words(sample.response, add_special_tokens=False)["input_ids"]
+        pair = []
+        for prefix in (text.template.replace("{instruction}", sample.instruction), text.alone):
+            before = words(prefix)["input_ids"]
+            ids = torch.tensor([before + response])
+            labels = ids.clone()
+            labels[0, : len(before)] = -100
+            with torch.inference_mode():
+                pair.append(float(model(ids, labels=labels).loss) if response else float("nan"))
+        found.append((pair[0], pair[1]))
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--loop-rows", type=int, default=40)
+    parser.add_argument("--turns", type=int, default=4)
+    args = parser.parse_args()
+    samples = [sample for sample in read(args.data, args.limit) if sample.response.strip()]
+    folder, text = models.resolve(args.model).path, loss_text("alpaca")
+    words = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    engine = hf.load(folder, dtype="fp32", max_tokens=2048, batch_tokens=2048)
+    engine.losses(text, samples[:4], lambda *_: None)
+    loop(model, words, text, samples[:4])
+    print(f"load before {os.getloadavg()[0]:.1f}")
+    fast = slow = 0.0
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
+    step = -(-len(samples) // args.turns)
+    loop_step = -(-args.loop_rows // args.turns)
+    for turn in range(args.turns):
+        began = time.perf_counter()
+        for each in engine.losses(text, samples[turn * step : (turn + 1) * step], lambda *_: None):
+            assert not isinstance(each, str), each
+            ours.append((float(each.given[0].mean()), float(np.nanmean(each.alone[0]))))
+        fast += time.perf_counter() - began
+        began = time.perf_counter()
+        theirs += loop(model, words, text, samples[turn * loop_step : (turn + 1) * loop_step])
+        slow += time.perf_counter() - began
+    print(f"engine {len(samples) / fast:.2f} rows/s, loop {len(theirs) / slow:.2f} rows/s")
+    print(f"ratio {len(samples) / fast * slow / len(theirs):.2f}")
+    difference = np.abs(np.array(ours[: len(theirs)]) - np.array(theirs)).max()
+    print(f"largest difference of a mean loss {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()
