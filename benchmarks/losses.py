@@ -1,9 +1,10 @@
 """Losses of responses with and without their instruction: the engine against a loop of single passes.
 
-    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40]
+    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40] [--lm-eval BATCH]
 
-The loop, as the published codes of IFD do it but with the model's own loss: batch 1, all logits, fp32, two passes a row.
-They take turns in pieces, so that a machine which gets slower or faster treats them alike.
+The loop, as the published codes of IFD but with the own loss of the model: batch 1, all logits, fp32, two passes a row.
+They take turns in pieces, so that a machine which gets slower or faster treats them alike. With --lm-eval also against
+lm-evaluation-harness's loglikelihood of all rows in batches of that size (pip install lm_eval), and joined tokenising.
 """
 
 from __future__ import annotations
@@ -43,6 +44,26 @@ def loop(model: Any, words: Any, text: LossText, samples: Sequence[Sample]) -> l
     return found
 
 
+def by_lm_eval(
+    model: Any, words: Any, text: LossText, samples: Sequence[Sample], batch: int
+) -> list[tuple[float, float]]:
+    """Sums of the losses of each response after its instruction and alone, by lm-evaluation-harness."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    judge = HFLM(pretrained=model, tokenizer=words, batch_size=batch, max_length=2048, device="cpu")
+    pairs = [
+        (prefix, sample.response)
+        for sample in samples
+        for prefix in (text.template.replace("{instruction}", sample.instruction), text.alone)
+    ]
+    requests = [
+        Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=index) for index, pair in enumerate(pairs)
+    ]
+    sums = [-loglikelihood for loglikelihood, _ in judge.loglikelihood(requests, disable_tqdm=True)]
+    return list(zip(sums[::2], sums[1::2], strict=True))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,6 +72,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--loop-rows", type=int, default=40)
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--lm-eval", type=int, metavar="BATCH")
     args = parser.parse_args()
     samples = [sample for sample in read(args.data, args.limit) if sample.response.strip()]
     folder, text = models.resolve(args.model).path, loss_text("alpaca")
@@ -78,6 +100,20 @@ def main() -> None:
     print(f"ratio {len(samples) / fast * slow / len(theirs):.2f}")
     difference = np.abs(np.array(ours[: len(theirs)]) - np.array(theirs)).max()
     print(f"largest difference of a mean loss {difference:.1e}")
+    if args.lm_eval:
+        joint = loss_text("alpaca", "joint")
+        began = time.perf_counter()
+        sums = by_lm_eval(model, words, joint, samples, args.lm_eval)
+        harness = time.perf_counter() - began
+        began = time.perf_counter()
+        own = engine.losses(joint, samples, lambda *_: None)
+        ratio = harness / (time.perf_counter() - began)
+        found = [(each.given[0].sum(), np.nansum(each.alone[0])) for each in own if not isinstance(each, str)]
+        apart = np.abs(np.array(found) / np.array(sums) - 1).max()
+        print(
+            f"lm-eval {len(samples) / harness:.2f} rows/s in batches of {args.lm_eval}; the engine is {ratio:.2f} times"
+        )
+        print(f"as fast; largest relative difference of a response's loss {apart:.1e}")
 
 
 if __name__ == "__main__":
