@@ -62,7 +62,7 @@ def measure(data: Path, methods: Sequence[str], settings: Settings) -> Compariso
 
 
 def _fields(settings: Settings, reads: bool = True) -> dict[str, object]:
-    names = ("run", "model", "judge", "encoder", *(("limit",) if reads else ()))
+    names = ("run", "model", "judge", "layout", *(("limit",) if reads else ()))
     return {name: getattr(settings, name) for name in names}
 
 
@@ -99,7 +99,8 @@ def main() -> None:
             ("judged", JUDGED, args.judged),
             ("noisy", NOISY, args.noisy),
         ):
-            settings = Settings(run=str(base / name), limit=limit, model=(args.model,), judge=args.model)
+            run = str(base / name)
+            settings = Settings(run=run, limit=limit, model=(args.model,), judge=args.model, layout="prompt-first")
             lines += rows(measure(args.data, methods, settings), methods)
         print("| method | rows | passes | seconds | kept | no score | with random (chance) | length | words |")
         print("|---|---|---|---|---|---|---|---|---|")
