@@ -112,3 +112,47 @@ def test_rows_of_several_answers(folder):
     settings = Settings(**FAKE, method="perplexity", turns="each", keep=2, allow_fewer=True, model=("m",))
     selectit.select(write(talk), settings)
     assert len(selectit.score("run", Settings(method="perplexity")).score) == 6
+
+
+def test_what_is_wrong_with_a_method_is_said_before_anything_is_rated(source, monkeypatch):
+    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    wrong = (
+        {"combine": "selectit,reward"},
+        {"combine": "selectit,alpagasus", "judge": "x"},
+        {"combine": "selectit,length:unit=tokens", "model": ("a", "b")},
+        {"combine": "selectit,ifd", "engine": "vllm"},
+        {"method": "ifd"},
+        {"method": "knn", "param": {"text": "respnse"}},
+    )
+    for settings in wrong:
+        with pytest.raises(SettingsError):
+            selectit.select(source, Settings(**{**FAKE, "model": ("m",), "keep": 2, **settings} | _bare(settings)))
+    assert not Path("run").exists()
+
+
+def _bare(settings):
+    return {"model": ()} if settings.get("method") == "ifd" else {}
+
+
+def test_a_run_made_up_by_fake_goes_on_with_it(source):
+    selectit.rate(source, Settings(**FAKE, method="ifd", model=("m",)))
+    selectit.rate(None, Settings(run="run", method="perplexity", param={"span": "whole"}, model=("m",)))
+    assert len(list(Path("run/losses").glob("*/text-*"))) == 2
+
+
+def test_the_reason_of_rows_that_a_method_does_not_want(source):
+    selectit.select(source, Settings(**FAKE, method="ifd", keep=1, allow_fewer=True, model=("m",), rest="rest.json"))
+    reasons = {row["selectit"]["why"] for row in json.loads(Path("rest.json").read_text())}
+    assert not any("not scored" in reason for reason in reasons)
+
+
+def test_a_number_of_neighbours_can_be_given(source):
+    settings = Settings(**FAKE, method="knn", param={"k": "2"}, keep=2, encoder="e")
+    assert "k2" in selectit.select(source, settings).name
+
+
+def test_comparing_methods_with_budgets_of_their_own(source):
+    for method in ("alpagasus-local", "full"):
+        selectit.rate(source, Settings(**FAKE, method=method, model=("m",), judge="j"))
+    compared = selectit.compare("run", ["full", "alpagasus-local", "random"], Settings())
+    assert compared.methods[0].kept == 12 and compared.methods[2].kept == 2

@@ -22,8 +22,8 @@ from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
 from selectit.estimate import Cost, estimate
 from selectit.output import destination, write_rows
-from selectit.rating import engine_of, model_named, prompts_of_run, rate_prompts, run_of, to_rate
-from selectit.ratings import failures
+from selectit.rating import model_named, prompts_of_run, rate_prompts, run_of, to_rate
+from selectit.ratings import engine_of, failures
 from selectit.run import (
     Run,
     column,
@@ -43,6 +43,8 @@ from selectit.scoring import (
     Part,
     Scored,
     Scores,
+    budget_of,
+    check_all,
     collect_all,
     free_name,
     most_prompts,
@@ -56,7 +58,6 @@ from selectit.scoring import (
     with_inner,
     write_toml,
 )
-from selectit.selection import Budget, parse_keep
 from selectit.summary import Summary, describe_row, describe_run, summarise
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     """
     old = run_of(None, settings) if data is None else None
     every = with_inner(parts_of(settings, old), old)
+    check_all(every)
     if any(rates_pairs(part.method) for part in every):
         run, rating, prompts, first = to_rate(data, settings)
         first = prompts.first(most_prompts(every)) if settings.combine else first
@@ -166,7 +168,7 @@ def select(
     # Whatever is wrong with the settings is said before anything is rated.
     _refuse_idle(settings, reads=data is not None)
     parts = parts_of(settings, old)
-    budget = _budget(settings, parts)
+    budget = budget_of(settings, parts)
     prompts = prompts_of_run(settings, old)
     every = with_inner(parts, old)
     first = prompts.first(most_prompts(every))
@@ -174,6 +176,7 @@ def select(
     if data is not None:
         settings, parts = _with_models(settings, parts, rates)
         every = with_inner(parts, old)
+        check_all(every)
         for part in every:
             _check_raters(part.method, settings.model, len(prompts.labels))
     run = old or run_of(data, settings)
@@ -282,16 +285,6 @@ def _refuse_idle(settings: Settings, *, reads: bool) -> None:
             )
 
 
-def _budget(settings: Settings, parts: Sequence[Part]) -> Budget:
-    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
-    keep, min_score = settings.keep, settings.min_score
-    if keep is None and min_score is None:
-        only = parts[0].method if len(parts) == 1 else None
-        keep, min_score = getattr(only, "keep", "20%"), getattr(only, "min_score", None)
-    size = {} if keep is None else parse_keep(keep)
-    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
-
-
 def _selection_name(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
     """The selection's name in the run. Raises SettingsError where --name is no name, or is taken."""
     if settings.name is None:
@@ -332,10 +325,15 @@ def _rest(run: Run, selection: Selection, scored: Scored) -> tuple[Int64, list[d
     for rater, works in scored.answered:
         reasons = failures(run, [rater], works) | reasons
     values = []
-    for row in rows:
+    for row in rows.tolist():
         score = _plain(scored.scores.score[row])
-        why = "below the cut" if score is not None else f"no score: {reasons.get(int(row), 'not scored')}"
-        values.append({"row": int(row), "score": score, "why": "not chosen" if scored.chooses_set else why})
+        if scored.chooses_set:
+            why = f"not chosen: {reasons[row]}" if row in reasons else "not chosen"
+        elif score is None:
+            why = f"no score: {reasons.get(row) or scored.about or 'not scored'}"
+        else:
+            why = "below the cut"
+        values.append({"row": row, "score": score, "why": why})
     return rows, values
 
 

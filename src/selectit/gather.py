@@ -16,7 +16,7 @@ from selectit.collect import Progress, count_tokens
 from selectit.config import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.models import Model
-from selectit.ratings import Rater, models_in, named_rater, stored_columns
+from selectit.ratings import Rater, engine_of, models_in, named_rater, slug, stored_columns
 from selectit.run import Run, numbers
 from selectit.schema import (
     EmbeddedText,
@@ -36,9 +36,11 @@ from selectit.schema import (
 from selectit.works import Work, signal_of
 
 ENCODER = "minilm"
+_CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
+"""Signals that an engine does not give. Encoders and reward models are loaded here whatever the engine is."""
 
-Resolve = Callable[[str, str], Model]
-"""From a model's name and the signal that it is to answer for to the model."""
+Resolve = Callable[[str, Settings], Model]
+"""From a model's name to the model, under settings whose engine is known."""
 
 
 Answered = tuple[Rater, tuple[Work, ...]]
@@ -60,12 +62,36 @@ def works_of(method: Method) -> list[Work]:
     return [need for need in method.needs if isinstance(need, kinds)]
 
 
+def check(method: Method, settings: Settings) -> None:
+    """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
+    for work in works_of(method):
+        _check_judge(method, work, _named(work, settings) or _default(work))
+        signal = signal_of(work)
+        if signal in _CANNOT.get(settings.engine or "", ()):
+            raise SettingsError(f"the engine {settings.engine} gives no {signal}", "Use --engine hf for this method.")
+    if "tokens" in method.needs:
+        _tokenizer_name(settings)
+
+
 def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
     for work in works_of(method):
-        model = resolve(_named(work, settings) or _default(work), signal_of(work))
-        _check_judge(method, work, model.name)
-        executors.rate(run, [model], [work], settings, progress)
+        name, signal = _named(work, settings) or _default(work), signal_of(work)
+        here = _with_engine(run, settings, name, signal)
+        executors.rate(run, [resolve(name, here)], [work], here, progress)
+
+
+def _with_engine(run: Run, settings: Settings, name: str, signal: str) -> Settings:
+    """The settings with the engine for a signal: encoders and reward models are always on this machine."""
+    engine = settings.engine or engine_of(run, [name], signal)
+    local = signal in ("embeddings", "rewards") and engine in _CANNOT
+    return replace(settings, engine="hf" if local else engine)
+
+
+def _tokenizer_name(settings: Settings) -> str:
+    if len(settings.model) != 1:
+        raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
+    return settings.model[0]
 
 
 def _check_judge(method: Method, work: Work, judge: str) -> None:
@@ -86,11 +112,10 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
     config: dict[str, Any] = {}
     for need in method.needs:
         if need == "tokens":
-            if len(settings.model) != 1:
-                raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
-            model = resolve(settings.model[0], "tokens")
-            signals = replace(signals, stored_tokens=count_tokens(run, model, settings, progress))
-            config["tokenizer"] = model.name
+            here = _with_engine(run, settings, _tokenizer_name(settings), "ratings")
+            model = resolve(_tokenizer_name(settings), here)
+            signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
+            config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
         elif need == "texts":
             signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
         elif isinstance(need, Field):

@@ -109,7 +109,7 @@ def _write_folder(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str
 def _conflict(run: Run, out: Path) -> RunError:
     return RunError(
         f"{out} is there and holds something else than this selection",
-        f"Name another file with --out, or replace it with --force. The selection is kept in {run.path}.",
+        f"Name another file, or replace it with --force. The selection is kept in {run.path}.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tomli_w
@@ -18,7 +18,7 @@ from selectit.errors import SettingsError
 from selectit.executors import rate as collect_ratings
 from selectit.models import Model
 from selectit.prompts import PromptSet, RatingPrompt
-from selectit.ratings import Rater, models_in, raters
+from selectit.ratings import Rater, engine_of, models_in, raters
 from selectit.run import (
     Run,
     create,
@@ -75,14 +75,6 @@ def rate_prompts(
             _store_prompts(run, prompts)
 
 
-def engine_of(run: Run, names: Sequence[str]) -> str:
-    """The engine that has rated with these models, else hf."""
-    used = {str(rater.manifest["settings"]["engine"]) for rater in raters(run) if rater.name in names}
-    if len(used) > 1:
-        raise SettingsError(f"{run.path} has ratings by the engines {', '.join(sorted(used))}", "Say which: --engine.")
-    return used.pop() if used else "hf"
-
-
 def _tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
     """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
     stored = [rater.manifest["settings"] for rater in raters(run) if rater.name in names]
@@ -92,20 +84,15 @@ def _tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
     return used.pop() if used else None
 
 
-def model_named(name: str, settings: Settings, signal: str = "ratings") -> Model:
-    """The model that is to answer for a signal: on this machine, or served, where a server can answer."""
-    if settings.engine == "server" and signal not in ("embeddings", "rewards"):
+def model_named(name: str, settings: Settings) -> Model:
+    """The model that is to answer: on this machine, or served where the engine is a server."""
+    if settings.engine == "server":
         words = model_files.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
         digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
         return Model(name, words.path if words else "", digest, packaged=False)
     if settings.engine == "fake":
         return Model(name, "", digest_of({"fake": name}), packaged=False)
     return model_files.resolve(name, accept_terms=settings.accept_terms)
-
-
-def resolver(settings: Settings) -> Callable[[str, str], Model]:
-    """`model_named` under these settings, for `gather`."""
-    return lambda name, signal: model_named(name, settings, signal)
 
 
 def _store_prompts(run: Run, prompts: PromptSet) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.config import Settings
-from selectit.errors import RunError, nearest
+from selectit.config import ENGINES, Settings
+from selectit.errors import RunError, SettingsError, nearest
 from selectit.prompts import RatingPrompt
 from selectit.run import Run, numbers, part_name, read_json, read_part
 from selectit.schema import Int64, Ratings
@@ -64,6 +64,17 @@ def raters(run: Run, signal: str = "ratings") -> list[Rater]:
 def models_in(run: Run, signal: str = "ratings") -> list[str]:
     """The names of the models that have answered anything for a signal, in the order in which they began."""
     return list(dict.fromkeys(rater.name for rater in raters(run, signal) if any(rater.path.glob("*/part-*"))))
+
+
+def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
+    """The engine that has answered for a signal with these models, else hf; in a run made up by 'fake', fake."""
+    used = {str(rater.manifest["settings"]["engine"]) for rater in raters(run, signal) if rater.name in names}
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} has {signal} by the engines {', '.join(sorted(used))}", "Say which: --engine.")
+    if used and used <= set(ENGINES):
+        return used.pop()
+    made_up = any(rater.manifest["settings"]["engine"] == "fake" for rater in raters(run) + raters(run, "losses"))
+    return "fake" if made_up and not used else "hf"
 
 
 def asked(settings: Settings, signal: str = "ratings") -> dict[str, str | int | None]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selectit.errors import RunError
+from selectit.errors import RunError, SettingsError, nearest
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -146,6 +146,11 @@ class EmbeddedText:
 
     text: str = "both"
     """'instruction', 'response', or 'both' with a line break between."""
+
+    def __post_init__(self) -> None:
+        known = ("instruction", "response", "both")
+        if self.text not in known:
+            raise SettingsError(f"text is {self.text!r}, which there is not", nearest(self.text, known))
 
     def of(self, sample: Sample) -> str:
         """The text of a pair."""

@@ -21,8 +21,8 @@ from selectit import methods as method_files
 from selectit.collect import Progress
 from selectit.config import Settings
 from selectit.errors import RunError, SettingsError, nearest
-from selectit.gather import Answered, collect, gather
-from selectit.rating import prompts_of_run, resolver
+from selectit.gather import Answered, check, collect, gather
+from selectit.rating import model_named, prompts_of_run
 from selectit.ratings import Rater, load_ratings, models_in, named_rater
 from selectit.run import (
     Run,
@@ -153,8 +153,9 @@ def _weight(text: str, number: str) -> float:
 
 def method_of(settings: Settings, run: Run | None) -> Method:
     """The method with the parameters that were given."""
+    own = (*_OF_ONE_METHOD, *(("k",) if settings.method == "selectit" else ()))
     for key in settings.param:
-        if key in (*_OF_ONE_METHOD, "k"):
+        if key in own:
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
     return _built(settings, {name: getattr(settings, name) for name in _OF_ONE_METHOD} | dict(settings.param), run)
 
@@ -182,10 +183,16 @@ def most_prompts(parts: Sequence[Part]) -> int:
     return max(prompts_asked(part.method) for part in parts)
 
 
+def check_all(parts: Sequence[Part]) -> None:
+    """Refuse, before anything is read or rated, what the methods' signals can't be collected with."""
+    for part in parts:
+        check(part.method, part.settings)
+
+
 def collect_all(run: Run, parts: Sequence[Part], progress: Progress) -> None:
     """Collect what the methods ask of models but ratings."""
     for part in parts:
-        collect(run, part.method, part.settings, resolver(part.settings), progress)
+        collect(run, part.method, part.settings, model_named, progress)
 
 
 def rates_pairs(method: Method) -> bool:
@@ -197,7 +204,7 @@ def score_part(
     run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    gathered = gather(run, method, settings, resolver(settings), progress)
+    gathered = gather(run, method, settings, model_named, progress)
     config: dict[str, Any] = {"method": settings.method, **_parameters(method), **gathered.config}
     signals = gathered.signals
     used: tuple[Rater, ...] = ()
@@ -232,10 +239,10 @@ def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | 
         part = _scoring(text, settings, run)
         return score_part(run, part.settings, part.method, rated, progress)
     name = text.removeprefix(method_files.STORED)
-    path = run.path / "scores" / f"{name}.parquet"
-    if not path.exists():
-        known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+    known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+    if name not in known:
         raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
+    path = run.path / "scores" / f"{name}.parquet"
     scores = Scores(name, numbers(read_part(path, ["score"])["score"]), {})
     return Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
 
@@ -301,6 +308,16 @@ def _parameters(method: Method) -> dict[str, Any]:
     }
 
 
+def budget_of(settings: Settings, parts: Sequence[Part]) -> Budget:
+    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
+    keep, min_score = settings.keep, settings.min_score
+    if keep is None and min_score is None:
+        only = parts[0].method if len(parts) == 1 else None
+        keep, min_score = getattr(only, "keep", "20%"), getattr(only, "min_score", None)
+    size = {} if keep is None else parse_keep(keep)
+    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+
+
 def scored_choice(
     run: Run,
     settings: Settings,
@@ -341,8 +358,9 @@ def _choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Select
 def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> comparison.Outcome:
     """What one method makes of a run, for a comparison."""
     scored = score_part(run, part.settings, part.method, None, progress)
-    keep = getattr(part.method, "keep", "20%" if settings.keep is None else settings.keep)
-    budget = Budget(**parse_keep(keep), allow_fewer=True)  # type: ignore[arg-type]
+    own = getattr(part.method, "keep", None) is not None  # full and fixed have a size of their own
+    budget = budget_of(dataclasses.replace(settings, keep=None) if own else settings, [part])
+    budget = dataclasses.replace(budget, allow_fewer=True)
     rows = _choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
     return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), _seconds(run, scored))

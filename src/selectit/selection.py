@@ -14,6 +14,8 @@ from selectit.errors import SettingsError
 from selectit.schema import Float64, Int64, Selection
 from selectit.segments import mean_ranks
 
+_FEWER = "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer."
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -108,7 +110,7 @@ def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> 
         raise SettingsError(
             f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
             f"{scored:,} of {len(scores):,} rows have a score{below}",
-            "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer.",
+            _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
         )
     rows = ranked[:wanted]
     why = tuple(f"rank {rank} of {scored}" for rank in range(1, len(rows) + 1))
@@ -133,7 +135,7 @@ def chosen(rows: Int64, budget: Budget, total: int) -> Selection:
     if len(rows) < wanted and not budget.allow_fewer:
         raise SettingsError(
             f"{wanted} rows were asked for and the method chose {len(rows)}",
-            "Keep fewer with --keep, or take what there is with --allow-fewer.",
+            _FEWER if len(rows) else "It could use no row: selectit show --row N says what is known of one.",
         )
     why = tuple(f"choice {rank} of {len(rows)}" for rank in range(1, len(rows) + 1))
     return Selection(rows.astype(np.int64), np.full(len(rows), np.nan), why, math.nan)

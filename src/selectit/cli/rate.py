@@ -11,7 +11,7 @@ from selectit.cli.options import ASKING, COMMON, RATING, data_argument, options,
 
 @click.command("rate")
 @data_argument
-@options(*RATING, "share", "method", "param", "combine", *ASKING, *COMMON)
+@options(*RATING, "share", "method", "seed", "param", "combine", *ASKING, *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 

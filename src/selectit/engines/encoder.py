@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines import hf
 from selectit.engines.base import Embeds, OnBatch
@@ -42,6 +43,7 @@ def load(
     """
     if threads:
         torch.set_num_threads(threads)
+    disable_progress_bar()  # progress is the caller's to show
     if (Path(path) / "modules.json").is_file():
         with model_errors(path):
             from sentence_transformers import SentenceTransformer

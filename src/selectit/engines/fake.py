@@ -47,21 +47,25 @@ class FakeEngine:
 
     def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """Losses of words; a response without words, or with too long a prompt, has none."""
+        on_batch(len(samples), 0)
         return [self._losses(text, sample) for sample in samples]
 
     def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """(B, 8) vectors, those of equal texts equal; NaN for a text without words."""
+        on_batch(len(samples), 0)
         texts = [what.of(sample) for sample in samples]
         vectors = [self._draws(text).standard_normal(8) if text.split() else np.full(8, np.nan) for text in texts]
         return np.array(vectors, np.float32)
 
     def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
         """A number from 0 to 5, in halves."""
+        on_batch(len(samples), 0)
         texts = [f"{question.text}\0{sample.instruction}\0{sample.response}" for sample in samples]
         return [(f"{self._draws(text).integers(0, 11) / 2}", "") for text in texts]
 
     def reward(self, samples: Sequence[Sample], on_batch: OnBatch) -> Float64:
         """(B,) standard normal numbers."""
+        on_batch(len(samples), 0)
         return np.array([self._draws(f"{s.instruction}\0{s.response}").standard_normal() for s in samples])
 
     def count_tokens(self, texts: Sequence[str]) -> Int64:

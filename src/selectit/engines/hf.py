@@ -131,6 +131,7 @@ class HFEngine:
             self._reader,
             self.texts.tokenizer,
             self.texts.max_tokens,
+            self.texts.overflow,
             int(self.settings["batch_tokens"]),
             self._packed_limit,
         )
@@ -151,7 +152,7 @@ class HFEngine:
         texts = [self._asked(question, sample) for sample in samples]
         chat = bool(self.texts.tokenizer.chat_template)
         ids = self.texts.tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]
-        limit = self.texts.max_tokens - question.max_new_tokens
+        limit = max(self.texts.max_tokens - question.max_new_tokens, 0)
         replies: list[tuple[str | None, str]] = []
         for each in ids:
             if len(each) > limit:

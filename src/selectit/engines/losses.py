@@ -67,6 +67,8 @@ class LossReader:
     reader: Reader
     tokenizer: Any
     max_tokens: int
+    overflow: str
+    """As of `texts.Texts`."""
     batch_tokens: int
     packed_limit: int
     """As `packing.packed_limit`."""
@@ -105,6 +107,8 @@ class LossReader:
         if len(before) >= self.max_tokens:
             return f"the instruction is too long: {len(before)} tokens, the limit is {self.max_tokens}"
         over = max(len(given) - self.max_tokens, 0)
+        if over and self.overflow == "refuse":
+            return f"the text has {len(given)} tokens, the limit is {self.max_tokens}, and --overflow is 'refuse'"
         end = len(alone) - over
         return _Pair(given[: self.max_tokens], len(before), alone[: max(end, 0)], len(alone_before), over > 0)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
+from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines.base import OnBatch
 from selectit.engines.hf import default_device, resolve_dtype
@@ -28,6 +29,7 @@ def load(
         torch.set_num_threads(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
+    disable_progress_bar()  # progress is the caller's to show
     with model_errors(path):
         model = AutoModelForSequenceClassification.from_pretrained(
             path, dtype=_DTYPES[resolved], trust_remote_code=trust_remote_code
