@@ -58,7 +58,9 @@ def test_rows_are_counted_once_however_many_answers_are_cut_or_failed(data):
     rows = [{"conversations": [{"from": who, "value": text} for who, text in talk * 2]} for _ in range(6)]
     rows[2]["conversations"][1]["value"] = rows[2]["conversations"][3]["value"] = ""
     Path("talk.json").write_text(json.dumps(rows))
-    (facts,) = select("talk.json", "perplexity", turns="each", max_tokens=40).summary.others
+    (facts,) = select(
+        "talk.json", "perplexity", turns="each", max_tokens=60, param={"template": "plain"}
+    ).summary.others
     assert (facts.truncated_rows, facts.failed_rows) == (5, 1)
 
 
@@ -73,7 +75,7 @@ def test_rows_without_a_vector_are_counted_for_a_method_that_chooses_a_set(data,
 def test_noisy_copies_are_passes_and_shared_signals_are_told_once(data):
     (facts,) = select(data, "tshirt", param={"copies": 2}).summary.others
     assert facts.passes_per_row == 6
-    both = selectit.select(data, Settings(**FAKE, **NAMED, combine="ifd,superfiltering,reward,selectit:k=1"))
+    both = selectit.select(data, Settings(**FAKE, **NAMED, combine="ifd,ifd,reward,selectit:k=1"))
     told = [(facts.model, facts.signal) for facts in both.summary.others]
     assert told == [("m", "losses"), ("r", "rewards")]
     assert [rater.model for rater in both.summary.raters] == ["m"]
@@ -156,8 +158,10 @@ def test_a_row_without_a_score_says_why_and_has_no_nan(data, command):
     json.dumps(row, allow_nan=False)
 
 
-def test_a_cut_response_is_noted_and_a_first_token_without_a_loss_is_left_out(data, command):
-    select(data, "perplexity", max_tokens=4)
-    (answer,) = selectit.show("run", 1)["signals"]
-    assert answer["flags"] == ["response cut"] and answer["given"] is not None
-    assert command("show", "run", "--row", 1).count("(response cut)") == 1
+def test_a_cut_response_is_noted_and_a_mean_of_nothing_is_left_out(data, command):
+    select(data, "perplexity", max_tokens=4, param={"template": "plain"})
+    (cut,), (one_word,) = selectit.show("run", 1)["signals"], selectit.show("run", 0)["signals"]
+    assert cut["flags"] == ["response cut"] and cut["alone"] is not None
+    assert "tokens  (response cut)\n" in command("show", "run", "--row", 1)
+    assert one_word["alone"] is None  # nothing stands before its only token
+    assert f"m, losses: mean loss given {one_word['given']:.4g}, 3 tokens\n" in command("show", "run", "--row", 0)
