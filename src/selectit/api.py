@@ -189,7 +189,14 @@ def select(
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     scores = None if scored.chooses_set else scored.scores.score
     facts = summarise(
-        run, scored.signals.rows, scores, selection, scored.raters, scored.signals.stored_ratings, scored.about
+        run,
+        scored.signals.rows,
+        scores,
+        selection,
+        scored.raters,
+        scored.signals.stored_ratings,
+        scored.about,
+        scored.answered,
     )
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = _selection_name(run, settings, f"{scored.label}-{budget.label}", config)

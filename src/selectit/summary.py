@@ -16,8 +16,19 @@ from selectit import prompts
 from selectit.errors import RunError
 from selectit.ratings import Rater, raters
 from selectit.run import Run, numbers, part_name, read_json, read_part
-from selectit.schema import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
+from selectit.schema import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows, Selection
 from selectit.selection import spearman
+from selectit.signalfacts import (
+    SignalFacts,
+    describe_answers,
+    describe_signals,
+    flag_words,
+    signal_facts,
+    signal_line,
+    units_there,
+    without_nan,
+)
+from selectit.works import Work
 
 SMALL_MASS = 0.1
 """Below this mean mass on the labels the model was mostly not answering the question."""
@@ -72,6 +83,8 @@ class Summary:
     note: str
     """What a packaged model can't do; to be shown first."""
     warnings: tuple[str, ...]
+    others: tuple[SignalFacts, ...] = ()
+    """What models answered beside ratings; older summaries have none."""
 
 
 def packaged_note(used: Sequence[Rater]) -> str:
@@ -109,10 +122,11 @@ def summarise(
     used: Sequence[Rater],
     ratings: Ratings | None,
     about: str,
+    answered: Sequence[tuple[Rater, Sequence[Work]]],
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     left_out_rows, kinds = left_out(run)
-    known = np.full(len(rows), math.nan) if scores is None else scores
+    values = np.full(len(rows), math.nan) if scores is None else scores
     facts = () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
     return Summary(
         rows=len(rows),
@@ -123,11 +137,12 @@ def summarise(
         empty_responses=int((rows.response_words == 0).sum()),
         left_out_rows=left_out_rows,
         left_out=kinds,
-        length_correlation=_number(spearman(known, rows.response_words.astype(np.float64))),
+        length_correlation=_number(spearman(values, rows.response_words.astype(np.float64))),
         raters=facts,
         about=about,
         note=packaged_note(used),
-        warnings=tuple(_warnings(None if scores is None else known, facts)),
+        warnings=tuple(_warnings(None if scores is None else values, facts)),
+        others=signal_facts(run, answered),
     )
 
 
@@ -154,6 +169,8 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
         floor = f", {rater.floored_rows:,} with a label at the floor" if rater.floored_rows else ""
         yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}{floor}"
+    for facts in summary.others:
+        yield signal_line(facts, timing)
     if summary.about:
         yield f"  {summary.about}"
     if summary.length_correlation is not None:
@@ -166,7 +183,8 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     """A summary from `dataclasses.asdict` of one, after JSON."""
     facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
-    return Summary(**{**plain, **tuples, "raters": facts})
+    others = tuple(SignalFacts(**each) for each in plain.get("others", ()))
+    return Summary(**{**plain, **tuples, "raters": facts, "others": others})
 
 
 def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
@@ -231,6 +249,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "left_out": {"rows": left_out_rows, "kinds": list(kinds)},
         "note": packaged_note(raters(run)),
         "raters": [_describe_rater(run, rater) for rater in raters(run)],
+        "signals": describe_signals(run),
         "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),
         "selections": {
             path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
@@ -241,9 +260,8 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 def _describe_rater(run: Run, rater: Rater) -> dict[str, Any]:
     manifest = rater.manifest
-    units = -(-run.rows // rater.unit_size)
     prompts = {
-        read_json(folder / "manifest.json")["prompt"]: f"{len(list(folder.glob('part-*.parquet')))} of {units} units"
+        read_json(folder / "manifest.json")["prompt"]: units_there(run, rater, folder)
         for folder in _prompt_folders(run, rater)
     }
     return {
@@ -262,7 +280,7 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
     scores = {}
     for path in sorted((run.path / "scores").glob("*.parquet")):
         values = read_part(path).slice(row, 1).to_pylist()[0]
-        scores[path.stem] = {key: value for key, value in values.items() if key != "row"}
+        scores[path.stem] = {key: without_nan(value) for key, value in values.items() if key != "row"}
     selections = {}
     for path in sorted((run.path / "selections").glob("*/rows.parquet")):
         table = read_part(path)
@@ -272,6 +290,7 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
         "row": row,
         **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
         "ratings": [entry for rater in raters(run) for entry in _describe_ratings(run, rater, row)],
+        "signals": list(describe_answers(run, row)),
         "scores": scores,
         "selections": selections,
     }
@@ -298,9 +317,6 @@ def _describe_ratings(run: Run, rater: Rater, row: int) -> Iterator[dict[str, An
                 "probabilities": dict(zip(about["labels"], chances, strict=True)),
                 "mass": entry["mass"],
                 "tokens": entry["tokens"],
-                "flags": [word for flag, word in _FLAG_WORDS.items() if entry["flags"] & flag],
+                "flags": flag_words(entry["flags"]),
                 "error": entry["error"],
             }
-
-
-_FLAG_WORDS = {FLAG_TRUNCATED: "response cut", FLAG_EMPTY: "empty response", FLAG_FLOOR: "label at the floor"}

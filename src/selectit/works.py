@@ -77,6 +77,11 @@ def about(work: Work) -> dict[str, Any]:
     return dataclasses.asdict(work)
 
 
+def passes(work: Work) -> int:
+    """Forward passes, or generations, that an answer to the work takes: losses are read given and alone, and noisy."""
+    return 2 * (1 + work.copies) if isinstance(work, LossText) else 1
+
+
 def together(first: Work, second: Work) -> bool:
     """Whether two works about the same rows should go to the engine in one call: they share a reading of the sample."""
     return all(isinstance(work, RatingPrompt) and work.sample_first for work in (first, second))

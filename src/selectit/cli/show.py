@@ -38,6 +38,12 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"rated by {rater['model']}: {rater['parameters']:,} parameters, {details}"
         for prompt, units in rater["prompts"].items():
             yield f"  {units}: {prompt}"
+    for model in facts["signals"]:
+        details = ", ".join(f"{key} {value}" for key, value in model["settings"].items())
+        yield f"{model['signal']} by {model['model']}: {model['parameters']:,} parameters, {details}"
+        for work in model["works"]:
+            about = ", ".join(f"{key} {_short(value)}" for key, value in work["about"].items())
+            yield f"  {work['units']}" + (f": {about}" if about else "")
     for name in facts["scores"]:
         yield f"scores {name}"
     said = {"note": "", "left_out_rows": 0, "left_out": []}  # once, above
@@ -59,7 +65,34 @@ def _row_lines(facts: dict[str, Any]) -> list[str]:
         lines.append(
             f"  error: {rating['error']}" if rating["error"] else f"  {chances}  mass {rating['mass']:.3f}{notes}"
         )
+    lines += [_answer_line(answer) for answer in facts["signals"]]
     for name, parts in facts["scores"].items():
-        lines.append(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in parts.items() if value is not None))
+        figures = [f"{key} {value:.4g}" for key, value in parts.items() if value is not None]
+        if parts["score"] is None:
+            figures.insert(0, "no score")
+        lines.append(f"{name}: {', '.join(figures)}")
     lines += [f"selection {name}: {why}" for name, why in facts["selections"].items()]
     return lines
+
+
+def _answer_line(answer: dict[str, Any]) -> str:
+    """What a model answered beside ratings."""
+    said = f"error: {answer['error']}" if answer["error"] else _figures(answer)
+    return f"{answer['model']}, {answer['signal']}: {said}"
+
+
+def _figures(answer: dict[str, Any]) -> str:
+    if answer["signal"] == "embeddings":
+        return "a vector" if answer["vector"] else "no vector"
+    if answer["signal"] == "judgements":
+        return f"reply {answer['reply']!r}"
+    if answer["signal"] == "rewards":
+        return "no reward" if answer["reward"] is None else f"reward {answer['reward']:.4g}"
+    means = [f"{name} {answer[name]:.4g}" for name in ("given", "alone") if answer[name] is not None]
+    notes = "".join(f"  ({note})" for note in answer["flags"])
+    return f"mean loss {', '.join(means) or 'undefined'}, {answer['tokens']:,} tokens{notes}"
+
+
+def _short(value: object) -> str:
+    """A setting on a line: the beginning of a long text."""
+    return repr(value[:37] + "..." if isinstance(value, str) and len(value) > 40 else value)
