@@ -4,6 +4,7 @@
     source/part-*.parquet  every record, canonical and raw
     prompts/*.toml         the prompt sets that were used
     ratings/<model>/<prompt>/part-*.parquet
+    losses/ embeddings/ judgements/ rewards/ <model>/<what was asked>/part-*.parquet
     tokens/<tokenizer>/part-*.parquet
     scores/  selections/
     timing.json            durations: the one file that may differ between equal runs

@@ -35,13 +35,13 @@ from selectit.run import (
 )
 from selectit.schema import (
     Float64,
-    LossText,
     Method,
     ScoringMethod,
     Selection,
     Signals,
 )
 from selectit.selection import Budget, chosen, intersection, parse_keep, rank_average, top, union
+from selectit.works import passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,8 +368,7 @@ def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> 
 
 def _passes(scored: Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
-    works = [work for _, works in scored.answered for work in works]
-    return sum(2 * (1 + work.copies) if isinstance(work, LossText) else 1 for work in works)
+    return sum(passes(work) for _, works in scored.answered for work in works)
 
 
 def _seconds(run: Run, scored: Scored) -> float | None:

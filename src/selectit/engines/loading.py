@@ -61,7 +61,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
     if signal == "rewards":
         rewards: Rewards = _module("reward").load(
             model.path,
-            dtype=stored.get("dtype", "auto"),
+            dtype=stored.get("dtype", settings.dtype),
             max_tokens=min(_module("texts").context_length(model.path, settings.trust_remote_code), MAX_TOKENS),
             threads=stored.get("threads"),
             trust_remote_code=settings.trust_remote_code,
