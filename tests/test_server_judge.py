@@ -157,7 +157,7 @@ def test_the_whole_command(stub, data, capfd):
     out, err = capfd.readouterr()
     assert "kept 3 of 12 rows" in out
     assert [row["instruction"] for row in json.loads(Path("best.json").read_text())] == [
-        f"Question {n}?" for n in (7, 8, 9)
+        f"Question {n}?" for n in (9, 8, 7)
     ]
     assert len(stub.asked) == 12 and {body["max_tokens"] for body in stub.asked} == {256}
     (rater,) = raters(open_run("run"), "judgements")
@@ -177,10 +177,10 @@ def test_rows_that_fail_are_asked_again(stub, data):
     stub.reply = scored
     stub.fault = faulty(9, (400, {"message": "filtered"}), tries=99)
     first = selectit.select(data, served(stub, method="alpagasus"))
-    assert [row["instruction"] for row in first] == ["Question 6?", "Question 7?", "Question 8?"]
+    assert first.selection.rows.tolist() == [8, 7, 6] and first.selection.scores.tolist() == [4, 3.5, 3]
     stub.fault = lambda text, nth: None
-    again = selectit.select(None, served(stub, method="alpagasus", retry_errors=True))
-    assert [row["instruction"] for row in again] == ["Question 7?", "Question 8?", "Question 9?"]
+    again = selectit.select(data, served(stub, method="alpagasus", retry_errors=True))
+    assert again.selection.rows.tolist() == [9, 8, 7]
     assert len(stub.asked) == 13
 
 
