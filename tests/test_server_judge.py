@@ -166,7 +166,9 @@ def test_the_whole_command(stub, data, capfd):
     told += (out + err).encode()
     assert KEY.encode() not in told and stub.url.encode() not in told
     main([*ask, "--judge", JUDGE, "--run", "run", "--min-score", "4", "--out", "good.json"])
-    assert len(json.loads(Path("good.json").read_text())) == 2 and len(stub.asked) == 12  # nothing is asked again
+    main(["select", "--run", "run", "--method", "alpagasus", "--keep", "4", "--out", "more.json"])
+    assert len(json.loads(Path("good.json").read_text())) == 2 and len(json.loads(Path("more.json").read_text())) == 4
+    assert len(stub.asked) == 12  # nothing is asked again
 
 
 def served(stub, **changes):
@@ -179,7 +181,7 @@ def test_rows_that_fail_are_asked_again(stub, data):
     first = selectit.select(data, served(stub, method="alpagasus"))
     assert first.selection.rows.tolist() == [8, 7, 6] and first.selection.scores.tolist() == [4, 3.5, 3]
     stub.fault = lambda text, nth: None
-    again = selectit.select(data, served(stub, method="alpagasus", retry_errors=True))
+    again = selectit.select(data, served(stub, method="alpagasus", retry_errors=True, force=True))
     assert again.selection.rows.tolist() == [9, 8, 7]
     assert len(stub.asked) == 13
 
