@@ -34,6 +34,8 @@ class Stub:
         self.ids = "taken"  # what becomes of logprob_token_ids: 'taken', 'ignored', 'refused'
         self.most = 20  # of `logprobs`
         self.form = "openai"
+        self.reply = lambda text: "3"
+        self.completes = True  # whether it has /v1/completions besides /v1/chat/completions
         self.fault = lambda text, nth: None
         self.slow = 0.0
         self.over = threading.Event()  # the test's end, until which a request may hang
@@ -74,6 +76,14 @@ class Stub:
             best = list(dict.fromkeys([best[0], *body["logprob_token_ids"]]))
         return 200, self.answer(body, best, logprob)
 
+    def chat(self, body):
+        """Status and JSON answer to a chat request: `reply` of what the user says."""
+        if body["model"] not in self.models:
+            return 404, {"error": {"message": f"The model `{body['model']}` does not exist."}}
+        message = {"role": "assistant", "content": self.reply(self.text(body))}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return 200, {"choices": [choice], "usage": {"prompt_tokens": len(self.text(body).split())}}
+
     def answer(self, body, best, logprob):
         named = body.get("return_tokens_as_token_ids") and self.ids == "taken"
         texts = {id: f"token_id:{id}" if named else self.words.decode([id]) for id in best}
@@ -87,6 +97,8 @@ class Stub:
         return {"choices": [{"index": 0, "text": "x", "logprobs": logprobs}], "usage": {"prompt_tokens": count}}
 
     def text(self, body):
+        if "messages" in body:
+            return body["messages"][-1]["content"]
         return body["prompt"] if isinstance(body["prompt"], str) else self.words.decode(body["prompt"])
 
 
@@ -121,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             if stub.joins_space and body["prompt"].endswith(" \n"):
                 tokens[-1:] = [9999]
             self.send(200, {"tokens": tokens})
-        elif self.path != "/v1/completions":
+        elif self.path != "/v1/chat/completions" and (self.path != "/v1/completions" or not stub.completes):
             self.send(404, {"detail": "Not Found"})
         else:
             with stub.lock:
@@ -140,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             stub.asked.append(body)
             stub.times.append(time.monotonic())
         time.sleep(stub.slow)
-        status, answer = stub.complete(body)
+        status, answer = (stub.chat if "messages" in body else stub.complete)(body)
         fault = stub.fault(text, nth)
         if fault is None:
             self.send(status, answer)

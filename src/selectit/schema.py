@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -176,6 +177,12 @@ class Question:
     text: str
     """Holds {instruction}, and {response} where the judge sees it."""
     max_new_tokens: int = 256
+
+    def of(self, sample: Sample) -> str:
+        """The text about a pair, which follows `system`."""
+        fields = {"instruction": sample.instruction, "response": sample.response}
+        # In one pass, so that a pair that holds such a word in braces is left as it is.
+        return re.sub(r"\{(instruction|response)\}", lambda match: fields[match[1]], self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a server is asked for the next token's probabilities, in which form, and what its answers mean.
+"""What a server is asked, in which form, and what its answers mean: the next token's probabilities, and replies.
 
 Which token is a label's, in what the server returns for the next token:
 
@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from selectit.engines.endpoint import KEYS, Endpoint, Malformed, RequestFailed
 from selectit.errors import EngineError, ModelError
 from selectit.schema import Float32
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,18 @@ class Answer:
 
     entries: tuple[Entry, ...]
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a chat completion says."""
+
+    text: str | None
+    """None = it has none."""
+    end: str
+    """Why it ended, in the server's word."""
+    tokens: int
+    """Of its prompt, 0 = not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +171,28 @@ class Server:
 
     async def complete(self, body: Mapping[str, Any]) -> Answer:
         """The answer to one request. Raises RequestFailed; EngineError where the key, model or address is wrong."""
-        url = f"{self.endpoint.url}/completions"
+        return await self._ask("/completions", body, read_answer, "--model")
+
+    async def chat(self, system: str, text: str, max_tokens: int) -> Reply:
+        """The greedy reply to a text, of at most so many tokens. Raises as `complete` does."""
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+        body = {"model": self.name, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
+        return await self._ask("/chat/completions", body, read_reply, "--judge")
+
+    async def _ask(self, route: str, body: Mapping[str, Any], read: Callable[[Any], T], flag: str) -> T:
+        """The answer to one request; `flag` is the option that names the model. Raises as `complete` does."""
+        url = self.endpoint.url + route
         try:
-            return await self.endpoint.ask(url, body, read_answer)
+            return await self.endpoint.ask(url, body, read)
         except RequestFailed as error:
             if error.status in (401, 403):  # what the server says may have parts of the key in it
                 hint = f"Set the variable {KEYS[0]} (or {KEYS[1]}) to the server's key."
                 raise EngineError(f"the server refuses the key ({error.status})", hint) from None
             if error.status == 404 and self._models and self.name not in self._models:
-                hint = f"Name one of the server's with --model: {', '.join(self._models[:10])}."
+                hint = f"Name one of the server's with {flag}: {', '.join(self._models[:10])}."
                 raise EngineError(f"the server has no model {self.name!r}", hint) from error
             if error.status in (404, 405):
-                hint = "--base-url is what stands before /completions, --model the name under which it is served."
+                hint = f"--base-url is what stands before {route}, {flag} the name under which it is served."
                 raise EngineError(f"{url}: {error}", hint) from error
             raise
 
@@ -198,6 +222,19 @@ def read_answer(value: Any) -> Answer:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise Malformed(f"no completion with log-probabilities: {type(error).__name__} {error}") from error
     return Answer(entries, tokens)
+
+
+def read_reply(value: Any) -> Reply:
+    """The text of a chat completion; white space alone is none. Raises Malformed."""
+    try:
+        choice = next(choice for choice in value["choices"] if choice.get("index", 0) == 0)
+        text, end = choice["message"].get("content"), str(choice.get("finish_reason"))
+        tokens = int((value.get("usage") or {}).get("prompt_tokens") or 0)
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise Malformed(f"no chat completion: {type(error).__name__} {error}") from error
+    if text is not None and not isinstance(text, str):
+        raise Malformed(f"the content of the message is no text but {type(text).__name__}")
+    return Reply(text if text and text.strip() else None, end, tokens)
 
 
 def _entry(number: int | None, text: str, logprob: float) -> Entry:

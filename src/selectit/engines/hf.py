@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -163,8 +162,7 @@ class HFEngine:
         return replies
 
     def _asked(self, question: Question, sample: Sample) -> str:
-        fields = {"instruction": sample.instruction, "response": sample.response}
-        text = re.sub(r"\{(instruction|response)\}", lambda match: fields[match[1]], question.text)
+        text = question.of(sample)
         if not self.texts.tokenizer.chat_template:
             return f"{question.system}\n\n{text}\n"
         messages = [{"role": "system", "content": question.system}, {"role": "user", "content": text}]

@@ -72,8 +72,13 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
             raise SettingsError(f"vllm gives no {signal}, only ratings", "Use --engine hf for this method.")
         return _load_vllm(model, settings, stored)
     if settings.engine == "server":
+        if signal == "judgements":
+            return _load_judge(model, settings)
         if signal != "ratings":
-            raise SettingsError(f"a server gives no {signal}, only ratings", "Use --engine hf for this method.")
+            raise SettingsError(
+                f"a server gives no {signal}, only ratings and judgements",
+                "Use --engine hf for this method: it loads the model here.",
+            )
         return _load_server(model, settings, stored)
     engine: RatesLabels = _module("hf").load(
         model.path,
@@ -119,6 +124,15 @@ def _load_server(model: Model, settings: Settings, stored: Mapping[str, Any]) ->
         trust_remote_code=settings.trust_remote_code,
     )
     return engine
+
+
+def _load_judge(model: Model, settings: Settings) -> Replies:
+    check_server(settings, chat=False)
+    server = _module("server")
+    judge: Replies = server.load_judge(
+        model.name, base_url=settings.base_url, concurrency=settings.concurrency or server.CONCURRENCY
+    )
+    return judge
 
 
 def load_counter(model: Model, settings: Settings) -> CountsTokens:

@@ -1,5 +1,6 @@
-"""The `server` engine: rates with a model on a running OpenAI-compatible server (`/v1/completions`).
+"""The `server` engine: asks a model on a running OpenAI-compatible server.
 
+It rates by `/v1/completions` and answers questions by `/v1/chat/completions`; a server needs only the one that is used.
 It resolves the settings, fits texts and keeps many requests under way; `completions` knows what is asked and answered,
 `endpoint` how to try again.
 """
@@ -8,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from selectit.engines.base import OnBatch, Rated, RatingBatch
+from selectit.engines.base import Failures, OnBatch, Rated, RatingBatch
 from selectit.engines.completions import Labels, Server
 from selectit.engines.endpoint import Endpoint, Patience, RequestFailed
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.prompts import FittedText, RatingPrompt
-from selectit.schema import FLAG_FLOOR, Sample
+from selectit.schema import FLAG_FLOOR, Question, Sample
 
 if TYPE_CHECKING:
     from selectit.engines.texts import Texts
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +105,26 @@ def load(
         return ServerEngine(server, texts, settings, parameters)
 
 
+def load_judge(
+    name: str, *, base_url: str, concurrency: int = CONCURRENCY, patience: Patience = Patience()
+) -> ServerJudge:
+    """Meet the server of a model that is asked questions; nothing of it is tried but its list of models.
+
+    Args: as of `load`.
+
+    Raises:
+        EngineError: the server can't be reached.
+        SettingsError: base_url is no address.
+    """
+    with ExitStack() as stack:
+        endpoint = Endpoint(base_url, concurrency, patience)
+        stack.callback(endpoint.close)
+        server = Server(endpoint, name)
+        endpoint.run(server.listed())
+        stack.pop_all()
+        return ServerJudge(server)
+
+
 def _limit(max_tokens: int | None, context: int | None) -> int:
     """Longest rated text; one token is left for the answer. Raises SettingsError."""
     room = context - 1 if context is not None else None
@@ -142,21 +165,15 @@ class ServerEngine:
         # One queue for all workers; sample by sample, so that a server that keeps prefixes has the shared one at hand.
         queue = ((at, p) for at in range(len(samples)) for p in range(len(prompts)) if at in rated[p].ids)
 
-        async def work() -> None:
-            for at, p in queue:
-                prompt: str | list[int] = rated[p].ids[at]
-                if self._texts is None:
-                    prompt = prompts[p].render(samples[at].instruction, samples[at].response)
-                await self._rate_one(prompt, labels[p], rated[p], at)
-                on_batch(1, int(rated[p].tokens[at]))
+        async def rate(place: tuple[int, int]) -> None:
+            at, p = place
+            prompt: str | list[int] = rated[p].ids[at]
+            if self._texts is None:
+                prompt = prompts[p].render(samples[at].instruction, samples[at].response)
+            await self._rate_one(prompt, labels[p], rated[p], at)
+            on_batch(1, int(rated[p].tokens[at]))
 
-        workers = [asyncio.create_task(work()) for _ in range(self._server.endpoint.concurrency)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await _each(queue, rate, self._server.endpoint.concurrency)
         return [each.result() for each in rated]
 
     async def _rate_one(self, prompt: str | list[int], labels: Labels, rated: Rated, at: int) -> None:
@@ -245,3 +262,77 @@ class ServerEngine:
             if len(set(ids)) != len(ids):
                 raise ModelError(f"two of the labels {prompt.labels} are the same token: {ids}", hint)
         return ids
+
+
+class ServerJudge:
+    """A model on a server that answers questions: `Replies`. Made by `load_judge`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.settings: Mapping[str, str | int] = {"engine": "server", "model": server.name}
+        self.parameters = 0
+
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+        """The server's answer at temperature 0 to the question about each sample; see `Replies.reply`.
+
+        Raises:
+            EngineError: `SAME_ERROR_LIMIT` samples in a row have no answer for the same reason; the key, the model or
+                the address is wrong.
+        """
+        return self._server.endpoint.run(self._reply(question, samples, on_batch))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.endpoint.close()
+
+    async def _reply(
+        self, question: Question, samples: Sequence[Sample], on_batch: OnBatch
+    ) -> list[tuple[str | None, str]]:
+        replies: list[tuple[str | None, str]] = [(None, "")] * len(samples)
+        failures = Failures()
+
+        async def ask(at: int) -> None:
+            text, error, tokens = await self._reply_one(question, samples[at])
+            replies[at] = (text, error)
+            if error:
+                _count(failures, error)
+            else:
+                failures.stop()
+            on_batch(1, tokens)
+
+        await _each(range(len(samples)), ask, self._server.endpoint.concurrency)
+        return replies
+
+    async def _reply_one(self, question: Question, sample: Sample) -> tuple[str | None, str, int]:
+        """The answer, or why there is none, and the tokens of what was asked."""
+        try:
+            said = await self._server.chat(question.system, question.of(sample), question.max_new_tokens)
+        except RequestFailed as failure:
+            return None, str(failure), 0
+        error = "" if said.text is not None else f"the server's answer has no text (finish_reason: {said.end})"
+        return said.text, error, said.tokens
+
+
+def _count(failures: Failures, error: str) -> None:
+    """Count a failure. Raises EngineError where it is the last of too many in a row."""
+    try:
+        failures.add(error)
+    except EngineError as stop:
+        raise EngineError(stop.message, _HINT) from stop
+
+
+async def _each(places: Iterable[T], do: Callable[[T], Awaitable[None]], concurrency: int) -> None:
+    """Do each of `places`, so many at one time; the first that raises ends them all."""
+    queue = iter(places)
+
+    async def work() -> None:
+        for place in queue:
+            await do(place)
+
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
