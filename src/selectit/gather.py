@@ -85,7 +85,8 @@ def _with_engine(run: Run, settings: Settings, name: str, signal: str) -> Settin
     """The settings with the engine for a signal: encoders and reward models are always on this machine."""
     engine = settings.engine or engine_of(run, [name], signal)
     local = signal in ("embeddings", "rewards") and engine in _CANNOT
-    return replace(settings, engine="hf" if local else engine)
+    tokenizer = None if signal == "judgements" else settings.tokenizer  # a judge has none, with or without the option
+    return replace(settings, engine="hf" if local else engine, tokenizer=tokenizer)
 
 
 def _tokenizer_name(settings: Settings) -> str:
