@@ -189,7 +189,7 @@ def test_rows_that_fail_are_asked_again(stub, data):
 def test_what_is_refused(stub, data):
     with pytest.raises(SettingsError, match="needs an address"):
         selectit.select(data, served(stub, method="alpagasus", base_url=None))
-    with pytest.raises(SettingsError, match="gives no losses, only ratings and judgements") as caught:
+    with pytest.raises(SettingsError, match="gives no losses") as caught:
         selectit.select(data, served(stub, method="ifd", model=JUDGE))
     assert "loads the model here" in caught.value.hint
     with pytest.raises(SettingsError, match="AlpaGasus's judge is gpt-3.5-turbo"):
