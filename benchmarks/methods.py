@@ -4,8 +4,8 @@
 
 Signals are collected once and shared, so the seconds are those of the signals that a method reads, at their mean rate.
 Methods whose signals are dear on a CPU (a judge's answers, T-SHIRT's 62 passes) run on the first --judged and --noisy
-rows. Not here: `reward` and `instruction-mining`, which need a reward model, `alpagasus`, which needs ChatGPT, and
-`field`, which needs a score in the data.
+rows. Not here: `reward` and `instruction-mining`, which need a reward model, `alpagasus`, which needs ChatGPT, `instag`
+and `instag-complexity`, which need a tagger, and `field`, which needs a score in the data.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CHEAP = (
     "deita:complexity=ifd;quality=selectit",
     "lift:quality=selectit",
 )
-JUDGED = ("random", "alpagasus-local", "instag:min_count=1", "instag-complexity:min_count=1")
+JUDGED = ("random", "alpagasus-local")
 NOISY = ("random", "tshirt")
 
 

@@ -68,7 +68,10 @@ def check(method: Method, settings: Settings) -> None:
         _check_judge(method, work, _named(work, settings) or _default(work))
         signal = signal_of(work)
         if signal in _CANNOT.get(settings.engine or "", ()):
-            raise SettingsError(f"the engine {settings.engine} gives no {signal}", "Use --engine hf for this method.")
+            raise SettingsError(
+                f"the engine {settings.engine} gives no {signal}",
+                "Use --engine hf for this method: it loads the model here.",
+            )
     if "tokens" in method.needs:
         _tokenizer_name(settings)
 

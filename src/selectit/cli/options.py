@@ -129,9 +129,7 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     "accept_terms": click.option(
         "--accept-terms", is_flag=True, default=None, help="Accept the terms of a packaged model."
     ),
-    "retry_errors": click.option(
-        "--retry-errors", is_flag=True, default=None, help="Ask again about failed rows."
-    ),
+    "retry_errors": click.option("--retry-errors", is_flag=True, default=None, help="Ask again about failed rows."),
     "share": click.option("--share", metavar="i/n", help="Do only the units whose number is i modulo n."),
     "sample": click.option(
         "--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."
