@@ -26,6 +26,7 @@ _REMEDIES = {
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
     "does not recognize this architecture": "Update transformers, or choose another model.",
     "accelerate": "Install accelerate, or leave the device map out.",
+    "sentence_transformers": "Install it: pip install sentence-transformers, or name a causal model with --encoder.",
     "max_model_len": "Give a smaller --max-tokens.",
     "Engine core initialization failed": "vLLM said above why. Where memory is short, give a smaller --max-tokens.",
 }
