@@ -4,27 +4,18 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from selectit.cli.main import main
+import commandline
 
 
 @pytest.fixture
 def command(capsys):
     """Run the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return partial(commandline.run, capsys)
 
 
 FAKE = ("--engine", "fake")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import commandline
 import selectit
 from selectit import Settings, estimate, prompts
-from selectit.cli.main import main
 from selectit.cost import Lot, TextLengths, even_by_length, spread, tokens_to_compute
 from selectit.engines import memory
 from selectit.errors import EngineError, SettingsError
@@ -246,18 +246,8 @@ def test_mistakes(data, given, says):
         plan(data, **given)
 
 
-def command(capsys, *arguments):
-    code = 0
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        code = end.code
-    told = capsys.readouterr()
-    return code, told.out, told.err
-
-
 def test_the_command_prints_it(capsys, data):
-    code, out, err = command(capsys, "plan", data, "--engine", "fake", "--sample", 4, "--proxy", "gemma3-270m")
+    code, out, err = commandline.run(capsys, "plan", data, "--engine", "fake", "--sample", 4, "--proxy", "gemma3-270m")
     assert code == 0, err
     for part in (
         "12 rows, 12 rated answers",
@@ -269,13 +259,13 @@ def test_the_command_prints_it(capsys, data):
         assert part in out
     assert "the proxy would take" in out
     assert "measuring smollm2" in err
-    command(capsys, "rate", data, "--engine", "fake", "--quiet")
-    out = command(capsys, "plan", data, "--engine", "fake")[1]
+    commandline.run(capsys, "rate", data, "--engine", "fake", "--quiet")
+    out = commandline.run(capsys, "plan", data, "--engine", "fake")[1]
     assert "60 of them done" in out and "nothing is left to rate" in out
 
 
 def test_json(capsys, data):
-    code, out, _ = command(capsys, "plan", data, "--engine", "fake", "--json", "--quiet")
+    code, out, _ = commandline.run(capsys, "plan", data, "--engine", "fake", "--json", "--quiet")
     told = json.loads(out)
     assert code == 0
     assert {"run", "rows", "answers", "passes", "seconds", "source_bytes", "models", "proxy"} < set(told)
@@ -298,6 +288,6 @@ def test_json(capsys, data):
     ],
 )
 def test_a_user_s_mistake_exits_with_2(capsys, data, arguments, says):
-    code, out, err = command(capsys, *arguments)
+    code, out, err = commandline.run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert says in err and "Traceback" not in err

@@ -2,15 +2,16 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import commandline
 import selectit
 import tiny
 from selectit import Settings
-from selectit.cli.main import main
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.models import parameter_count, resolve_tokenizer
 from selectit.ratings import raters
@@ -32,16 +33,7 @@ def stub(monkeypatch):
 
 @pytest.fixture
 def command(capfd):
-    def run(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return partial(commandline.run, capfd)
 
 
 @pytest.fixture(scope="module")

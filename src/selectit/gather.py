@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from selectit import executors
 from selectit.collect import Progress, count_tokens
@@ -19,6 +18,7 @@ from selectit.models import Model
 from selectit.ratings import Rater, engine_of, models_in, named_rater, slug, stored_columns
 from selectit.run import Run, numbers
 from selectit.schema import (
+    FLAG_TRUNCATED,
     EmbeddedText,
     Embeddings,
     Field,
@@ -183,8 +183,7 @@ def _loaded(run: Run, rater: Rater, work: Work, signals: Signals) -> Signals:
         judgements = Judgements(numbers(table["row"]), tuple(table["reply"].to_pylist()), rater.name)
         return replace(signals, stored_judgements=judgements)
     table = stored_columns(run, rater, work, ["row", "reward"])
-    values = np.array([np.nan if value is None else value for value in table["reward"].to_pylist()])
-    return replace(signals, stored_rewards=Rewards(numbers(table["row"]), values))
+    return replace(signals, stored_rewards=Rewards(numbers(table["row"]), numbers(table["reward"].fill_null(np.nan))))
 
 
 def _losses(run: Run, rater: Rater, work: LossText) -> Losses:
@@ -192,8 +191,6 @@ def _losses(run: Run, rater: Rater, work: LossText) -> Losses:
     table = stored_columns(run, rater, work, ["row", *names, "prompt_tokens", "prompt_loss", "flags"])
     flat = {name: _floats(table[name]) for name in names}
     start = np.concatenate([[0], np.cumsum(_lengths(table["entropy"]))])
-    known = [0 if value is None else value for value in table["prompt_tokens"].to_pylist()]
-    before = [np.nan if value is None else value for value in table["prompt_loss"].to_pylist()]
     return Losses(
         row=numbers(table["row"]),
         start=start,
@@ -203,9 +200,9 @@ def _losses(run: Run, rater: Rater, work: LossText) -> Losses:
         largest=flat["largest"],
         second=flat["second"],
         squares=flat["squares"],
-        prompt_tokens=np.array(known, np.int64),
-        prompt_loss=np.array(before, np.float32),
-        truncated=(numbers(table["flags"]) & 1).astype(bool),
+        prompt_tokens=numbers(table["prompt_tokens"].fill_null(0)),
+        prompt_loss=numbers(table["prompt_loss"].fill_null(np.nan)),
+        truncated=(numbers(table["flags"]) & FLAG_TRUNCATED).astype(bool),
     )
 
 
@@ -236,8 +233,7 @@ def _floats(column: pa.ChunkedArray) -> Float32:
 
 def _lengths(column: pa.ChunkedArray) -> Int64:
     """(rows,) length of each list, 0 where there is none."""
-    lengths = [0 if each is None else each for each in pc.list_value_length(column).to_pylist()]
-    return np.array(lengths, np.int64)
+    return numbers(pa.chunked_array([column.combine_chunks().value_lengths().fill_null(0)])).astype(np.int64)
 
 
 def _field(run: Run, name: str) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ Items are segments of a long array: item i has the tokens [start[i], start[i + 1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.schema import Float64, Int64
+from selectit.schema import Float64, Int64, Losses
 
 
 def means(values: NDArray[Any], start: Int64) -> Float64:
@@ -51,6 +52,21 @@ def mean_by_row(values: Float64, row: NDArray[np.int64], rows: int) -> Float64:
     with np.errstate(invalid="ignore"):
         averages: Float64 = np.bincount(row, weights=values, minlength=rows) / np.bincount(row, minlength=rows)
     return averages
+
+
+def mean_losses(losses: Losses) -> tuple[Float64, Float64]:
+    """(I,) mean losses of the clean reading of each response, after its instruction and alone."""
+    return means(losses.given[0], losses.start), means_after_first(losses.alone[0], losses.start)
+
+
+def rows_of(columns: Mapping[str, Float64], row: Int64, rows: int) -> dict[str, Float64]:
+    """`mean_by_row` of each of several columns."""
+    return {name: mean_by_row(values, row, rows) for name, values in columns.items()}
+
+
+def flagged(which: NDArray[np.bool_], known: Float64) -> Float64:
+    """1 or 0 for each, NaN where `known` is."""
+    return np.where(np.isnan(known), np.nan, which.astype(np.float64))
 
 
 def mean_ranks(values: Float64) -> Float64:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines import hf
@@ -41,15 +40,14 @@ def load(
     Raises:
         ModelError: it can't be loaded.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    device, used = hf.prepared(threads)
     disable_progress_bar()  # progress is the caller's to show
     if (Path(path) / "modules.json").is_file():
         with model_errors(path):
             from sentence_transformers import SentenceTransformer
 
-            model = SentenceTransformer(path, device=hf.default_device(), trust_remote_code=trust_remote_code)
-        return SentenceEncoder(model)
+            model = SentenceTransformer(path, device=device, trust_remote_code=trust_remote_code)
+        return SentenceEncoder(model, device, used)
     engine = hf.load(
         path, dtype="auto", max_tokens=max_tokens, batch_tokens=batch_tokens, trust_remote_code=trust_remote_code
     )
@@ -59,15 +57,14 @@ def load(
 class SentenceEncoder:
     """A model of sentence-transformers, with its own pooling and normalisation."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, device: str, threads: int) -> None:
         self._model = model
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        device = str(model.device).partition(":")[0]
         self.settings: Mapping[str, str | int] = {
             "engine": "sentence-transformers",
             "dtype": "fp32",
             "device": device,
-            "threads": torch.get_num_threads() if device == "cpu" else 0,
+            "threads": threads,
             "max_tokens": int(model.max_seq_length),
         }
 

@@ -23,7 +23,7 @@ from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, 
 
 log = logging.getLogger(__name__)
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def default_device() -> str:
@@ -31,6 +31,14 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def prepared(threads: int | None) -> tuple[str, int]:
+    """The device, and how many threads of the CPU are used: `threads`, or torch's own choice; 0 on another device."""
+    device = default_device()
+    if threads:
+        torch.set_num_threads(threads)
+    return device, torch.get_num_threads() if device == "cpu" else 0
 
 
 def resolve_dtype(requested: str, device: str) -> str:
@@ -74,15 +82,13 @@ def load(
     Raises:
         ModelError: the model can't be loaded.
     """
-    device = default_device()
-    if threads:
-        torch.set_num_threads(threads)
+    device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
     disable_progress_bar()  # progress is the caller's to show
     with model_errors(path):
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=_DTYPES[resolved], device_map=device_map, trust_remote_code=trust_remote_code
+            path, dtype=DTYPES[resolved], device_map=device_map, trust_remote_code=trust_remote_code
         )
     if device_map is None:
         model.to(device)
@@ -94,7 +100,7 @@ def load(
         "engine": "hf",
         "dtype": resolved,
         "device": device,
-        "threads": torch.get_num_threads() if device == "cpu" else 0,
+        "threads": threads,
         "batch_tokens": batch_tokens,
         "max_tokens": max_tokens,
         "overflow": overflow,

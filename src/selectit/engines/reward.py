@@ -11,28 +11,25 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines.base import OnBatch
-from selectit.engines.hf import default_device, resolve_dtype
+from selectit.engines.hf import DTYPES, prepared, resolve_dtype
 from selectit.engines.texts import load_tokenizer, model_errors
 from selectit.errors import ModelError
 from selectit.schema import Float64, Sample
 
 _BATCH = 8
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def load(
     path: str, *, dtype: str, max_tokens: int, threads: int | None = None, trust_remote_code: bool = False
 ) -> RewardEngine:
     """The reward model in the folder `path`. Raises ModelError where it can't be loaded or has more than one output."""
-    device = default_device()
-    if threads:
-        torch.set_num_threads(threads)
+    device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
     disable_progress_bar()  # progress is the caller's to show
     with model_errors(path):
         model = AutoModelForSequenceClassification.from_pretrained(
-            path, dtype=_DTYPES[resolved], trust_remote_code=trust_remote_code
+            path, dtype=DTYPES[resolved], trust_remote_code=trust_remote_code
         )
     if model.config.num_labels != 1:
         raise ModelError(
@@ -45,7 +42,7 @@ def load(
         "engine": "reward",
         "dtype": resolved,
         "device": device,
-        "threads": torch.get_num_threads() if device == "cpu" else 0,
+        "threads": threads,
         "max_tokens": max_tokens,
     }
     return RewardEngine(model.to(device).eval(), tokenizer, settings)

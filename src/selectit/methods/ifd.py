@@ -8,7 +8,7 @@ import numpy as np
 
 from selectit.losstexts import loss_text
 from selectit.schema import Float64, LossText, Signals
-from selectit.segments import mean_by_row, means, means_after_first
+from selectit.segments import flagged, mean_losses, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,14 @@ class Ifd:
         """IFD before the cut at 1, whether it is above (1 or 0), and the two mean losses in nats."""
         parts = self._parts(signals)
         ratio = parts["ifd"]
-        return {**parts, "misaligned": np.where(np.isnan(ratio), np.nan, (ratio > 1).astype(np.float64))}
+        return {**parts, "misaligned": flagged(ratio > 1, ratio)}
 
     def _parts(self, signals: Signals) -> dict[str, Float64]:
         losses = signals.losses
-        given = means(losses.given[0], losses.start)
-        alone = means_after_first(losses.alone[0], losses.start)
+        given, alone = mean_losses(losses)
         ratio = np.divide(given, alone, out=np.full(len(given), np.nan), where=alone > 0)
         columns = {"ifd": ratio, "loss": given, "loss_alone": alone}
-        return {name: mean_by_row(values, losses.row, len(signals.rows)) for name, values in columns.items()}
+        return rows_of(columns, losses.row, len(signals.rows))
 
 
 METHOD = Ifd
