@@ -65,7 +65,7 @@ def works_of(method: Method) -> list[Work]:
 def check(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
     for work in works_of(method):
-        _check_judge(method, work, _named(work, settings) or _default(work))
+        _check_judge(method, work, _asked_model(work, settings))
         signal = signal_of(work)
         if signal in _CANNOT.get(settings.engine or "", ()):
             raise SettingsError(
@@ -79,7 +79,7 @@ def check(method: Method, settings: Settings) -> None:
 def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
     for work in works_of(method):
-        name, signal = _named(work, settings) or _default(work), signal_of(work)
+        name, signal = _asked_model(work, settings), signal_of(work)
         here = _with_engine(run, settings, name, signal)
         executors.rate(run, [resolve(name, here)], [work], here, progress)
 
@@ -130,6 +130,11 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
         config[signal_of(work)] = rater.path.name
         signals = _loaded(run, rater, work, signals)
     return Gathered(signals, tuple(answered), config)
+
+
+def _asked_model(work: Work, settings: Settings) -> str:
+    """The model that is asked: the one that is named, else the default where there is one. Raises SettingsError."""
+    return _named(work, settings) or _default(work)
 
 
 def _named(work: Work, settings: Settings) -> str | None:

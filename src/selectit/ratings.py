@@ -17,7 +17,7 @@ from selectit.errors import RunError, SettingsError, nearest
 from selectit.prompts import RatingPrompt
 from selectit.run import Run, numbers, part_name, read_json, read_part
 from selectit.schema import Int64, Ratings
-from selectit.works import Work, folder_of
+from selectit.works import SIGNALS, Work, folder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
         raise SettingsError(f"{run.path} has {signal} by the engines {', '.join(sorted(used))}", "Say which: --engine.")
     if used and used <= set(ENGINES):
         return used.pop()
-    made_up = any(rater.manifest["settings"]["engine"] == "fake" for rater in raters(run) + raters(run, "losses"))
+    made_up = any(rater.manifest["settings"]["engine"] == "fake" for each in SIGNALS for rater in raters(run, each))
     return "fake" if made_up and not used else "hf"
 
 

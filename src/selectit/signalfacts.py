@@ -13,9 +13,9 @@ import numpy as np
 from selectit.ratings import Rater, raters, stored_columns
 from selectit.run import Run, numbers, part_name, read_json, read_part
 from selectit.schema import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED
-from selectit.works import Work, passes
+from selectit.works import SIGNALS, Work, passes
 
-SIGNALS = ("losses", "embeddings", "judgements", "rewards")
+_OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
 
 _FLAG_WORDS = {FLAG_TRUNCATED: "response cut", FLAG_EMPTY: "empty response", FLAG_FLOOR: "label at the floor"}
 
@@ -38,7 +38,7 @@ class SignalFacts:
 def signal_facts(run: Run, answered: Sequence[tuple[Rater, Sequence[Work]]]) -> tuple[SignalFacts, ...]:
     """The figures of each work but ratings, once where several methods have read it. Raises RunError."""
     once = {rater.folder(work): (rater, work) for rater, works in answered for work in works}
-    return tuple(_facts(run, rater, work) for rater, work in once.values() if rater.signal in SIGNALS)
+    return tuple(_facts(run, rater, work) for rater, work in once.values() if rater.signal in _OTHERS)
 
 
 def _facts(run: Run, rater: Rater, work: Work) -> SignalFacts:
@@ -83,7 +83,7 @@ def describe_signals(run: Run) -> list[dict[str, Any]]:
                 for folder in sorted(file.parent for file in rater.path.glob("*/manifest.json"))
             ],
         }
-        for signal in SIGNALS
+        for signal in _OTHERS
         for rater in raters(run, signal)
     ]
 
@@ -95,7 +95,7 @@ def units_there(run: Run, rater: Rater, folder: Path) -> str:
 
 def describe_answers(run: Run, row: int) -> Iterator[dict[str, Any]]:
     """What is stored of these signals for a row, as plain values; None = there is none."""
-    for signal in SIGNALS:
+    for signal in _OTHERS:
         for rater in raters(run, signal):
             for file in sorted(rater.path.glob(f"*/{part_name(row // rater.unit_size)}")):
                 for entry in (entry for entry in read_part(file).to_pylist() if entry["row"] == row):

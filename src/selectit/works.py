@@ -40,6 +40,9 @@ _SIGNALS: dict[type[Any], str] = {
     RewardText: "rewards",
 }
 
+SIGNALS = tuple(_SIGNALS.values())
+"""Every signal, each a folder of the run."""
+
 _FLOATS = pa.list_(pa.float32())
 _COLUMNS = {
     "losses": [
