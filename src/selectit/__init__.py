@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.evaluation.job import evaluate
+    from selectit.evaluation.options import EvalSettings
     from selectit.scoring import Scores
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "EvalSettings",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
     "compare",
+    "evaluate",
     "methods",
     "models",
     "plan",
@@ -32,7 +36,14 @@ __all__ = [
     "show",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate", "Scores": "scoring"}
+_ROOMS = {
+    "Settings": "config",
+    "SelectitError": "errors",
+    "Cost": "estimate",
+    "Scores": "scoring",
+    "EvalSettings": "evaluation.options",
+    "evaluate": "evaluation.job",
+}
 
 
 def __getattr__(name: str) -> Any:

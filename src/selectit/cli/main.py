@@ -20,6 +20,7 @@ VERBS = {
     "score": "Score a rated run; needs no model.",
     "compare": "Compare what several methods make of a rated run.",
     "show": "Show what a run holds, or all that is known of one row.",
+    "eval": "Evaluate models on benchmarks and held-out data.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
 }
