@@ -216,22 +216,14 @@ class Harness:
 
     def run(self, leaf: Leaf) -> Part:
         """Ask the model one task."""
-        lm, protocol = self.lm, leaf.protocol
+        lm = self.lm
         began = time.monotonic()
-        with quiet_lm_eval():
-            loaded = leaf.manager.load([leaf.name])
-            task = loaded["tasks"][leaf.name]
-            _apply(task, protocol)
-            chosen = draw(len(task.eval_docs), protocol.items, protocol.seed)
-            seed_all()
-            found = extra.module("lm_eval.evaluator").evaluate(
-                lm,
-                loaded,
-                samples={leaf.name: list(chosen)},
-                log_samples=True,
-                apply_chat_template=self.settings.chat,
-                fewshot_as_multiturn=self.settings.chat,
-            )
+        try:
+            with quiet_lm_eval():
+                found = _evaluated(lm, leaf, self.settings.chat)
+        except AssertionError as error:  # lm-eval's way to say that context and answer don't fit into the model
+            hint = "Choose a model that reads more tokens, or a suite with shorter answers."
+            raise ModelError(f"{self.model.name} can't be asked {leaf.name}: {error}", hint) from error
         return _part(leaf, found, self.print_of(leaf), time.monotonic() - began, self.settings)
 
     def generate(self, prompts: Sequence[str], protocol: Protocol, *, chat: bool) -> list[str]:
@@ -278,6 +270,23 @@ def seed_all(seed: int | None = None) -> None:
     random.seed(_SEEDS["random"] if seed is None else seed)
     np.random.seed(_SEEDS["numpy"] if seed is None else seed)  # noqa: NPY002  # lm-eval and its tasks draw from it
     torch.manual_seed(_SEEDS["torch"] if seed is None else seed)
+
+
+def _evaluated(lm: Any, leaf: Leaf, chat: bool) -> Any:
+    """What lm-eval's `evaluate` gives for one task under its protocol."""
+    loaded = leaf.manager.load([leaf.name])
+    task = loaded["tasks"][leaf.name]
+    _apply(task, leaf.protocol)
+    chosen = draw(len(task.eval_docs), leaf.protocol.items, leaf.protocol.seed)
+    seed_all()
+    return extra.module("lm_eval.evaluator").evaluate(
+        lm,
+        loaded,
+        samples={leaf.name: list(chosen)},
+        log_samples=True,
+        apply_chat_template=chat,
+        fewshot_as_multiturn=chat,
+    )
 
 
 def _apply(task: Any, protocol: Protocol) -> None:
