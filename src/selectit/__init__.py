@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.probing import Probe, probe
     from selectit.scoring import Scores
+    from selectit.tuneprompts import tune_prompts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "Probe",
     "Scores",
     "Selected",
     "SelectitError",
@@ -26,13 +29,23 @@ __all__ = [
     "methods",
     "models",
     "plan",
+    "probe",
     "rate",
     "score",
     "select",
     "show",
+    "tune_prompts",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate", "Scores": "scoring"}
+_ROOMS = {
+    "Settings": "config",
+    "SelectitError": "errors",
+    "Cost": "estimate",
+    "Scores": "scoring",
+    "Probe": "probing",
+    "probe": "probing",
+    "tune_prompts": "tuneprompts",
+}
 
 
 def __getattr__(name: str) -> Any:
