@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.exports import Exported, export
     from selectit.scoring import Scores
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "Exported",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
     "compare",
+    "export",
     "methods",
     "models",
     "plan",
@@ -32,7 +35,14 @@ __all__ = [
     "show",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate", "Scores": "scoring"}
+_ROOMS = {
+    "Settings": "config",
+    "SelectitError": "errors",
+    "Cost": "estimate",
+    "Scores": "scoring",
+    "Exported": "exports",
+    "export": "exports",
+}
 
 
 def __getattr__(name: str) -> Any:
