@@ -113,6 +113,8 @@ def test_trl_and_axolotl_have_messages():
             "ds_type": "json",
             "type": "chat_template",
             "field_messages": "messages",
+            "roles_to_train": ["assistant"],
+            "train_on_eos": "turn",
         }
     ]
 

@@ -6,6 +6,7 @@ What a layout can't hold is a RowError that says why; nothing is changed or drop
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,15 @@ from selectit.data.formats import RowError, parse_map
 from selectit.schema import Turn
 
 TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")
+FILES = {
+    "trl": ("train.jsonl",),
+    "llama-factory": ("train.jsonl", "dataset_info.json"),
+    "axolotl": ("train.jsonl", "axolotl.yaml"),
+    "openai": ("train.jsonl",),
+    "hf-dataset": ("data/train-00000-of-00001.parquet",),
+    "parquet": ("train.parquet",),
+}
+"""What a target's folder holds beside README.md; the data is the first."""
 CARRY_TOOLS = ("llama-factory", "openai")
 """The layouts whose rows have the record's `tools`: the definitions of what a tool call may call."""
 NO_TOOLS = ("trl", "axolotl", "hf-dataset")
@@ -31,6 +41,16 @@ _PLACES = {
 _INNER = {"from", "value", "role", "content", "tool_calls", "tool_call_id"}
 """The same of a message."""
 _SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt", "call": "function_call", "tool": "observation"}
+_AXOLOTL = """\
+# For your configuration of axolotl, beside base_model and the rest; the path is from where you start it.
+datasets:
+  - path: {path}
+    ds_type: json
+    type: chat_template
+    field_messages: messages
+    roles_to_train: [assistant]
+    train_on_eos: turn
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,37 @@ def left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]
     return found
 
 
+def side_files(target: str, layout: str, name: str, path: str) -> dict[str, str]:
+    """The texts of the files that a target wants beside the data.
+
+    Args:
+        target: the training tool.
+        layout: of the source.
+        name: of the data set.
+        path: of the data, as the user names it.
+    """
+    if target == "axolotl":
+        return {"axolotl.yaml": _AXOLOTL.format(path=json.dumps(path, ensure_ascii=False))}
+    if target != "llama-factory":
+        return {}
+    columns = {"messages": "conversations"} | ({"tools": "tools"} if _has_tools_column(layout) else {})
+    tags = {f"{role}_tag": _SHAREGPT[role] for role in ("user", "assistant", "system")}
+    tags |= {"observation_tag": _SHAREGPT["tool"], "function_tag": _SHAREGPT["call"]}
+    entry = {
+        "file_name": FILES[target][0],
+        "formatting": "sharegpt",
+        "columns": columns,
+        "tags": {"role_tag": "from", "content_tag": "value", **tags},  # all: one that is left out has no default then
+    }
+    info = {re.sub(r"\W+", "_", name) + "_selected": entry}
+    return {"dataset_info.json": json.dumps(info, indent=2, ensure_ascii=False) + "\n"}
+
+
+def _has_tools_column(layout: str) -> bool:
+    """Whether LLaMA-Factory's rows have `tools`: all of a file or none, since dataset_info.json names its columns."""
+    return layout not in ("alpaca", "seed-tasks")
+
+
 def _message(role: str, content: str) -> dict[str, Any]:
     return {"role": role, "content": content}
 
@@ -94,7 +145,7 @@ def _llama_factory(layout: str, turns: Sequence[Turn], record: Mapping[str, Any]
         for turn in turns
     ]
     row: dict[str, Any] = {"conversations": conversations}
-    if layout not in ("alpaca", "seed-tasks"):  # in every row or in none: dataset_info.json names its columns
+    if _has_tools_column(layout):
         tools = record.get("tools") or ""
         row["tools"] = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
     return row

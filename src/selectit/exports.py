@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import filecmp
 import json
-import re
+import os
 import shutil
 import socket
 from collections import Counter
@@ -24,7 +24,7 @@ from selectit.data import write
 from selectit.data.formats import RowError
 from selectit.data.tables import values
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.exportrows import NO_TOOLS, TARGETS, converted, left_behind
+from selectit.exportrows import FILES, NO_TOOLS, TARGETS, converted, left_behind, side_files
 from selectit.run import (
     PART_ROWS,
     Run,
@@ -36,7 +36,6 @@ from selectit.run import (
     read_part,
     read_toml,
     replacing,
-    write_json,
 )
 from selectit.schema import Float64, Int64, Turn
 
@@ -44,15 +43,6 @@ ALL = "all"
 """In the place of a selection: every row of the source."""
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""
-FILES = {
-    "trl": ("train.jsonl",),
-    "llama-factory": ("train.jsonl", "dataset_info.json"),
-    "axolotl": ("train.jsonl", "axolotl.yaml"),
-    "openai": ("train.jsonl",),
-    "hf-dataset": ("data/train-00000-of-00001.parquet",),
-    "parquet": ("train.parquet",),
-}
-"""What is written beside README.md; the data is the first."""
 _MESSAGES = pa.schema([("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))])
 _DECODER = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 4000 else float(text))
 """Reads what was read before: int refuses more than 4,300 digits."""
@@ -143,10 +133,12 @@ def export(
         raise DataError(f"{len(kept.rows)} rows, and OpenAI takes {OPENAI_LEAST} or more", "Select more.")
     with _beside(folder) as beside:
         _write_data(opened, to, beside / files[0], kept, scores)
-        _write_rest(opened, to, folder, beside)
-        text = card(opened, _facts(to, chosen, kept, survey, licence))
-        with replacing(beside / "README.md") as file:
-            file.write(text.encode())
+        name = data_name(str(opened.manifest["data"]))
+        texts = side_files(to, str(opened.manifest["layout"]), name, str(folder / files[0]))
+        texts["README.md"] = card(opened, _facts(to, chosen, kept, survey, licence))
+        for each, text in texts.items():
+            with replacing(beside / each) as file:
+                file.write(text.encode())
         _put(beside, folder, files, force)
     return Exported(folder, len(kept.rows), files, chosen.name, len(survey.bad), survey.reasons, survey.left_behind)
 
@@ -309,42 +301,6 @@ def _scores(kept: _Chosen) -> Iterator[dict[str, Any]]:
         yield {"row": row, "rank": rank, "score": None if np.isnan(score) else score}
 
 
-def _write_rest(run: Run, to: str, folder: Path, beside: Path) -> None:
-    """What a tool wants beside the data."""
-    if to == "llama-factory":
-        write_json(beside / "dataset_info.json", {_dataset_name(run): _dataset_info(run)})
-    if to == "axolotl":
-        path = json.dumps(str(folder / FILES[to][0]), ensure_ascii=False)
-        with replacing(beside / "axolotl.yaml") as file:
-            file.write(
-                "# For your configuration of axolotl, beside base_model and the rest; the path is from where you "
-                f"start it.\ndatasets:\n  - path: {path}\n    ds_type: json\n    type: chat_template\n"
-                "    field_messages: messages\n".encode()
-            )
-
-
-def _dataset_name(run: Run) -> str:
-    """What `dataset:` in LLaMA-Factory's configuration names."""
-    return re.sub(r"\W+", "_", data_name(str(run.manifest["data"]))) + "_selected"
-
-
-def _dataset_info(run: Run) -> dict[str, Any]:
-    """The entry: every tag, since one that is left out of a table of tags has no default."""
-    columns = {"messages": "conversations"}
-    if run.manifest["layout"] not in ("alpaca", "seed-tasks"):
-        columns["tools"] = "tools"
-    tags = {
-        "role_tag": "from",
-        "content_tag": "value",
-        "user_tag": "human",
-        "assistant_tag": "gpt",
-        "observation_tag": "observation",
-        "function_tag": "function_call",
-        "system_tag": "system",
-    }
-    return {"file_name": FILES["llama-factory"][0], "formatting": "sharegpt", "columns": columns, "tags": tags}
-
-
 def _facts(to: str, chosen: _Chosen, kept: _Chosen, survey: _Survey, licence: str | None) -> Facts:
     return Facts(
         target=to,
@@ -365,8 +321,8 @@ def _facts(to: str, chosen: _Chosen, kept: _Chosen, survey: _Survey, licence: st
 def _beside(folder: Path) -> Iterator[Path]:
     """A folder beside it in which everything is made; nothing of it is left."""
     real = folder.resolve()
-    beside = real.with_name(f".{real.name}.{socket.gethostname()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    beside = real.with_name(f".{real.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
         yield beside
