@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
     from selectit.scoring import Scores
     from selectit.tuneprompts import tune_prompts
@@ -21,11 +22,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Cost",
     "Probe",
+    "Exported",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
     "compare",
+    "export",
     "methods",
     "models",
     "plan",
@@ -45,6 +48,8 @@ _ROOMS = {
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",
+    "Exported": "exports",
+    "export": "exports",
 }
 
 

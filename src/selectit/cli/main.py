@@ -21,6 +21,7 @@ VERBS = {
     "probe": "Find out whether a model can tell good rows of your data from bad ones.",
     "tune-prompts": "Pick the rating prompts that tell good from bad best.",
     "compare": "Compare what several methods make of a rated run.",
+    "export": "Write a selection as a training tool reads it.",
     "show": "Show what a run holds, or all that is known of one row.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
