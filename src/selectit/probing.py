@@ -77,6 +77,8 @@ class Probed:
     """'' for a method that asks no model."""
     prompts: str
     """The prompt set; '' for a method that reads no ratings."""
+    scores: str
+    """The name of its scores in the probe's own run."""
     kinds: tuple[KindFacts, ...]
     """Empty where the user's own labels were used."""
     wins: Estimate | None
@@ -336,6 +338,7 @@ def _probed(run: Run, scored: Scored, part: Part, prompts: str, rows: Sequence[P
     about: dict[str, Any] = {
         "method": scored.label,
         "model": ", ".join(dict.fromkeys(rater.name for rater, _ in scored.answered)),
+        "scores": scored.scores.name,
         "prompts": prompts if rates_pairs(part.method) else "",
         "mass": None if ratings is None else float(np.nanmean(np.exp(ratings.logprob.astype(np.float64)).sum(-1))),
         "spread": float(present.std()) if len(present) else 0.0,
