@@ -9,14 +9,11 @@ comparison with lm-eval takes a quarter of an hour.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("TQDM_DISABLE", "1")
 
 from selectit import EvalSettings, evaluate, models
 from selectit.evaluation import humaneval, translation

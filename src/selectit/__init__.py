@@ -14,26 +14,34 @@ if TYPE_CHECKING:
     from selectit.estimate import Cost
     from selectit.evaluation.job import evaluate
     from selectit.evaluation.options import EvalSettings
+    from selectit.exports import Exported, export
+    from selectit.probing import Probe, probe
     from selectit.scoring import Scores
+    from selectit.tuneprompts import tune_prompts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
     "EvalSettings",
+    "Exported",
+    "Probe",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
     "compare",
     "evaluate",
+    "export",
     "methods",
     "models",
     "plan",
+    "probe",
     "rate",
     "score",
     "select",
     "show",
+    "tune_prompts",
 ]
 
 _ROOMS = {
@@ -43,6 +51,11 @@ _ROOMS = {
     "Scores": "scoring",
     "EvalSettings": "evaluation.options",
     "evaluate": "evaluation.job",
+    "Probe": "probing",
+    "probe": "probing",
+    "tune_prompts": "tuneprompts",
+    "Exported": "exports",
+    "export": "exports",
 }
 
 

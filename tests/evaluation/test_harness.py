@@ -5,9 +5,14 @@ import json
 import math
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from commandline import run
@@ -344,3 +349,55 @@ def test_a_judge_compares_in_both_orders(model, files, monkeypatch):
     kept = json.loads((found.path.with_suffix("") / "alpacaeval.json").read_text())
     assert kept[0]["answer"] == "1"
     assert not math.isnan(part.stderr)
+
+
+@contextmanager
+def served(folder):
+    """The model behind /v1/completions, as a server with echo and log-probabilities answers."""
+    network = AutoModelForCausalLM.from_pretrained(folder).eval()
+    words = AutoTokenizer.from_pretrained(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            ids = asked["prompt"][0] if isinstance(asked["prompt"][0], list) else asked["prompt"]
+            with torch.no_grad():
+                if asked.get("echo"):
+                    logp = network(torch.tensor([ids])).logits[0].log_softmax(-1)
+                    chances = [None, *(logp[at - 1, ids[at]].item() for at in range(1, len(ids)))]
+                    top = [None, *({"": logp[at - 1].max().item()} for at in range(1, len(ids)))]
+                    about = {"token_logprobs": [*chances, 0.0], "top_logprobs": [*top, {"": 0.0}]}
+                    choice = {"index": 0, "text": "", "logprobs": about}
+                else:
+                    made = network.generate(
+                        torch.tensor([ids]), max_new_tokens=asked["max_tokens"], do_sample=False, pad_token_id=0
+                    )
+                    choice = {"index": 0, "text": words.decode(made[0, len(ids) :])}
+            body = json.dumps({"choices": [choice]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_gives_the_numbers_of_the_model_here(model, files):
+    pytest.importorskip("tenacity", reason="lm-eval's extra api is not installed: make test-eval")
+    tasks = ("mmlu_anatomy", "tydiqa_goldp_en")
+    (here,) = evaluate(model, settings(files, *tasks, out="here.json"))
+    with served(model) as url:
+        there = settings(files, *tasks, engine="server", base_url=url, tokenizer=model, dtype="auto", batch_size=2)
+        (found,) = evaluate("served", there)
+    assert [part.values for part in found.parts] == [part.values for part in here.parts]
+    assert found.settings["engine"] == "server"
+    assert url not in found.path.read_text()

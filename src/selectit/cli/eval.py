@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -36,7 +35,6 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
 
     Where no suite is named, --task and --heldout alone say what is run.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of other libraries: each piece of work has a note
     from selectit.errors import SettingsError
     from selectit.evaluation.options import EvalSettings
 

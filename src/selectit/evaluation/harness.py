@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import logging
 import random
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -165,13 +167,14 @@ class Harness:
     @cached_property
     def lm(self) -> Any:
         """lm-eval's model. Raises ModelError where it can't be loaded."""
-        registry = extra.module("lm_eval.api.registry")
         name, arguments = self.arguments()
         log.info("loading %s into lm-eval (%s)", self.model.name, name)
+        sizes = {"batch_size": arguments.pop("batch_size"), "max_batch_size": None, "device": _device(name)}
+        extra.module("lm_eval.evaluator")
         try:
+            own = extra.module("lm_eval.api.registry").get_model(name)
             with quiet_lm_eval():
-                sizes = {"batch_size": arguments.pop("batch_size"), "max_batch_size": None, "device": _device(name)}
-                return registry.get_model(name).create_from_arg_obj(arguments, sizes)
+                return own.create_from_arg_obj(arguments, sizes)
         except (ImportError, OSError, ValueError, RuntimeError) as error:
             hint = "See the engine's options in docs/evaluation.md; lm-eval's own message stands above."
             raise ModelError(f"lm-eval can't load {self.model.name}: {error}", hint) from error
@@ -347,11 +350,14 @@ def _device(name: str) -> str | None:
 
 @contextlib.contextmanager
 def quiet_lm_eval() -> Iterator[None]:
-    """Without lm-eval's warnings, of which each task has several; its errors are raised anyway."""
+    """Without lm-eval's warnings, of which each task has several, and its bars where nobody looks at them."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    looks = sys.stderr.isatty() and log.isEnabledFor(logging.INFO)
     try:
-        yield
+        # The bars can't be switched off. Imports stay outside: log handlers made in here would write nowhere.
+        with contextlib.nullcontext() if looks else contextlib.redirect_stderr(io.StringIO()):
+            yield
     finally:
         logger.setLevel(level)
