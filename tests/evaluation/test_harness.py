@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tiny
 from commandline import run
 from selectit import EvalSettings, evaluate
-from selectit.errors import ModelError, SettingsError
+from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
 from selectit.evaluation.suites import SUITES, Protocol
 
@@ -375,6 +376,7 @@ def served(folder):
                     choice = {"index": 0, "text": words.decode(made[0, len(ids) :])}
             body = json.dumps({"choices": [choice]}).encode()
             self.send_response(200)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -401,3 +403,10 @@ def test_a_server_gives_the_numbers_of_the_model_here(model, files):
     assert [part.values for part in found.parts] == [part.values for part in here.parts]
     assert found.settings["engine"] == "server"
     assert url not in found.path.read_text()
+
+
+def test_a_server_that_is_not_there_is_a_clear_error(model, files):
+    pytest.importorskip("tenacity", reason="lm-eval's extra api is not installed: make test-eval")
+    nowhere = settings(files, "mmlu_anatomy", engine="server", base_url="http://127.0.0.1:9/v1", tokenizer=model)
+    with pytest.raises(EngineError, match="the server failed"):
+        evaluate("served", replace(nowhere, dtype="auto", engine_param={"max_retries": 1}))

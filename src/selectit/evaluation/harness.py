@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selectit.errors import ModelError, SettingsError, nearest
+from selectit.errors import EngineError, ModelError, SettingsError, nearest
 from selectit.evaluation import extra, local
 from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.results import Part, fingerprint
@@ -221,12 +221,8 @@ class Harness:
         """Ask the model one task."""
         lm = self.lm
         began = time.monotonic()
-        try:
-            with quiet_lm_eval():
-                found = _evaluated(lm, leaf, self.settings.chat)
-        except AssertionError as error:  # lm-eval's way to say that context and answer don't fit into the model
-            hint = "Choose a model that reads more tokens, or a suite with shorter answers."
-            raise ModelError(f"{self.model.name} can't be asked {leaf.name}: {error}", hint) from error
+        with self._errors(leaf.name), quiet_lm_eval():
+            found = _evaluated(lm, leaf, self.settings.chat)
         return _part(leaf, found, self.print_of(leaf), time.monotonic() - began, self.settings)
 
     def generate(self, prompts: Sequence[str], protocol: Protocol, *, chat: bool) -> list[str]:
@@ -244,9 +240,24 @@ class Harness:
         ]
         lm = self.lm
         seed_all(protocol.seed)
-        with quiet_lm_eval():
+        with self._errors(protocol.task), quiet_lm_eval():
             answers: list[str] = lm.generate_until(requests)
         return answers
+
+    @contextlib.contextmanager
+    def _errors(self, task: str) -> Iterator[None]:
+        """Turn what lm-eval raises for a user's mistake into errors with a remedy."""
+        failures = (extra.module("aiohttp").ClientError, OSError) if self.settings.engine == "server" else ()
+        try:
+            yield
+        except AssertionError as error:  # its way to say that context and answer don't fit into the model
+            hint = "Choose a model that reads more tokens, or a suite with shorter answers."
+            raise ModelError(f"{self.model.name} can't be asked {task}: {error}", hint) from error
+        except failures as error:
+            # The other requests failed too, and each would be told with a traceback when the program ends.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            hint = "Look at --base-url, the model's name and the key; the server must give log-probabilities with echo."
+            raise EngineError(f"{task}: the server failed: {error}", hint) from error
 
     def _in_chat(self, prompt: str) -> str:
         text: str = self.lm.apply_chat_template([{"role": "user", "content": prompt}])
