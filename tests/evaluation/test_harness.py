@@ -92,7 +92,7 @@ def settings(files, *tasks, **changed):
 
 
 def direct(model, found, benchmark, **changed):
-    """The figures of lm-eval's own `simple_evaluate`, with the task files that were written."""
+    """What lm-eval's own `simple_evaluate` gives, with the task files that were written."""
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -106,7 +106,7 @@ def direct(model, found, benchmark, **changed):
         device="cpu",
         task_manager=TaskManager(include_path=str(folder), include_defaults=False),
         **changed,
-    )["results"]
+    )
 
 
 def test_every_benchmark_of_the_paper_reads_local_files(files):
@@ -125,9 +125,17 @@ def test_the_numbers_are_those_of_lm_eval(model, files, task, shots):
     made = {} if task == "mmlu_anatomy" else {"gen_kwargs": {"max_gen_toks": 4}}
     theirs = direct(model, found, found.scores[0].benchmark, num_fewshot=shots, **made)
     for part in found.parts:
-        figures = {name: value for name, value in theirs[part.name].items() if isinstance(value, float)}
+        figures = {name: value for name, value in theirs["results"][part.name].items() if isinstance(value, float)}
         assert figures
         assert {name: part.metrics[name] for name in figures} == figures
+        kept = (found.path.with_suffix("") / "answers" / f"{part.name}.jsonl").read_text().splitlines()
+        metric = part.metric.partition(",")[0]
+        filtered = part.metric.partition(", ")[2] or "none"
+        samples = [each for each in theirs["samples"][part.name] if each["filter"] == filtered]
+        assert [json.loads(json.dumps(each["resps"])) for each in samples] == [
+            json.loads(line)["given"] for line in kept
+        ]
+        assert [each[metric] for each in samples] == list(part.values)
 
 
 def test_a_group_has_lm_evals_value_and_error(model, files):
@@ -156,6 +164,10 @@ def test_what_a_result_tells(model, files):
     assert found.settings["lm_eval"].startswith("0.4.")
     assert len(part.items) == len(part.values) == 2
     assert part.value == sum(part.values) / 2
+    lines = (found.path.with_suffix("") / "answers/mmlu_anatomy.jsonl").read_text().splitlines()
+    kept = [json.loads(line) for line in lines]
+    assert [each["item"] for each in kept] == list(part.items)
+    assert len(kept[0]["answer"]) == 4  # a log-likelihood and whether it is the greedy answer, of each choice
     assert found.digest in found.path.read_text()
 
 
@@ -164,17 +176,17 @@ def test_an_interruption_loses_the_part_under_way(model, files, capfd, monkeypat
     own = harness.Harness.run
     ran = []
 
-    def interrupted(self, leaf):
+    def interrupted(self, leaf, folder):
         if len(ran) == 4:
             raise KeyboardInterrupt
         ran.append(leaf.name)
-        return own(self, leaf)
+        return own(self, leaf, folder)
 
     monkeypatch.setattr(harness.Harness, "run", interrupted)
     code, _, err = run(capfd, *arguments)
     assert code == 130
     assert "What is finished is kept" in err
-    monkeypatch.setattr(harness.Harness, "run", lambda self, leaf: ran.append(leaf.name) or own(self, leaf))
+    monkeypatch.setattr(harness.Harness, "run", lambda self, *given: ran.append(given[0].name) or own(self, *given))
     code, out, _ = run(capfd, *arguments)
     assert code == 0
     assert len(ran) == len(set(ran)) == 9

@@ -217,12 +217,13 @@ class Harness:
         """The fingerprint of a task's part."""
         return fingerprint(self.model.digest, self.about(), leaf.name, leaf.data, leaf.protocol.plain())
 
-    def run(self, leaf: Leaf) -> Part:
-        """Ask the model one task."""
+    def run(self, leaf: Leaf, folder: Path) -> Part:
+        """Ask the model one task; what it answered is kept in `folder`."""
         lm = self.lm
         began = time.monotonic()
         with self._errors(leaf.name), quiet_lm_eval():
             found = _evaluated(lm, leaf, self.settings.chat)
+        _write_answers(folder / f"{leaf.name}.jsonl", leaf, found)
         return _part(leaf, found, self.print_of(leaf), time.monotonic() - began, self.settings)
 
     def generate(self, prompts: Sequence[str], protocol: Protocol, *, chat: bool) -> list[str]:
@@ -344,6 +345,16 @@ def _part(leaf: Leaf, found: Any, mark: str, seconds: float, settings: EvalSetti
         },
         seconds=round(seconds, 3),
     )
+
+
+def _write_answers(path: Path, leaf: Leaf, found: Any) -> None:
+    """A line of JSON an item: its number, what lm-eval's model gave, and what the filter made of that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for each in found["samples"][leaf.name]:
+            if each["filter"] == leaf.filter:
+                kept = {"item": each["doc_id"], "given": each["resps"], "answer": each["filtered_resps"]}
+                file.write(json.dumps({**kept, "wanted": each["target"]}, ensure_ascii=False, default=str) + "\n")
 
 
 def _number(value: Any) -> float:

@@ -149,7 +149,7 @@ def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
             for pair in translation.pairs(protocol.task, lm.settings.data_dir)
         ]
     return [
-        Piece(leaf.name, lm.print_of(leaf), partial(lm.run, leaf))
+        Piece(leaf.name, lm.print_of(leaf), partial(lm.run, leaf, folder / "answers"))
         for leaf in harness.leaves(protocol, lm.settings, folder / "tasks")
     ]
 
