@@ -12,16 +12,20 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.recipes import Recipe
     from selectit.scoring import Scores
+    from selectit.training import Trained, train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "Recipe",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
+    "Trained",
     "compare",
     "methods",
     "models",
@@ -30,9 +34,18 @@ __all__ = [
     "score",
     "select",
     "show",
+    "train",
 ]
 
-_ROOMS = {"Settings": "config", "SelectitError": "errors", "Cost": "estimate", "Scores": "scoring"}
+_ROOMS = {
+    "Cost": "estimate",
+    "Recipe": "recipes",
+    "Scores": "scoring",
+    "SelectitError": "errors",
+    "Settings": "config",
+    "Trained": "training",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> Any:

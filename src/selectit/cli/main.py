@@ -19,6 +19,7 @@ VERBS = {
     "rate": "Ask a model for its ratings and store them.",
     "score": "Score a rated run; needs no model.",
     "compare": "Compare what several methods make of a rated run.",
+    "train": "Tune a model on a selection; needs the extra train.",
     "show": "Show what a run holds, or all that is known of one row.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
