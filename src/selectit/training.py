@@ -82,7 +82,9 @@ class _Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"base": self.base.digest, "rows": list(self.digests), "recipe": self.recipe.table()}
+        """On how many devices it is made changes rounding only."""
+        recipe = {key: value for key, value in self.recipe.table().items() if key != "accelerate"}
+        return {"base": self.base.digest, "rows": list(self.digests), "recipe": recipe}
 
     @property
     def fingerprint(self) -> str:
@@ -207,7 +209,7 @@ def _short(plan: _Plan) -> dict[str, Any]:
 
 def _differing(stored: dict[str, Any], plan: _Plan, changed: list[str]) -> list[str]:
     said = {"base": "another base model", "rows": "other rows"}
-    old, new = stored["identity"]["recipe"], plan.recipe.table()
+    old, new = stored["identity"]["recipe"], plan.identity["recipe"]
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [said.get(key, f"another recipe ({', '.join(keys)})") for key in changed]
 
@@ -230,8 +232,6 @@ def _begun(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkp
         loop.write_job(dataclasses.replace(job, folder=str(work), tokenizer=str(work / "tokenizer")))
         return begun
     _check_recipe(recipe)
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     texts = importlib.import_module("selectit.engines.texts")
     tokenizer = texts.load_tokenizer(plan.base.path, trust_remote_code)
     set_template(tokenizer, recipe.template)
@@ -249,6 +249,8 @@ def _begun(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkp
     begun = _facts(plan, found, used, order, limit, loop.resolved_dtype(recipe), end_of_answer(tokenizer, used))
     for line in _notes(begun):
         log.info(line)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
     loop.write_examples(work, used, order)
     tokenizer.save_pretrained(str(work / "tokenizer"))
     loop.write_job(

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, disable_progress_bars, load_from_disk
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainerCallback
 from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
@@ -75,6 +75,7 @@ def resolved_dtype(recipe: Recipe) -> str:
 
 def write_examples(folder: Path, examples: list[Example], order: Int64) -> None:
     """Store the tokenised rows and the order in which they are read."""
+    disable_progress_bars()
     columns = {"input_ids": [list(each.ids) for each in examples], "labels": [list(each.labels) for each in examples]}
     Dataset.from_dict(columns).save_to_disk(str(folder / "examples"))
     np.save(folder / "order.npy", order)
