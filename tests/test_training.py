@@ -230,12 +230,10 @@ def test_an_adapter_is_merged_and_kept(run, model):
 
 
 def test_rows_that_are_cut_are_counted(run, model):
-    # A question is 32 tokens, in two rows 33, and in "Say nothing." fewer.
+    # Ten questions and a copy of one are 32 tokens with what asks for the answer, "Say nothing." is more than 34.
     cut = selectit.train(run, "all", model, with_recipe(max_tokens=34, steps=1), "cut")
-    assert (cut.rows, cut.truncated, cut.without_loss) == (12, 11, 0)
-    none = selectit.train(run, "all", model, with_recipe(max_tokens=32, steps=1), "none")
-    assert (none.rows, none.truncated, none.without_loss) == (1, 0, 11)
-    assert "left out: 11 rows" in Path("none/README.md").read_text()
+    assert (cut.rows, cut.truncated, cut.without_loss) == (11, 11, 1)
+    assert "left out: 1 rows" in Path("cut/README.md").read_text()
     with pytest.raises(SettingsError, match="no row has an answer within 3 tokens"):
         selectit.train(run, "all", model, with_recipe(max_tokens=3), "short")
     assert not Path("short").exists()
