@@ -9,7 +9,6 @@ OUT/work/                                         while it is not finished: see 
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import logging
 import os
@@ -225,12 +224,21 @@ def _loop() -> Any:
 
 def _begun(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkpoint_seconds: float) -> dict[str, Any]:
     """Write all that the training reads, unless that was done before, and return what is known of it."""
-    work, recipe = folder / "work", plan.recipe
-    if (work / "begun.json").is_file():
-        begun = read_json(work / "begun.json")
-        job = dataclasses.replace(loop.read_job(str(work)), checkpoint_seconds=checkpoint_seconds)
-        loop.write_job(dataclasses.replace(job, folder=str(work), tokenizer=str(work / "tokenizer")))
-        return begun
+    work = folder / "work"
+    if not (work / "begun.json").is_file():
+        _prepare(work, plan, loop, trust_remote_code)
+    begun = read_json(work / "begun.json")
+    tokenizer = str(work / "tokenizer")
+    name, path = plan.base.name, plan.base.path
+    loop.write_job(
+        loop.Job(str(work), name, path, tokenizer, plan.recipe, begun["dtype"], trust_remote_code, checkpoint_seconds)
+    )
+    return begun
+
+
+def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> None:
+    """Write the tokenised rows, their order, the tokenizer, and last begun.json. Raises SettingsError, ModelError."""
+    recipe = plan.recipe
     _check_recipe(recipe)
     texts = importlib.import_module("selectit.engines.texts")
     tokenizer = texts.load_tokenizer(plan.base.path, trust_remote_code)
@@ -243,9 +251,8 @@ def _begun(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkp
         raise SettingsError(
             f"no row has an answer within {limit:,} tokens, so there is nothing to learn", "Raise max_tokens."
         )
-    order = training_order(
-        [len(each.ids) for each in used], recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, seed=recipe.seed
-    )
+    lengths = [len(each.ids) for each in used]
+    order = training_order(lengths, recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, seed=recipe.seed)
     begun = _facts(plan, found, used, order, limit, loop.resolved_dtype(recipe), end_of_answer(tokenizer, used))
     for line in _notes(begun):
         log.info(line)
@@ -253,19 +260,7 @@ def _begun(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkp
     work.mkdir(parents=True)
     loop.write_examples(work, used, order)
     tokenizer.save_pretrained(str(work / "tokenizer"))
-    loop.write_job(
-        loop.Job(
-            str(work),
-            plan.base.path,
-            str(work / "tokenizer"),
-            recipe,
-            begun["dtype"],
-            trust_remote_code,
-            checkpoint_seconds,
-        )  # fmt: skip
-    )
     write_json(work / "begun.json", begun)
-    return begun
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -358,8 +353,9 @@ def _finish(folder: Path, plan: _Plan, loop: Any, facts: dict[str, Any]) -> None
     if not np.isfinite(result["log"][-1]["loss"]):
         raise ModelError("the loss is not a number: the training diverged", "Lower the learning_rate.")
     shutil.rmtree(partial, ignore_errors=True)
-    loop.save_tuned(loop.read_job(str(work)), partial, facts["end_token"])
-    _save_tokenizer(work / "tokenizer", partial)
+    job = loop.read_job(str(work))
+    loop.save_tuned(job, partial, facts["end_token"])
+    _save_tokenizer(job, partial)
     for file in sorted(partial.iterdir()):
         if (folder / file.name).is_dir():
             shutil.rmtree(folder / file.name)
@@ -374,10 +370,10 @@ def _finish(folder: Path, plan: _Plan, loop: Any, facts: dict[str, Any]) -> None
     plan.run.add_timing(f"train {folder.name}", seconds=facts["seconds"], tokens=facts["tokens"])
 
 
-def _save_tokenizer(source: Path, target: Path) -> None:
+def _save_tokenizer(job: Any, target: Path) -> None:
     """The tokenizer whose chat template is the one that was trained with, fit for programs without its markers."""
     texts = importlib.import_module("selectit.engines.texts")
-    tokenizer = texts.load_tokenizer(str(source), False)
+    tokenizer = texts.load_tokenizer(job.tokenizer, job.trust_remote_code)
     tokenizer.chat_template = without_markers(tokenizer.chat_template)
     tokenizer.save_pretrained(str(target))
 

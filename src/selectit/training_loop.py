@@ -45,6 +45,8 @@ class Job:
     """What one training is, as every process that takes part in it is told."""
 
     folder: str
+    name: str
+    """Of the base model."""
     model: str
     """The base model's folder."""
     tokenizer: str
@@ -107,7 +109,7 @@ def fit(job: Job, progress: Progress) -> None:
     )
     trainer.remove_callback(PrinterCallback)  # it prints on stdout
     trainer.seconds_before = _seconds(last)
-    progress.start(f"training {Path(job.model).name}", len(order), _step(last) * recipe.batch_size)
+    progress.start(f"training {job.name}", len(order), _step(last) * recipe.batch_size)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     progress.finish()
     trainer.save_model(str(folder / "tuned"))
