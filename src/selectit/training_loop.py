@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset, disable_progress_bars, load_from_disk
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainerCallback
 from transformers.utils.logging import disable_progress_bar
@@ -237,15 +238,18 @@ def _trainer_class() -> type[_Tuner]:
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]
-    """Asks for a checkpoint every so many seconds: how long a step takes differs by five orders of magnitude."""
+    """Asks for a checkpoint every so many seconds: how long a step takes differs by five orders of magnitude.
+
+    The first process decides for all, since they save together.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        if time.monotonic() - self.saved >= self.seconds and state.global_step < state.max_steps:
-            control.should_save = True
+        due = [time.monotonic() - self.saved >= self.seconds and state.global_step < state.max_steps]
+        control.should_save = broadcast_object_list(due)[0]
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
