@@ -284,14 +284,3 @@ def test_the_command(run, model, capsys):
     assert (code, out) == (2, "")
     assert "a recipe has no 'stepps'" in err
     assert "'steps'" in err
-
-
-def test_accelerate_starts_the_training(run, model):
-    Path("one.yaml").write_text(
-        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_processes: 1\nuse_cpu: true\n"
-    )
-    selectit.train(run, model=model, recipe=QUICK, out="here")
-    there = selectit.train(run, model=model, recipe=with_recipe(accelerate="one.yaml"), out="there")
-    assert equal(weights("here"), weights(there.path))
-    with pytest.raises(SettingsError, match="there is no file two.yaml"):
-        selectit.train(run, model=model, recipe=with_recipe(accelerate="two.yaml"), out="gone")
