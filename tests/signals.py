@@ -12,6 +12,7 @@ from selectit.schema import (
     EmbeddedText,
     Embeddings,
     Field,
+    Instead,
     Judgements,
     Losses,
     LossText,
@@ -128,6 +129,7 @@ def signals(rows, needs):
             Question: lambda need=need: {"stored_judgements": _replies(need, row, items)},
             RewardText: lambda: {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))},
             ScoreOf: lambda: {"stored_scores": scores},
+            Instead: lambda need=need: {"stored_ratings_instead": _instead(need, items, row)},
             Field: lambda need=need: {"stored_field": tuple(_field(need.name, content) for content in rows)},
         }[type(need)]()
     return Signals(_rows(rows), **made)
@@ -141,15 +143,24 @@ def _rows(rows):
     )
 
 
+def _ratings(logprob, row):
+    zeros = np.zeros(logprob.shape[:3])
+    return Ratings(logprob.astype("f4"), row, zeros.astype(np.uint8), zeros.astype("i4"), np.array([100]), ("m",))
+
+
+def _instead(need, items, row):
+    """What the model says of other text depends on what is left of the item's own."""
+
+    def rated(item):
+        own = f"{item.instruction if need.instruction is None else ''}/{item.response if need.response is None else ''}"
+        return np.log(np.random.default_rng(list(own.encode())).dirichlet(np.ones(5), 5) * 0.9)
+
+    return _ratings(np.stack([rated(item) for item in items])[:, None], row)
+
+
 def _named(need, rows, items, row):
     if need == "ratings":
-        logprob = np.stack([item.logprob for item in items])[:, None].astype("f4")
-        zeros = np.zeros(logprob.shape[:3])
-        return {
-            "stored_ratings": Ratings(
-                logprob, row, zeros.astype(np.uint8), zeros.astype(np.int32), np.array([100]), ("m",)
-            )
-        }
+        return {"stored_ratings": _ratings(np.stack([item.logprob for item in items])[:, None], row)}
     if need == "tokens":
         return {"stored_tokens": np.array([sum(len(item.gold) for item in content.items) for content in rows])}
     if need == "texts":

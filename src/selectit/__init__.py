@@ -12,14 +12,19 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.exports import Exported, export
+    from selectit.probing import Probe, probe
     from selectit.recipes import Recipe
     from selectit.scoring import Scores
     from selectit.training import Trained, train
+    from selectit.tuneprompts import tune_prompts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "Exported",
+    "Probe",
     "Recipe",
     "Scores",
     "Selected",
@@ -27,22 +32,30 @@ __all__ = [
     "Settings",
     "Trained",
     "compare",
+    "export",
     "methods",
     "models",
     "plan",
+    "probe",
     "rate",
     "score",
     "select",
     "show",
     "train",
+    "tune_prompts",
 ]
 
 _ROOMS = {
-    "Cost": "estimate",
-    "Recipe": "recipes",
-    "Scores": "scoring",
-    "SelectitError": "errors",
     "Settings": "config",
+    "SelectitError": "errors",
+    "Cost": "estimate",
+    "Scores": "scoring",
+    "Probe": "probing",
+    "probe": "probing",
+    "tune_prompts": "tuneprompts",
+    "Exported": "exports",
+    "export": "exports",
+    "Recipe": "recipes",
     "Trained": "training",
     "train": "training",
 }

@@ -47,10 +47,10 @@ from selectit.scoring import (
     check_all,
     collect_all,
     free_name,
-    most_prompts,
     outcome_of,
     part_named,
     parts_of,
+    prompts_asked_by,
     rank_averaged,
     rates_pairs,
     score_part,
@@ -93,8 +93,8 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     check_all(every)
     if any(rates_pairs(part.method) for part in every):
         run, rating, prompts, first = to_rate(data, settings)
-        first = prompts.first(most_prompts(every)) if settings.combine else first
-        rate_prompts(run, rating, prompts, first, progress or Silent())
+        asked = prompts_asked_by(every, prompts, least=1 if settings.combine else len(first))
+        rate_prompts(run, rating, prompts, asked, progress or Silent())
     else:
         run = old or run_of(data, settings)
     collect_all(run, every, progress or Silent())
@@ -171,7 +171,7 @@ def select(
     budget = budget_of(settings, parts)
     prompts = prompts_of_run(settings, old)
     every = with_inner(parts, old)
-    first = prompts.first(most_prompts(every))
+    asked = prompts_asked_by(every, prompts)
     rates = any(rates_pairs(part.method) for part in every)
     if data is not None:
         settings, parts = _with_models(settings, parts, rates)
@@ -182,7 +182,7 @@ def select(
     run = old or run_of(data, settings)
     out = destination(run, settings, data)
     budget.count(run.rows)
-    rated = rate_prompts(run, settings, prompts, first, progress) if data is not None and rates else None
+    rated = rate_prompts(run, settings, prompts, asked, progress) if data is not None and rates else None
     if data is not None:
         collect_all(run, every, progress)
     scored, selection = scored_choice(run, settings, parts, rated, budget, progress)

@@ -83,7 +83,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
     """The comparison as a table of text."""
     yield f"{comparison.rows:,} rows, {comparison.mean_words:.1f} words a response"
     header = ("method", "kept", "no score", "passes", "seconds", "length corr.", "mean words")
-    yield from _table(
+    yield from table_lines(
         header,
         [
             (
@@ -99,7 +99,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
         ],
     )
     yield ""
-    yield from _table(
+    yield from table_lines(
         ("pair", "", "spearman", "jaccard", "by chance"),
         [
             (pair.a, pair.b, *(_figure(v, f) for v, f in zip(
@@ -133,8 +133,8 @@ def _pair(a: Outcome, b: Outcome, rows: int) -> PairFacts:
     )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as their widest cell: names to the left, figures to the right."""
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as their widest cell: names and verdicts to the left, figures to the right."""
     texts = 2 if header[1] == "" else 1
     widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
     for row in (header, *rows):

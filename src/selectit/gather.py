@@ -123,7 +123,7 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
         elif need == "texts":
             signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
         elif isinstance(need, Field):
-            signals = replace(signals, stored_field=_field(run, need.name))
+            signals = replace(signals, stored_field=field_of(run, need.name))
     for work in works_of(method):
         rater = _stored(run, work, settings)
         answered.append((rater, (work,)))
@@ -241,7 +241,7 @@ def _lengths(column: pa.ChunkedArray) -> Int64:
     return numbers(pa.chunked_array([column.combine_chunks().value_lengths().fill_null(0)])).astype(np.int64)
 
 
-def _field(run: Run, name: str) -> tuple[str, ...]:
+def field_of(run: Run, name: str) -> tuple[str, ...]:
     """A field of each record as text; dots for fields within fields, '' where there is none."""
     return tuple(
         _at(json.loads(raw) if isinstance(raw, str) else raw, name)

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from selectit.errors import SettingsError
-from selectit.schema import Sample
+from selectit.schema import Instead, Sample
 
 TEMPLATE = "{prompt}\n\nInstruction:{instruction}\nResponse:{response}\nThe answer is: \n"
 """Blue-Raincoat/SelectIT@4813250:self_reflection/sentence_level.py's text: no space after the colons, a space
@@ -43,10 +43,28 @@ class RatingPrompt:
         fields = {"prompt": self.text, "instruction": instruction, "response": response}
         return _FIELD.sub(lambda match: fields[match[1]], self.template)
 
+    def instead(self, other: Instead) -> RatingPrompt:
+        """The prompt with other text in its template where the sample's would stand."""
+        texts = {"instruction": other.instruction, "response": other.response}
+        given = {name: text for name, text in texts.items() if text is not None}
+        return replace(self, template=_FIELD.sub(lambda match: given.get(match[1], match[0]), self.template))
+
+    def seen(self, sample: Sample) -> tuple[str, str]:
+        """What of a sample the text depends on."""
+        return (
+            sample.instruction if "{instruction}" in self.template else "",
+            sample.response if "{response}" in self.template else "",
+        )
+
+    @property
+    def sees_sample(self) -> bool:
+        """Whether the text depends on the sample at all."""
+        return "{instruction}" in self.template or "{response}" in self.template
+
     @property
     def sample_first(self) -> bool:
         """Whether the sample stands before the wording, so that its tokens can be read once for many prompts."""
-        return self.template.index("{prompt}") > self.template.index("{response}")
+        return "{response}" in self.template and self.template.index("{prompt}") > self.template.index("{response}")
 
     @property
     def fingerprint(self) -> str:
@@ -129,26 +147,33 @@ def fit(
     return FittedText(best, True)
 
 
-def packaged() -> PromptSet:
-    """The set of nine prompts that comes with the package."""
-    text = (resources.files("selectit") / "prompts" / "default.toml").read_text(encoding="utf-8")
-    return _from_toml(text, "default.toml")
+PACKAGED = ("default", "aspects", "yes-no")
+"""The sets that come with the package: nine wordings of one question; three aspects of quality; yes or no."""
+
+
+def packaged(name: str = "default") -> PromptSet:
+    """A set that comes with the package."""
+    text = (resources.files("selectit") / "prompts" / f"{name}.toml").read_text(encoding="utf-8")
+    return _from_toml(text, f"{name}.toml")
 
 
 def load(path: str | Path | None) -> PromptSet:
-    """Read a prompt set; None gives the packaged one.
+    """Read a prompt set: one of PACKAGED by its name, or a file; None is 'default'.
 
     The file is text with one prompt a line, or TOML with `prompts` and, if wanted, `name`, `template` and `labels`.
     Raises SettingsError.
     """
     if path is None:
         return packaged()
+    if str(path) in PACKAGED:
+        return packaged(str(path))
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"can't read the prompt file {path}: {error}", "Give a UTF-8 text file with one prompt a line."
+            f"can't read the prompt file {path}: {error}",
+            f"Give a UTF-8 text file with one prompt a line, or one of {', '.join(PACKAGED)}.",
         ) from error
     if path.suffix == ".toml":
         return _from_toml(text, str(path))

@@ -23,6 +23,7 @@ import json
 import os
 import shutil
 import socket
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -263,6 +264,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"{path} is damaged: it is no object", "Restore it, or remove it and run again.")
     return value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Settings that are stored in the run. Raises RunError where they are damaged or gone."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise RunError(f"{path} is damaged or gone: {error}", "Score or select again.") from error
 
 
 @contextmanager

@@ -227,7 +227,16 @@ class ScoreOf:
     """As typed: 'length', or with parameters 'length:unit=tokens'; 'stored:NAME' = scores that the run already has."""
 
 
-Need = str | LossText | EmbeddedText | Question | RewardText | Field | ScoreOf
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """The ratings once more, with other text in the place of the sample's own: a method names one in its `needs`."""
+
+    instruction: str | None = None
+    """None = the sample's."""
+    response: str | None = None
+
+
+Need = str | LossText | EmbeddedText | Question | RewardText | Field | ScoreOf | Instead
 """A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves), or one of the types above."""
 
 
@@ -237,6 +246,7 @@ class Signals:
 
     rows: Rows
     stored_ratings: Ratings | None = None
+    stored_ratings_instead: Ratings | None = None
     stored_tokens: Int64 | None = None
     stored_texts: tuple[Sample, ...] | None = None
     stored_losses: Losses | None = None
@@ -250,6 +260,11 @@ class Signals:
     def ratings(self) -> Ratings:
         """The ratings. This and the following raise RunError where the signal was not collected."""
         return _collected(self.stored_ratings, "ratings")
+
+    @property
+    def ratings_instead(self) -> Ratings:
+        """The ratings of the `Instead` of `needs`: the same models, prompts and items."""
+        return _collected(self.stored_ratings_instead, "ratings of other text in the sample's place")
 
     @property
     def response_tokens(self) -> Int64:

@@ -22,6 +22,7 @@ from selectit.collect import Progress
 from selectit.config import Settings
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.gather import Answered, check, collect, gather
+from selectit.prompts import PromptSet, RatingPrompt
 from selectit.rating import model_named, prompts_of_run
 from selectit.ratings import Rater, load_ratings, models_in, named_rater
 from selectit.run import (
@@ -35,6 +36,7 @@ from selectit.run import (
 )
 from selectit.schema import (
     Float64,
+    Instead,
     Method,
     ScoringMethod,
     Selection,
@@ -153,7 +155,7 @@ def _weight(text: str, number: str) -> float:
 
 def method_of(settings: Settings, run: Run | None) -> Method:
     """The method with the parameters that were given."""
-    own = (*_OF_ONE_METHOD, *(("k",) if settings.method == "selectit" else ()))
+    own = (*_OF_ONE_METHOD, *(("k",) if method_files.takes_prompts(settings.method) else ()))
     for key in settings.param:
         if key in own:
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
@@ -163,9 +165,10 @@ def method_of(settings: Settings, run: Run | None) -> Method:
 def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
     """The method of the settings with these parameters, and the defaults that depend on the models."""
     given = dict(parameters)
+    if method_files.takes_prompts(settings.method):
+        given["k"] = given.get("k") or settings.k  # for the other methods k is only how many prompts `rate` asks
     if settings.method == "selectit":
         models = settings.model or (models_in(run) if run is not None else ())
-        given["k"] = given.get("k") or settings.k  # for the other methods k is only how many prompts `rate` asks
         given["level"] = given.get("level") or ("model" if len(models) > 1 else "sentence")
     if settings.method == "length" and settings.model and "unit" not in given:
         given["unit"] = "tokens"
@@ -178,9 +181,20 @@ def prompts_asked(method: Method) -> int:
     return int(prompts)
 
 
-def most_prompts(parts: Sequence[Part]) -> int:
-    """How many rating prompts the method reads that reads the most."""
-    return max(prompts_asked(part.method) for part in parts)
+def prompts_asked_by(parts: Sequence[Part], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
+    """All that the methods ask raters: the first of the prompts, at least so many, and those with other text in them.
+
+    Raises SettingsError where the set is smaller.
+    """
+    first = prompts.first(max(least, *(prompts_asked(part.method) for part in parts)))
+    changed = (prompt for part in parts for prompt in prompts_instead(part.method, prompts))
+    return tuple(dict.fromkeys((*first, *changed)))
+
+
+def prompts_instead(method: Method, prompts: PromptSet) -> tuple[RatingPrompt, ...]:
+    """A method's rating prompts with other text in the sample's place; none where it reads no such ratings."""
+    others = [need for need in method.needs if isinstance(need, Instead)]
+    return tuple(prompt.instead(other) for other in others for prompt in prompts.first(prompts_asked(method)))
 
 
 def check_all(parts: Sequence[Part]) -> None:
@@ -213,10 +227,12 @@ def score_part(
         prompts = prompts_of_run(settings, run)
         used = tuple(rated or _stored_raters(run, settings, method))
         first = prompts.first(prompts_asked(method))
-        ratings = load_ratings(run, used, first)
-        signals = dataclasses.replace(signals, stored_ratings=ratings)
+        signals = dataclasses.replace(signals, stored_ratings=load_ratings(run, used, first))
+        instead = prompts_instead(method, prompts)
+        if instead:
+            signals = dataclasses.replace(signals, stored_ratings_instead=load_ratings(run, used, instead))
         config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
-        answered = (*answered, *((rater, first) for rater in used))
+        answered = (*answered, *((rater, (*first, *instead)) for rater in used))
     inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
@@ -363,7 +379,7 @@ def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> 
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = _choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
-    return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), _seconds(run, scored))
+    return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), seconds_of(run, scored))
 
 
 def _passes(scored: Scored) -> int:
@@ -371,7 +387,7 @@ def _passes(scored: Scored) -> int:
     return sum(passes(work) for _, works in scored.answered for work in works)
 
 
-def _seconds(run: Run, scored: Scored) -> float | None:
+def seconds_of(run: Run, scored: Scored) -> float | None:
     """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
     total, timing = 0.0, run.timing()
     for rater, works in scored.answered:

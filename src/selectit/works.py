@@ -82,6 +82,8 @@ def about(work: Work) -> dict[str, Any]:
 
 def passes(work: Work) -> int:
     """Forward passes, or generations, that an answer to the work takes: losses are read given and alone, and noisy."""
+    if isinstance(work, RatingPrompt):
+        return int(work.sees_sample)  # else one text stands for all rows
     return 2 * (1 + work.copies) if isinstance(work, LossText) else 1
 
 
@@ -99,9 +101,25 @@ def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on
     """
     prompts = [work for work in works if isinstance(work, RatingPrompt)]
     if prompts and isinstance(engine, RatesLabels):
-        rated = engine.rate(prompts, samples, on_batch)
+        rated = _rated(engine, prompts, samples, on_batch)
         return [ratings_table(samples, prompt, batch) for prompt, batch in zip(prompts, rated, strict=True)]
     return [_answer(engine, work, samples, on_batch) for work in works]
+
+
+def _rated(
+    engine: RatesLabels, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch
+) -> list[RatingBatch]:
+    """The ratings of each sample; what several have in common is rated once."""
+    seen: dict[tuple[tuple[str, str], ...], int] = {}
+    place = np.array([seen.setdefault(tuple(p.seen(sample) for p in prompts), len(seen)) for sample in samples])
+    first = np.unique(place, return_index=True)[1]
+    rated = engine.rate(prompts, [samples[i] for i in first], on_batch)
+    if len(first) == len(samples):
+        return rated
+    on_batch((len(samples) - len(first)) * len(prompts), 0)
+    return [
+        RatingBatch(b.logprob[place], b.tokens[place], b.flags[place], tuple(b.errors[i] for i in place)) for b in rated
+    ]
 
 
 def _answer(engine: Engine, work: Work, samples: Sequence[Sample], on_batch: OnBatch) -> pa.Table:

@@ -18,7 +18,10 @@ VERBS = {
     "plan": "Say what a rating will cost before it is begun.",
     "rate": "Ask a model for its ratings and store them.",
     "score": "Score a rated run; needs no model.",
+    "probe": "Find out whether a model can tell good rows of your data from bad ones.",
+    "tune-prompts": "Pick the rating prompts that tell good from bad best.",
     "compare": "Compare what several methods make of a rated run.",
+    "export": "Write a selection as a training tool reads it.",
     "train": "Tune a model on a selection; needs the extra train.",
     "show": "Show what a run holds, or all that is known of one row.",
     "methods": "List the methods of selection.",
@@ -35,7 +38,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"selectit.cli.{name}").command
+        command: click.Command = importlib.import_module(f"selectit.cli.{name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -96,7 +96,7 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--model", multiple=True, metavar="NAME", help="Packaged name, hub id or folder; repeatable [smollm2]."
     ),
     "prompts": click.option(
-        "--prompts", metavar="FILE", help="Rating prompts, one a line, or TOML [the packaged nine]."
+        "--prompts", metavar="FILE", help="Rating prompts: a file, or default, aspects, yes-no [default]."
     ),
     "k": click.option("--k", type=int, metavar="K", help="Use the first K rating prompts [5]."),
     "engine": click.option(

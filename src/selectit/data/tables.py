@@ -45,11 +45,16 @@ def rows(path: Path, kind: str) -> Iterator[Found]:
     number = 0
     with _reading(path):
         for batch in _batches(path, kind):
-            structs = batch.to_struct_array()
-            columns = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
-            for scalar, value in zip(structs, batch.select(columns).to_pylist(), strict=True):
-                yield Found(f"row {number} of the file", scalar, without_nulls(value))
+            for scalar, value in zip(batch.to_struct_array(), values(batch), strict=True):
+                yield Found(f"row {number} of the file", scalar, value)
                 number += 1
+
+
+def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows as plain values: the columns that may hold text, without nulls."""
+    columns = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
+    for value in batch.select(columns).to_pylist():
+        yield without_nulls(value)
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:

@@ -70,6 +70,12 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
     return built
 
 
+def takes_prompts(name: str) -> bool:
+    """Whether a method's parameter `k` is the number of rating prompts that it reads."""
+    method = lookup(name)
+    return hasattr(method, "prompts") and any(field.name == "k" for field in dataclasses.fields(method))
+
+
 def spelled(text: str) -> tuple[str, dict[str, str]]:
     """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
 

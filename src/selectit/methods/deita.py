@@ -19,8 +19,8 @@ class Deita:
     Source: Liu et al., "What Makes Good Data for Alignment?", ICLR 2024, arXiv 2312.15685.
 
     Needs: embeddings, and two scores. By default they stand in the records' fields `complexity` and `quality`, where
-    the outputs of DEITA's own scorers belong; `stored:NAME` takes scores of this run, as of `expected-rating` with one
-    of these scorers as --model. Any other scoring method is a substitute, and the label says which.
+    the outputs of DEITA's own scorers belong; `stored:NAME` takes scores of this run, as of `expected-rating:k=1` with
+    one of these scorers as --model. Any other scoring method is a substitute, and the label says which.
 
     Direction: higher scores first; both above 0, or a product has no sense.
 

@@ -5,65 +5,67 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from selectit.errors import SettingsError
+from selectit.labels import check_one_model, check_prompts, expected, sentence_scores
 from selectit.schema import Float64, Signals
 from selectit.segments import mean_by_row
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRating:
-    """The expected rating under a model's label probabilities, for the first rating prompt.
+    """The expected rating under a model's label probabilities, its mean over the prompts.
 
-    With the labels 1 to 6 and their own prompts this is how DEITA's two scorers are read. It is not SelectIT: it does
-    not ask how sure the model is.
+    Where SelectIT takes the most likely rating and how far it stands above the others, this takes all labels at their
+    probabilities. With `alpha` the prompts' disagreement costs as it does at SelectIT's sentence level. With `k` 1,
+    the labels 1 to 6 and their own prompts it is how DEITA's two scorers are read.
 
-    Source: Liu et al., "What Makes Good Data for Alignment?", ICLR 2024, arXiv 2312.15685 (the reading of its scorers).
+    Source: Liu et al., "What Makes Good Data for Alignment?", ICLR 2024, arXiv 2312.15685 (the reading of its scorers);
+    the penalty is equation 4 of SelectIT, arXiv 2402.16705.
 
     Needs: ratings by one model.
 
-    Direction: higher = better = keep; from 1 to the number of labels.
+    Direction: higher = better = keep; from 1 to the number of labels, with `alpha` from 0.
 
-    Cost: 1 forward pass a row.
+    Cost: K forward passes a row, those of SelectIT.
 
-    Differs: the published code gives 3.0 where the labels are missing; here there is no score then.
+    Differs: DEITA's published code gives 3.0 where the labels are missing; here there is no score then.
 
     Licence: hkust-nlp/deita, Apache-2.0; nothing was taken from it.
 
-    Checked: the specification's value.
+    Checked: the specification's value; several prompts against a plain loop.
     """
 
+    k: int = 5
+    """Number of rating prompts; 1 or more."""
+    alpha: float = 0.0
+    """How much disagreement between the prompts costs; 0 or more."""
+
     needs: ClassVar[tuple[str]] = ("ratings",)
-    prompts: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_prompts(self.k)
+        if not 0 <= self.alpha < float("inf"):
+            raise SettingsError(f"alpha is {self.alpha}", "alpha is a number of 0 or more.")
+
+    @property
+    def prompts(self) -> int:
+        """How many of the rating prompts are read."""
+        return self.k
 
     @property
     def label(self) -> str:
-        return "expected-rating"
+        return f"expected-rating-k{self.k}" + (f"-a{self.alpha:g}" if self.alpha else "")
 
     def check(self, models: tuple[str, ...], labels: int) -> None:
         """Raise SettingsError where there is not one model."""
-        if len(models) != 1:
-            raise SettingsError(
-                f"expected-rating reads one model, and there are {len(models)}: {', '.join(models)}",
-                "Name one with --model.",
-            )
+        check_one_model("expected-rating", models)
 
     def score(self, signals: Signals) -> Float64:
         """(N,) expected ratings, of several responses their mean; NaN where a rating is missing."""
         ratings = signals.ratings
         self.check(ratings.models, ratings.logprob.shape[-1])
-        return mean_by_row(expected(ratings.logprob[:, 0, 0]), ratings.row, len(signals.rows))
+        scores = sentence_scores(expected(ratings.logprob[:, 0, : self.k]), self.alpha, self.k)
+        return mean_by_row(scores, ratings.row, len(signals.rows))
 
 
 METHOD = ExpectedRating
-
-
-def expected(logprob: NDArray[np.floating]) -> Float64:
-    """(..., R) log-probabilities in any constant normalisation to (...) sums of rating x probability."""
-    values = logprob.astype(np.float64)
-    share = np.exp(values - values.max(axis=-1, keepdims=True))
-    ratings = np.arange(1, values.shape[-1] + 1)
-    mean: Float64 = (share * ratings).sum(axis=-1) / share.sum(axis=-1)
-    return mean

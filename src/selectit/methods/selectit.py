@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, nearest
+from selectit.labels import check_prompts, sentence_scores
 from selectit.schema import Float32, Float64, Ratings, Signals
 from selectit.segments import mean_by_row
 
@@ -69,8 +70,7 @@ class SelectIT:
             raise SettingsError(f"there is no level {self.level!r}", nearest(self.level, LEVELS))
         if self.profile not in PROFILES:
             raise SettingsError(f"there is no profile {self.profile!r}", nearest(self.profile, PROFILES))
-        if self.k < 1:
-            raise SettingsError(f"k is {self.k}", "k is a number of prompts: 1 or more.")
+        check_prompts(self.k)
         if not 0 <= self.alpha < float("inf"):
             raise SettingsError(f"alpha is {self.alpha}", "alpha is a number of 0 or more; the paper's is 0.2.")
         if not 0 <= self.min_prompts <= self.k:
@@ -236,26 +236,6 @@ def token_scores(logprob: NDArray[Any], profile: str = "paper", k: int = 5) -> F
     second /= second.sum(axis=0)
     official: Float64 = rating * (second.max(axis=0) - second[:k]).sum(axis=0) / (k - 1)
     return official
-
-
-def sentence_scores(tokens: Float64, alpha: float, min_prompts: int) -> Float64:
-    """Equation 4: mean over the prompts / (1 + alpha · population standard deviation).
-
-    Args:
-        tokens: (..., K) token scores, NaN = missing.
-        alpha: 0 or more.
-        min_prompts: so many of the K must be present; the mean and deviation are theirs.
-
-    Returns:
-        (...) float64, NaN where fewer are present.
-    """
-    columns = np.ascontiguousarray(np.moveaxis(tokens, -1, 0))
-    present = ~np.isnan(columns)
-    count = present.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = columns.sum(axis=0, where=present) / count
-        variance = ((columns - mean) ** 2).sum(axis=0, where=present) / count
-    return np.where(count >= min_prompts, mean / (1 + alpha * np.sqrt(variance)), np.nan)
 
 
 def _mean(values: NDArray[Any], present: NDArray[np.bool_]) -> Float64:

@@ -1,0 +1,66 @@
+"""`selectit export`: the chosen rows for a training tool."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from selectit.cli.options import options, print_json
+
+if TYPE_CHECKING:
+    from selectit.exports import Exported
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="TOOL", help="trl, llama-factory, axolotl, openai, hf-dataset or parquet.")
+@click.option("--out", metavar="DIR", help="The folder [<data>.<tool> in this folder].")
+@click.option("--selection", metavar="NAME", help="A selection of the run, or all: every row [the only one].")
+@click.option("--licence", metavar="TEXT", help="Of the source, for the card, for example cc-by-nc-4.0 [not stated].")
+@options("bad_rows", "with_scores", "force", "json", "quiet")
+def command(
+    run: Path,
+    to: str,
+    out: str | None,
+    selection: str | None,
+    licence: str | None,
+    bad_rows: str | None,
+    with_scores: bool | None,
+    force: bool | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write a selection of the run directory RUN into a folder in the layout that a training tool reads.
+
+    A README.md beside the data says where the rows come from and how they were chosen. What the layout can't hold is
+    refused, or left out and counted with --bad-rows skip. No model is loaded.
+    """
+    from selectit import exports
+
+    done = exports.export(
+        run,
+        to,
+        out,
+        selection,
+        scores=bool(with_scores),
+        licence=licence,
+        bad_rows=bad_rows or "stop",
+        force=bool(force),
+    )
+    if as_json:
+        print_json(dataclasses.asdict(done))
+    elif not quiet:
+        click.echo("\n".join(_lines(done)))
+
+
+def _lines(done: Exported) -> list[str]:
+    lines = [f"exported  {done.rows:,} rows of the selection {done.selection}"]
+    if done.skipped_rows:
+        lines.append(f"left out  {done.skipped_rows:,} rows")
+        lines += [f"          {line}" for line in done.skipped]
+    if done.left_behind:
+        lines.append(f"not there the source's fields {', '.join(done.left_behind)}")
+    return [*lines, f"folder    {done.path}", f"files     {', '.join(done.files)}"]

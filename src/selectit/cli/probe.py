@@ -1,0 +1,60 @@
+"""`selectit probe`: can this model tell good rows of my data from bad ones?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from selectit.cli.options import ASKING, COMMON, RATING, SCORING, data_argument, options, print_json, settings
+
+_OPTIONS = tuple(name for name in RATING if name not in ("prompts", "retry_errors"))
+
+
+@click.command("probe")
+@data_argument
+@click.option(
+    "--methods",
+    multiple=True,
+    metavar="A,B,…",
+    help="Several instead of --method, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+)
+@click.option(
+    "--prompts", multiple=True, metavar="FILE", help="Rating prompts: a file, or default, aspects, yes-no; repeatable."
+)
+@click.option("--sample", type=int, default=200, metavar="N", help="Rows to draw [200].")
+@click.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0].")
+@click.option(
+    "--labelled",
+    metavar="FIELD=VALUE",
+    help="Your own labels instead of planted defects: how a good row is told; also FIELD>=NUMBER.",
+)
+@options(*_OPTIONS, *SCORING, *ASKING, *COMMON)
+def command(
+    data: str | None,
+    methods: tuple[str, ...],
+    prompts: tuple[str, ...],
+    sample: int,
+    sample_seed: int,
+    labelled: str | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Plant defects in a sample of DATA, score the originals and the defects, and say which are told apart.
+
+    Several models, prompt sets and methods stand in one table. Rate the whole data set with what works.
+    """
+    chosen = settings(given)
+    from selectit import probing
+    from selectit.cli.progress import notes
+    from selectit.probelines import lines
+
+    names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    with notes(quiet) as progress:
+        found = probing.probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    elif not quiet:
+        click.echo("\n".join(lines(found)))

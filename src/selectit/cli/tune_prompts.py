@@ -1,0 +1,46 @@
+"""`selectit tune-prompts`: pick the rating prompts that tell good from bad best."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from selectit.cli.options import COMMON, RATING, data_argument, options, print_json, settings
+
+_OPTIONS = tuple(name for name in RATING if name not in ("k", "retry_errors"))
+
+
+@click.command("tune-prompts")
+@data_argument
+@click.option("--out", required=True, metavar="FILE", help="The prompt file to write (TOML), for --prompts.")
+@click.option("--k", type=int, default=5, metavar="K", help="How many of the pool (--prompts) to pick [5].")
+@click.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200].")
+@click.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0].")
+@options(*_OPTIONS, "force", *COMMON)
+def command(
+    data: str | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
+) -> None:
+    """Pick K prompts of a pool by what they detect among defects planted in a sample of DATA.
+
+    What they are worth is told on rows that had no part in the picking.
+    """
+    chosen = settings(given)
+    from selectit import tuneprompts
+    from selectit.cli.progress import notes
+
+    with notes(quiet) as progress:
+        found = tuneprompts.tune_prompts(data, out, chosen, k, sample, sample_seed, progress)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    if quiet:
+        return
+    figures = {"picked": found.wins, f"the first {k} of the pool": found.first, "difference": found.gain}
+    click.echo(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")
+    click.echo("pairs won on rows that had no part in the picking, with 95 % intervals:")
+    for name, figure in figures.items():
+        click.echo(f"  {name}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
+    if found.gain.low <= 0:
+        click.echo("The interval of the difference includes 0: the picked prompts are not shown to be better.")

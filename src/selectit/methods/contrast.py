@@ -1,0 +1,78 @@
+"""How much better the response is rated than one that has nothing to do with the instruction."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from selectit.errors import SettingsError
+from selectit.labels import check_one_model, check_prompts, expected
+from selectit.schema import Float64, Instead, Signals
+from selectit.segments import mean_by_row
+
+OTHER = (
+    "The ferry leaves from the north pier at half past nine and takes forty minutes to cross the bay. Tickets are sold "
+    "on board, and bicycles travel free of charge outside the summer months."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The expected rating of the response, less that of the same instruction with a response to something else.
+
+    What the instruction alone does to the rating is taken out: a model that rates everything high under an easy
+    instruction gains nothing by it.
+
+    Source: this program; after the idea of contextual calibration (Zhao et al., arXiv 2102.09690), instruction by
+    instruction.
+
+    Needs: ratings by one model, of each pair and of its instruction with the other response.
+
+    Direction: higher = better = keep; between the number of labels less 1 and minus that; 0 = no better than the other.
+
+    Cost: 2K forward passes a row; where instructions repeat, fewer: equal texts of a unit are rated once.
+
+    Differs: nothing is published of it. The other response is one text for all rows, not one row's for another, so
+    that a row's score does not depend on which rows stand beside it; give one in the language of the data.
+
+    Licence: none is involved.
+
+    Checked: by hand; the other response itself scores 0.
+    """
+
+    other: str = OTHER
+    """The response to something else; the default is two sentences about a ferry."""
+    k: int = 5
+    """Number of rating prompts; 1 or more."""
+
+    def __post_init__(self) -> None:
+        check_prompts(self.k)
+        if not self.other.strip() or re.search(r"\{(prompt|instruction|response)\}", self.other):
+            raise SettingsError(f"other is {self.other!r}", "It is a text of its own, without {prompt} and the like.")
+
+    @property
+    def needs(self) -> tuple[str | Instead, ...]:
+        return ("ratings", Instead(response=self.other))
+
+    @property
+    def prompts(self) -> int:
+        """How many of the rating prompts are read."""
+        return self.k
+
+    @property
+    def label(self) -> str:
+        return f"contrast-k{self.k}"
+
+    def check(self, models: tuple[str, ...], labels: int) -> None:
+        """Raise SettingsError where there is not one model."""
+        check_one_model("contrast", models)
+
+    def score(self, signals: Signals) -> Float64:
+        """(N,) gains, of several responses their mean; NaN where a rating is missing."""
+        ratings, other = signals.ratings, signals.ratings_instead
+        self.check(ratings.models, ratings.logprob.shape[-1])
+        gains = expected(ratings.logprob[:, 0, : self.k]) - expected(other.logprob[:, 0, : self.k])
+        return mean_by_row(gains.mean(axis=-1), ratings.row, len(signals.rows))
+
+
+METHOD = Contrast
