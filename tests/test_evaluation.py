@@ -296,10 +296,28 @@ def test_chat_template_stands_before_the_answer():
     words = tiny.tokenizer()
     with pytest.raises(SelectitError, match="no chat template"):
         heldout.chat_text(words)
-    words.chat_template = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}"
-    )
-    assert heldout.chat_text(words).template == "<user>{instruction}<bot>"
+    words.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    text, lead = heldout.chat_text(words)
+    assert (text.template, lead) == ("<user>{instruction}<assistant>", "")
+
+
+def test_the_template_of_tuning_is_that_of_held_out_losses():
+    from selectit.training_texts import plain_template
+
+    words = tiny.tokenizer()
+    words.eos_token = "~"
+    words.chat_template = plain_template(words)
+    text, lead = heldout.chat_text(words)
+    row = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": "Put it in water."}]
+    trained = words.apply_chat_template(row, return_dict=False)
+    before = words(text.template.replace("{instruction}", "How?"), add_special_tokens=False)["input_ids"]
+    answer = words(lead + "Put it in water.", add_special_tokens=False)["input_ids"]
+    assert lead == " "
+    assert [*before, *answer, words.eos_token_id] == trained
+
+
+def test_a_template_that_changes_texts_is_refused():
+    words = tiny.tokenizer()
     words.chat_template = "nothing"
     with pytest.raises(SelectitError, match="changes the text"):
         heldout.chat_text(words)

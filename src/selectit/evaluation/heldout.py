@@ -24,6 +24,7 @@ from selectit.schema import LossText, Sample
 
 _SEED = 42
 _PLACE = "{instruction}"
+_ANSWER = "{answer}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class HeldOut:
         """
         began = time.monotonic()
         rows, samples = _samples(path, self.settings)
-        text = self._text()
+        text, lead = self._text()
+        # An empty response stays one: it has no loss, and counts as failed.
+        samples = [replace(each, response=lead + each.response if each.response else "") for each in samples]
         found = self.engine.losses(text, samples, lambda done, tokens: None)
         kept = [(row, each) for row, each in zip(rows, found, strict=True) if not isinstance(each, str)]
         if not kept:
@@ -81,9 +84,9 @@ class HeldOut:
     def _template_name(self) -> str:
         return "chat" if self.settings.chat else self.settings.template
 
-    def _text(self) -> LossText:
+    def _text(self) -> tuple[LossText, str]:
         if not self.settings.chat:
-            return TEMPLATES[self.settings.template]
+            return TEMPLATES[self.settings.template], ""
         from selectit.engines.texts import load_tokenizer
 
         return chat_text(load_tokenizer(self.model.path, self.settings.trust_remote_code))
@@ -94,20 +97,25 @@ def heldout_name(path: str) -> str:
     return f"heldout {Path(path).name}"
 
 
-def chat_text(tokenizer: Any) -> LossText:
-    """What stands before an answer in the model's chat template. Raises ModelError where there is none.
+def chat_text(tokenizer: Any) -> tuple[LossText, str]:
+    """What stands before an answer in the model's chat template, and what the template begins each answer with.
 
     The template writes its own start token, and the reader's tokenizer adds one where it is used to: one is taken away.
+    The second is '' or a space, which makes one token with the answer's first word. Raises ModelError where there is no
+    template, or it changes texts.
     """
     if not tokenizer.chat_template:
         raise ModelError("this model has no chat template", "Leave --chat out, or choose a chat model.")
-    messages = [{"role": "user", "content": _PLACE}]
-    whole: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    if whole.count(_PLACE) != 1:
-        raise ModelError("this model's chat template changes the text of a message", "Use --template plain.")
+    asked = [{"role": "user", "content": _PLACE}]
+    prompt: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    answered = [*asked, {"role": "assistant", "content": _ANSWER}]
+    whole: str = tokenizer.apply_chat_template(answered, tokenize=False)
+    if prompt.count(_PLACE) != 1:
+        raise ModelError("this model's chat template changes the text of a message", "Leave --chat out.")
+    between = whole.removeprefix(prompt).partition(_ANSWER)[0] if whole.startswith(prompt) else ""
     start = tokenizer.bos_token or ""
     adds = bool(start) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return LossText(template=whole.removeprefix(start) if adds else whole, alone="")
+    return LossText(template=prompt.removeprefix(start) if adds else prompt, alone=""), between
 
 
 def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
