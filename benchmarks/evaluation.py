@@ -3,7 +3,7 @@
     python benchmarks/evaluation.py DATA [--model smollm2] [--only executor|bleu|mmlu|gsm8k]
 
 DATA is the folder that docs/evaluation.md describes (--data-dir). Needs the extra `eval`. On two cores the
-comparison with lm-eval takes a quarter of an hour.
+comparison with lm-eval takes ten minutes to half an hour.
 """
 
 from __future__ import annotations

@@ -296,7 +296,8 @@ def test_chat_template_stands_before_the_answer():
     words = tiny.tokenizer()
     with pytest.raises(SelectitError, match="no chat template"):
         heldout.chat_text(words)
-    words.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    each = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    words.chat_template = each + "{% if add_generation_prompt %}<assistant>{% endif %}"
     text, lead = heldout.chat_text(words)
     assert (text.template, lead) == ("<user>{instruction}<assistant>", "")
 
