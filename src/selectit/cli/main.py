@@ -24,6 +24,7 @@ VERBS = {
     "export": "Write a selection as a training tool reads it.",
     "train": "Tune a model on a selection; needs the extra train.",
     "show": "Show what a run holds, or all that is known of one row.",
+    "eval": "Evaluate models on benchmarks and held-out data.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
 }
