@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from selectit.estimate import Cost
     from selectit.evaluation.job import evaluate
     from selectit.evaluation.options import EvalSettings
+    from selectit.experiments.job import experiment
     from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
     from selectit.recipes import Recipe
@@ -36,6 +37,7 @@ __all__ = [
     "Trained",
     "compare",
     "evaluate",
+    "experiment",
     "export",
     "methods",
     "models",
@@ -56,6 +58,7 @@ _ROOMS = {
     "Scores": "scoring",
     "EvalSettings": "evaluation.options",
     "evaluate": "evaluation.job",
+    "experiment": "experiments.job",
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",

@@ -25,6 +25,7 @@ VERBS = {
     "train": "Tune a model on a selection; needs the extra train.",
     "show": "Show what a run holds, or all that is known of one row.",
     "eval": "Evaluate models on benchmarks and held-out data.",
+    "experiment": "Choose, tune and evaluate by several methods, and say which choice was worth it.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
 }

@@ -44,6 +44,35 @@ def files(benchmark: str, data_dir: str | Path, name: str) -> list[Path]:
     return [*wanted, train] if benchmark == "tydiqa" and train.is_file() else wanted
 
 
+def questions(benchmark: str, data_dir: str | Path) -> list[str] | None:
+    """What a benchmark asks, of all its files that are there; None where it is not known how they are read.
+
+    Raises DataError where a file is damaged.
+    """
+    folder = Path(data_dir) / benchmark.partition("_")[0]
+    if benchmark == "mmlu":
+        return [row["question"] for path in _listed(folder / "test", "*_test.csv") for row in _mmlu(path)]
+    if benchmark == "bbh":
+        rows = [(path, place, row) for path in _listed(folder, "*.json") for place, row in _cases(path)]
+        return [_text(path, place, row, "input") for path, place, row in rows]
+    if benchmark == "gsm8k":
+        return [_text(path, at, row, "question") for path in files("gsm8k", data_dir, "") for at, row in _lines(path)]
+    if benchmark == "tydiqa":
+        return [row["question"] for path in _listed(folder, "*_tydiqa_dev.json") for row in _squad(path)]
+    return None
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise DataError(f"there is no file {folder / pattern}", _HINT)
+    return found
+
+
+def _cases(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
+    return _examples(path, _json(path), "examples")
+
+
 def digest(paths: list[Path]) -> str:
     """16 hexadecimal digits over the files' bytes."""
     state = hashlib.sha256()
@@ -61,8 +90,8 @@ def mmlu(*, data_dir: str, name: str, **_metadata: Any) -> Any:
 def bbh(*, data_dir: str, name: str, **_metadata: Any) -> Any:
     """Split `test` with input and target."""
     (path,) = files("bbh", data_dir, name)
-    rows = _examples(path, _json(path), "examples")
-    return _splits(test=[{key: _text(path, place, row, key) for key in ("input", "target")} for place, row in rows])
+    rows = [{key: _text(path, place, row, key) for key in ("input", "target")} for place, row in _cases(path)]
+    return _splits(test=rows)
 
 
 def gsm8k(*, data_dir: str, name: str, **_metadata: Any) -> Any:
