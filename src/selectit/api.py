@@ -17,7 +17,6 @@ import pyarrow as pa
 from selectit import cascade, comparison
 from selectit import methods as method_files
 from selectit import models as model_files
-from selectit.cascade import rate_stages
 from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
@@ -110,7 +109,8 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     if settings.cascade is not None:
         stages_of(settings, prompts_of_run(settings, old), old)  # says what is wrong before anything is read
         run, settings, prompts, _ = to_rate(data, settings)
-        rate_stages(run, stages_of(settings, prompts, old), progress or Silent())
+        stages = stages_of(settings, prompts, old)
+        cascade.rate_stages(run, stages, progress or Silent(), rates=True, sample=cascade.SAMPLE)
         return run.path
     every = with_inner(parts_of(settings, old), old)
     check_all(every)
@@ -193,7 +193,7 @@ def select(
         scored, selection, facts = _in_one_stage(job, data is not None, progress)
         dropped: Mapping[int, str] = {}
     else:
-        done = cascade.cascaded(run, job.stages, budget, progress, rates=data is not None)
+        done = cascade.cascaded(run, job.stages, budget, progress, rates=data is not None, sample=cascade.SAMPLE)
         scored, selection, facts, dropped = done.scored, done.selection, done.summary, done.dropped
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     with run.lock("results", f"another selectit is writing results into {run.path}"):

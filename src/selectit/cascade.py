@@ -36,7 +36,7 @@ from selectit.summary import Summary, packaged_note, rating_facts, summarise
 from selectit.works import Work
 
 SAMPLE = 200
-"""Rows of all that are drawn for the agreement with the full choice."""
+"""Rows of all that `select` and `rate` draw for the agreement with the full choice."""
 _BOOL = NDArray[np.bool_]
 
 
@@ -80,7 +80,7 @@ class Cascaded:
 
 
 def rate_stages(
-    run: Run, stages: Stages, progress: Progress, *, rates: bool = True, sample: int = SAMPLE
+    run: Run, stages: Stages, progress: Progress, *, rates: bool, sample: int
 ) -> tuple[First, Second, Scored]:
     """Both ratings, where they are not there yet, and what the method makes of them.
 
@@ -128,7 +128,7 @@ def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool)
     drawn[np.argsort(draws(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
     rows = np.flatnonzero(first.went_on | drawn).astype(np.int64)
     digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
-    name = f"{first.scored.scores.name}-{stages.amount.label}-{digest}"
+    name = f"{first.scored.label}-{stages.amount.label}-{digest}"
     folder = run.path / "cascades" / name
     if (folder / "run" / "manifest.json").is_file():
         inner = open_run(folder / "run")
@@ -180,7 +180,7 @@ def cascaded(
     progress: Progress,
     *,
     rates: bool,
-    sample: int = SAMPLE,
+    sample: int,
 ) -> Cascaded:
     """Rate in two stages, score, choose, and say what that saved and lost. Arguments and errors as of `rate_stages`."""
     first, second, full = rate_stages(run, stages, progress, rates=rates, sample=sample)
