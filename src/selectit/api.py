@@ -190,11 +190,11 @@ def select(
     job = _checked(data, settings)
     run, settings, budget = job.run, job.settings, job.budget
     if job.stages is None:
+        done = None
         scored, selection, facts = _in_one_stage(job, data is not None, progress)
-        dropped: Mapping[int, str] = {}
     else:
         done = cascade.cascaded(run, job.stages, budget, progress, rates=data is not None, sample=cascade.SAMPLE)
-        scored, selection, facts, dropped = done.scored, done.selection, done.summary, done.dropped
+        scored, selection, facts = done.scored, done.selection, done.summary
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = _selection_name(run, settings, f"{scored.label}-{budget.label}", config)
@@ -203,7 +203,7 @@ def select(
     values = _with_scores(order, selection) if settings.with_scores else None
     write_rows(run, job.out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
-        failed = _failures(run, scored) if job.stages is None else done.failed
+        failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
     return Selected(run.path, name, job.out, selection, facts)
 

@@ -73,10 +73,29 @@ class Cascaded:
     """Scores of all rows of the data; NaN for those that did not go on."""
     selection: Selection
     summary: Summary
-    dropped: dict[int, str]
-    """Why rows did not go on."""
-    failed: dict[int, str]
-    """Why rows have no score although they went on."""
+    first: First
+    second: Second
+    full: Scored
+    """Scores of the rows of `second`."""
+
+    def dropped(self) -> dict[int, str]:
+        """Why rows did not go on."""
+        cheap, dear = self.first.scored.raters[0].name, self.full.raters[0].name
+        by = "" if cheap == dear else f" by {cheap}"
+        assert self.summary.cascade is not None
+        after = f"dropped by the cascade after K={self.summary.cascade.first_prompts}{by}"
+        ranks = {row: rank for rank, row in enumerate(self.first.ranked.tolist(), start=1)}
+        return {
+            row: f"{after}: rank {ranks[row]} of {len(ranks)}" for row in np.flatnonzero(~self.first.went_on).tolist()
+        }
+
+    def failed(self) -> dict[int, str]:
+        """Why rows have no score although they went on."""
+        return {
+            int(self.second.rows[at]): why
+            for rater, works in self.full.answered
+            for at, why in failures(self.second.run, [rater], works).items()
+        }
 
 
 def rate_stages(
@@ -187,23 +206,17 @@ def cascaded(
     scored = _mapped(run, stages, first, second, full)
     selection = _chosen(run, stages, budget, second, full)
     facts = _facts(stages, budget, first, second, full)
-    dropped = {
-        int(row): _why_dropped(stages, facts, rank, len(first.ranked))
-        for rank, row in enumerate(first.ranked.tolist(), start=1)
-        if not first.went_on[row]
-    }
-    failed = {
-        int(second.rows[at]): why
-        for rater, works in full.answered
-        for at, why in failures(second.run, [rater], works).items()
-    }
-    summary = _summary(run, stages, first, second, full, scored, selection, facts)
-    return Cascaded(scored, selection, summary, dropped, failed)
-
-
-def _why_dropped(stages: Stages, facts: CascadeFacts, rank: int, ranked: int) -> str:
-    by = "" if stages.one_model else f" by {facts.first_model}"
-    return f"dropped by the cascade after K={facts.first_prompts}{by}: rank {rank} of {ranked}"
+    found = summarise(
+        run,
+        scored.signals.rows,
+        scored.scores.score,
+        selection,
+        full.raters,
+        full.signals.stored_ratings,
+        full.about,
+        (),
+    )
+    return Cascaded(scored, selection, _with_cascade(found, facts, first, second, full), first, second, full)
 
 
 def _mapped(run: Run, stages: Stages, first: First, second: Second, full: Scored) -> Scored:
@@ -292,28 +305,10 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
-def _summary(
-    run: Run,
-    stages: Stages,
-    first: First,
-    second: Second,
-    full: Scored,
-    scored: Scored,
-    selection: Selection,
-    facts: CascadeFacts,
-) -> Summary:
-    found = summarise(
-        run,
-        scored.signals.rows,
-        scored.scores.score,
-        selection,
-        full.raters,
-        full.signals.stored_ratings,
-        full.about,
-        (),
-    )
+def _with_cascade(found: Summary, facts: CascadeFacts, first: First, second: Second, full: Scored) -> Summary:
+    """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
-    if not stages.one_model:
+    if facts.first_model != facts.full_model:
         raters = (*rating_facts(first.scored.raters, first.scored.signals.stored_ratings), *raters)
     return dataclasses.replace(
         found,
