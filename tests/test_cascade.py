@@ -21,7 +21,7 @@ from selectit.selection import Budget
 from selectit.stages import stages_of
 
 ROWS = 60
-CASCADE = Settings(engine="fake", model="m", run="run", unit_size=7, k=3, cascade="50%", keep="20%", out="out.json")
+CASCADE = Settings(engine="fake", model="m", run="run", unit_size=20, k=3, cascade="50%", keep="20%", out="out.json")
 
 
 FIFTH = Budget(share=Decimal("0.2"))
@@ -37,9 +37,7 @@ def full(**changes):
 
 @pytest.fixture
 def many(folder):
-    """60 rows; 3 and 11 are equal."""
     rows = [{"instruction": f"Question {n}?", "input": "", "output": f"answer {n} " * (1 + n % 5)} for n in range(ROWS)]
-    rows[11] = rows[3]
     (folder / "many.json").write_text(json.dumps(rows, indent=1))
     return folder / "many.json"
 
@@ -101,8 +99,7 @@ def test_nothing_is_rated_twice(many, small, calls):
     assert facts.first_ratings == ROWS
     assert facts.second_ratings == 2 * facts.fully_rated
     assert facts.full_ratings == 3 * ROWS
-    twice = {each for each in asked if asked.count(each) > 1}
-    assert {row for *_, row in twice} <= {"Question 3?"}, "only the rows that are equal"
+    assert len(set(asked)) == len(asked)
     before = len(calls)
     assert selectit.select(many, CASCADE).name == selected.name
     assert selectit.select(None, changed(alpha=0.9, keep=5, out="b.json")).selection.rows.shape == (5,)
@@ -118,7 +115,7 @@ def test_more_prompts_later_cost_only_themselves(many, small, calls):
 
 
 @pytest.mark.parametrize("model", [None, "cheap"])
-@pytest.mark.parametrize("stop_at", [0, 4, 9, 10, 14, 18, 20])
+@pytest.mark.parametrize("stop_at", [0, 2, 3, 5, 6])
 def test_an_interrupted_cascade_ends_as_an_uninterrupted_one(many, small, calls, stop_at, model):
     settings = changed(cascade_model=model)
     calls.stop_at = stop_at
@@ -142,7 +139,7 @@ def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeyp
     original, written = cascade.write_table, []
 
     def write_table(path, table):
-        if len(written) == 2:
+        if len(written) == 1:
             raise KeyboardInterrupt
         written.append(path)
         original(path, table)
