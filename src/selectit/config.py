@@ -214,7 +214,7 @@ class Settings:
     def _check_kinds(self) -> None:
         for name, kind in typing.get_type_hints(Settings).items():
             value = getattr(self, name)
-            if not _is_of(value, kind):
+            if not is_of(value, kind):
                 raise SettingsError(
                     f"{_flag(name)} is {value!r}, a value of the wrong kind", "See selectit select --help."
                 )
@@ -333,12 +333,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     return settings
 
 
-def _is_of(value: Any, kind: Any) -> bool:
+def is_of(value: Any, kind: Any) -> bool:
     """Whether a value is of an annotated kind; true and false are no numbers, and whole numbers are floats too."""
     if typing.get_origin(kind) is types.UnionType:
-        return any(_is_of(value, one) for one in typing.get_args(kind))
+        return any(is_of(value, one) for one in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_is_of(item, typing.get_args(kind)[0]) for item in value)
+        return isinstance(value, tuple) and all(is_of(item, typing.get_args(kind)[0]) for item in value)
     if typing.get_origin(kind) is not None:
         kind = typing.get_origin(kind)
     if isinstance(value, bool):

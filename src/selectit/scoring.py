@@ -155,11 +155,15 @@ def _weight(text: str, number: str) -> float:
 
 def method_of(settings: Settings, run: Run | None) -> Method:
     """The method with the parameters that were given."""
-    own = (*_OF_ONE_METHOD, *(("k",) if method_files.takes_prompts(settings.method) else ()))
     for key in settings.param:
-        if key in own:
+        if key in flags_of(settings.method):
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
     return _built(settings, {name: getattr(settings, name) for name in _OF_ONE_METHOD} | dict(settings.param), run)
+
+
+def flags_of(name: str) -> tuple[str, ...]:
+    """The parameters of a method that have a flag of their own, as fields of `Settings`."""
+    return (*_OF_ONE_METHOD, *(("k",) if method_files.takes_prompts(name) else ()))
 
 
 def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:

@@ -177,8 +177,14 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield f"  {summary.about}"
     if summary.length_correlation is not None:
         yield f"rank correlation of score and response length: {summary.length_correlation:+.2f}"
+    yield from _warning_lines(summary)
+
+
+def _warning_lines(summary: Summary) -> Iterator[str]:
     for warning in summary.warnings:
         yield f"warning: {warning}"
+    if summary.note or summary.warnings:
+        yield "`selectit probe` with the same data and model measures whether it can tell good rows from bad ones"
 
 
 def _rater_lines(rater: RatingFacts, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
@@ -271,6 +277,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "selections": {
             path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
         },
+        "probes": [read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
         "timing": timing_of(run),
     }
 

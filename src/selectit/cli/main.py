@@ -22,7 +22,10 @@ VERBS = {
     "tune-prompts": "Pick the rating prompts that tell good from bad best.",
     "compare": "Compare what several methods make of a rated run.",
     "export": "Write a selection as a training tool reads it.",
+    "train": "Tune a model on a selection; needs the extra train.",
     "show": "Show what a run holds, or all that is known of one row.",
+    "eval": "Evaluate models on benchmarks and held-out data.",
+    "experiment": "Choose, tune and evaluate by several methods, and say which choice was worth it.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
 }

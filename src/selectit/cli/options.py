@@ -33,7 +33,9 @@ class _Labels(click.ParamType[Any]):
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
 
 
-class _Parameter(click.ParamType[Any]):
+class Parameter(click.ParamType[Any]):
+    """NAME=VALUE as a pair of texts."""
+
     name = "NAME=VALUE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
@@ -45,7 +47,7 @@ class _Parameter(click.ParamType[Any]):
         return name.replace("-", "_"), text
 
 
-class _EngineParameter(_Parameter):
+class _EngineParameter(Parameter):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
         name, text = super().convert(value, param, ctx)
         if not isinstance(value, str):  # of a configuration file, which has kinds
@@ -171,7 +173,7 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "seed": click.option("--seed", type=int, metavar="N", help="For methods that draw at random [0]."),
     "param": click.option(
-        "--param", type=_Parameter(), multiple=True, help="Any other parameter of the method; repeatable."
+        "--param", type=Parameter(), multiple=True, help="Any other parameter of the method; repeatable."
     ),
     "combine": click.option(
         "--combine", metavar="A:W,B:W", help="Several methods instead of one, with weights: selectit:0.7,length:0.3."

@@ -51,6 +51,16 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"selection {name}"
         for line in summary_lines(from_plain({**plain, **said}), facts["timing"]):
             yield f"  {line}"
+    yield from _probe_lines(facts["probes"])
+
+
+def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
+    for probe in probes:
+        yield f"probe of {probe['rows']:,} rows, {probe['labelled'] or 'planted defects'}, seed {probe['seed']}"
+        for result in probe["results"]:
+            asked = f" by {result['model']}" if result["model"] else ""
+            prompts = f", prompts {result['prompts']}" if result["prompts"] else ""
+            yield f"  {result['method']}{asked}{prompts}: {result['verdict']}"
 
 
 def _row_lines(facts: dict[str, Any]) -> list[str]:

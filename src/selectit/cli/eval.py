@@ -1,0 +1,64 @@
+"""`selectit eval`: how good models are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from selectit.cli.options import options, print_json
+from selectit.cli.progress import notes
+
+
+@click.command("eval")
+@click.argument("models", nargs=-1, metavar="MODEL…")
+@click.option("--suite", metavar="NAME", help="paper, full, quick or translation [quick].")
+@click.option("--task", multiple=True, metavar="NAME", help="A benchmark, a part of one, or any task of lm-eval.")
+@click.option("--data-dir", metavar="DIR", help="The benchmarks' files, where there is no hub.")
+@click.option("--limit", type=int, metavar="N", help="At most N items of each part, drawn with a seed.")
+@click.option("--heldout", multiple=True, metavar="FILE", help="Also the losses of this data set's responses.")
+@options("format", "map")
+@click.option("--template", metavar="NAME", help="Before a held-out response: plain or alpaca [plain].")
+@options("chat")
+@click.option("--engine", metavar="NAME", help="What runs the model: hf, vllm, server [hf].")
+@click.option("--engine-param", "engine_param", multiple=True, metavar="NAME=VALUE", help="Of lm-eval's model class.")
+@options("base_url", "tokenizer", "dtype")
+@click.option("--batch-size", type=int, metavar="N", help="Texts at once, or requests to a server [8].")
+@options("trust_remote_code", "accept_terms")
+@click.option("--allow-code-execution", is_flag=True, default=None, help="HumanEval runs what the model wrote.")
+@click.option("--judge", metavar="NAME", help="Compares the answers of AlpacaEval.")
+@click.option("--judge-url", metavar="URL", help="The judge's server; without it the judge is loaded here.")
+@click.option("--out", metavar="FILE", help="The results [selectit-evals/<model>/<suite>.json].")
+@options("json", "quiet")
+def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
+    """Evaluate each MODEL: packaged name, hub id or folder. What is done already is not run again.
+
+    Where no suite is named, --task and --heldout alone say what is run.
+    """
+    from selectit.errors import SettingsError
+    from selectit.evaluation.options import EvalSettings
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    pairs = [text.partition("=") for text in chosen.pop("engine_param")]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise SettingsError(f"--engine-param {wrong[0]!r} is not NAME=VALUE", "Write it as max_length=2048.")
+    settings = EvalSettings(**chosen, engine_param={name: _value(text) for name, _, text in pairs})
+    from selectit.evaluation.job import evaluate
+    from selectit.evaluation.results import as_plain, table
+
+    with notes(quiet):
+        results = evaluate(models, settings)
+    if as_json:
+        print_json([as_plain(each) for each in results])
+    elif not quiet:
+        click.echo("\n\n".join("\n".join(table(each)) for each in results))
+
+
+def _value(text: str) -> Any:
+    """What JSON says, else the text."""
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,35 @@
+"""`selectit experiment`: which choice was worth it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from selectit.cli.options import options
+
+
+@click.command("experiment")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", metavar="FILE", help="The data set, instead of the file's.")
+@click.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>].")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what it will do, and do nothing of it.")
+@options("quiet")
+def command(file: Path, data: str | None, out: str | None, only_plan: bool, quiet: bool) -> None:
+    """Choose, tune and evaluate as FILE (TOML) says: methods x budgets x seeds x models, ending in one table.
+
+    Interrupt it at any moment and type it again: what is finished is not done again.
+    """
+    from selectit.cli.progress import notes
+    from selectit.experiments import job, settings
+
+    loaded = settings.load(file, data)
+    folder = Path(out) if out is not None else Path("selectit-experiments") / file.stem
+    with notes(quiet) as progress:
+        if only_plan:
+            click.echo("\n".join(job.plan(loaded, folder)))
+            return
+        finished = job.experiment(loaded, folder, progress)
+    if not quiet:
+        click.echo(finished.report)
+        click.echo(f"tables: {finished.out}/results.md, .csv, .tex")

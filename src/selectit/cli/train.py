@@ -1,0 +1,80 @@
+"""`selectit train`: a model tuned on a selection."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from selectit.cli.options import Parameter, options, print_json
+from selectit.cli.progress import duration
+
+if TYPE_CHECKING:
+    from selectit.training import Trained
+
+
+@click.command("train")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--selection", metavar="NAME", help="Of the run, or all: every row [the only one].")
+@click.option("--model", metavar="NAME", help="Base model: packaged name, hub id or folder [smollm2].")
+@click.option("--recipe", metavar="NAME", help="paper, paper-mistral, paper-lora, small, or a TOML file [paper].")
+@click.option("--recipe-param", type=Parameter(), multiple=True, help="Another value in the recipe; repeatable.")
+@click.option("--seed", type=int, metavar="N", help="The recipe's seed [0].")
+@click.option("--out", metavar="DIR", help="Folder of the tuned model [RUN/train/<its settings>].")
+@click.option("--checkpoint-minutes", type=float, default=5.0, metavar="N", help="Between checkpoints [5].")
+@options("trust_remote_code", "accept_terms", "json", "quiet")
+def command(
+    run: Path,
+    selection: str | None,
+    model: str | None,
+    recipe: str | None,
+    recipe_param: tuple[tuple[str, str], ...],
+    seed: int | None,
+    out: str | None,
+    checkpoint_minutes: float,
+    trust_remote_code: bool | None,
+    accept_terms: bool | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Tune a model on a selection of the run directory RUN, with the loss on the answers alone.
+
+    Typed again after an interruption, the command goes on from the last checkpoint; a finished training is left as it
+    is. Needs the extra: pip install "selectit[train]".
+    """
+    from selectit import recipes, training
+    from selectit.cli.progress import notes
+    from selectit.config import DEFAULT_MODEL
+
+    changes = dict(recipe_param) | ({} if seed is None else {"seed": seed})
+    chosen = recipes.changed(recipes.load(recipe or recipes.DEFAULT), changes)
+    with notes(quiet) as progress:
+        trained = training.train(
+            run,
+            selection,
+            model or DEFAULT_MODEL,
+            chosen,
+            out,
+            accept_terms=bool(accept_terms),
+            trust_remote_code=bool(trust_remote_code),
+            checkpoint_seconds=60 * checkpoint_minutes,
+            progress=progress,
+        )
+    if as_json:
+        print_json(dataclasses.asdict(trained))
+    elif not quiet:
+        click.echo("\n".join(_lines(trained)))
+
+
+def _lines(trained: Trained) -> Iterator[str]:
+    how = "equal steps" if trained.by == "steps" else "epochs"
+    rate = trained.tokens / max(trained.seconds, 1e-9)
+    yield f"tuned on  {trained.rows:,} rows, {trained.steps:,} steps (by {how}), {trained.tokens:,} tokens"
+    if trained.truncated or trained.without_loss:
+        yield f"          {trained.truncated:,} rows cut, {trained.without_loss:,} left out: no answer within the limit"
+    yield f"took      {duration(trained.seconds)}, {rate:,.0f} tokens/s"
+    yield f"loss      {trained.loss:.4f} nats a token in the last step"
+    yield f"model     {trained.path}" + ("" if trained.fresh else " (it was finished before: nothing was done)")

@@ -1,0 +1,170 @@
+"""AlpacaEval's 805 instructions, answered by the model and compared with the reference answers by any judge.
+
+The package alpaca-eval (0.6.6) is not used: it imports pkg_resources, which setuptools has no longer, asks for one
+order only, and has no ties. So the win rates here are the named judge's, and no others may be set beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from selectit import models
+from selectit.config import Settings
+from selectit.engines.base import Replies
+from selectit.engines.loading import load_engine
+from selectit.errors import DataError, EngineError, SettingsError
+from selectit.evaluation import local
+from selectit.evaluation.harness import Harness, draw
+from selectit.evaluation.options import EvalSettings
+from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.evaluation.suites import Protocol
+from selectit.models import Model
+from selectit.schema import Question, Sample
+
+REFUSAL = "it needs a judge: name one with --judge (and --judge-url for a served one)"
+QUESTION = Question(
+    system="You compare two answers to an instruction, fairly and briefly.",
+    text=(
+        "Instruction:\n{instruction}\n\n{response}\n\n"
+        "Which answer follows the instruction better: is it more correct, more helpful and clearer? Their order and "
+        "their length must not matter. Reply with one letter: A, B, or C where neither is better."
+    ),
+    max_new_tokens=8,
+)
+_VERDICT = re.compile(r"\b([ABC])\b")
+
+
+def instructions(data_dir: str | None) -> tuple[Path, list[dict[str, str]]]:
+    """The file of version 1 and its records: instruction, and output of text-davinci-003. Raises DataError."""
+    if data_dir is None:
+        raise SettingsError("alpacaeval is read from a file", "Name its folder with --data-dir: docs/evaluation.md.")
+    path = Path(data_dir) / "alpaca_eval" / "text_davinci_003.json"
+    hint = "--data-dir is the folder with alpaca_eval/text_davinci_003.json (tatsu-lab/alpaca_eval) in it."
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", hint)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        records = [{key: str(row[key]) for key in ("instruction", "output")} for row in found]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} has no list of records with instruction and output: {error!r}", hint) from error
+    return path, records
+
+
+def judge_of(settings: EvalSettings) -> Model:
+    """The judge: a model here, or the name of a served one. Raises SettingsError, ModelError."""
+    if settings.judge is None:
+        raise SettingsError("alpacaeval needs a judge", "Name one with --judge (and --judge-url for a served one).")
+    if settings.judge_url is not None:
+        return Model(settings.judge, "", f"server:{settings.judge}", False)
+    return models.resolve(settings.judge, accept_terms=settings.accept_terms)
+
+
+def print_of(harness: Harness, protocol: Protocol, judge: Model) -> str:
+    """The fingerprint of the part."""
+    path, _ = instructions(harness.settings.data_dir)
+    what = (protocol.plain(), local.digest([path]), judge.digest, QUESTION.system, QUESTION.text)
+    return fingerprint(harness.model.digest, harness.about(), "alpacaeval", *what)
+
+
+def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Part:
+    """Answer (in the chat template where the model has one), then let the judge compare in both orders."""
+    began = time.monotonic()
+    mark = print_of(harness, protocol, judge)
+    _, records = instructions(harness.settings.data_dir)
+    items = draw(len(records), protocol.items, protocol.seed)
+    asked = [records[item] for item in items]
+    chat = bool(getattr(harness.lm.tokenizer, "chat_template", None))
+    answers = harness.generate([record["instruction"] for record in asked], protocol, chat=chat)
+    harness.close()  # there may be no room for two models
+    replies = judged(judge, harness.settings, [record["instruction"] for record in asked], answers,
+                     [record["output"] for record in asked])  # fmt: skip
+    outcomes = [verdict(*pair) for pair in replies]
+    _write(folder / "alpacaeval.json", asked, answers, replies, outcomes)
+    values = [outcome for outcome in outcomes if outcome is not None]
+    if not values:
+        raise EngineError(f"the judge {judge.name} answered nothing that is a verdict", f"It said {replies[0][0]!r}.")
+    return Part(
+        name="alpacaeval",
+        benchmark="alpacaeval",
+        fingerprint=mark,
+        metric=f"win rate by {judge.name}",
+        value=sum(values) / len(values),
+        stderr=stderr_of(values),
+        items=tuple(item for item, outcome in zip(items, outcomes, strict=True) if outcome is not None),
+        values=tuple(values),
+        metrics={
+            "wins": float(values.count(1.0)),
+            "ties": float(values.count(0.5)),
+            "losses": float(values.count(0.0)),
+            "no_verdict": float(len(outcomes) - len(values)),
+        },
+        about={
+            "version": "1: instructions and reference of text-davinci-003; judged by selectit",
+            "shots": 0,
+            "of": len(records),
+            "judge": judge.name,
+            "judge_digest": judge.digest,
+            "chat": chat,
+            "seeds": {"items": protocol.seed},
+        },
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def judged(
+    judge: Model, settings: EvalSettings, asked: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+) -> list[tuple[str | None, str | None]]:
+    """The judge's replies on each pair: with our answer as A, and with our answer as B."""
+    samples = [
+        Sample(row, item, instruction, f"Answer A:\n{first}\n\nAnswer B:\n{second}")
+        for row, (instruction, our, their) in enumerate(zip(asked, ours, theirs, strict=True))
+        for item, (first, second) in enumerate(((our, their), (their, our)))
+    ]
+    with _loaded(judge, settings) as engine:
+        replies = [reply for reply, _ in engine.reply(QUESTION, samples, lambda done, tokens: None)]
+    return list(zip(replies[::2], replies[1::2], strict=True))
+
+
+def verdict(as_a: str | None, as_b: str | None) -> float | None:
+    """1 where our answer won, 0 where it lost, 0.5 for a tie or where the two orders disagree; None without a verdict.
+
+    Args:
+        as_a: the judge's reply with our answer as A.
+        as_b: its reply with our answer as B.
+    """
+    found = [_VERDICT.search(reply or "") for reply in (as_a, as_b)]
+    if not all(found):
+        return None
+    first, second = (cast("re.Match[str]", match)[1] for match in found)
+    if (first, second) == ("A", "B"):
+        return 1.0
+    return 0.0 if (first, second) == ("B", "A") else 0.5
+
+
+@contextmanager
+def _loaded(judge: Model, settings: EvalSettings) -> Iterator[Replies]:
+    served = settings.judge_url is not None
+    own = Settings(engine="server" if served else "hf", base_url=settings.judge_url)
+    engine = cast(Replies, load_engine(judge, own, {}, "judgements"))
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _write(
+    path: Path, asked: Sequence[Any], answers: Sequence[str], replies: Sequence[Any], won: Sequence[Any]
+) -> None:
+    """Keep every answer and verdict, to be read."""
+    rows = [
+        {**record, "answer": answer, "as_a": pair[0], "as_b": pair[1], "won": outcome}
+        for record, answer, pair, outcome in zip(asked, answers, replies, won, strict=True)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,157 @@
+"""The losses of the responses of a data set that the model was not tuned on: lower is better."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from selectit.config import Settings
+from selectit.data import formats, read
+from selectit.engines.base import ResponseLosses, ScoresText
+from selectit.engines.loading import load_engine
+from selectit.errors import DataError, EngineError, ModelError
+from selectit.evaluation.harness import draw
+from selectit.evaluation.options import EvalSettings
+from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.losstexts import TEMPLATES
+from selectit.models import Model
+from selectit.schema import LossText, Sample
+
+_SEED = 42
+_PLACE = "{instruction}"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One model and the engine that reads losses, which is loaded when it is first asked."""
+
+    model: Model
+    settings: EvalSettings
+
+    @cached_property
+    def engine(self) -> ScoresText:
+        """The engine `hf`: the one that collects losses for the methods. Raises ModelError."""
+        own = Settings(engine="hf", dtype=self.settings.dtype, trust_remote_code=self.settings.trust_remote_code)
+        return cast(ScoresText, load_engine(self.model, own, {}, "losses"))
+
+    def print_of(self, path: str) -> str:
+        """The fingerprint of a data set's part."""
+        own = self.settings
+        with read.opened(path) as source:
+            data = read.fingerprint(source)
+        what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
+        return fingerprint(self.model.digest, "heldout", data, what)
+
+    def run(self, path: str) -> Part:
+        """The mean loss per response token, and per row.
+
+        Raises:
+            DataError: the data can't be read.
+            EngineError: no response has a loss.
+        """
+        began = time.monotonic()
+        rows, samples = _samples(path, self.settings)
+        text = self._text()
+        found = self.engine.losses(text, samples, lambda done, tokens: None)
+        kept = [(row, each) for row, each in zip(rows, found, strict=True) if not isinstance(each, str)]
+        if not kept:
+            raise EngineError(f"no response of {path} has a loss: {found[0]}", "Look at the data, or at --template.")
+        part = summarised(kept)
+        about = {"rows": len(samples), "failed": len(samples) - len(kept), "template": self._template_name()}
+        about |= {"cut": sum(losses.truncated for _, losses in kept), **self.engine.settings}
+        return replace(
+            part,
+            name=heldout_name(path),
+            benchmark=heldout_name(path),
+            fingerprint=self.print_of(path),
+            about={**about, "data": path, "seeds": {"items": _SEED}},
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        if "engine" in self.__dict__:
+            self.__dict__.pop("engine").close()
+
+    def _template_name(self) -> str:
+        return "chat" if self.settings.chat else self.settings.template
+
+    def _text(self) -> LossText:
+        if not self.settings.chat:
+            return TEMPLATES[self.settings.template]
+        from selectit.engines.texts import load_tokenizer
+
+        return chat_text(load_tokenizer(self.model.path, self.settings.trust_remote_code))
+
+
+def heldout_name(path: str) -> str:
+    """The name of a data set's line in the table."""
+    return f"heldout {Path(path).name}"
+
+
+def chat_text(tokenizer: Any) -> LossText:
+    """What stands before an answer in the model's chat template. Raises ModelError where there is none.
+
+    The template writes its own start token, and the reader's tokenizer adds one where it is used to: one is taken away.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError("this model has no chat template", "Leave --chat out, or choose a chat model.")
+    messages = [{"role": "user", "content": _PLACE}]
+    whole: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    if whole.count(_PLACE) != 1:
+        raise ModelError("this model's chat template changes the text of a message", "Use --template plain.")
+    start = tokenizer.bos_token or ""
+    adds = bool(start) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return LossText(template=whole.removeprefix(start) if adds else whole, alone="")
+
+
+def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
+    """The figures of (row, losses): name, fingerprint, about and seconds are the caller's to fill in.
+
+    The loss per token is the sum over all tokens / their number; its standard error takes rows as the units that were
+    drawn (the linearised error of a ratio of means), since tokens of one row are alike.
+    """
+    sums = [float(losses.given[0].sum(dtype="float64")) for _, losses in kept]
+    counts = [losses.given.shape[1] for _, losses in kept]
+    means = [total / count for total, count in zip(sums, counts, strict=True)]
+    value, size = sum(sums) / sum(counts), sum(counts) / len(counts)
+    residuals = [(total - value * count) / size for total, count in zip(sums, counts, strict=True)]
+    figures = {
+        "nll_per_token": value,
+        "nll_per_token_stderr": stderr_of(residuals),
+        "nll_per_row": sum(means) / len(means),
+        "nll_per_row_stderr": stderr_of(means),
+        "perplexity": math.exp(value),
+        "tokens": float(sum(counts)),
+    }
+    return Part(
+        name="",
+        benchmark="",
+        fingerprint="",
+        metric="nll per token",
+        value=value,
+        stderr=figures["nll_per_token_stderr"],
+        items=tuple(row for row, _ in kept),
+        values=tuple(means),
+        metrics=figures,
+        about={},
+        seconds=0.0,
+    )
+
+
+def _samples(path: str, settings: EvalSettings) -> tuple[list[int], list[Sample]]:
+    """The rows that are read, drawn with a seed where there is a limit, and their last answers. Raises DataError."""
+    layout = formats.parse_map(settings.map) if settings.map is not None else None
+    layout = formats.named(settings.format) if settings.format is not None else layout
+    with read.opened(path) as source:
+        records = list(read.records(source, read.Checked(), layout=layout, which="last", limit=None))
+    samples = [formats.samples(record.row, record.turns, "last")[0] for record in records]
+    if not samples:
+        raise DataError(f"{path} has no rows", "Name a data set with responses.")
+    chosen = draw(len(samples), settings.limit, _SEED)
+    return list(chosen), [samples[at] for at in chosen]

@@ -1,0 +1,150 @@
+"""Translation of WMT22's test sets: BLEU by sacrebleu, and COMET where its command is installed."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from selectit.errors import DataError, SettingsError, nearest
+from selectit.evaluation import extra, local
+from selectit.evaluation.harness import Harness, draw
+from selectit.evaluation.results import Part, fingerprint
+from selectit.evaluation.suites import Protocol
+
+log = logging.getLogger(__name__)
+
+PAIRS = ("de-en", "en-de", "zh-en", "en-zh", "cs-en", "en-cs", "is-en", "en-is", "ru-en", "en-ru")
+"""The directions of fe1ixxu/ALMA; those whose files are there are asked."""
+_LANGUAGES = {"de": "German", "en": "English", "zh": "Chinese", "cs": "Czech", "is": "Icelandic", "ru": "Russian"}
+COMET_MODEL = "Unbabel/wmt22-comet-da"
+
+
+def pairs(task: str, data_dir: str | None) -> list[str]:
+    """The directions that 'wmt22', or one as 'wmt22_de-en', stands for. Raises SettingsError, DataError."""
+    hint = "It is the folder with wmt22/newstest22.<direction>.<language> in it."
+    if data_dir is None:
+        raise SettingsError("wmt22 is read from files", f"Name them with --data-dir. {hint}")
+    one = task.partition("_")[2]
+    if one and one not in PAIRS:
+        raise SettingsError(f"there is no task {task!r}", nearest(task, [f"wmt22_{pair}" for pair in PAIRS]))
+    wanted = [one] if one else [pair for pair in PAIRS if all(path.is_file() for path in files(data_dir, pair))]
+    for path in [path for pair in wanted for path in files(data_dir, pair)]:
+        if not path.is_file():
+            raise DataError(f"there is no file {path}", f"--data-dir: {hint}")
+    if not wanted:
+        raise DataError(f"{Path(data_dir) / 'wmt22'} has no pair of files of any direction", f"--data-dir: {hint}")
+    return wanted
+
+
+def files(data_dir: str, pair: str) -> tuple[Path, Path]:
+    """Source and reference of a direction."""
+    start = Path(data_dir) / "wmt22" / f"newstest22.{pair}"
+    source, target = pair.split("-")
+    return Path(f"{start}.{source}"), Path(f"{start}.{target}")
+
+
+def prompt(pair: str, text: str) -> str:
+    """What is asked: fe1ixxu/ALMA's wording."""
+    source, target = (_LANGUAGES[language] for language in pair.split("-"))
+    return f"Translate this from {source} to {target}:\n{source}: {text}\n{target}:"
+
+
+def print_of(harness: Harness, protocol: Protocol, pair: str) -> str:
+    """The fingerprint of a direction's part."""
+    data = local.digest(list(files(harness.settings.data_dir or "", pair)))
+    what = (protocol.plain(), pair, data, extra.version("sacrebleu"), shutil.which("comet-score") is not None)
+    return fingerprint(harness.model.digest, harness.about(), "wmt22", *what)
+
+
+def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
+    """Translate one direction greedily; the translations stay in `folder`, with the lines they are of."""
+    began = time.monotonic()
+    source_path, reference_path = files(harness.settings.data_dir or "", pair)
+    sources, references = _lines(source_path), _lines(reference_path)
+    if len(sources) != len(references):
+        raise DataError(
+            f"{source_path} has {len(sources)} lines and {reference_path} has {len(references)}", "Copy both again."
+        )
+    items = draw(len(sources), protocol.items, protocol.seed)
+    texts = [sources[item] for item in items]
+    right = [references[item] for item in items]
+    answers = harness.generate([prompt(pair, text) for text in texts], protocol, chat=harness.settings.chat)
+    translations = [" ".join(answer.split()) for answer in answers]
+    kept = {"source": texts, "translation": translations, "reference": right}
+    paths = {what: folder / f"wmt22.{pair}.{what}" for what in kept}
+    folder.mkdir(parents=True, exist_ok=True)
+    for what, lines in kept.items():
+        paths[what].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    score, signature, stderr = bleu(translations, right, pair)
+    comet, why = comet_of(paths["source"], paths["translation"], paths["reference"])
+    if why:
+        log.info("wmt22 %s: no COMET, %s", pair, why)
+    return Part(
+        name=f"wmt22_{pair}",
+        benchmark=f"wmt22 {pair}",
+        fingerprint=print_of(harness, protocol, pair),
+        metric="BLEU",
+        value=score,
+        stderr=stderr,
+        items=items,
+        values=(),
+        metrics={"bleu": score} if comet is None else {"bleu": score, "comet": comet},
+        about={
+            "version": signature,
+            "shots": 0,
+            "of": len(sources),
+            "comet": why or COMET_MODEL,
+            "translations": str(paths["translation"]),
+            "seeds": {"items": protocol.seed},
+        },
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def bleu(translations: Sequence[str], references: Sequence[str], pair: str) -> tuple[float, str, float]:
+    """BLEU (0 to 100, higher is better), sacrebleu's signature of it, and its standard error over 1,000 resamples.
+
+    As `sacrebleu REFERENCE -i TRANSLATION -l PAIR -m bleu`: the tokens are those of the target language.
+    """
+    sacrebleu = extra.module("sacrebleu")
+    metric = sacrebleu.metrics.BLEU(trg_lang=pair.split("-")[1])
+    found = metric.corpus_score(list(translations), [list(references)])
+    return float(found.score), str(metric.get_signature()), _resampled(metric, translations, references)
+
+
+def _resampled(metric: object, translations: Sequence[str], references: Sequence[str], times: int = 1000) -> float:
+    """The deviation of BLEU over samples of lines drawn with return (Koehn 2004); NaN of fewer than two lines."""
+    import numpy as np
+
+    if len(translations) < 2:
+        return float("nan")
+    # Statistics of lines add up: sacrebleu's own bootstrap (-ci) works on the same sums.
+    stats = np.array(metric._extract_corpus_statistics(list(translations), [list(references)]))  # type: ignore[attr-defined]
+    draws = np.random.default_rng(12345).integers(len(stats), size=(times, len(stats)))
+    scores = [metric._compute_score_from_stats(stats[rows].sum(0).tolist()).score for rows in draws]  # type: ignore[attr-defined]
+    return float(np.std(scores, ddof=1))
+
+
+def comet_of(source: Path, translation: Path, reference: Path) -> tuple[float | None, str]:
+    """COMET-22 by the command `comet-score` of unbabel-comet; or None, and why there is none."""
+    command = shutil.which("comet-score")
+    if command is None:
+        return None, "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
+    arguments = [command, "-s", str(source), "-t", str(translation), "-r", str(reference)]
+    done = subprocess.run(
+        [*arguments, "--model", COMET_MODEL, "--only_system", "--quiet"], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"score:\s*(-?[\d.]+)", done.stdout)
+    if done.returncode == 0 and found:
+        return float(found[1]), ""
+    told = (done.stderr or done.stdout).strip().splitlines()
+    return None, f"comet-score failed: {told[-1] if told else done.returncode}"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")

@@ -1,0 +1,268 @@
+"""Running an experiment: choose, tune, evaluate, cell by cell; what is done is not done again.
+
+OUT/clean.*            the data without the rows that the evaluation asks about (only where there are any)
+OUT/run/               the run directory: every signal once, for all choices
+OUT/subsets/           the chosen rows in the data's own format
+OUT/models/<cell>/     while a cell is under way; kept with keep_models
+OUT/evaluations/       part by part, as `selectit eval` stores them
+OUT/cells/<cell>.json  what came of it: a cell with this file is finished
+OUT/results.{md,csv,tex}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selectit import api, training
+from selectit import methods as method_files
+from selectit.collect import Progress, Silent
+from selectit.errors import DataError, RunError
+from selectit.evaluation.job import evaluate
+from selectit.evaluation.suites import chosen
+from selectit.experiments import tables
+from selectit.experiments.decontamination import contaminated, questions
+from selectit.experiments.settings import Cell, Experiment, cells, selecting
+from selectit.experiments.tables import Outcome, Scored
+from selectit.gather import works_of
+from selectit.output import write_rows
+from selectit.run import Run, create, digest_of, open_run, read_json, replacing, write_json
+from selectit.scoring import outcome_of, parts_of, prompts_asked, rates_pairs, with_inner
+from selectit.selection import Budget, parse_keep
+from selectit.works import passes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """The data without what the evaluation asks about."""
+
+    path: str
+    rows: int
+    left_out: int
+    """Rows that share a question with the evaluation."""
+    unknown: tuple[str, ...]
+    """Benchmarks whose questions could not be read, so that nothing was compared with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What an experiment came to."""
+
+    out: Path
+    clean: Clean
+    outcomes: tuple[Outcome, ...]
+    report: str
+    """The tables in Markdown, as in OUT/results.md."""
+
+
+def experiment(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> Finished:
+    """Run all cells that are not finished, and write the tables.
+
+    Args:
+        experiment: from `settings.load`.
+        out: the experiment's folder. Typed again, it goes on where it was; one experiment a folder.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: any of its children, with a remedy. What is finished stays.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = progress or Silent()
+    with Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}"):
+        clean = _clean(experiment, folder)
+        every = cells(experiment)
+        outcomes = []
+        for number, cell in enumerate(every, start=1):
+            log.info("%d of %d: %s", number, len(every), cell.name)
+            outcomes.append(_outcome(experiment, cell, folder, clean, progress))
+        report = tables.report(outcomes, _notes(experiment, clean))
+        for name, text in (("md", report), ("csv", tables.csv_text(outcomes)), ("tex", tables.latex(outcomes))):
+            with replacing(folder / f"results.{name}") as file:
+                file.write(text.encode())
+    return Finished(folder, clean, tuple(outcomes), report)
+
+
+def plan(experiment: Experiment, out: str | Path) -> list[str]:
+    """What the experiment will do and what of it is done, as lines of text. Reads the data, asks no model."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    clean = _clean(experiment, folder)
+    run = create(clean.path, dataclasses.replace(experiment.settings, run=str(folder / "run")))
+    every = cells(experiment)
+    lines = [f"{run.rows:,} rows, {clean.left_out:,} left out since the evaluation asks about them"]
+    seconds: list[float] = []
+    pending = 0
+    for cell in every:
+        done = folder / "cells" / f"{cell.name}.json"
+        facts = read_json(done) if done.is_file() else None
+        if facts is not None:
+            seconds.append(facts["train_seconds"] + facts["eval_seconds"])
+        pending += facts is None
+        rows = 0 if cell.choice is None else _rows_of(experiment, cell, run)
+        steps = _steps(experiment, rows)
+        lines.append(f"  {cell.name}: {'done' if facts else f'{rows:,} rows, {steps:,} training steps'}")
+    passes = _passes(experiment, every, run)
+    lines.append(f"ratings and other signals: at most {passes:,} forward passes, those that choices share once")
+    if seconds:
+        left = pending * sum(seconds) / len(seconds)
+        lines.append(f"{pending} cells left, about {left / 60:,.0f} minutes to tune and evaluate at the mean so far")
+    else:
+        lines.append(f"{pending} cells; their time is known when the first is done, that of rating by selectit plan")
+    return lines
+
+
+def _clean(experiment: Experiment, folder: Path) -> Clean:
+    """Leave the rows out that the evaluation asks about; the same again where nothing has changed."""
+    settings = experiment.settings
+    if not experiment.decontaminate:
+        run = create(experiment.data, dataclasses.replace(settings, run=str(folder / "source")))
+        return Clean(experiment.data, run.rows, 0, ())
+    run = create(experiment.data, dataclasses.replace(settings, run=str(folder / "source")))
+    evaluation = experiment.evaluation
+    protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
+    asked, unknown = questions(evaluation, [protocol.task for protocol in protocols])
+    samples = (each for start in range(0, run.rows, 4096) for each in run.samples(start, min(start + 4096, run.rows)))
+    out = contaminated(samples, asked)
+    if len(out) == run.rows:
+        raise DataError(f"every row of {experiment.data} is asked in the evaluation", "Evaluate on other data.")
+    if not out:
+        return Clean(experiment.data, run.rows, 0, tuple(unknown))
+    path = folder / f"clean{run.manifest['suffix']}"
+    rows = np.setdiff1d(np.arange(run.rows), sorted(out))
+    try:
+        write_rows(run, path, rows, None, force=False)
+    except RunError as error:
+        raise RunError(
+            f"{folder} holds another experiment: {error.message}", "Name another folder with --out."
+        ) from error
+    return Clean(str(path), len(rows), len(out), tuple(unknown))
+
+
+def _outcome(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progress: Progress) -> Outcome:
+    """What came of a cell: stored, or made now."""
+    path = folder / "cells" / f"{cell.name}.json"
+    mark = _fingerprint(experiment, cell, clean)
+    if path.is_file():
+        stored = read_json(path)
+        if stored["fingerprint"] != mark:
+            raise RunError(
+                f"{path} is of the same cell with other settings", "Name another folder with --out, or remove it."
+            )
+        return _from_plain(cell, stored)
+    facts = _tuned(experiment, cell, folder, clean, progress)
+    model = str(facts.pop("path"))
+    evaluation = dataclasses.replace(
+        experiment.evaluation, out=str(folder / "evaluations" / f"{cell.name}.json"), accept_terms=True
+    )
+    (results,) = evaluate([model], evaluation)
+    scores = {
+        score.benchmark: Scored(
+            metric=score.metric,
+            value=score.value,
+            stderr=score.stderr,
+            items=[f"{p.name}/{n}" for p in results.parts if p.benchmark == score.benchmark for n in p.items],
+            values=[v for p in results.parts if p.benchmark == score.benchmark for v in p.values],
+        )
+        for score in results.scores
+    }
+    seconds = sum(score.seconds for score in results.scores)
+    method = "" if cell.choice is None else method_files.spelled(cell.choice.method)[0]
+    outcome = Outcome(line=cell.line, method=method, seed=cell.seed, scores=scores, eval_seconds=seconds, **facts)
+    write_json(path, {"fingerprint": mark, **json.loads(json.dumps(dataclasses.asdict(outcome)))})
+    if cell.choice is not None and not experiment.keep_models:
+        shutil.rmtree(model)
+    return outcome
+
+
+def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progress: Progress) -> dict[str, Any]:
+    """Choose and tune: the model's folder, and what it took."""
+    if cell.choice is None:
+        nothing = dict.fromkeys(("rows", "steps", "tokens", "train_seconds", "passes", "select_seconds"), 0)
+        return {"path": cell.model, "loss": None, **nothing}
+    settings = selecting(experiment, cell, str(folder / "run"))
+    subset = folder / "subsets" / f"{cell.name}{Path(clean.path).suffix}"
+    subset.parent.mkdir(exist_ok=True)
+    settings = dataclasses.replace(settings, out=str(subset), name=cell.name, force=True)
+    selected = api.select(clean.path, settings, progress)
+    run = open_run(selected.run)
+    part = parts_of(settings, run)[0]
+    cost = outcome_of(run, part, settings, progress)
+    recipe = dataclasses.replace(experiment.recipe, seed=cell.seed)
+    tuned = training.train(
+        selected.run, cell.name, cell.model, recipe, folder / "models" / cell.name, accept_terms=True, progress=progress
+    )
+    return {
+        "path": tuned.path,
+        "rows": tuned.rows,
+        "steps": tuned.steps,
+        "tokens": tuned.tokens,
+        "loss": tuned.loss,
+        "train_seconds": tuned.seconds,
+        "passes": cost.passes,
+        "select_seconds": cost.seconds,
+    }
+
+
+def _fingerprint(experiment: Experiment, cell: Cell, clean: Clean) -> str:
+    """Changes with whatever decides the numbers of a cell."""
+    settings = None if cell.choice is None else dataclasses.asdict(selecting(experiment, cell, ""))
+    with_data = [clean.path, clean.rows, cell.line, cell.seed, settings, experiment.recipe.table()]
+    evaluation = dataclasses.asdict(experiment.evaluation)
+    return digest_of({"cell": json.loads(json.dumps([*with_data, evaluation], default=str))})[:16]
+
+
+def _from_plain(cell: Cell, stored: dict[str, Any]) -> Outcome:
+    plain = {key: value for key, value in stored.items() if key != "fingerprint"}
+    scores = {name: Scored(**each) for name, each in plain["scores"].items()}
+    return Outcome(**{**plain, "line": cell.line, "scores": scores})
+
+
+def _notes(experiment: Experiment, clean: Clean) -> list[str]:
+    """What stands above the tables."""
+    recipe = experiment.recipe
+    by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"
+    lines = [
+        f"{clean.rows:,} rows of {Path(experiment.data).name}; {clean.left_out:,} left out since the evaluation asks "
+        f"about them. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}."
+    ]
+    if clean.unknown:
+        lines.append(f"Not compared with the data, since their files are not here: {', '.join(clean.unknown)}.")
+    return lines
+
+
+def _rows_of(experiment: Experiment, cell: Cell, run: Run) -> int:
+    assert cell.choice is not None
+    if not cell.budget:
+        return run.rows
+    return Budget(**parse_keep(cell.budget)).count(run.rows)  # type: ignore[arg-type]
+
+
+def _steps(experiment: Experiment, rows: int) -> int:
+    recipe = experiment.recipe
+    if not rows:
+        return 0
+    return recipe.steps if recipe.steps is not None else -(-int(rows * recipe.epochs) // recipe.batch_size)
+
+
+def _passes(experiment: Experiment, every: Sequence[Cell], run: Run) -> int:
+    """Forward passes of all signals, each choice of a model counted by itself."""
+    seen, total = set(), 0
+    for cell in every:
+        if cell.choice is None or (cell.model, cell.choice.name) in seen:
+            continue
+        seen.add((cell.model, cell.choice.name))
+        for part in with_inner(parts_of(selecting(experiment, cell, str(run.path)), None), None):
+            rated = prompts_asked(part.method) if rates_pairs(part.method) else 0
+            total += run.rows * (rated + sum(passes(work) for work in works_of(part.method)))
+    return total

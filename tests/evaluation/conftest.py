@@ -1,0 +1,6 @@
+"""Modules beside the tests of the folder above."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))

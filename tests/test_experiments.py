@@ -1,0 +1,261 @@
+"""Experiments: what a file says, what is left out, what the tables say, and a whole one with a tiny model."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commandline import run
+from selectit import training
+from selectit.errors import RunError, SettingsError
+from selectit.experiments import job, settings, tables
+from selectit.experiments.decontamination import contaminated
+from selectit.experiments.tables import Outcome, Scored
+from selectit.schema import Sample
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "experiments"
+SMALL = """
+models = ["{model}"]
+budgets = ["25%"]
+seeds = [0, 1]
+recipe = "small"
+[recipe_changes]
+steps = 2
+batch_size = 4
+max_tokens = 64
+[settings]
+engine = "fake"
+[evaluation]
+heldout = ["heldout.json"]
+[[choices]]
+method = "full"
+seeds = [0]
+[[choices]]
+method = "random"
+[[choices]]
+method = "selectit:k=2"
+name = "SelectIT"
+"""
+
+
+# The file
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_are_experiments(path):
+    found = settings.load(path, "data.json")
+    assert len(settings.cells(found)) > len(found.choices)
+
+
+def test_cells_and_their_settings(folder):
+    Path("e.toml").write_text(SMALL.format(model="tiny"))
+    found = settings.load("e.toml", "data.json")
+    names = [cell.name for cell in settings.cells(found)]
+    assert names == [
+        "tiny-base-s0",
+        "tiny-full-s0",
+        "tiny-random-25-s0",
+        "tiny-random-25-s1",
+        "tiny-SelectIT-25-s0",
+        "tiny-SelectIT-25-s1",
+    ]
+    chosen = [settings.selecting(found, cell, "run") for cell in settings.cells(found)[1:]]
+    assert [each.seed for each in chosen] == [None, 0, 1, None, None]
+    assert [each.keep for each in chosen] == [None, "25%", "25%", "25%", "25%"]
+    assert chosen[-1].k == 2 and chosen[-1].engine == "fake" and chosen[-1].model == ("tiny",)
+    assert (found.recipe.steps, found.recipe.batch_size) == (2, 4)
+
+
+def test_parameters_with_flags_and_without():
+    plain = settings.Settings()
+    made = settings.settings_of("selectit:alpha=0.4;profile=official;k=3", plain)
+    assert (made.alpha, made.profile, made.k, made.param) == (0.4, "official", 3, {})
+    made = settings.settings_of("calibrated:by=batch;k=2", plain)
+    assert (made.method, made.k, made.param) == ("calibrated", 2, {"by": "batch"})
+    assert settings.settings_of("knn:k=7", plain).param == {"k": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("budget = 3", "there is no key 'budget'"),
+        ("seeds = [0]", "there are no choices"),
+        ("[[choices]]\nname = 'x'", "a choice has no method"),
+        ("[[choices]]\nmethod = 'selectt'", "there is no method 'selectt'"),
+        ("[[choices]]\nmethod = 'random'\n[[choices]]\nmethod = 'random'", "two cells are named"),
+        ("budgets = ['0']\n[[choices]]\nmethod = 'random'", "--keep is 0"),
+        ("[settings]\nout = 'x'\n[[choices]]\nmethod = 'random'", "settings: there is no key 'out'"),
+        ("[recipe_changes]\nstep = 1\n[[choices]]\nmethod = 'random'", "recipe_changes: there is no key 'step'"),
+        ("[evaluation]\nsuit = 'q'\n[[choices]]\nmethod = 'random'", "evaluation: there is no key 'suit'"),
+        ("x = ", "is not TOML"),
+    ],
+)
+def test_files_that_are_refused(folder, text, message):
+    Path("e.toml").write_text(text)
+    with pytest.raises(SettingsError, match="e.toml") as error:
+        settings.load("e.toml", "data.json")
+    assert message in error.value.message
+
+
+def test_a_file_without_data(folder):
+    Path("e.toml").write_text("[[choices]]\nmethod = 'random'")
+    with pytest.raises(SettingsError, match="no data set is named"):
+        settings.load("e.toml")
+
+
+# What is left out
+
+
+def test_what_the_evaluation_asks_is_found():
+    question = "How many apples does Ann have if she buys three and eats one of them today?"
+    words = question.split()
+    samples = [
+        Sample(0, 0, "How many APPLES does Ann have, if she buys three and eats one of them today", "2"),
+        Sample(1, 0, "Solve: " + " ".join(words[:13]) + " instead", "x"),
+        Sample(2, 0, "Solve: " + " ".join(words[:12]) + " instead of what", "x"),
+        Sample(3, 0, "Write a question.", " ".join(words[1:14])),
+        Sample(4, 0, "Name a fruit", "An apple"),
+    ]
+    assert contaminated(samples, [question, "Name a fruit!", ""]) == {0, 1, 3, 4}
+    assert contaminated(samples, []) == set()
+
+
+# The tables
+
+
+def outcome(choice, seed, values, method=None, budget="20%", tokens=100):
+    scores = {
+        "quiz": Scored("acc", float(np.mean(values)), 0.1, [str(n) for n in range(len(values))], list(values)),
+        "heldout": Scored("nll per token", 2.5 + seed / 10, 0.1, [], []),
+    }
+    return Outcome(
+        line=("m", choice, budget), method=choice if method is None else method, seed=seed, rows=20, steps=3,
+        tokens=tokens, loss=1.5, train_seconds=9.0, passes=5.0, select_seconds=7.0, scores=scores, eval_seconds=4.0,
+    )  # fmt: skip
+
+
+OUTCOMES = [
+    outcome("base", 0, [0, 0, 0, 0], method="", budget=""),
+    outcome("full", 0, [1, 0, 0, 0], budget=""),
+    outcome("random", 0, [1, 0, 1, 0]),
+    outcome("random", 1, [1, 0, 0, 0]),
+    outcome("Ours", 0, [1, 1, 1, 0], method="selectit"),
+]
+
+
+def test_means_and_spreads_by_hand():
+    header, lines = tables.results(OUTCOMES)
+    assert header == [
+        "model", "choice", "budget", "rows", "seeds", "quiz (acc)", "heldout (nll per token, less is better)", "AVG"
+    ]  # fmt: skip
+    assert lines[2] == ["m", "random", "20%", "20", "2", "37.5 ± 17.7", "2.550 ± 0.071", "37.5 ± 17.7"]
+    assert lines[3] == ["m", "Ours", "20%", "20", "1", "75.0", "2.500", "75.0"]
+
+
+def test_differences_by_hand():
+    header, lines = tables.differences(OUTCOMES, "random")
+    assert header == ["model", "choice", "budget", "quiz (acc)"]
+    assert [line[:3] for line in lines] == [["m", "Ours", "20%"]]
+    assert lines[0][3].startswith("+37.5 (")  # items: 0, 1, 0.5, 0
+    _, lines = tables.differences(OUTCOMES, "full")
+    assert [line[1] for line in lines] == ["random", "Ours"]
+    assert lines[1][3].startswith("+50.0 (")
+    assert tables.differences(OUTCOMES[3:], "full") is None
+    found = tables.paired([OUTCOMES[4]], OUTCOMES[2:4], "quiz")
+    assert found.value == pytest.approx(0.375) and found.low <= 0.375 <= found.high
+
+
+def test_the_other_formats():
+    lines = tables.csv_text(OUTCOMES).splitlines()
+    assert len(lines) == 1 + 2 * len(OUTCOMES) and lines[1].startswith(
+        "m,base,,0,20,3,100,9.0,5.0,7.0,quiz,acc,0.0,0.1,4"
+    )
+    tex = tables.latex(OUTCOMES)
+    assert r"random & 20\% & 20 & 2 & 37.5 $\pm$ 17.7" in tex and tex.count(r"\\") == 1 + 4
+    assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 1.500 | 4 |" in tables.report(OUTCOMES, ["note"])
+
+
+# A whole one
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    pytest.importorskip("trl")
+    import tiny
+
+    return tiny.build_chat(tmp_path_factory.mktemp("chat"))
+
+
+@pytest.fixture
+def small(folder, tiny_model):
+    rows = [{"instruction": f"question number {n}", "output": " ".join(["word"] * (2 + n % 5))} for n in range(16)]
+    Path("data.json").write_text(json.dumps(rows))
+    Path("heldout.json").write_text(json.dumps([{"instruction": "question number 3", "output": "word word word"}] * 3))
+    Path("e.toml").write_text(SMALL.format(model=tiny_model))
+    return settings.load("e.toml", "data.json")
+
+
+def figures(finished):
+    """Everything but the seconds."""
+    return [
+        (each.line, each.seed, each.rows, each.steps, each.tokens, each.loss, each.scores) for each in finished.outcomes
+    ]
+
+
+def test_a_whole_experiment(small, monkeypatch):
+    finished = job.experiment(small, "out")
+    assert finished.clean.left_out == 1 and finished.clean.rows == 15
+    assert [each.rows for each in finished.outcomes] == [0, 15, 3, 3, 3, 3]
+    assert "1 left out" in finished.report and Path("out/results.tex").is_file()
+    subset = json.loads(next(Path("out/subsets").glob("*random*s0*")).read_text())
+    assert len(subset) == 3 and all(row["instruction"] != "question number 3" for row in subset)
+    assert not list(Path("out/models").iterdir())  # the weights are gone
+    losses = {each.scores["heldout heldout.json"].value for each in finished.outcomes}
+    assert len(losses) == 6  # every cell is another model
+    monkeypatch.setattr(training, "train", None)  # whoever calls it fails
+    monkeypatch.setattr(job, "evaluate", None)
+    assert figures(job.experiment(small, "out")) == figures(finished)
+
+
+def test_an_interrupted_experiment_goes_on(small, monkeypatch):
+    whole = job.experiment(small, "whole")
+    trained, evaluated = [], []
+    train, evaluate = training.train, job.evaluate
+
+    def counted(*given, **named):
+        result = train(*given, **named)
+        trained.extend([result.path.name] * result.fresh)
+        return result
+
+    def stopping(models, given):
+        if len(evaluated) in (1, 3):
+            evaluated.append("stop")
+            raise KeyboardInterrupt
+        evaluated.append(models[0])
+        return evaluate(models, given)
+
+    monkeypatch.setattr(training, "train", counted)
+    monkeypatch.setattr(job, "evaluate", stopping)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            job.experiment(small, "out")
+    assert figures(job.experiment(small, "out")) == figures(whole)
+    assert len(trained) == len(set(trained)) == 5  # no training twice
+
+
+def test_other_settings_need_another_folder(small):
+    job.experiment(small, "out")
+    other = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, steps=3))
+    with pytest.raises(RunError, match="with other settings"):
+        job.experiment(other, "out")
+
+
+def test_the_command(small, capfd):
+    code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
+    assert code == 0 and "15 rows, 1 left out" in out and "SelectIT-25-s1: 3 rows, 2 training steps" in out
+    code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out")
+    assert code == 0 and "What each choice cost" in out and "tables: out/results.md" in out
+    code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
+    assert code == 0 and out.count(": done") == 6

@@ -1,0 +1,240 @@
+"""`selectit probe` and `tune-prompts`: the whole way, with made-up numbers, and with a method that knows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import selectit
+from commandline import run
+from selectit import Settings, prompts
+from selectit.detection import DETECTED, NOT_TOLD, PREFERRED
+from selectit.errors import DataError, SettingsError
+from selectit.planting import KINDS, ORIGINAL
+from selectit.probing import (
+    DETECTS,
+    DETECTS_NONE,
+    JUDGES,
+    JUDGES_WRONG,
+    drawn,
+    parse_labels,
+    planted_run,
+    preference_table,
+)
+from selectit.run import open_run
+
+FAKE = Settings(engine="fake", model="m", run="run", k=2)
+WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
+
+KNOWS = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Knows:
+    """Knows which rows are planted: a good response says so."""
+
+    sign: float = 1.0
+    needs: ClassVar[tuple[str, ...]] = ("texts",)
+    label: ClassVar[str] = "knows"
+
+    def score(self, signals):
+        good = ["true" in each.response and each.response.split()[:2] == ["The", "true"] and
+                each.response.endswith(f"{each.instruction}.") for each in signals.texts]
+        return self.sign * np.array(good, np.float64)
+'''
+
+
+@pytest.fixture
+def alpaca(folder):
+    """60 rows, each with long and different responses; 40 calculate; `grade` is 1 to 5."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(60):
+        question = f"Add {n} and {n + 3}" if n < 40 else f"Tell me about thing {n}"
+        words = " ".join(rng.permutation(WORDS))
+        rows.append(
+            {
+                "instruction": question,
+                "input": "",
+                "output": f"The true {words} {n + 7} {question}.",
+                "grade": n % 5 + 1,
+            }
+        )
+    Path("data.json").write_text(json.dumps(rows))
+    Path("knows.py").write_text(KNOWS)
+    return "data.json"
+
+
+def test_one_who_knows_detects_every_kind(alpaca):
+    found = selectit.probe(alpaca, Settings(method="./knows.py:Knows", run="run"), sample=50)
+    result = found.results[0]
+    assert result.verdict == DETECTS
+    assert {facts.kind for facts in result.kinds} == set(KINDS) - {"other-language"}
+    assert all(facts.verdict == DETECTED and facts.wins.value == 1 for facts in result.kinds)
+    assert found.counts["other-language"] == 0 and found.counts[ORIGINAL] == found.rows == 50
+    assert (result.model, result.prompts, result.mass, result.agreement) == ("", "", None, None)
+
+
+def test_one_who_knows_and_lies_prefers_the_defects(alpaca):
+    own = Settings(method="./knows.py:Knows", param={"sign": "-1"}, run="run")
+    result = selectit.probe(alpaca, own, sample=50).results[0]
+    assert result.verdict.startswith(f"{DETECTS_NONE}; prefers the defect: ")
+    assert {facts.verdict for facts in result.kinds} == {PREFERRED}
+
+
+def test_noise_detects_nothing(alpaca):
+    """One draw of each: what holds over many seeds is tested of the statistics alone."""
+    names = [
+        "selectit",
+        "selectit:profile=official",
+        "expected-rating",
+        "calibrated",
+        "calibrated:by=batch",
+        "contrast",
+    ]
+    found = selectit.probe(alpaca, FAKE, names, sample=40)
+    assert [result.method for result in found.results][:2] == [
+        "selectit-sentence-paper-k2-a0.2",
+        "selectit-sentence-official-k2-a0.2",
+    ]
+    assert len(found.results) == len(names)
+    for result in found.results:
+        assert sum(facts.verdict == NOT_TOLD for facts in result.kinds) >= 7
+        assert result.mass == pytest.approx(0.9, abs=1e-3) and result.wins is not None and result.wins.low < 0.5
+
+
+def test_nothing_is_rated_twice_and_the_same_seed_draws_the_same(alpaca):
+    first = selectit.probe(alpaca, FAKE, sample=30)
+    parts = {path: path.stat().st_mtime_ns for path in Path("run").rglob("part-*")}
+    again = selectit.probe(alpaca, FAKE, sample=30)
+    assert again == first
+    assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("part-*")} == parts
+    other = selectit.probe(alpaca, FAKE, sample=30, seed=1)
+    assert other.folder != first.folder and other.results[0].wins != first.results[0].wins
+
+
+def test_the_originals_of_a_probe_are_the_pairs_of_the_data(alpaca):
+    selectit.probe(alpaca, FAKE, sample=30)
+    run_of_data = open_run("run")
+    rows = drawn(run_of_data, 30, 0)
+    probed = planted_run(Path("run/probes/planted-30-s0"), rows)
+    samples = probed.samples(0, probed.rows)
+    assert [(s.instruction, s.response) for s in samples] == [(row.instruction, row.response) for row in rows]
+    assert [row.kind for row in rows[:30]] == [ORIGINAL] * 30
+
+
+def test_models_prompt_sets_and_methods_in_one_table(alpaca):
+    both = Settings(engine="fake", model=("a", "b"), run="run", k=2)
+    found = selectit.probe(alpaca, both, ["expected-rating", "length:unit=words"], ["default", "yes-no"], sample=30)
+    names = [(result.method, result.model, result.prompts) for result in found.results]
+    assert sorted(names) == sorted(
+        [("expected-rating-k2", model, name) for model in "ab" for name in ("default", "yes-no")]
+        + [("length-words", "", "")]
+    )
+    assert len({result.scores for result in found.results}) == 5
+
+
+def test_your_own_labels(alpaca):
+    by_grade = selectit.probe(
+        alpaca, Settings(run="run", method="field", param={"name": "of"}), labelled="grade>=4", sample=20
+    )
+    assert by_grade.counts == {"good": 20, "bad": 20} and by_grade.results[0].kinds == ()
+    Path("words.json").write_text(
+        json.dumps(
+            [
+                {"instruction": f"q{n}", "output": "word " * (n + 1), "mark": "up" if n > 29 else "down"}
+                for n in range(60)
+            ]
+        )
+    )
+    long = Settings(run="run2", method="length")
+    found = selectit.probe("words.json", long, labelled="mark=up", sample=30).results[0]
+    assert found.verdict == JUDGES and found.auroc is not None and found.auroc.value == 1 and found.p < 1e-6
+    short = Settings(run="run2", method="length", param={"order": "shortest"})
+    assert selectit.probe("words.json", short, labelled="mark=up", sample=30).results[0].verdict == JUDGES_WRONG
+
+
+@pytest.mark.parametrize("text", ["grade", "grade>=high", "=x", "grade>="])
+def test_labels_that_say_nothing(text):
+    with pytest.raises(SettingsError, match="--labelled"):
+        parse_labels(text)
+
+
+def test_labels_by_value_and_number():
+    assert [parse_labels("a.b>=4.5").good(text) for text in ("4.5", "4", "", "none")] == [True, False, None, None]
+    assert [parse_labels("mark = up").good(text) for text in ("up", "Up", " ")] == [True, False, None]
+
+
+def test_what_can_not_be_probed(alpaca, rows):
+    with pytest.raises(SettingsError, match="scores no rows"):
+        selectit.probe(alpaca, FAKE, ["full"])
+    with pytest.raises(SettingsError, match="--sample is 5"):
+        selectit.probe(alpaca, FAKE, sample=5)
+    with pytest.raises(DataError, match="0 good rows by grade>=6"):
+        selectit.probe(alpaca, FAKE, labelled="grade>=6")
+    Path("few.json").write_text(json.dumps(rows[:5]))
+    with pytest.raises(DataError, match="5 rows with a response, and 10 are the least"):
+        selectit.probe("few.json", Settings(engine="fake", model="m", run="few"))
+
+
+def test_the_command(alpaca, capfd):
+    arguments = ["probe", alpaca, "--run", "run", "--engine", "fake", "--model", "m", "--k", 2, "--sample", 30]
+    code, out, _ = run(capfd, *arguments, "--methods", "selectit,length:unit=words")
+    assert code == 0
+    assert "30 rows of data.json and their planted defects (seed 0)" in out
+    assert "not planted, since they fit fewer than 10 of the rows: other-language" in out
+    assert "length-words: detects some planted defects: " in out and "What to try: " in out
+    code, out, _ = run(capfd, *arguments, "--json")
+    assert [each["kind"] for each in json.loads(out)["results"][0]["kinds"]] == [
+        k for k in KINDS if k != "other-language"
+    ]
+    code, out, _ = run(capfd, "show", "run")
+    assert "probe of 30 rows, planted defects, seed 0" in out and "length-words: detects some" in out
+    code, _, err = run(capfd, *arguments, "--labelled", "nothing")
+    assert code == 2 and "--labelled is 'nothing'" in err
+
+
+def test_preferences_of_rows_without_a_kind(alpaca):
+    selectit.probe(alpaca, FAKE, sample=30)
+    rows = drawn(open_run("run"), 30, 0)
+    table = preference_table(np.arange(len(rows), 0, -1.0), rows)
+    kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
+    assert table.shape == (30, len(kinds))
+    assert np.nanmin(table) == 1  # originals stand first, and higher
+    numbers = sum(row.kind == "wrong-number" for row in rows)
+    assert np.isnan(table[:, kinds.index("wrong-number")]).sum() == 30 - numbers
+
+
+def test_tuned_prompts(alpaca, capfd):
+    arguments = ["tune-prompts", alpaca, "--run", "run", "--engine", "fake", "--model", "m", "--sample", 40, "--k", 3]
+    code, out, _ = run(capfd, *arguments, "--out", "tuned.toml")
+    assert code == 0 and "wrote tuned.toml: 3 of 9 prompts" in out
+    tuned = prompts.load("tuned.toml")
+    assert tuned.name == "default-tuned" and len(tuned.texts) == 3 and set(tuned.texts) < set(prompts.packaged().texts)
+    code, _, err = run(capfd, *arguments, "--out", "tuned.toml")
+    assert code == 2 and "is there already" in err
+    code, _, err = run(capfd, *arguments, "--k", 9, "--out", "all.toml")
+    assert code == 2 and "the pool has 9 prompts" in err
+    selectit.select(None, Settings(run="run/probes/planted-40-s0/run", prompts="tuned.toml", k=3, out="x.jsonl"))
+
+
+def test_tuning_picks_the_prompt_that_knows():
+    """Of four made-up prompts one tells every defect, one half of them, two are noise."""
+    from selectit.planting import Planted
+    from selectit.tuneprompts import halves, pick
+
+    rng = np.random.default_rng(0)
+    rows = [Planted(n, ORIGINAL, "q", "a") for n in range(80)] + [Planted(n, "swapped", "q", "b") for n in range(80)]
+    truth = np.r_[np.ones(80), np.zeros(80)]
+    ratings = np.stack(
+        [rng.random(160), truth * 0.3 + rng.random(160), rng.random(160), truth * 2 + rng.random(160)], axis=1
+    )
+    picking, telling = halves(rows)
+    picked, alone = pick(ratings, rows, picking, 2)
+    assert picked[0] == 3 and alone[3] == 1 and alone[1] > alone[0]
+    assert not set(picking) & set(telling) and len(picking) + len(telling) == 80
