@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit import comparison
+from selectit import cascade, comparison
 from selectit import methods as method_files
 from selectit import models as model_files
 from selectit.collect import Progress, Silent
@@ -22,6 +22,7 @@ from selectit.config import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
 from selectit.estimate import Cost, estimate
 from selectit.output import destination, write_rows
+from selectit.prompts import PromptSet
 from selectit.rating import model_named, prompts_of_run, rate_prompts, run_of, to_rate
 from selectit.ratings import engine_of, failures
 from selectit.run import (
@@ -35,7 +36,6 @@ from selectit.run import (
 from selectit.schema import (
     SELECTION_SCHEMA,
     Int64,
-    Method,
     ScoringMethod,
     Selection,
 )
@@ -45,6 +45,7 @@ from selectit.scoring import (
     Scores,
     budget_of,
     check_all,
+    check_raters,
     collect_all,
     free_name,
     outcome_of,
@@ -58,6 +59,8 @@ from selectit.scoring import (
     with_inner,
     write_toml,
 )
+from selectit.selection import Budget
+from selectit.stages import Stages, check_budget, stages_of
 from selectit.summary import Summary, describe_row, describe_run, summarise
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,20 @@ class Selected:
     out: Path
     selection: Selection
     summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What `select` is to do, checked before anything is rated."""
+
+    run: Run
+    settings: Settings
+    parts: list[Part]
+    prompts: PromptSet
+    stages: Stages | None
+    """None = no cascade."""
+    budget: Budget
+    out: Path
 
 
 def rate(data: str | Path | None, settings: Settings = Settings(), progress: Progress | None = None) -> Path:
@@ -89,6 +106,12 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     old = run_of(None, settings) if data is None else None
+    if settings.cascade is not None:
+        stages_of(settings, prompts_of_run(settings, old), old)  # says what is wrong before anything is read
+        run, settings, prompts, _ = to_rate(data, settings)
+        stages = stages_of(settings, prompts, old)
+        cascade.rate_stages(run, stages, progress or Silent(), rates=True, sample=cascade.SAMPLE)
+        return run.path
     every = with_inner(parts_of(settings, old), old)
     check_all(every)
     if any(rates_pairs(part.method) for part in every):
@@ -164,49 +187,25 @@ def select(
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     progress = progress or Silent()
-    old = run_of(None, settings) if data is None else None
-    # Whatever is wrong with the settings is said before anything is rated.
-    _refuse_idle(settings, reads=data is not None)
-    parts = parts_of(settings, old)
-    budget = budget_of(settings, parts)
-    prompts = prompts_of_run(settings, old)
-    every = with_inner(parts, old)
-    asked = prompts_asked_by(every, prompts)
-    rates = any(rates_pairs(part.method) for part in every)
-    if data is not None:
-        settings, parts = _with_models(settings, parts, rates)
-        every = with_inner(parts, old)
-        check_all(every)
-        for part in every:
-            _check_raters(part.method, settings.model, len(prompts.labels))
-    run = old or run_of(data, settings)
-    out = destination(run, settings, data)
-    budget.count(run.rows)
-    rated = rate_prompts(run, settings, prompts, asked, progress) if data is not None and rates else None
-    if data is not None:
-        collect_all(run, every, progress)
-    scored, selection = scored_choice(run, settings, parts, rated, budget, progress)
+    job = _checked(data, settings)
+    run, settings, budget = job.run, job.settings, job.budget
+    if job.stages is None:
+        done = None
+        scored, selection, facts = _in_one_stage(job, data is not None, progress)
+    else:
+        done = cascade.cascaded(run, job.stages, budget, progress, rates=data is not None, sample=cascade.SAMPLE)
+        scored, selection, facts = done.scored, done.selection, done.summary
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
-    scores = None if scored.chooses_set else scored.scores.score
-    facts = summarise(
-        run,
-        scored.signals.rows,
-        scores,
-        selection,
-        scored.raters,
-        scored.signals.stored_ratings,
-        scored.about,
-        scored.answered,
-    )
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = _selection_name(run, settings, f"{scored.label}-{budget.label}", config)
         _store_selection(run, name, selection, config, facts)
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
-    write_rows(run, out, selection.rows[order], values, force=settings.force)
+    write_rows(run, job.out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
-        write_rows(run, Path(settings.rest), *_rest(run, selection, scored), force=settings.force)
-    return Selected(run.path, name, out, selection, facts)
+        failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
+        write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
+    return Selected(run.path, name, job.out, selection, facts)
 
 
 def compare(
@@ -260,6 +259,54 @@ def models() -> dict[str, dict[str, Any]]:
     }
 
 
+def _checked(data: str | Path | None, settings: Settings) -> _Job:
+    """Whatever is wrong with the settings is said here, the data read and nothing rated. Raises SelectitError."""
+    old = run_of(None, settings) if data is None else None
+    _refuse_idle(settings, reads=data is not None)
+    parts = parts_of(settings, old)
+    budget = budget_of(settings, parts)
+    prompts = prompts_of_run(settings, old)
+    every = with_inner(parts, old)
+    prompts_asked_by(every, prompts)
+    if data is not None:
+        settings, parts = _with_models(settings, parts, any(rates_pairs(part.method) for part in every))
+        every = with_inner(parts, old)
+        check_all(every)
+        for part in every:
+            check_raters(part, len(prompts.labels))
+    stages = None if settings.cascade is None else stages_of(settings, prompts, old)
+    run = old or run_of(data, settings)
+    out = destination(run, settings, data)
+    budget.count(run.rows)
+    if stages is not None:
+        check_budget(stages, budget, run.rows)
+    return _Job(run, settings, parts, prompts, stages, budget, out)
+
+
+def _in_one_stage(job: _Job, rates: bool, progress: Progress) -> tuple[Scored, Selection, Summary]:
+    """Rate and collect, where `rates`, then score and choose."""
+    run, settings = job.run, job.settings
+    rated = None
+    if rates:
+        every = with_inner(job.parts, None)
+        if any(rates_pairs(part.method) for part in every):
+            asked = prompts_asked_by(every, job.prompts)
+            rated = rate_prompts(run, settings, job.prompts, asked, progress)
+        collect_all(run, every, progress)
+    scored, selection = scored_choice(run, settings, job.parts, rated, job.budget, progress)
+    facts = summarise(
+        run,
+        scored.signals.rows,
+        None if scored.chooses_set else scored.scores.score,
+        selection,
+        scored.raters,
+        scored.signals.stored_ratings,
+        scored.about,
+        scored.answered,
+    )
+    return scored, selection, facts
+
+
 def _with_models(settings: Settings, parts: Sequence[Part], rates: bool) -> tuple[Settings, list[Part]]:
     """The settings, of each part too, with the default model where none is named and one is needed."""
     model = settings.model or ((DEFAULT_MODEL,) if rates else ())
@@ -267,13 +314,6 @@ def _with_models(settings: Settings, parts: Sequence[Part], rates: bool) -> tupl
     return settings, [
         dataclasses.replace(part, settings=dataclasses.replace(part.settings, model=model)) for part in parts
     ]
-
-
-def _check_raters(method: Method, models: tuple[str, ...], labels: int) -> None:
-    """Let a method that rates say what is wrong with the models or labels."""
-    check = getattr(method, "check", None)
-    if check is not None:
-        check(models, labels)
 
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:
@@ -325,19 +365,28 @@ def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
     ]
 
 
-def _rest(run: Run, selection: Selection, scored: Scored) -> tuple[Int64, list[dict[str, Any]]]:
-    """The rows that were not chosen, in source order, and why."""
-    rows = np.setdiff1d(np.arange(run.rows), selection.rows)
+def _failures(run: Run, scored: Scored) -> dict[int, str]:
+    """Why rows have no signal."""
     reasons: dict[int, str] = {}
     for rater, works in scored.answered:
         reasons = failures(run, [rater], works) | reasons
+    return reasons
+
+
+def _rest(
+    run: Run, selection: Selection, scored: Scored, failed: Mapping[int, str], dropped: Mapping[int, str]
+) -> tuple[Int64, list[dict[str, Any]]]:
+    """The rows that were not chosen, in source order, and why."""
+    rows = np.setdiff1d(np.arange(run.rows), selection.rows)
     values = []
     for row in rows.tolist():
         score = _plain(scored.scores.score[row])
         if scored.chooses_set:
-            why = f"not chosen: {reasons[row]}" if row in reasons else "not chosen"
+            why = f"not chosen: {failed[row]}" if row in failed else "not chosen"
+        elif row in dropped:
+            why = dropped[row]
         elif score is None:
-            why = f"no score: {reasons.get(row) or scored.about or 'not scored'}"
+            why = f"no score: {failed.get(row) or scored.about or 'not scored'}"
         else:
             why = "below the cut"
         values.append({"row": row, "score": score, "why": why})

@@ -12,7 +12,7 @@ import tomli_w
 
 from selectit import __version__
 from selectit.ratings import raters
-from selectit.run import Run, read_toml
+from selectit.run import Run, open_run, read_toml
 from selectit.works import SIGNALS
 
 DATE = "- exported: "
@@ -105,10 +105,15 @@ def _choice(run: Run, facts: Facts) -> Iterator[str]:
     every = list(_settings(run, config))
     named = {("ratings", name) for each in every for name in each.get("models", ())}
     named |= {(signal, each[signal]) for each in every for signal in SIGNALS if signal in each}
-    used = [
-        (signal, rater) for signal in SIGNALS for rater in raters(run, signal) if (signal, rater.path.name) in named
-    ]
-    for signal, rater in used:
+    runs = [run, *(open_run(run.path / each["cascade"]["run"]) for each in every if "cascade" in each)]
+    used = {(signal, rater.path.name): rater for each in runs for signal in SIGNALS for rater in raters(each, signal)}
+    used = {key: rater for key, rater in used.items() if key in named}
+    if "cascade" in config:
+        yield (
+            f"- cascade: {config['cascade']['went_on']:,} of {run.rows:,} rows went on after a first rating, and were "
+            "rated fully"
+        )
+    for (signal, _), rater in used.items():
         engine = rater.manifest["settings"]["engine"]
         yield f"- model: {rater.name} ({signal}), engine {engine}, digest {rater.manifest['digest']}"
     if not used:
@@ -120,6 +125,8 @@ def _choice(run: Run, facts: Facts) -> Iterator[str]:
 def _settings(run: Run, config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The settings, those of the methods that were combined, and those of the scores that a method read."""
     yield config
+    if "cascade" in config:
+        yield config["cascade"]["first"]
     for part in config.get("parts", ()):
         yield from _settings(run, part)
     for name in config.get("scores", {}).values():

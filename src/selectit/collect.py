@@ -216,7 +216,7 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
-        _note_work(unit)
+        note_work(unit)
         write_table(unit.path, table)
         log.debug("finished %s", unit.path)
     tokens = sum(int(numbers(table["tokens"]).sum()) for table in tables)
@@ -239,7 +239,8 @@ def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
         )
 
 
-def _note_work(unit: Unit) -> None:
+def note_work(unit: Unit) -> None:
+    """Write beside a unit what was asked, where it does not stand there."""
     manifest = unit.path.parent / "manifest.json"
     if not manifest.exists():
         write_json(manifest, about(unit.work))

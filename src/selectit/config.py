@@ -114,6 +114,15 @@ class Settings:
     share: str | None = None
     """'i/n': rate only the units whose number is i modulo n."""
 
+    # Cheap first, dear later
+    cascade: str | int | float | None = None
+    """Rate all rows cheaply, and fully only the best of them: how many of all rows go on, as `keep` is written; None =
+    rate all rows fully."""
+    cascade_k: int | None = None
+    """How many of the prompts the first rating of a cascade has; None = 1."""
+    cascade_model: str | None = None
+    """Another, smaller model for the first rating of a cascade; None = the model itself."""
+
     # Who rates: the settings below change no number
     executor: str = "local"
     """'local': this process, or 'ray': the workers of a Ray cluster."""
@@ -194,7 +203,8 @@ class Settings:
             value = getattr(self, name)
             if value not in (None, *known):
                 raise SettingsError(f"{_flag(name)} is {value!r}, which there is not", nearest(value, known))
-        for name in ("limit", "k", "max_tokens", "batch_tokens", "unit_size", "concurrency", "workers", "worker_cpus"):
+        counts = ("limit", "k", "cascade_k", "max_tokens", "batch_tokens", "unit_size", "concurrency")
+        for name in (*counts, "workers", "worker_cpus"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{_flag(name)} is {value}", "It is a number of 1 or more.")
@@ -221,7 +231,25 @@ class Settings:
             raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
+        self._check_cascade()
         self._check_engine()
+
+    def _check_cascade(self) -> None:
+        for name in ("cascade_k", "cascade_model"):
+            if self.cascade is None and getattr(self, name) is not None:
+                raise SettingsError(
+                    f"{_flag(name)} is of a cascade, and there is none", "Say how many rows go on, with --cascade."
+                )
+        if self.cascade is not None and self.share is not None:
+            raise SettingsError(
+                "--share can't be used with --cascade: which rows go on is known when all have their first rating",
+                "Use --executor ray for several GPUs or machines, or leave --cascade out.",
+            )
+        if self.cascade_model is not None and self.tokenizer:
+            raise SettingsError(
+                "--tokenizer is one model's, and --cascade-model names a second one",
+                "Use --cascade-k with one model, or leave out --tokenizer.",
+            )
 
     def _check_engine(self) -> None:
         """Refuse options that another engine than the named one has. That --base-url is there, rating itself checks."""

@@ -158,8 +158,8 @@ def units(run: Run, rater: Rater, works: Sequence[Work]) -> list[Unit]:
     ]
 
 
-def stored_columns(run: Run, rater: Rater, work: Work, names: Sequence[str]) -> pa.Table:
-    """Columns of all units of a work, in the order of the rows. Raises RunError where units are missing."""
+def stored_columns(run: Run, rater: Rater, work: Work, names: Sequence[str] | None) -> pa.Table:
+    """Columns of all units of a work, None = all, in the order of the rows. Raises RunError where units are missing."""
     require(run, rater, [work])
     return pa.concat_tables([read_part(unit.path, names) for unit in units(run, rater, [work])])
 

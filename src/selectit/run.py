@@ -7,6 +7,7 @@
     losses/ embeddings/ judgements/ rewards/ <model>/<what was asked>/part-*.parquet
     tokens/<tokenizer>/part-*.parquet
     scores/  selections/
+    probes/ cascades/ <name>/run/     data sets made of this one's rows, each with a run of its own
     timing.json            durations: the one file that may differ between equal runs
 
 A file that has its final name is whole: it is written beside, synced and renamed. Locks are the operating system's

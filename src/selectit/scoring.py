@@ -207,6 +207,13 @@ def check_all(parts: Sequence[Part]) -> None:
         check(part.method, part.settings)
 
 
+def check_raters(part: Part, labels: int) -> None:
+    """Let a method that rates say what is wrong with the models or labels."""
+    check_them = getattr(part.method, "check", None)
+    if check_them is not None:
+        check_them(part.settings.model, labels)
+
+
 def collect_all(run: Run, parts: Sequence[Part], progress: Progress) -> None:
     """Collect what the methods ask of models but ratings."""
     for part in parts:
@@ -249,7 +256,7 @@ def score_part(
     values = method.score(signals)
     explain = getattr(method, "parts", None)
     parts = explain(signals) if explain is not None else {}
-    scores = _stored(run, method.label, config, values, parts)
+    scores = store_scores(run, method.label, config, values, parts)
     return Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
 
 
@@ -267,7 +274,7 @@ def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | 
     return Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
 
 
-def _stored(
+def store_scores(
     run: Run, label: str, config: Mapping[str, Any], values: Float64, parts: Mapping[str, NDArray[Any]]
 ) -> Scores:
     """Store scores in the run under their label, or a free name like it."""
@@ -285,7 +292,7 @@ def rank_averaged(run: Run, settings: Settings, parts: Sequence[Part], scored: S
     values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
     whole = _together(settings, parts, scored, chooses_set=False)
     columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
-    return dataclasses.replace(whole, scores=_stored(run, whole.label, whole.config, values, columns))
+    return dataclasses.replace(whole, scores=store_scores(run, whole.label, whole.config, values, columns))
 
 
 def _together(settings: Settings, parts: Sequence[Part], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
@@ -349,11 +356,11 @@ def scored_choice(
     """Score by the method, or by each that is combined, and choose."""
     scored = [score_part(run, part.settings, part.method, rated, progress) for part in parts]
     if settings.combine is None:
-        return scored[0], _choose(parts[0].method, scored[0], budget, run.rows)
+        return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
     if settings.combine_by == "rank":
         whole = rank_averaged(run, settings, parts, scored)
         return whole, top(whole.scores.score, budget)
-    choices = [_choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
+    choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
     rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
     if not len(rows):
         raise SettingsError("no row is chosen by every method", "Keep more with --keep, or use --combine-by union.")
@@ -367,7 +374,8 @@ def scored_choice(
     return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
 
 
-def _choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
+def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
+    """The best of `rows` rows, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
         tie_break = getattr(method, "tie_break", None)
         ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
@@ -381,7 +389,7 @@ def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> 
     own = getattr(part.method, "keep", None) is not None  # full and fixed have a size of their own
     budget = budget_of(dataclasses.replace(settings, keep=None) if own else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
-    rows = _choose(part.method, scored, budget, run.rows).rows
+    rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
     return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), seconds_of(run, scored))
 

@@ -40,6 +40,11 @@ class Budget:
         return wanted
 
     @property
+    def only_threshold(self) -> bool:
+        """Whether nothing but the minimum score says how many."""
+        return self.rows is None and self.share is None
+
+    @property
     def label(self) -> str:
         """For file names: '20pct', '1000rows', 'min3.5'."""
         parts = []
@@ -52,8 +57,8 @@ class Budget:
         return "-".join(parts)
 
 
-def parse_keep(keep: str | int | float) -> dict[str, int | Decimal]:
-    """'1000' or 1000 is rows; '20%', '0.2' or 0.2 is a share. Raises SettingsError.
+def parse_keep(keep: str | int | float, flag: str = "--keep") -> dict[str, int | Decimal]:
+    """'1000' or 1000 is rows; '20%', '0.2' or 0.2 is a share. Raises SettingsError, which names the option `flag`.
 
     Returns:
         Budget's `rows` or `share`.
@@ -68,12 +73,12 @@ def parse_keep(keep: str | int | float) -> dict[str, int | Decimal]:
         else:
             rows = int(text)
             if rows < 1:
-                raise SettingsError(f"--keep is {text}", hint)
+                raise SettingsError(f"{flag} is {text}", hint)
             return {"rows": rows}
     except (InvalidOperation, ValueError) as error:
-        raise SettingsError(f"--keep is {text!r}", hint) from error
+        raise SettingsError(f"{flag} is {text!r}", hint) from error
     if not (share.is_finite() and 0 < share <= 1):
-        raise SettingsError(f"--keep is {text}, which is not above 0 and at most 1", hint)
+        raise SettingsError(f"{flag} is {text}, which is not above 0 and at most 1", hint)
     return {"share": share}
 
 
@@ -103,8 +108,7 @@ def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> 
     scored = len(ranked)
     if budget.min_score is not None:
         ranked = ranked[scores[ranked] >= budget.min_score]
-    only_threshold = budget.rows is None and budget.share is None
-    wanted = len(ranked) if only_threshold else budget.count(len(scores))
+    wanted = len(ranked) if budget.only_threshold else budget.count(len(scores))
     if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
         below = f", {scored - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
         raise SettingsError(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit import prompts
+from selectit.cascadefacts import CascadeFacts, cascade_lines, timing_of
 from selectit.errors import RunError
 from selectit.ratings import Rater, raters
 from selectit.run import Run, numbers, part_name, read_json, read_part
@@ -58,6 +59,8 @@ class RatingFacts:
     passes_per_row: int
     floored_rows: int = 0
     """Rows with a label that the server did not return and --missing-label floor filled."""
+    within: str = ""
+    """The run inside this one in which that folder lies, 'cascades/NAME/run/'; '' = this one itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Summary:
     warnings: tuple[str, ...]
     others: tuple[SignalFacts, ...] = ()
     """What models answered beside ratings; older summaries have none."""
+    cascade: CascadeFacts | None = None
+    """None = all rows were rated fully."""
 
 
 def packaged_note(used: Sequence[Rater]) -> str:
@@ -127,7 +132,7 @@ def summarise(
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     left_out_rows, kinds = left_out(run)
     values = np.full(len(rows), math.nan) if scores is None else scores
-    facts = () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
+    facts = rating_facts(used, ratings)
     return Summary(
         rows=len(rows),
         kept=len(selection.rows),
@@ -146,29 +151,26 @@ def summarise(
     )
 
 
+def rating_facts(used: Sequence[Rater], ratings: Ratings | None) -> tuple[RatingFacts, ...]:
+    """How each of the raters rated."""
+    return () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
+
+
 def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The summary as lines of text; `timing` is the run's timing.json."""
+    """The summary as lines of text; `timing` is `timing_of` the run."""
     if summary.note:
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
     yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
+    if summary.cascade is not None:
+        yield from cascade_lines(summary.cascade, timing)
     if summary.unscored_rows:
         yield f"{summary.unscored_rows:,} rows have no score and were not chosen"
     if summary.empty_responses:
         yield f"{summary.empty_responses:,} responses are empty"
     yield from left_out_lines(summary.left_out_rows, summary.left_out)
     for rater in summary.raters:
-        shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(rater.label_shares, start=1))
-        mass = "undefined" if rater.mean_mass is None else f"{rater.mean_mass:.3f}"
-        yield f"{rater.model}: mean mass on the labels {mass}; most likely rating {shares}"
-        rates = timing.get(f"ratings/{rater.folder}", {})
-        speed = ""
-        if rates.get("seconds"):
-            rows_per_second = rates["ratings"] / rates["seconds"] / rater.passes_per_row
-            speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
-        cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
-        floor = f", {rater.floored_rows:,} with a label at the floor" if rater.floored_rows else ""
-        yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}{floor}"
+        yield from _rater_lines(rater, timing)
     for facts in summary.others:
         yield signal_line(facts, timing)
     if summary.about:
@@ -185,12 +187,27 @@ def _warning_lines(summary: Summary) -> Iterator[str]:
         yield "`selectit probe` with the same data and model measures whether it can tell good rows from bad ones"
 
 
+def _rater_lines(rater: RatingFacts, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(rater.label_shares, start=1))
+    mass = "undefined" if rater.mean_mass is None else f"{rater.mean_mass:.3f}"
+    yield f"{rater.model}: mean mass on the labels {mass}; most likely rating {shares}"
+    rates = timing.get(f"{rater.within}ratings/{rater.folder}", {})
+    speed = ""
+    if rates.get("seconds"):
+        rows_per_second = rates["ratings"] / rates["seconds"] / rater.passes_per_row
+        speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
+    cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
+    floor = f", {rater.floored_rows:,} with a label at the floor" if rater.floored_rows else ""
+    yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}{floor}"
+
+
 def from_plain(plain: Mapping[str, Any]) -> Summary:
     """A summary from `dataclasses.asdict` of one, after JSON."""
     facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalFacts(**each) for each in plain.get("others", ()))
-    return Summary(**{**plain, **tuples, "raters": facts, "others": others})
+    cascade = None if plain.get("cascade") is None else CascadeFacts(**plain["cascade"])
+    return Summary(**{**plain, **tuples, "raters": facts, "others": others, "cascade": cascade})
 
 
 def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
@@ -261,7 +278,7 @@ def describe_run(run: Run) -> dict[str, Any]:
             path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
         },
         "probes": [read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
-        "timing": run.timing(),
+        "timing": timing_of(run),
     }
 
 

@@ -356,6 +356,8 @@ def _finish(folder: Path, plan: _Plan, loop: Any, facts: dict[str, Any]) -> None
     job = loop.read_job(str(work))
     loop.save_tuned(job, partial, facts["end_token"])
     _save_tokenizer(job, partial)
+    for file in partial.rglob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes 0600, and another user may serve the model
     for file in sorted(partial.iterdir()):
         if (folder / file.name).is_dir():
             shutil.rmtree(folder / file.name)

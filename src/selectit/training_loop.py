@@ -14,6 +14,8 @@ import dataclasses
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset, disable_progress_bars, load_from_disk
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Trainer, TrainerCallback
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils import logging as transformers_log
 from trl import SFTConfig, SFTTrainer
 
 from selectit.collect import Progress
@@ -92,7 +94,7 @@ def fit(job: Job, progress: Progress) -> None:
         SettingsError: the batch can't be divided among the devices.
     """
     folder, recipe = Path(job.folder), job.recipe
-    disable_progress_bar()
+    transformers_log.disable_progress_bar()
     arguments = _arguments(job)
     order = np.load(folder / "order.npy")
     data = load_from_disk(str(folder / "examples"))
@@ -111,7 +113,8 @@ def fit(job: Job, progress: Progress) -> None:
     trainer.remove_callback(PrinterCallback)  # it prints on stdout
     trainer.seconds_before = _seconds(last)
     progress.start(f"training {job.name}", len(order), _step(last) * recipe.batch_size)
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    with _errors_only():  # of a checkpoint it says that the tied output layer is missing, which is as it should be
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
     progress.finish()
     trainer.save_model(str(folder / "tuned"))
     if trainer.is_world_process_zero():
@@ -119,6 +122,16 @@ def fit(job: Job, progress: Progress) -> None:
         names = {"step": "step", "loss": "loss", "learning_rate": "learning_rate", "seconds": "seconds"}
         entries = [{name: entry[key] for name, key in names.items()} for entry in steps]
         write_json(folder / "result.json", {"log": entries})
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    before = transformers_log.get_verbosity()
+    transformers_log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_log.set_verbosity(before)
 
 
 def _arguments(job: Job) -> SFTConfig:

@@ -54,7 +54,7 @@ def test_accelerate_starts_the_training(model):
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(model):
-    typed = ["train", "run", "--model", model, "--recipe", "small", "--recipe-param", "steps=60", "--recipe-param"]
+    typed = ["train", "run", "--model", model, "--recipe", "small", "--recipe-param", "steps=12", "--recipe-param"]
     command = [sys.executable, "-m", "selectit", *typed, "dtype=fp32", "--checkpoint-minutes", "0", "--out"]
     subprocess.run([*command, "whole"], check=True, capture_output=True)
     killed = subprocess.Popen([*command, "parts"], stderr=subprocess.DEVNULL)

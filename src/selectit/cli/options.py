@@ -133,6 +133,13 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     ),
     "retry_errors": click.option("--retry-errors", is_flag=True, default=None, help="Ask again about failed rows."),
     "share": click.option("--share", metavar="i/n", help="Do only the units whose number is i modulo n."),
+    "cascade": click.option(
+        "--cascade", metavar="AMOUNT", help="Rate all rows cheaply, fully only the best: 50% goes on [all]."
+    ),
+    "cascade_k": click.option("--cascade-k", type=int, metavar="K", help="Prompts of the cheap rating [1]."),
+    "cascade_model": click.option(
+        "--cascade-model", metavar="NAME", help="A smaller model for the cheap rating [the same]."
+    ),
     "sample": click.option(
         "--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."
     ),
@@ -201,6 +208,7 @@ RATING = (
     "device_map", "trust_remote_code", "accept_terms", "retry_errors",
     "executor", "ray_address", "workers", "worker_cpus", "worker_gpus",
 )  # fmt: skip
+CASCADE = ("cascade", "cascade_k", "cascade_model")
 ASKING = ("encoder", "pooling", "judge", "reward_model")
 SCORING = ("method", "level", "profile", "alpha", "weights", "min_prompts", "seed", "param")
 COMBINING = ("combine", "combine_by")

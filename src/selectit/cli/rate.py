@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from selectit.cli.options import ASKING, COMMON, RATING, data_argument, options, print_json, settings
+from selectit.cli.options import ASKING, CASCADE, COMMON, RATING, data_argument, options, print_json, settings
 
 
 @click.command("rate")
 @data_argument
-@options(*RATING, "share", "method", "seed", "param", "combine", *ASKING, *COMMON)
+@options(*RATING, "share", *CASCADE, "method", "seed", "param", "combine", *ASKING, *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 

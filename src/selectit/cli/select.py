@@ -9,6 +9,7 @@ import click
 
 from selectit.cli.options import (
     ASKING,
+    CASCADE,
     CHOOSING,
     COMBINING,
     COMMON,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command("select")
 @data_argument
-@options(*CHOOSING[:1], *RATING, *ASKING, *SCORING, *COMBINING, *CHOOSING[1:], *COMMON)
+@options(*CHOOSING[:1], *RATING, *CASCADE, *ASKING, *SCORING, *COMBINING, *CHOOSING[1:], *COMMON)
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 
@@ -43,11 +44,12 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     if as_json:
         print_json(_table(selected))
     elif not quiet:
+        from selectit.cascadefacts import timing_of
         from selectit.run import open_run
         from selectit.summary import summary_lines
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
-        for line in summary_lines(selected.summary, open_run(selected.run).timing()):
+        for line in summary_lines(selected.summary, timing_of(open_run(selected.run))):
             click.echo(line, err=on_stderr)
         click.echo(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
 

@@ -47,6 +47,8 @@ class Clean:
     """The data without what the evaluation asks about."""
 
     path: str
+    source: str
+    """sha256 of the data before anything was left out."""
     rows: int
     left_out: int
     """Rows that share a question with the evaluation."""
@@ -124,11 +126,10 @@ def plan(experiment: Experiment, out: str | Path) -> list[str]:
 
 def _clean(experiment: Experiment, folder: Path) -> Clean:
     """Leave the rows out that the evaluation asks about; the same again where nothing has changed."""
-    settings = experiment.settings
+    run = create(experiment.data, dataclasses.replace(experiment.settings, run=str(folder / "source")))
+    source = str(run.manifest["identity"]["sha256"])
     if not experiment.decontaminate:
-        run = create(experiment.data, dataclasses.replace(settings, run=str(folder / "source")))
-        return Clean(experiment.data, run.rows, 0, ())
-    run = create(experiment.data, dataclasses.replace(settings, run=str(folder / "source")))
+        return Clean(experiment.data, source, run.rows, 0, ())
     evaluation = experiment.evaluation
     protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     asked, unknown = questions(evaluation, [protocol.task for protocol in protocols])
@@ -137,7 +138,7 @@ def _clean(experiment: Experiment, folder: Path) -> Clean:
     if len(out) == run.rows:
         raise DataError(f"every row of {experiment.data} is asked in the evaluation", "Evaluate on other data.")
     if not out:
-        return Clean(experiment.data, run.rows, 0, tuple(unknown))
+        return Clean(experiment.data, source, run.rows, 0, tuple(unknown))
     path = folder / f"clean{run.manifest['suffix']}"
     rows = np.setdiff1d(np.arange(run.rows), sorted(out))
     try:
@@ -146,7 +147,7 @@ def _clean(experiment: Experiment, folder: Path) -> Clean:
         raise RunError(
             f"{folder} holds another experiment: {error.message}", "Name another folder with --out."
         ) from error
-    return Clean(str(path), len(rows), len(out), tuple(unknown))
+    return Clean(str(path), source, len(rows), len(out), tuple(unknown))
 
 
 def _outcome(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progress: Progress) -> Outcome:
@@ -217,7 +218,7 @@ def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progr
 def _fingerprint(experiment: Experiment, cell: Cell, clean: Clean) -> str:
     """Changes with whatever decides the numbers of a cell."""
     settings = None if cell.choice is None else dataclasses.asdict(selecting(experiment, cell, ""))
-    with_data = [clean.path, clean.rows, cell.line, cell.seed, settings, experiment.recipe.table()]
+    with_data = [clean.source, clean.rows, cell.line, cell.seed, settings, experiment.recipe.table()]
     evaluation = dataclasses.asdict(experiment.evaluation)
     return digest_of({"cell": json.loads(json.dumps([*with_data, evaluation], default=str))})[:16]
 
