@@ -18,7 +18,7 @@ from selectit.cli.progress import notes
 @click.option("--limit", type=int, metavar="N", help="At most N items of each part, drawn with a seed.")
 @click.option("--heldout", multiple=True, metavar="FILE", help="Also the losses of this data set's responses.")
 @options("format", "map")
-@click.option("--template", metavar="NAME", help="Before a held-out response: plain or alpaca [plain].")
+@click.option("--template", metavar="NAME", help="Before a held-out response: plain, alpaca or chat [plain].")
 @options("chat")
 @click.option("--engine", metavar="NAME", help="What runs the model: hf, vllm, server [hf].")
 @click.option("--engine-param", "engine_param", multiple=True, metavar="NAME=VALUE", help="Of lm-eval's model class.")

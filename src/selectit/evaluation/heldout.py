@@ -85,8 +85,9 @@ class HeldOut:
         return "chat" if self.settings.chat else self.settings.template
 
     def _text(self) -> tuple[LossText, str]:
-        if not self.settings.chat:
-            return TEMPLATES[self.settings.template], ""
+        name = self._template_name()
+        if name != "chat":
+            return TEMPLATES[name], ""
         from selectit.engines.texts import load_tokenizer
 
         return chat_text(load_tokenizer(self.model.path, self.settings.trust_remote_code))

@@ -33,9 +33,9 @@ class EvalSettings:
     map: str | None = None
     """The layout of `heldout`, as of `Settings`."""
     template: str = "plain"
-    """What stands before a held-out response: see `losstexts.TEMPLATES`."""
+    """What stands before a held-out response: see `losstexts.TEMPLATES`; 'chat' = the model's own chat template."""
     chat: bool = False
-    """Ask through the model's chat template, held-out responses too."""
+    """Ask everything through the model's chat template, held-out responses too."""
     engine: str = "hf"
     engine_param: Mapping[str, Any] = field(default_factory=dict)
     """More arguments of lm-eval's model class, by name."""
@@ -60,7 +60,7 @@ class EvalSettings:
         for name in ("task", "heldout"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        choices = {"engine": ENGINES, "dtype": DTYPES, "template": tuple(TEMPLATES)}
+        choices = {"engine": ENGINES, "dtype": DTYPES, "template": (*TEMPLATES, "chat")}
         for name, known in choices.items():
             value = getattr(self, name)
             if value not in known:

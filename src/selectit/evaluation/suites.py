@@ -63,7 +63,7 @@ _PAPER = (
 
 _QUICK = (
     Protocol(task="mmlu", shots=5, items=1),
-    Protocol(task="gsm8k", shots=8, items=16, max_new_tokens=128, stop=("\n",)),
+    Protocol(task="gsm8k", shots=8, items=4, max_new_tokens=128, stop=("\n",)),
 )
 
 SUITES: dict[str, tuple[Protocol, ...]] = {
