@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,7 @@ def test_parameters_with_flags_and_without():
         ("[settings]\nout = 'x'\n[[choices]]\nmethod = 'random'", "settings: there is no key 'out'"),
         ("[recipe_changes]\nstep = 1\n[[choices]]\nmethod = 'random'", "recipe_changes: there is no key 'step'"),
         ("[evaluation]\nsuit = 'q'\n[[choices]]\nmethod = 'random'", "evaluation: there is no key 'suit'"),
+        ("[search]\nlow = 0\n[[choices]]\nmethod = 'random'", "search: 8 trials from 0 to 100 percent"),
         ("x = ", "is not TOML"),
     ],
 )
@@ -250,6 +252,22 @@ def test_other_settings_need_another_folder(small):
     other = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, steps=3))
     with pytest.raises(RunError, match="with other settings"):
         job.experiment(other, "out")
+
+
+def test_a_search_for_the_size(small, monkeypatch):
+    pytest.importorskip("optuna")
+    choice = settings.Choice(method="length", budgets=("25%", "search"))
+    searching = dataclasses.replace(
+        small, choices=(choice,), base=False, seeds=(0,), search=settings.Search(trials=5, low=20, high=60)
+    )
+    finished = job.experiment(searching, "out")
+    assert finished.outcomes[0].line[2] == "25%"
+    tried = {each.line[2]: each.scores["heldout heldout.json"].value for each in finished.outcomes}
+    assert 3 <= len(tried) <= 6 and all(20 <= int(budget[:-1]) <= 60 for budget in tried)
+    best = re.search(r"is best with (\d+%) by heldout heldout.json", finished.report)[1]
+    assert tried[best] == min(value for budget, value in tried.items() if budget != "25%" or best == "25%")
+    monkeypatch.setattr(training, "train", None)  # begun again, it asks for the same sizes
+    assert figures(job.experiment(searching, "out")) == figures(finished)
 
 
 def test_the_command(small, capfd):

@@ -30,6 +30,7 @@ from selectit.evaluation.job import evaluate
 from selectit.evaluation.suites import chosen
 from selectit.experiments import tables
 from selectit.experiments.decontamination import contaminated, questions
+from selectit.experiments.search import search
 from selectit.experiments.settings import Cell, Experiment, cells, selecting
 from selectit.experiments.tables import Outcome, Scored
 from selectit.gather import works_of
@@ -88,7 +89,12 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         for number, cell in enumerate(every, start=1):
             log.info("%d of %d: %s", number, len(every), cell.name)
             outcomes.append(_outcome(experiment, cell, folder, clean, progress))
-        report = tables.report(outcomes, _notes(experiment, clean))
+        tried, best = search(experiment, lambda cell: _outcome(experiment, cell, folder, clean, progress))
+        known = [(each.line, each.seed) for each in outcomes]
+        outcomes += [each for each in tried if (each.line, each.seed) not in known]
+        metric = experiment.search.metric or next(iter(outcomes[0].scores))
+        notes = [*_notes(experiment, clean), *(each.text(metric) for each in best)]
+        report = tables.report(outcomes, notes)
         for name, text in (("md", report), ("csv", tables.csv_text(outcomes)), ("tex", tables.latex(outcomes))):
             with replacing(folder / f"results.{name}") as file:
                 file.write(text.encode())

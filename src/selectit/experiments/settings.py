@@ -48,6 +48,30 @@ class Choice:
         object.__setattr__(self, "name", self.name or self.method)
 
 
+SEARCH = "search"
+"""The budget of a choice whose size is searched."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """Between which sizes, how often, and by what a choice with the budget 'search' is tried."""
+
+    trials: int = 8
+    low: int = 5
+    """Percent of the rows."""
+    high: int = 100
+    metric: str = ""
+    """A line of the evaluation, as the report names it; '' = the first."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.trials < 1 or not 1 <= self.low < self.high <= 100:
+            raise SettingsError(
+                f"search: {self.trials} trials from {self.low} to {self.high} percent",
+                "Give one trial or more, and whole percents from 1 to 100.",
+            )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
     """All of a file."""
@@ -61,6 +85,7 @@ class Experiment:
     recipe: Recipe = field(default_factory=Recipe)
     settings: Settings = field(default_factory=Settings)
     evaluation: EvalSettings = field(default_factory=EvalSettings)
+    search: Search = field(default_factory=Search)
     decontaminate: bool = True
     """Leave out rows that share a question with the evaluation."""
     base: bool = True
@@ -99,9 +124,26 @@ def cells(experiment: Experiment) -> list[Cell]:
         if experiment.base:
             found.append(Cell(model, None, "", 0))
         for choice in experiment.choices:
-            budgets = ("",) if own_size(choice) else choice.budgets or experiment.budgets
-            found += [Cell(model, choice, b, seed) for b in budgets for seed in choice.seeds or experiment.seeds]
+            seeds = choice.seeds or experiment.seeds
+            found += [Cell(model, choice, budget, seed) for budget in _budgets(experiment, choice) for seed in seeds]
     return found
+
+
+def searches(experiment: Experiment) -> list[tuple[str, Choice]]:
+    """The models and choices whose size is searched."""
+    return [
+        (model, choice)
+        for model in experiment.models
+        for choice in experiment.choices
+        if SEARCH in (choice.budgets or experiment.budgets) and not own_size(choice)
+    ]
+
+
+def _budgets(experiment: Experiment, choice: Choice) -> tuple[str, ...]:
+    """The fixed ones; '' for a choice with a size of its own."""
+    if own_size(choice):
+        return ("",)
+    return tuple(budget for budget in choice.budgets or experiment.budgets if budget != SEARCH)
 
 
 def own_size(choice: Choice) -> bool:
@@ -160,6 +202,7 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
     settings = table.get("settings", {})
     _known(settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
     _known(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
+    _known(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
     recipe = recipes.load(str(table.get("recipe", recipes.DEFAULT)))
     changes = table.get("recipe_changes", {})
     _known(changes, [f.name for f in dataclasses.fields(Recipe)], "recipe_changes: ")
@@ -175,6 +218,7 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
         recipe=dataclasses.replace(recipe, **changes),
         settings=Settings(**settings),
         evaluation=EvalSettings(**table.get("evaluation", {})),
+        search=Search(**table.get("search", {})),
         **plain,
     )
     _check(experiment)
@@ -195,7 +239,8 @@ def _check(experiment: Experiment) -> None:
         method_files.lookup(method_files.spelled(choice.method)[0])
         _known(choice.settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
     for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
-        parse_keep(budget)
+        if budget != SEARCH:
+            parse_keep(budget)
     found = cells(experiment)
     for cell in found:
         if cell.choice is not None:

@@ -1,0 +1,90 @@
+"""How much to keep, found by trying: sizes that an optimiser proposes, each a cell of the experiment like any other.
+
+Instruction Mining (Cao et al., arXiv 2307.06290, section 4) searches the size with BlendSearch; here it is the
+tree-structured Parzen estimator of Optuna. Its proposals follow from the seed and the values told, so an interrupted
+search that is begun again proposes the same sizes, and finds their cells finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from selectit.errors import SettingsError
+from selectit.experiments.settings import Cell, Experiment, Search, searches
+from selectit.experiments.tables import Outcome
+
+START = 4
+"""Sizes that are drawn before the estimator has a say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best size of one choice."""
+
+    line: tuple[str, str, str]
+    value: float
+    trials: int
+
+    def text(self, metric: str) -> str:
+        """A line for the report."""
+        model, choice, budget = self.line
+        return (
+            f"Search: of {self.trials} sizes {choice} on {model} is best with {budget} by {metric} ({self.value:.4g})."
+        )
+
+
+def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list[Outcome], list[Found]]:
+    """All trials of all choices that search, and the best of each.
+
+    Args:
+        experiment: with `search` where a choice has the budget 'search'.
+        run: has a cell made, or read where it is finished.
+
+    Raises:
+        SettingsError: Optuna is not installed, or the metric is none that the evaluation gives.
+    """
+    wanted = searches(experiment)
+    if not wanted:
+        return [], []
+    try:
+        import optuna
+    except ImportError as error:
+        raise SettingsError(
+            f"the search for a size needs what is not installed: {error}", 'Install it: pip install "selectit[search]"'
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    about = experiment.search
+    outcomes: dict[str, Outcome] = {}
+    best: list[Found] = []
+    for model, choice in wanted:
+        sampler = optuna.samplers.TPESampler(seed=about.seed, n_startup_trials=START)
+        study = optuna.create_study(sampler=sampler)
+        tried: list[tuple[float, Outcome]] = []
+        for _ in range(about.trials):
+            trial = study.ask()
+            percent = trial.suggest_int("percent", about.low, about.high)
+            cell = Cell(model, choice, f"{percent}%", (choice.seeds or experiment.seeds)[0])
+            outcome = outcomes[cell.name] = run(cell)
+            value = _value(outcome, about)
+            study.tell(trial, value)
+            tried.append((value, outcome))
+        value, outcome = min(tried, key=lambda each: each[0])
+        sign = 1 if outcome.scores[_metric(outcome, about)].lower else -1
+        best.append(Found(outcome.line, sign * value, len({each.line for _, each in tried})))
+    return list(outcomes.values()), best
+
+
+def _value(outcome: Outcome, about: Search) -> float:
+    """What is made small."""
+    score = outcome.scores[_metric(outcome, about)]
+    return score.value if score.lower else -score.value
+
+
+def _metric(outcome: Outcome, about: Search) -> str:
+    name = about.metric or next(iter(outcome.scores))
+    if name not in outcome.scores:
+        raise SettingsError(
+            f"search: there is no score {name!r}", f"The evaluation gives: {', '.join(outcome.scores)}."
+        )
+    return name
