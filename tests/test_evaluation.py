@@ -302,6 +302,15 @@ def test_chat_template_stands_before_the_answer():
     assert (text.template, lead) == ("<user>{instruction}<assistant>", "")
 
 
+def test_held_out_losses_alone_may_be_asked_in_chat(data, folder):
+    model = tiny.build_chat(folder / "chat")
+    found = [
+        evaluate(model, EvalSettings(heldout=str(data), limit=3, out=f"{n}.json", **given))[0].parts[0]
+        for n, given in enumerate([{"template": "chat"}, {"chat": True}, {}])
+    ]
+    assert found[0].values == found[1].values != found[2].values
+
+
 def test_the_template_of_tuning_is_that_of_held_out_losses():
     from selectit.training_texts import plain_template
 
