@@ -1,5 +1,7 @@
 """Losses from packed rows equal a plain double loop with transformers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,15 @@ def by_hand(folder, text, sample):
         np.mean([-by_given[t - 1, given[t]] for t in range(1, start)]),
         response.numpy(),
     )
+
+
+def test_the_response_alone_may_be_left_out(engine):
+    text = TEXTS["split"]
+    both, given = read(engine, text), read(engine, dataclasses.replace(text, both=False))
+    for first, second in zip(both, given, strict=True):
+        assert first.given == pytest.approx(second.given, abs=1e-5)
+        assert first.entropy == pytest.approx(second.entropy, abs=1e-5)
+        assert not np.isnan(first.alone).all() and np.isnan(second.alone).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

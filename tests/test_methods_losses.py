@@ -224,7 +224,8 @@ def test_a_missing_value_is_skipped_first_only():
 def test_the_texts():
     assert ALPACA.template.endswith("### Instruction:\n{instruction}\n\n### Response:")
     assert (PLAIN.template, PLAIN.alone) == ("{instruction}\n", "")
-    assert Ifd().needs == Perplexity().needs == El2n().needs == Uncertainty().needs == (ALPACA,)
+    assert Ifd().needs == (ALPACA,)
+    assert Perplexity().needs == El2n().needs == Uncertainty().needs == (dataclasses.replace(ALPACA, both=False),)
     assert Superfiltering().needs == (PLAIN,)
     assert Tshirt().needs == (dataclasses.replace(PLAIN, copies=30, noise=5.0, seed=42),)
     assert loss_text("plain", "joint").boundary == "joint"

@@ -59,6 +59,28 @@ def test_a_method_s_signal_is_collected_once_and_resumed(source, method, monkeyp
     assert np.isfinite(from_run.score[selected.selection.rows]).all()
 
 
+@pytest.mark.parametrize(("order", "read"), [("el2n,ifd", ["both"]), ("ifd,el2n", ["both"])])
+def test_losses_of_a_response_alone_are_read_where_they_are_wanted(source, monkeypatch, order, read):
+    from selectit.engines.fake import FakeEngine
+
+    asked = []
+    original = FakeEngine.losses
+
+    def seen(self, text, samples, on_batch):
+        asked.append("both" if text.both else "given")
+        return original(self, text, samples, on_batch)
+
+    monkeypatch.setattr(FakeEngine, "losses", seen)
+    settings = {**FAKE, "unit_size": 12, "model": ("m",), "keep": 3, "allow_fewer": True}
+    alone = selectit.select(source, Settings(**{**settings, "run": "other"}, method="el2n"))
+    assert asked == ["given"]
+    asked.clear()
+    selectit.select(source, Settings(**settings, combine=order, out="both.json"))
+    assert asked == read  # the ones with both hold the others
+    chosen = selectit.select(source, Settings(**settings, method="el2n", out="x.json"))
+    assert asked == read and set(chosen.selection.rows) == set(alone.selection.rows)
+
+
 def test_stored_losses_are_what_the_engine_gave(source):
     from selectit.engines.fake import FakeEngine
     from selectit.gather import gather

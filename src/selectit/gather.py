@@ -15,7 +15,7 @@ from selectit.collect import Progress, count_tokens
 from selectit.config import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.models import Model
-from selectit.ratings import Rater, engine_of, models_in, named_rater, slug, stored_columns
+from selectit.ratings import Rater, engine_of, find_rater, models_in, named_rater, slug, stored_columns, units
 from selectit.run import Run, numbers
 from selectit.schema import (
     FLAG_TRUNCATED,
@@ -81,7 +81,18 @@ def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, prog
     for work in works_of(method):
         name, signal = _asked_model(work, settings), signal_of(work)
         here = _with_engine(run, settings, name, signal)
-        executors.rate(run, [resolve(name, here)], [work], here, progress)
+        model = resolve(name, here)
+        enough = _enough(run, find_rater(run, model.digest, here, signal), work)
+        executors.rate(run, [model], [enough], here, progress)
+
+
+def _enough(run: Run, rater: Rater | None, work: Work) -> Work:
+    """The work, or one that was answered before and holds all of it: losses of the response alone too."""
+    if rater is not None and isinstance(work, LossText) and not work.both:
+        whole = replace(work, both=True)
+        if all(unit.path.exists() for unit in units(run, rater, [whole])):
+            return whole
+    return work
 
 
 def _with_engine(run: Run, settings: Settings, name: str, signal: str) -> Settings:
@@ -126,9 +137,10 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
             signals = replace(signals, stored_field=field_of(run, need.name))
     for work in works_of(method):
         rater = _stored(run, work, settings)
-        answered.append((rater, (work,)))
+        enough = _enough(run, rater, work)
+        answered.append((rater, (enough,)))
         config[signal_of(work)] = rater.path.name
-        signals = _loaded(run, rater, work, signals)
+        signals = _loaded(run, rater, enough, signals)
     return Gathered(signals, tuple(answered), config)
 
 

@@ -26,6 +26,7 @@ def loss_text(
     boundary: str = "split",
     *,
     prompt: bool = False,
+    both: bool = True,
     copies: int = 0,
     noise: float = 5.0,
     seed: int = 42,
@@ -40,4 +41,4 @@ def loss_text(
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
     text = TEMPLATES[template]
-    return LossText(text.template, text.alone, boundary, prompt, copies, noise, seed)
+    return LossText(text.template, text.alone, boundary, prompt, both, copies, noise, seed)

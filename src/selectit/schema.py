@@ -102,6 +102,8 @@ class LossText:
     Superfiltering and T-SHIRT do; off by one where a token spans the boundary)."""
     prompt: bool = False
     """Whether the losses of what stands before the response are wanted too."""
+    both: bool = True
+    """Whether the response is read alone too; without it half the passes."""
     copies: int = 0
     """Noisy copies beside the clean reading: uniform noise on the input embeddings."""
     noise: float = 5.0
@@ -124,7 +126,8 @@ class Losses:
     given: Float32
     """(1 + C, T) -log p of each response token after its instruction; first the clean reading, then C noisy ones."""
     alone: Float32
-    """(1 + C, T) the same without the instruction; NaN for a first token that nothing stands before."""
+    """(1 + C, T) the same without the instruction; NaN for a first token that nothing stands before, and throughout
+    without `LossText.both`."""
     entropy: Float32
     """(T,) -sum p log p of the clean reading, given the instruction."""
     largest: Float32

@@ -37,6 +37,7 @@ from selectit.run import (
 from selectit.schema import (
     Float64,
     Instead,
+    LossText,
     Method,
     ScoringMethod,
     Selection,
@@ -215,8 +216,8 @@ def check_raters(part: Part, labels: int) -> None:
 
 
 def collect_all(run: Run, parts: Sequence[Part], progress: Progress) -> None:
-    """Collect what the methods ask of models but ratings."""
-    for part in parts:
+    """Collect what the methods ask of models but ratings; losses that hold those of other methods first."""
+    for part in sorted(parts, key=lambda part: any(isinstance(n, LossText) and not n.both for n in part.method.needs)):
         collect(run, part.method, part.settings, model_named, progress)
 
 

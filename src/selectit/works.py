@@ -84,7 +84,7 @@ def passes(work: Work) -> int:
     """Forward passes, or generations, that an answer to the work takes: losses are read given and alone, and noisy."""
     if isinstance(work, RatingPrompt):
         return int(work.sees_sample)  # else one text stands for all rows
-    return 2 * (1 + work.copies) if isinstance(work, LossText) else 1
+    return (1 + work.both) * (1 + work.copies) if isinstance(work, LossText) else 1
 
 
 def together(first: Work, second: Work) -> bool:

@@ -83,6 +83,8 @@ class FakeEngine:
         given, alone = draws.exponential(2, (2, 1 + text.copies, len(words))).astype(np.float32)
         if not text.alone:
             alone[:, 0] = np.nan
+        if not text.both:
+            alone[:] = np.nan
         largest = np.exp(-given[0])
         second = (1 - largest) / 2
         entropy = draws.random(len(words)).astype(np.float32)

@@ -1,8 +1,8 @@
 """Losses of responses with and without their instruction, from packed rows of a causal model.
 
-Each response is read twice: after its instruction, and alone. Both readings of many samples are packed as `packing`
-describes (the template's beginning is read once a batch), the output matrix is applied to the wanted tokens only, and
-of the probabilities only sums are kept.
+Each response is read after its instruction and, where that is wanted, alone. The readings of many samples are packed as
+`packing` describes (the template's beginning is read once a batch), the output matrix is applied to the wanted tokens
+only, and of the probabilities only sums are kept.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class LossReader:
         over = max(len(given) - self.max_tokens, 0)
         if over and self.overflow == "refuse":
             return f"the text has {len(given)} tokens, the limit is {self.max_tokens}, and --overflow is 'refuse'"
-        end = len(alone) - over
+        end = len(alone) - over if text.both else 0
         return _Pair(given[: self.max_tokens], len(before), alone[: max(end, 0)], len(alone_before), over > 0)
 
     def _ids(self, text: str, special: bool = True) -> list[int]:

@@ -58,6 +58,7 @@ class HeldOut:
         began = time.monotonic()
         rows, samples = _samples(path, self.settings)
         text, lead = self._text()
+        text = replace(text, both=False)
         # An empty response stays one: it has no loss, and counts as failed.
         samples = [replace(each, response=lead + each.response if each.response else "") for each in samples]
         found = self.engine.losses(text, samples, lambda done, tokens: None)

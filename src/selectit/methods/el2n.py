@@ -24,7 +24,7 @@ class El2n:
 
     Direction: higher = larger error = keep; in [0, √2].
 
-    Cost: 2 forward passes a row, the same that `ifd` reads; only the one with the instruction counts here.
+    Cost: 1 forward pass a row; none where the run has the losses of `ifd`.
 
     Differs: the paper averages about ten networks early in their training of image classifiers; this is one model, and
     the mean over tokens is the usual way to carry it over to text. Average several runs with --combine.
@@ -44,7 +44,7 @@ class El2n:
 
     @property
     def needs(self) -> tuple[LossText, ...]:
-        return (loss_text(self.template, self.boundary),)
+        return (loss_text(self.template, self.boundary, both=False),)
 
     @property
     def label(self) -> str:

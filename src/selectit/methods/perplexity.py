@@ -27,8 +27,7 @@ class Perplexity:
     Direction: higher = keep: `high` is the perplexity, `low` its negative, `middle` minus the distance of the row's
     percentile from `centre`. NaN for fewer than two tokens, whose mean says little.
 
-    Cost: 2 forward passes a row, for `response` the same that `ifd` reads; only the one with the instruction counts
-    here.
+    Cost: 1 forward pass a row; none for `response` where the run has the losses of `ifd`.
 
     Differs: the survey prints 2 as the base, which fits losses in bits only. The published band starts at a percentile
     and takes scores that are not those of the rows it chooses; here it lies around one, as wide as the budget.
@@ -60,7 +59,7 @@ class Perplexity:
 
     @property
     def needs(self) -> tuple[LossText, ...]:
-        return (loss_text(self.template, self.boundary, prompt=self.span != "response"),)
+        return (loss_text(self.template, self.boundary, prompt=self.span != "response", both=False),)
 
     @property
     def label(self) -> str:

@@ -29,7 +29,7 @@ class Uncertainty:
 
     Direction: higher = less decided = keep.
 
-    Cost: 2 forward passes a row, the same that `ifd` reads; only the one with the instruction counts here.
+    Cost: 1 forward pass a row; none where the run has the losses of `ifd`.
 
     Differs: DiverseEvol's code takes least confidence and margin of logits, which have no common scale; here they are
     of probabilities.
@@ -53,7 +53,7 @@ class Uncertainty:
 
     @property
     def needs(self) -> tuple[LossText, ...]:
-        return (loss_text(self.template, self.boundary),)
+        return (loss_text(self.template, self.boundary, both=False),)
 
     @property
     def label(self) -> str:
