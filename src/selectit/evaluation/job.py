@@ -109,7 +109,7 @@ def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> tuple[lis
     pieces: list[Piece] = []
     skipped: dict[str, str] = {}
     for protocol in protocols:
-        why = _refusal(protocol.task, lm.settings)
+        why = refusal(protocol.task, lm.settings)
         if why and protocol.task in lm.settings.task:
             raise SettingsError(f"{protocol.task} can't be run", why[:1].upper() + why[1:] + ".")
         if why:
@@ -119,7 +119,7 @@ def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> tuple[lis
     return pieces, skipped
 
 
-def _refusal(task: str, settings: EvalSettings) -> str:
+def refusal(task: str, settings: EvalSettings) -> str:
     """Why a task can't be run under these settings; '' where it can."""
     if task == "humaneval" and not settings.allow_code_execution:
         return humaneval.REFUSAL

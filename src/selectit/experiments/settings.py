@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,19 @@ from typing import Any
 
 from selectit import methods as method_files
 from selectit import recipes
-from selectit.config import Settings
+from selectit.config import Settings, is_of
 from selectit.errors import SettingsError, nearest
+from selectit.evaluation.job import refusal
 from selectit.evaluation.options import EvalSettings
+from selectit.evaluation.suites import chosen
 from selectit.recipes import Recipe
+from selectit.run import digest_of
 from selectit.scoring import flags_of, part_named
 from selectit.selection import parse_keep
 
 BASE = "base"
 """The choice of nothing: the model as it was before any tuning."""
+_SERVER = "the tuned models are on this machine, not on a server"
 _OWN = ("run", "model", "method", "param", "combine", "combine_by", "keep", "out", "rest", "name", "force", "share")
 """Settings that the experiment itself decides."""
 
@@ -39,13 +44,14 @@ class Choice:
     """Empty = those of the experiment."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Other settings of rating for this choice alone: prompts, chat, labels, judge, encoder."""
-    rater: str | None = None
-    """Another model that rates instead of the one that is tuned: Superfiltering's small one."""
+    rater: tuple[str, ...] = ()
+    """Other models that rate instead of the one that is tuned: Superfiltering's small one, several of the model level."""
 
     def __post_init__(self) -> None:
-        for name in ("budgets", "seeds"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _tuples(self, "budgets", "seeds", "rater")
         object.__setattr__(self, "name", self.name or self.method)
+        _check_kinds(self, "choices: ")
+        _check_seeds(self.seeds)
 
 
 SEARCH = "search"
@@ -65,6 +71,7 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_kinds(self, "search: ")
         if self.trials < 1 or not 1 <= self.low < self.high <= 100:
             raise SettingsError(
                 f"search: {self.trials} trials from {self.low} to {self.high} percent",
@@ -93,6 +100,14 @@ class Experiment:
     keep_models: bool = False
     """Keep the tuned models' weights when they are evaluated."""
 
+    def __post_init__(self) -> None:
+        _tuples(self, "models", "budgets", "seeds")
+        _check_kinds(self, "")
+        _check_seeds(self.seeds)
+        for name in ("models", "budgets", "seeds", "choices"):
+            if not getattr(self, name):
+                raise SettingsError(f"{name} is empty", "Name one at least.")
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -107,9 +122,10 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For files: different for different cells of one experiment."""
-        what = BASE if self.choice is None else self.choice.name
-        return _slug("-".join(filter(None, [self.model, what, self.budget, f"s{self.seed}"])))
+        """For files: different for different cells of one experiment, however long or odd their names are."""
+        text = "-".join(filter(None, [*self.line, f"s{self.seed}"]))
+        readable = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[-80:].strip("-.")
+        return f"{readable}-{digest_of({'line': self.line, 'seed': self.seed})[:6]}"
 
     @property
     def line(self) -> tuple[str, str, str]:
@@ -155,7 +171,7 @@ def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
     """The settings of the choice of a cell."""
     assert cell.choice is not None
     base = dataclasses.replace(
-        experiment.settings, **cell.choice.settings, run=run, model=(cell.choice.rater or cell.model,)
+        experiment.settings, **cell.choice.settings, run=run, model=cell.choice.rater or (cell.model,)
     )
     settings = settings_of(cell.choice.method, base)
     if cell.budget:
@@ -200,6 +216,8 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
     if not source:
         raise SettingsError("no data set is named", "Write data = … in the file, or give --data FILE.")
     settings = table.get("settings", {})
+    if not isinstance(table.get("choices", []), list):
+        raise SettingsError("choices is no list of tables", "Write [[choices]] for each line of the table.")
     _known(settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
     _known(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
     _known(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
@@ -209,15 +227,14 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
     choices = tuple(_choice(each) for each in table.get("choices", []))
     if not choices:
         raise SettingsError("there are no choices", "Write [[choices]] with method = … for each line of the table.")
-    plain: dict[str, Any] = {name: tuple(table[name]) for name in ("models", "seeds") if name in table}
-    plain |= {name: bool(table[name]) for name in ("decontaminate", "base", "keep_models") if name in table}
+    names = ("models", "budgets", "seeds", "decontaminate", "base", "keep_models")
+    plain = {name: table[name] for name in names if name in table}
     experiment = Experiment(
         data=str(source),
         choices=choices,
-        budgets=tuple(str(each) for each in table.get("budgets", ["20%"])),
         recipe=dataclasses.replace(recipe, **changes),
         settings=Settings(**settings),
-        evaluation=EvalSettings(**table.get("evaluation", {})),
+        evaluation=_evaluation(table.get("evaluation", {})),
         search=Search(**table.get("search", {})),
         **plain,
     )
@@ -225,19 +242,31 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
     return experiment
 
 
-def _choice(table: dict[str, Any]) -> Choice:
+def _choice(table: Any) -> Choice:
     _known(table, [f.name for f in dataclasses.fields(Choice)], "choices: ")
     if "method" not in table:
         raise SettingsError(f"a choice has no method: {table}", "Write method = 'selectit', for example.")
-    budgets = tuple(str(each) for each in table.get("budgets", ()))
-    return Choice(**{**table, "budgets": budgets})
+    return Choice(**table)
+
+
+def _evaluation(table: dict[str, Any]) -> EvalSettings:
+    try:
+        return EvalSettings(**table)
+    except TypeError as error:
+        raise SettingsError(f"evaluation: a value of the wrong kind: {error}", "See docs/evaluation.md.") from error
 
 
 def _check(experiment: Experiment) -> None:
     """Whatever would only be found after hours."""
+    _check_evaluation(experiment.evaluation)
     for choice in experiment.choices:
         method_files.lookup(method_files.spelled(choice.method)[0])
         _known(choice.settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
+        level = getattr(part_named(choice.method, Settings(), None).method, "level", "")
+        if level.startswith("model") and len(choice.rater) < 2:
+            raise SettingsError(
+                f"the level {level!r} of {choice.name} is of several models", "Name them: rater = ['A', 'B']."
+            )
     for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
         if budget != SEARCH:
             parse_keep(budget)
@@ -245,19 +274,56 @@ def _check(experiment: Experiment) -> None:
     for cell in found:
         if cell.choice is not None:
             selecting(experiment, cell, "run")
-    names = [cell.name for cell in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise SettingsError(f"two cells are named {name}", "Give the choices different names.")
-    if experiment.evaluation.out is not None:
+    lines = [(cell.line, cell.seed) for cell in found]
+    for line in lines:
+        if lines.count(line) > 1:
+            raise SettingsError(
+                f"two cells are {' '.join(filter(None, line[0]))}, seed {line[1]}",
+                "Give the choices different names, and name budgets and seeds once.",
+            )
+
+
+def _check_evaluation(evaluation: EvalSettings) -> None:
+    """That there is something to evaluate, and that it can be done for models in folders."""
+    if evaluation.out is not None:
         raise SettingsError("evaluation: the experiment decides where results go", "Leave out 'out'.")
+    if evaluation.engine == "server":
+        raise SettingsError(f"evaluation: {_SERVER}", "Use engine = 'hf' or 'vllm'.")
+    protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
+    refused = [why for why in (refusal(protocol.task, evaluation) for protocol in protocols) if why]
+    if len(refused) == len(protocols) and not evaluation.heldout:
+        raise SettingsError(
+            f"evaluation: nothing of it can be run: {'; '.join(refused)}", "Name held-out data, or a suite that can."
+        )
 
 
-def _known(table: Mapping[str, Any], names: list[str], where: str) -> None:
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    if any(seed < 0 for seed in seeds):
+        raise SettingsError(f"seeds is {list(seeds)}", "Seeds are numbers of 0 or more.")
+
+
+def _tuples(value: Any, *names: str) -> None:
+    """Lists, as TOML has them, as tuples; budgets as text."""
+    for name in names:
+        given = getattr(value, name)
+        if isinstance(given, str) and name == "rater":
+            given = [given]
+        if isinstance(given, list | tuple):
+            object.__setattr__(value, name, tuple(str(e) if name == "budgets" else e for e in given))
+
+
+def _check_kinds(value: Any, where: str) -> None:
+    """Raise SettingsError where a field is not of its annotated kind."""
+    for name, kind in typing.get_type_hints(type(value)).items():
+        if not is_of(getattr(value, name), kind):
+            raise SettingsError(
+                f"{where}{name} is {getattr(value, name)!r}, a value of the wrong kind", "See docs/experiments.md."
+            )
+
+
+def _known(table: Any, names: list[str], where: str) -> None:
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{where}{table!r} is no table", "See docs/experiments.md.")
     for key in table:
         if key not in names:
             raise SettingsError(f"{where}there is no key {key!r}", nearest(key, names))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:100]
