@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import selectit
 from selectit.detection import DETECTED, Estimate, mean_over_kinds
 from selectit.planting import KINDS
-from selectit.probing import Probe, Probed, drawn, preference_table
+from selectit.proberows import drawn
+from selectit.probing import Probe, Probed, preference_table
 from selectit.run import open_run
 from selectit.schema import Float64
 

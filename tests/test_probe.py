@@ -12,16 +12,8 @@ from selectit import Settings, prompts
 from selectit.detection import DETECTED, NOT_TOLD, PREFERRED
 from selectit.errors import DataError, SettingsError
 from selectit.planting import KINDS, ORIGINAL
-from selectit.probing import (
-    DETECTS,
-    DETECTS_NONE,
-    JUDGES,
-    JUDGES_WRONG,
-    drawn,
-    parse_labels,
-    planted_run,
-    preference_table,
-)
+from selectit.proberows import drawn, parse_labels, planted_run
+from selectit.probing import DETECTS, DETECTS_NONE, JUDGES, JUDGES_WRONG, preference_table
 from selectit.run import open_run
 
 FAKE = Settings(engine="fake", model="m", run="run", k=2)
@@ -43,8 +35,9 @@ class Knows:
     label: ClassVar[str] = "knows"
 
     def score(self, signals):
-        good = ["true" in each.response and each.response.split()[:2] == ["The", "true"] and
-                each.response.endswith(f"{each.instruction}.") for each in signals.texts]
+        sums = [sum(int(word) for word in each.instruction.split() if word.isdigit()) for each in signals.texts]
+        good = [each.response.startswith("The true ") and each.response.endswith(f"{each.instruction} = {right}.")
+                for each, right in zip(signals.texts, sums)]
         return self.sign * np.array(good, np.float64)
 '''
 
@@ -61,7 +54,7 @@ def alpaca(folder):
             {
                 "instruction": question,
                 "input": "",
-                "output": f"The true {words} {n + 7} {question}.",
+                "output": f"The true {words} {question} = {2 * n + 3 if n < 40 else n}.",
                 "grade": n % 5 + 1,
             }
         )
@@ -178,7 +171,7 @@ def test_what_can_not_be_probed(alpaca, rows):
     with pytest.raises(DataError, match="0 good rows by grade>=6"):
         selectit.probe(alpaca, FAKE, labelled="grade>=6")
     Path("few.json").write_text(json.dumps(rows[:5]))
-    with pytest.raises(DataError, match="5 rows with a response, and 10 are the least"):
+    with pytest.raises(DataError, match="5 rows with a response among those drawn, and 10 are the least"):
         selectit.probe("few.json", Settings(engine="fake", model="m", run="few"))
 
 

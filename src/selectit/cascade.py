@@ -21,6 +21,7 @@ from selectit.cascadefacts import CascadeFacts
 from selectit.collect import Progress, note_work
 from selectit.config import Settings
 from selectit.data.formats import LAYOUTS
+from selectit.detection import wilson
 from selectit.draws import draws
 from selectit.errors import RunError
 from selectit.output import write_rows
@@ -33,7 +34,7 @@ from selectit.scoring import Part, Scored, choose, prompts_asked, prompts_asked_
 from selectit.selection import Budget, ranking
 from selectit.stages import Stages
 from selectit.summary import Summary, packaged_note, rating_facts, summarise
-from selectit.works import Work
+from selectit.works import Work, passes
 
 SAMPLE = 200
 """Rows of all that `select` and `rate` draw for the agreement with the full choice."""
@@ -260,8 +261,9 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
     best = _best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
     hits = int(second.went_on[second.sampled][best].sum())
     whole = second.sampled.sum() == len(first.went_on)
-    low, high = (None, None) if whole or not len(best) else wilson(hits, len(best))
+    share = None if whole or not len(best) else wilson(hits, len(best))
     tokens = cheap.tokens.astype(np.float64)
+    each, each_full = (sum(passes(work) for work in some) for some in (works, full_works))
     return CascadeFacts(
         first_model=rater.name,
         first_prompts=prompts_asked(stages.first.method),
@@ -269,17 +271,17 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
         full_prompts=prompts_asked(stages.full.method),
         went_on=int(second.went_on.sum()),
         fully_rated=len(second.rows),
-        first_ratings=len(cheap.row) * len(works),
-        second_ratings=len(dear.row) * (len(full_works) - (len(works) if stages.one_model else 0)),
-        full_ratings=len(cheap.row) * len(full_works),
+        first_ratings=len(cheap.row) * each,
+        second_ratings=len(dear.row) * (each_full - (each if stages.one_model else 0)),
+        full_ratings=len(cheap.row) * each_full,
         length=float(tokens.mean() / max(tokens[np.isin(cheap.row, second.rows)].mean(), 1.0)),
         first_timing=f"ratings/{rater.path.name}",
         second_timing=f"{_within(second)}ratings/{full_rater.path.name}",
         sample=int(second.sampled.sum()),
         best=len(best),
         best_went_on=hits,
-        low=low,
-        high=high,
+        low=None if share is None else share.low,
+        high=None if share is None else share.high,
     )
 
 
@@ -293,16 +295,6 @@ def _best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
     if budget.min_score is not None:
         best = best[scores[best] >= budget.min_score]
     return best if budget.only_threshold else best[: max(1, round(budget.count(rows) / rows * len(scores)))]
-
-
-def wilson(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `total` independent draws, 1 or more (Wilson, JASA 22, 1927)."""
-    z = 1.959963984540054
-    share = hits / total
-    middle = share + z**2 / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _with_cascade(found: Summary, facts: CascadeFacts, first: First, second: Second, full: Scored) -> Summary:

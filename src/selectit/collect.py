@@ -112,7 +112,7 @@ class Done:
     rows: int
     """Rows of all its units together, as progress counts them."""
     ratings: int
-    """Answers rated, each prompt counted."""
+    """Answers rated, each prompt counted; equal texts are rated once and count once."""
     tokens: int
     seconds: float
 
@@ -203,24 +203,23 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     began = time.perf_counter()
     # A unit counts its rows, however many answers they have and however few of them are tried again.
     rows_each = (stop - start) / max(len(again), 1)
-    tables = answers(
+    found = answers(
         engine,
         [unit.work for unit in group],
         [samples[i] for i in again],
         lambda done, tokens: on_rows(done * rows_each, tokens),
     )
     seconds = time.perf_counter() - began
-    for table in tables:
+    for table in found.tables:
         _refuse_failed(table, start, len(samples))
-    for unit, table in zip(group, tables, strict=True):
+    for unit, table in zip(group, found.tables, strict=True):
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
         note_work(unit)
         write_table(unit.path, table)
         log.debug("finished %s", unit.path)
-    tokens = sum(int(numbers(table["tokens"]).sum()) for table in tables)
-    return Done((stop - start) * len(group), len(again) * len(group), tokens, seconds)
+    return Done((stop - start) * len(group), found.asked, found.tokens, seconds)
 
 
 def add_timing(rater: Rater, run: Run, done: Done) -> None:

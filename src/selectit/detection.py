@@ -6,7 +6,7 @@ A score that is NaN counts as lower than any other: such a row is never chosen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +18,19 @@ from selectit.segments import mean_ranks
 RESAMPLES = 2000
 LEVEL = 0.05
 """Of the tests, two-sided, for all kinds together; the intervals are 95 %."""
+LEAST_SHARE = 0.6
+"""Of pairs won, or AUROC: what is above chance but below this is of no use, however sure it is."""
 
-DETECTED, PREFERRED, NOT_TOLD = "detected", "preferred", "not told apart"
+DETECTED, PREFERRED, BARELY, NOT_TOLD = "detected", "preferred", "barely told apart", "not told apart"
+VERDICTS = (DETECTED, PREFERRED, BARELY, NOT_TOLD)
+
+_Z = 1.959963984540054
+"""Of 95 % intervals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % bootstrap interval."""
+    """A figure with its 95 % interval."""
 
     value: float
     low: float
@@ -43,20 +49,34 @@ class KindFacts:
     """Share of pairs (one row's original and defect) in which the original scores higher; ties count half."""
     p: float
     """Of the two-sided sign test, times Holm's factor for the number of kinds."""
+    missing: float
+    """Share of the wins in which the defect has no score, and so counts as the lowest; 0 without wins."""
     verdict: str
-    """DETECTED; PREFERRED = the defects score higher; NOT_TOLD."""
+    """DETECTED; PREFERRED = the defects score higher; BARELY = either, by less than LEAST_SHARE; NOT_TOLD."""
 
 
-def kind_facts(pairs: Mapping[str, tuple[Float64, Float64]], seed: int) -> tuple[KindFacts, ...]:
+def kind_facts(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindFacts, ...]:
     """The figures of each kind, from the scores of its originals and of its defects, both (P,) in the same order."""
     raw = {kind: sign_test(preferences(good, bad)) for kind, (good, bad) in pairs.items()}
     adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
     found = []
     for kind, (good, bad) in pairs.items():
-        auroc, wins = bootstrap_pairs(good, bad, seed)
-        verdict = NOT_TOLD if adjusted[kind] >= LEVEL else DETECTED if wins.value > 0.5 else PREFERRED
-        found.append(KindFacts(kind, len(good), auroc, wins, adjusted[kind], verdict))
+        won = preferences(good, bad)
+        wins = wilson(float(won.sum()), len(won))
+        better = won == 1
+        missing = float(np.isnan(bad[better]).mean()) if better.any() else 0.0
+        verdict = told(adjusted[kind], wins.value, DETECTED, PREFERRED, NOT_TOLD)
+        found.append(KindFacts(kind, len(won), auroc_estimate(good, bad), wins, adjusted[kind], missing, verdict))
     return tuple(found)
+
+
+def told(p: float, share: float, better: str, worse: str, none: str) -> str:
+    """`none` where the test shows nothing; `better` or `worse` where it does and `share` is of use, else BARELY."""
+    if p >= LEVEL:
+        return none
+    if max(share, 1 - share) < LEAST_SHARE:
+        return BARELY
+    return better if share > 0.5 else worse
 
 
 def auroc(good: Float64, bad: Float64) -> float:
@@ -74,29 +94,49 @@ def preferences(good: Float64, bad: Float64) -> Float64:
     return wins
 
 
-def bootstrap_pairs(good: Float64, bad: Float64, seed: int) -> tuple[Estimate, Estimate]:
-    """AUROC and wins of P pairs; whole pairs are drawn again."""
-    rng = np.random.default_rng(seed)
-    pairs = len(good)
-    weights = rng.multinomial(pairs, np.full(pairs, 1 / pairs), RESAMPLES) / pairs
-    above = _above(good, bad)
-    aurocs = np.einsum("bi,ij,bj->b", weights, above, weights, optimize=True)
-    wins = preferences(good, bad)
-    return _estimate(auroc(good, bad), aurocs), _estimate(float(wins.mean()), weights @ wins)
+def wilson(hits: float, total: int) -> Estimate:
+    """A share of `total` independent draws, 1 or more, with its interval; ties count as half hits.
+
+    Source: Wilson, JASA 22 (1927). It never has the length 0; its coverage is 95 % on average, for single shares of few
+    draws down to 90 %, and more than 95 % where there are ties.
+    """
+    share = hits / total
+    middle = share + _Z**2 / (2 * total)
+    half = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
+    scale = 1 + _Z**2 / total
+    return Estimate(share, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
 
 
-def bootstrap_groups(good: Float64, bad: Float64, seed: int) -> Estimate:
-    """AUROC of two groups that are no pairs; each is drawn again by itself."""
-    rng = np.random.default_rng(seed)
-    a, b = len(good), len(bad)
-    first = rng.multinomial(a, np.full(a, 1 / a), RESAMPLES) / a
-    second = rng.multinomial(b, np.full(b, 1 / b), RESAMPLES) / b
-    above = _above(good, bad)
-    return _estimate(auroc(good, bad), np.einsum("bi,ij,bj->b", first, above, second, optimize=True))
+def auroc_estimate(good: Float64, bad: Float64) -> Estimate:
+    """AUROC with its interval: all true areas from which the one found is less than 1.96 standard errors away.
+
+    The standard error is Hanley's and McNeil's at the true area, so the interval never has the length 0. It is for two
+    independent groups: where one row's original and defect score alike, it is wider than need be.
+
+    Source: Newcombe, Statistics in Medicine 25 (2006), part 2, method 5.
+    """
+    value, a, b = auroc(good, bad), len(good), len(bad)
+    others = (a + b) / 2 - 1
+
+    def near(true: float) -> bool:
+        spread = 1 + others * (1 - true) / (2 - true) + others * true / (1 + true)
+        return abs(true - value) <= _Z * math.sqrt(true * (1 - true) * spread / (a * b))
+
+    return Estimate(value, _edge(near, value, 0.0), _edge(near, value, 1.0))
+
+
+def _edge(near: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where `near` ends between a number at which it holds and one at which it may not, by halving."""
+    if near(outside):
+        return outside
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if near(middle) else (inside, middle)
+    return inside
 
 
 def mean_over_kinds(values: Float64, seed: int) -> Estimate:
-    """The mean over kinds of the mean over rows; rows, with all their defects, are drawn again.
+    """The mean over kinds of the mean over rows, by a bootstrap: rows, with all their defects, are drawn again.
 
     Args:
         values: (rows, kinds) preferences, or differences of them; NaN where a kind was not planted.
@@ -148,13 +188,6 @@ def _mean_of_ratios(sums: Float64, counts: Float64) -> Float64:
     ratios = np.divide(sums, counts, out=np.zeros_like(sums), where=some)
     means: Float64 = ratios.sum(axis=1) / some.sum(axis=1)
     return means
-
-
-def _above(good: Float64, bad: Float64) -> Float64:
-    """(A, B) 1 where good is higher, 0.5 where equal."""
-    good, bad = _lowest(good)[:, None], _lowest(bad)[None]
-    above: Float64 = (good > bad) + 0.5 * (good == bad)
-    return above
 
 
 def _lowest(scores: Float64) -> Float64:

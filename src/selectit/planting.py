@@ -15,12 +15,20 @@ ORIGINAL = "original"
 REFUSAL = "I'm sorry, but I can't help with that."
 
 _WORD = re.compile(r"\S+")
-_NUMBER = re.compile(r"\d+")
-_OPERATOR = re.compile(
-    r"\d\s*[-+*/×÷=^%]|\b(sum|add|plus|minus|subtract|times|multipl\w+|divid\w+|product|total|average|mean|percent\w*|"
-    r"percentage|how many|how much|calculat\w+|comput\w+|equation|solve|area|perimeter|square root)\b",
+_DIGITS = re.compile(r"\d+")
+_NUMBER = re.compile(r"(?<![\w.,/:^])(?<![\w)]-)\d+(?:,\d{3})*(?:\.\d+)?(?![\w/:^]|[-–.,]\d|[-–]\w)")
+"""A number that stands by itself: not the 2 of cm2, the 5 of 3-5, a part of a date, time, fraction or version."""
+_OPERATOR = re.compile(r"\d\s*[+*/×÷=^]\s*\d|\d\s+[-−–]\s+\d")
+_CALCULATION = re.compile(
+    r"\b(sum|add|plus|minus|subtract|times|multiplied by|divided by|percent|how many|how much|calculate|solve)\b",
     re.IGNORECASE,
 )
+_SHORT = 60
+"""Words of a response whose last number is taken for the result."""
+_AFTER = 3
+"""Words that may follow it: a unit, not a clause about something else."""
+_ONE_SCRIPT = dict.fromkeys(("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"), "CJK")
+"""Japanese is written in all of these, and the share of each says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,17 @@ class Planted:
     response: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """What a defect is made of."""
+
+    row: int
+    instruction: str
+    response: str
+    script: str
+    """Of the response."""
+
+
 def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Planted]:
     """The samples, and after them one defective copy of each for each kind, where it can be planted.
 
@@ -47,74 +66,99 @@ def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Pl
         Every planted response differs from its original in more than white space.
     """
     found = [Planted(sample.row, ORIGINAL, sample.instruction, sample.response) for sample in samples]
+    pairs = [_Pair(each.row, each.instruction, each.response, script(each.response)) for each in samples]
     for kind in kinds:
-        for place, sample in enumerate(samples):
+        for place, pair in enumerate(pairs):
             # Donors in the order of the samples, from the next one on: which come first decides nothing else.
-            others = [*samples[place + 1 :], *samples[:place]]
-            text = KINDS[kind](sample, others, random.Random(f"{seed}/{kind}/{sample.row}"))
-            if text is not None and text.split() != sample.response.split():
-                found.append(Planted(sample.row, kind, sample.instruction, text))
+            others = [*pairs[place + 1 :], *pairs[:place]]
+            text = KINDS[kind](pair, others, random.Random(f"{seed}/{kind}/{pair.row}"))
+            if text is not None and text.split() != pair.response.split():
+                found.append(Planted(pair.row, kind, pair.instruction, text))
     return found
 
 
-def _swapped(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
-    return next((each.response for each in others if each.instruction != sample.instruction), None)
+def _swapped(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
+    return next((each.response for each in others if each.instruction != pair.instruction), None)
 
 
-def _cut(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
-    words = list(_WORD.finditer(sample.response))
-    return sample.response[: words[len(words) // 3].start()].rstrip() if len(words) >= 9 else None
+def _cut(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
+    words = list(_WORD.finditer(pair.response))
+    return pair.response[: words[len(words) // 3].start()].rstrip() if len(words) >= 9 else None
 
 
-def _shuffled(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
-    words = sample.response.split()
+def _shuffled(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
+    words = pair.response.split()
     if len(set(words)) < 4:
         return None
     return " ".join(draw.sample(words, len(words)))
 
 
-def _repeated(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
-    words = sample.response.split()
+def _repeated(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
+    words = pair.response.split()
     if len(words) < 9:
         return None
     phrase = words[: max(3, len(words) // 8)]
     return " ".join((phrase * len(words))[: len(words)])
 
 
-def _wrong_number(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
-    """Another last number in the response, of as many digits, where something is calculated."""
-    numbers = list(_NUMBER.finditer(sample.response))
-    if not numbers or len(_NUMBER.findall(sample.instruction)) < 2 or not _OPERATOR.search(sample.instruction):
+def _wrong_number(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
+    """Another result, of as many digits, where the response is short and ends in what the instruction calculates."""
+    number = _result(pair.response) if _calculates(pair.instruction) else None
+    if number is None or number[0].replace(",", "") in _numbers(pair.instruction):
+        return None
+    digits = wrong = re.sub(r"\D", "", number[0])
+    while wrong == digits:
+        lowest = 10 ** (len(digits) - 1) if len(digits) > 1 else 0
+        wrong = str(draw.randrange(lowest, 10 ** len(digits)))
+    drawn = iter(wrong)
+    changed = re.sub(r"\d", lambda digit: next(drawn), number[0])
+    return pair.response[: number.start()] + changed + pair.response[number.end() :]
+
+
+def _calculates(instruction: str) -> bool:
+    """Whether an operator stands between two numbers, or a word that calculates beside two."""
+    if _OPERATOR.search(instruction):
+        return True
+    return len(_DIGITS.findall(instruction)) >= 2 and _CALCULATION.search(instruction) is not None
+
+
+def _result(response: str) -> re.Match[str] | None:
+    """The number that a short response ends in; None where its last digits are no number of their own, or mark a list."""
+    digits, numbers = list(_DIGITS.finditer(response)), list(_NUMBER.finditer(response))
+    if not numbers or len(response.split()) > _SHORT or numbers[-1].end() != digits[-1].end():
         return None
     last = numbers[-1]
-    wrong = last[0]
-    while wrong == last[0]:
-        lowest = 10 ** (len(last[0]) - 1) if len(last[0]) > 1 else 0
-        wrong = str(draw.randrange(lowest, 10 ** len(last[0])))
-    return sample.response[: last.start()] + wrong + sample.response[last.end() :]
+    before, after = response[: last.start()], response[last.end() :]
+    if len(after.split()) > _AFTER or re.search(r"[;{}]", after):  # or code
+        return None
+    opens_line = not before.rpartition("\n")[2].strip(" \t-*#")
+    return None if opens_line and re.match(r"[.):]\s+\S", after) else last
 
 
-def _refusal(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
+def _numbers(text: str) -> set[str]:
+    return {each.replace(",", "") for each in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text)}
+
+
+def _refusal(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
     return REFUSAL
 
 
-def _empty(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
+def _empty(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
     return ""
 
 
-def _other_language(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
+def _other_language(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
     """The next response whose letters are mostly of another script."""
-    own = script(sample.response)
-    if not own:
+    if not pair.script:
         return None
-    return next((each.response for each in others if script(each.response) not in ("", own)), None)
+    return next((each.response for each in others if each.script not in ("", pair.script)), None)
 
 
-def _echo(sample: Sample, others: Sequence[Sample], draw: random.Random) -> str | None:
-    return sample.instruction
+def _echo(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
+    return pair.instruction
 
 
-KINDS: dict[str, Callable[[Sample, Sequence[Sample], random.Random], str | None]] = {
+KINDS: dict[str, Callable[[_Pair, Sequence[_Pair], random.Random], str | None]] = {
     "swapped": _swapped,
     "cut": _cut,
     "shuffled": _shuffled,
@@ -132,7 +176,7 @@ MEANINGS = {
     "cut": "cut after a third of the words",
     "shuffled": "the words in random order",
     "repeated": "its first words again and again",
-    "wrong-number": "the last number changed, where something is calculated",
+    "wrong-number": "the result changed, where something is calculated",
     "refusal": "a refusal",
     "empty": "nothing",
     "other-language": "another row's response in another script",
@@ -141,8 +185,9 @@ MEANINGS = {
 
 
 def script(text: str) -> str:
-    """The script of most letters as Unicode names it ('LATIN', 'CJK', 'HIRAGANA'); '' without letters."""
-    letters = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in text[:2000] if letter.isalpha())
+    """The script of most letters as Unicode names it ('LATIN', 'CYRILLIC', 'CJK' for Japanese too); '' = no letters."""
+    names = (unicodedata.name(letter, "").partition(" ")[0] for letter in text[:2000] if letter.isalpha())
+    letters = Counter(_ONE_SCRIPT.get(name, name) for name in names)
     return letters.most_common(1)[0][0] if letters else ""
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from selectit.comparison import table_lines
-from selectit.detection import Estimate
+from selectit.detection import DETECTED, Estimate
 from selectit.planting import MEANINGS
-from selectit.probing import BAD, DETECTS, GOOD, JUDGES, LEAST_PAIRS, Probe, Probed
+from selectit.proberows import BAD, GOOD, LEAST_PAIRS
+from selectit.probing import DETECTS, JUDGES, Probe, Probed
 from selectit.summary import SMALL_MASS
 
 
@@ -49,7 +50,7 @@ def result_lines(result: Probed) -> Iterator[str]:
                 _interval(each.auroc),
                 _interval(each.wins),
                 f"{each.p:.2g}",
-                each.verdict,
+                each.verdict + (" (no score)" if each.missing > 0.5 else ""),
             )
             for each in result.kinds
         ]
@@ -57,9 +58,10 @@ def result_lines(result: Probed) -> Iterator[str]:
 
 
 def named(result: Probed) -> str:
-    """The method with its model and prompts."""
+    """The method with its model and prompts, and what is not the default."""
     asked = f" by {result.model}" if result.model else ""
-    return f"{result.method}{asked}" + (f", prompts {result.prompts}" if result.prompts else "")
+    prompts = f", prompts {result.prompts}" if result.prompts else ""
+    return f"{result.method}{asked}{prompts}" + (f" ({result.differs})" if result.differs else "")
 
 
 def _what(probe: Probe) -> str:
@@ -83,7 +85,7 @@ def _overview(results: Sequence[Probed]) -> Iterator[str]:
     rows = []
     for result in results:
         figure = result.auroc if labelled else result.wins
-        told = "" if labelled else f"{sum(each.verdict == 'detected' for each in result.kinds)} of {len(result.kinds)}"
+        told = "" if labelled else f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}"
         rows.append(
             (named(result), "-" if figure is None else _interval(figure), told, result.verdict.partition(":")[0])
         )
@@ -106,7 +108,7 @@ def _advice(probe: Probe) -> Iterator[str]:
         yield "Little mass on the labels: the model is not answering the question. Try --chat, or other --prompts."
     yield (
         "What to try: a larger instruction-tuned model (--model), --chat, --prompts yes-no or aspects, and "
-        "--methods expected-rating,calibrated,contrast,ifd"
+        "--methods expected-rating,calibrated,ifd"
     )
 
 

@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,29 +21,44 @@ import numpy as np
 from selectit.collect import Progress, Silent
 from selectit.config import DEFAULT_MODEL, Settings
 from selectit.detection import (
+    BARELY,
     DETECTED,
-    LEVEL,
     PREFERRED,
+    VERDICTS,
     Estimate,
     KindFacts,
-    bootstrap_groups,
+    auroc_estimate,
+    holm,
     kind_facts,
     mean_over_kinds,
     preferences,
     rank_sum_test,
+    told,
 )
-from selectit.draws import draws
 from selectit.errors import DataError, SettingsError
-from selectit.gather import field_of
 from selectit.labels import expected
-from selectit.planting import KINDS, ORIGINAL, Planted, only_last, plant, with_response
-from selectit.rating import prompts_of_run, rate_prompts, run_of
-from selectit.run import Run, create, read_json, replacing, write_json
-from selectit.schema import Float64, Int64, Ratings, Sample, ScoringMethod
+from selectit.planting import KINDS, ORIGINAL, Planted
+from selectit.probenames import differs
+from selectit.proberows import (
+    BAD,
+    GOOD,
+    drawn,
+    labelled_rows,
+    pairs_of,
+    parse_labels,
+    planted_run,
+    probe_folder,
+)
+from selectit.prompts import PromptSet
+from selectit.rating import K, prompts_of_run, rate_prompts, run_of, tokenizer_of
+from selectit.ratings import engine_of, failures, models_in
+from selectit.run import Run, digest_of, read_json, write_json
+from selectit.schema import Float64, ScoringMethod
 from selectit.scoring import (
     Part,
     Scored,
     check_all,
+    check_raters,
     collect_all,
     part_named,
     parts_of,
@@ -57,14 +71,12 @@ from selectit.scoring import (
 from selectit.selection import spearman
 
 SAMPLE = 200
-LEAST_PAIRS = 10
-"""A kind that fits fewer of the rows is left out: no test could tell it."""
-GOOD, BAD = "good", "bad"
 DETECTS, DETECTS_SOME, DETECTS_NONE = (
     "detects planted defects",
     "detects some planted defects",
     "does not detect planted defects",
 )
+UNSCORED_HINT = "Try --max-tokens, --overflow cut, a server's --missing-label floor, --labels, or another --model."
 JUDGES, JUDGES_NOT, JUDGES_WRONG = "judges", "does not judge", "judges the wrong way round"
 
 
@@ -77,6 +89,10 @@ class Probed:
     """'' for a method that asks no model."""
     prompts: str
     """The prompt set; '' for a method that reads no ratings."""
+    differs: str
+    """What of the settings and parameters is not the default and not told by the names."""
+    digest: str
+    """Of everything that decides the scores; results with another one are kept beside this one."""
     scores: str
     """The name of its scores in the probe's own run."""
     kinds: tuple[KindFacts, ...]
@@ -86,14 +102,14 @@ class Probed:
     auroc: Estimate | None
     """Of the user's own labels: chance that a good row scores above a bad one."""
     p: float | None
-    """Of the two-sided Mann-Whitney test of the user's own labels."""
+    """Of the two-sided Mann-Whitney test of the user's own labels, times Holm's factor for the number of results."""
     verdict: str
     mass: float | None
-    """Mean probability of all labels together."""
+    """Mean probability of all labels together, over the same rows as `spread`."""
     spread: float
     """Standard deviation of the scores of the originals, or of all labelled rows."""
     agreement: float | None
-    """Mean rank correlation of the expected ratings between two prompts."""
+    """Mean rank correlation of the expected ratings between two prompts, over the same rows as `spread`."""
     length_correlation: float | None
     """Spearman's, of score and words of the response, over the same rows as `spread`."""
     seconds_per_row: float | None
@@ -117,41 +133,6 @@ class Probe:
     results: tuple[Probed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """'FIELD=VALUE' or 'FIELD>=NUMBER': which rows the user calls good."""
-
-    field: str
-    operator: str
-    value: str
-
-    def good(self, text: str) -> bool | None:
-        """Whether a row with this text in the field is good; None where it says nothing."""
-        if not text.strip():
-            return None
-        if self.operator == "=":
-            return text.strip() == self.value
-        try:
-            return float(text) >= float(self.value)
-        except ValueError:
-            return None
-
-
-def parse_labels(text: str) -> Labels:
-    """Raises SettingsError."""
-    found = re.fullmatch(r"(.+?)\s*(>=|=)\s*(.+)", text)
-    hint = "Write FIELD=VALUE of the good rows, or FIELD>=NUMBER, for example 'score>=4.5', in quotes."
-    if found is None:
-        raise SettingsError(f"--labelled is {text!r}", hint)
-    labels = Labels(*found.groups())
-    if labels.operator == ">=":
-        try:
-            float(labels.value)
-        except ValueError as error:
-            raise SettingsError(f"--labelled: {labels.value!r} is no number", hint) from error
-    return labels
-
-
 def probe(
     data: str | Path | None,
     settings: Settings = Settings(),
@@ -165,7 +146,7 @@ def probe(
     """Rate a sample of the rows and copies of them with planted defects, and say whether the scores tell them apart.
 
     Args:
-        data: as for `rate`; None = the run that `settings.run` names.
+        data: as for `rate`; None = the run that `settings.run` names, whose models and prompts are the default.
         settings: each of its models is probed by itself; its method where `methods` is empty.
         methods: as for `compare`, methods that score rows.
         prompts: prompt sets, each by itself; empty = that of the settings.
@@ -175,109 +156,75 @@ def probe(
         progress: told what is going on.
 
     Raises:
-        SelectitError: any of its children, with a remedy. What is rated stays.
+        SelectitError: any of its children, with a remedy. What is rated stays, and so do the results before it.
     """
     if sample < 20:
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
     labels = None if labelled is None else parse_labels(labelled)
     data_run = run_of(data, settings)
-    rows = drawn(data_run, sample, seed) if labels is None else _labelled_rows(data_run, labels, sample, seed)
-    name = "planted" if labelled is None else f"labelled-{re.sub(r'[^A-Za-z0-9.]+', '-', labelled)}"
-    folder = data_run.path / "probes" / f"{name}-{sample}-s{seed}"
-    run = planted_run(folder, rows)
-    found: list[Probed] = []
-    for scored, part, prompt_set in _scored(run, settings, methods, prompts, progress or Silent()):
-        found.append(_probed(run, scored, part, prompt_set, rows, seed))
+    rows = drawn(data_run, sample, seed) if labels is None else labelled_rows(data_run, labels, sample, seed)
+    run = planted_run(probe_folder(data_run, labelled, sample, seed), rows)
+    if data is None:
+        settings = _as_rated(data_run, settings, prompts)
     counts = dict(Counter(row.kind for row in rows))
     if labels is None:
         counts |= {kind: 0 for kind in KINDS if kind not in counts}
-    result = Probe(
-        str(data_run.manifest["data"]),
-        folder,
-        len({row.of for row in rows}),
-        seed,
-        labelled or "",
-        counts,
-        tuple(found),
-    )
-    _store(folder, result)
+    drawn_rows = len({row.of for row in rows})
+    result = Probe(str(data_run.manifest["data"]), run.path.parent, drawn_rows, seed, labelled or "", counts, ())
+    found: list[Probed] = []
+    for scored, part in _scored(run, _jobs(run, settings, methods, prompts), progress or Silent()):
+        found.append(_probed(run, scored, part, rows, seed))
+        result = dataclasses.replace(result, results=_judged(found))
+        _store(result)
     return result
 
 
-def drawn(run: Run, sample: int, seed: int) -> list[Planted]:
-    """A seeded sample of the rows with a response, and copies of them with planted defects.
-
-    Raises DataError where there are fewer than `LEAST_PAIRS` such rows.
-    """
-    basic = run.basic_rows()
-    order = np.argsort(draws(basic, f"probe {seed}"), kind="stable")
-    order = order[basic.response_words[order] > 0][:sample]
-    if len(order) < LEAST_PAIRS:
-        raise DataError(
-            f"{run.manifest['data']} has {len(order)} rows with a response, and {LEAST_PAIRS} are the least",
-            "Probe a larger data set.",
-        )
-    rows = plant(_pairs(run, order), tuple(KINDS), seed)
-    counts = Counter(row.kind for row in rows)
-    return [row for row in rows if row.kind == ORIGINAL or counts[row.kind] >= LEAST_PAIRS]
+def _as_rated(run: Run, settings: Settings, prompts: Sequence[str]) -> Settings:
+    """The settings with the models, engine and prompts that the run was rated with, where they name none."""
+    models = settings.model or tuple(models_in(run))
+    engine = settings.engine or (engine_of(run, models) if models else None)
+    tokenizer = settings.tokenizer
+    if engine == "server" and tokenizer is None:
+        tokenizer = tokenizer_of(run, models)
+    if not prompts and settings.prompts is None:
+        stored = run.path / "prompts" / f"{prompts_of_run(settings, run).fingerprint}.toml"
+        settings = dataclasses.replace(settings, prompts=str(stored) if stored.is_file() else None)
+    return dataclasses.replace(settings, model=models, engine=engine, tokenizer=tokenizer)
 
 
-def planted_run(folder: Path, rows: Sequence[Planted]) -> Run:
-    """The run directory of a probe's rows: written where it is not there."""
-    path = folder / "rows.jsonl"
-    lines = [
-        json.dumps({"prompt": row.instruction, "completion": row.response, "of": row.of, "kind": row.kind})
-        for row in rows
-    ]
-    text = ("\n".join(lines) + "\n").encode()
-    if not path.is_file() or path.read_bytes() != text:
-        with replacing(path) as file:
-            file.write(text)
-    return create(path, Settings(run=str(folder / "run"), format="prompt-completion"))
-
-
-def _labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Planted]:
-    values = [labels.good(text) for text in field_of(run, labels.field)]
-    order = np.argsort(draws(run.basic_rows(), f"probe {seed}"), kind="stable").tolist()
-    found: list[Planted] = []
-    for kind, wanted in ((GOOD, True), (BAD, False)):
-        rows = [row for row in order if values[row] is wanted][:sample]
-        if len(rows) < 10:
-            raise DataError(
-                f"{run.manifest['data']} has {len(rows)} {kind} rows by {labels.field}{labels.operator}{labels.value}",
-                "Ten of each are the least; look for a typing error in the field (dots go deeper) or the value.",
-            )
-        found += [Planted(each.row, kind, each.instruction, each.response) for each in _pairs(run, np.array(rows))]
-    return found
-
-
-def _pairs(run: Run, rows: Int64) -> list[Sample]:
-    """The last rated pair of each of these rows, in their order."""
-    pairs = {pair.row: pair for pair in only_last(run.samples_at(np.sort(rows)))}
-    return [pairs[row] for row in rows.tolist() if with_response(pairs[row])]
-
-
-def _scored(
-    run: Run, settings: Settings, methods: Sequence[str], prompts: Sequence[str], progress: Progress
-) -> Iterator[tuple[Scored, Part, str]]:
-    """Each model under each prompt set by each method, what it has no part in once only."""
-    seen: list[dict[str, Any]] = []
+def _jobs(
+    run: Run, settings: Settings, methods: Sequence[str], prompts: Sequence[str]
+) -> list[tuple[Settings, list[Part]]]:
+    """Each model under each prompt set with the methods: all built and checked before anything is rated."""
     # The probe's run has its own source: nothing of the data's reading applies to it.
     plain = {
         name: getattr(Settings(), name) for name in ("limit", "format", "map", "turns", "bad_rows", "split", "subset")
     }
     here = dataclasses.replace(settings, **plain, run=str(run.path))
+    jobs = []
     for model, name in itertools.product(
         settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts or "default",)
     ):
         one = dataclasses.replace(here, model=(model,), prompts=name)
+        size = len(prompts_of_run(one, run).texts)
+        if one.k is None and size < K:
+            one = dataclasses.replace(one, k=size)
         parts = scoring_parts(one, methods, run)
-        collect_for(run, one, parts, progress)
+        _checked(run, one, parts)
+        jobs.append((one, parts))
+    return jobs
+
+
+def _scored(run: Run, jobs: Sequence[tuple[Settings, list[Part]]], progress: Progress) -> Iterator[tuple[Scored, Part]]:
+    """Each model under each prompt set by each method, what it has no part in once only."""
+    seen: list[dict[str, Any]] = []
+    for settings, parts in jobs:
+        collect_for(run, settings, parts, progress)
         for part in parts:
             scored = score_part(run, part.settings, part.method, None, progress)
             if scored.config not in seen:
                 seen.append(scored.config)
-                yield scored, part, name
+                yield scored, part
 
 
 def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[Part]:
@@ -291,25 +238,25 @@ def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[
     return parts
 
 
-def collect_for(run: Run, settings: Settings, parts: Sequence[Part], progress: Progress) -> None:
-    """Collect everything that the methods read, where it is not there yet."""
+def _checked(run: Run, settings: Settings, parts: Sequence[Part]) -> tuple[list[Part], PromptSet]:
+    """The methods with all those that they read, and the prompts. Raises SettingsError where they can't be used."""
     every = with_inner(parts, run)
     check_all(every)
+    prompts = prompts_of_run(settings, run)
+    rating = [part for part in every if rates_pairs(part.method)]
+    for part in rating:
+        check_raters(part, len(prompts.labels))
+    if rating:
+        prompts_asked_by(every, prompts)
+    return every, prompts
+
+
+def collect_for(run: Run, settings: Settings, parts: Sequence[Part], progress: Progress) -> None:
+    """Collect everything that the methods read, where it is not there yet."""
+    every, prompts = _checked(run, settings, parts)
     if any(rates_pairs(part.method) for part in every):
-        prompts = prompts_of_run(settings, run)
         rate_prompts(run, settings, prompts, prompts_asked_by(every, prompts), progress)
     collect_all(run, every, progress)
-
-
-def pairs_of(scores: Float64, rows: Sequence[Planted]) -> dict[str, tuple[Float64, Float64]]:
-    """Scores of the originals and of the defects of each kind, pair by pair."""
-    original = {row.of: place for place, row in enumerate(rows) if row.kind == ORIGINAL}
-    found: dict[str, tuple[Float64, Float64]] = {}
-    for kind in KINDS:
-        places = [place for place, row in enumerate(rows) if row.kind == kind]
-        if places:
-            found[kind] = (scores[[original[rows[place].of] for place in places]], scores[places])
-    return found
 
 
 def preference_table(scores: Float64, rows: Sequence[Planted]) -> Float64:
@@ -327,66 +274,90 @@ def preference_table(scores: Float64, rows: Sequence[Planted]) -> Float64:
     return table
 
 
-def _probed(run: Run, scored: Scored, part: Part, prompts: str, rows: Sequence[Planted], seed: int) -> Probed:
+def _probed(run: Run, scored: Scored, part: Part, rows: Sequence[Planted], seed: int) -> Probed:
     scores = scored.scores.score
     plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
+    _refuse_unscored(run, scored, scores[plain])
     words = np.array([len(row.response.split()) for row in rows], np.float64)
-    present = scores[plain & ~np.isnan(scores)]
+    prompts = prompts_of_run(part.settings, run) if rates_pairs(part.method) else None
     ratings = scored.signals.stored_ratings
+    logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
     seconds = seconds_of(run, scored)
     correlation = spearman(scores[plain], words[plain])
     about: dict[str, Any] = {
         "method": scored.label,
         "model": ", ".join(dict.fromkeys(rater.name for rater, _ in scored.answered)),
         "scores": scored.scores.name,
-        "prompts": prompts if rates_pairs(part.method) else "",
-        "mass": None if ratings is None else float(np.nanmean(np.exp(ratings.logprob.astype(np.float64)).sum(-1))),
-        "spread": float(present.std()) if len(present) else 0.0,
-        "agreement": None if ratings is None else agreement(ratings),
+        "prompts": "" if prompts is None else prompts.name,
+        "differs": differs(scored, part.method, prompts),
+        "digest": digest_of(scored.config)[:12],
+        "mass": None if logprob is None else float(np.nanmean(np.exp(logprob).sum(-1))),
+        "spread": float(np.nanstd(scores[plain])),
+        "agreement": None if logprob is None else agreement(logprob),
         "length_correlation": None if math.isnan(correlation) else correlation,
         "seconds_per_row": None if seconds is None or not scored.answered else seconds / len(rows),
         "unscored": int(np.isnan(scores).sum()),
     }
     if any(row.kind == GOOD for row in rows):
-        return _labelled(scores, rows, seed, about)
-    kinds = kind_facts(pairs_of(scores, rows), seed)
+        good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
+        auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
+        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
+    kinds = kind_facts(pairs_of(scores, rows))
     wins = mean_over_kinds(preference_table(scores, rows), seed)
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
 
 
-def _labelled(scores: Float64, rows: Sequence[Planted], seed: int, about: dict[str, Any]) -> Probed:
-    good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
-    p, auroc = rank_sum_test(good, bad), bootstrap_groups(good, bad, seed)
-    verdict = JUDGES_NOT if p >= LEVEL else JUDGES if auroc.value > 0.5 else JUDGES_WRONG
-    return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict=verdict)
+def _refuse_unscored(run: Run, scored: Scored, scores: Float64) -> None:
+    """Raise DataError where fewer than half of the rows without a planted defect have a score."""
+    missing = int(np.isnan(scores).sum())
+    if missing * 2 <= len(scores):
+        return
+    reasons = [why for rater, works in scored.answered for why in failures(run, [rater], works).values()]
+    raise DataError(
+        f"{scored.label} has no score of {missing} of {len(scores)} rows without a planted defect"
+        + (f": {reasons[0]}" if reasons else ""),
+        f"A verdict would be about what is missing. {UNSCORED_HINT} Rows: selectit show {run.path} --row N",
+    )
+
+
+def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
+    """The results with verdicts by the user's own labels, for all of them together (Holm)."""
+    adjusted = iter(holm([each.p for each in found if each.p is not None]))
+    judged = []
+    for each in found:
+        if each.auroc is not None:
+            p = next(adjusted)
+            each = dataclasses.replace(each, p=p, verdict=told(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT))
+        judged.append(each)
+    return tuple(judged)
 
 
 def planted_verdict(kinds: Sequence[KindFacts]) -> str:
     """One plain sentence."""
-    detected = [facts.kind for facts in kinds if facts.verdict == DETECTED]
-    preferred = [facts.kind for facts in kinds if facts.verdict == PREFERRED]
-    turned = f"; prefers the defect: {', '.join(preferred)}" if preferred else ""
-    if len(detected) == len(kinds):
+    named = {verdict: ", ".join(facts.kind for facts in kinds if facts.verdict == verdict) for verdict in VERDICTS}
+    if named[DETECTED] and all(facts.verdict == DETECTED for facts in kinds):
         return DETECTS
-    return f"{DETECTS_SOME}: {', '.join(detected)}{turned}" if detected else f"{DETECTS_NONE}{turned}"
+    more = f"; {BARELY}: {named[BARELY]}" if named[BARELY] else ""
+    more += f"; prefers the defect: {named[PREFERRED]}" if named[PREFERRED] else ""
+    return f"{DETECTS_SOME}: {named[DETECTED]}{more}" if named[DETECTED] else f"{DETECTS_NONE}{more}"
 
 
-def agreement(ratings: Ratings) -> float | None:
-    """Mean Spearman correlation of the expected ratings between each two prompts; None for one prompt."""
-    values = expected(ratings.logprob[:, 0])
+def agreement(logprob: Float64) -> float | None:
+    """Mean Spearman correlation of the expected ratings between each two prompts; None for one prompt.
+
+    Args:
+        logprob: (S, K, R) of one model.
+    """
+    values = expected(logprob)
     pairs = [spearman(values[:, a], values[:, b]) for a, b in itertools.combinations(range(values.shape[1]), 2)]
     known = [value for value in pairs if not np.isnan(value)]
     return float(np.mean(known)) if known else None
 
 
-def _store(folder: Path, result: Probe) -> None:
-    """Add the results to those of earlier probes of the same rows: the same method, model and prompts anew."""
-    path = folder / "results.json"
+def _store(result: Probe) -> None:
+    """Add the results to those of earlier probes of the same rows; the same scores are stored once."""
+    path = result.folder / "results.json"
     new = json.loads(json.dumps(dataclasses.asdict(result), default=str))
-    known = {_key(each) for each in new["results"]}
-    old = [each for each in read_json(path)["results"] if _key(each) not in known] if path.is_file() else []
+    known = {each["digest"] for each in new["results"]}
+    old = [each for each in read_json(path)["results"] if each["digest"] not in known] if path.is_file() else []
     write_json(path, {**new, "results": [*old, *new["results"]]})
-
-
-def _key(result: dict[str, Any]) -> tuple[str, str, str]:
-    return result["method"], result["model"], result["prompts"]

@@ -63,7 +63,7 @@ def rate_prompts(
     engine = settings.engine or engine_of(run, settings.model)
     tokenizer = settings.tokenizer
     if engine == "server" and tokenizer is None:
-        tokenizer = _tokenizer_of(run, settings.model)
+        tokenizer = tokenizer_of(run, settings.model)
     check_server(dataclasses.replace(settings, engine=engine, tokenizer=tokenizer), prompts.chat)
     settings = dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
     models = [model_named(name, settings) for name in settings.model]
@@ -75,7 +75,7 @@ def rate_prompts(
             _store_prompts(run, prompts)
 
 
-def _tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
+def tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
     """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
     stored = [rater.manifest["settings"] for rater in raters(run) if rater.name in names]
     used = {str(settings["tokenizer"]) for settings in stored if settings["engine"] == "server"}

@@ -407,7 +407,8 @@ def seconds_of(run: Run, scored: Scored) -> float | None:
         spent = timing.get(f"{rater.signal}/{rater.path.name}", {})
         if not spent.get("ratings"):
             return None
-        total += spent["seconds"] / spent["ratings"] * _items(scored.signals) * len(works)
+        by_row = sum(passes(work) > 0 for work in works)  # one text for all rows takes no time a row
+        total += spent["seconds"] / spent["ratings"] * _items(scored.signals) * by_row
     return total
 
 

@@ -16,8 +16,9 @@ from selectit.config import DEFAULT_MODEL, Settings
 from selectit.detection import Estimate, mean_over_kinds
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.labels import expected
-from selectit.planting import Planted
-from selectit.probing import SAMPLE, collect_for, drawn, planted_run, preference_table, scoring_parts
+from selectit.planting import ORIGINAL, Planted
+from selectit.proberows import drawn, planted_run, probe_folder
+from selectit.probing import SAMPLE, UNSCORED_HINT, collect_for, preference_table, scoring_parts
 from selectit.prompts import PromptSet
 from selectit.rating import run_of
 from selectit.ratings import load_ratings, named_rater
@@ -83,8 +84,9 @@ def tune_prompts(
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
     data_run = run_of(data, settings)
     rows = drawn(data_run, sample, seed)
-    run = planted_run(data_run.path / "probes" / f"planted-{sample}-s{seed}", rows)
+    run = planted_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
+    _refuse_unrated(run, ratings, rows)
     picking, telling = halves(rows)
     picked, alone = pick(ratings, rows, picking, k)
     chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
@@ -128,6 +130,17 @@ def pick(ratings: Float64, rows: Sequence[Planted], picking: Int64, k: int) -> t
     return picked, alone
 
 
+def _refuse_unrated(run: Run, ratings: Float64, rows: Sequence[Planted]) -> None:
+    """Raise DataError where a prompt has rated fewer than half of the originals."""
+    originals = ratings[[row.kind == ORIGINAL for row in rows]]
+    missing = int(np.isnan(originals).sum(axis=0).max())
+    if missing * 2 > len(originals):
+        raise DataError(
+            f"{missing} of {len(originals)} originals have no rating under one of the prompts",
+            f"What is missing would decide. {UNSCORED_HINT} Rows: selectit show {run.path} --row N",
+        )
+
+
 def _table(ratings: Float64, rows: Sequence[Planted]) -> Float64:
     return preference_table(ratings.mean(axis=1), rows)
 
@@ -147,7 +160,5 @@ def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress)
     parts = scoring_parts(here, [f"expected-rating:k={len(pool.texts)}"], run)
     collect_for(run, here, parts, progress)
     ratings = load_ratings(run, [named_rater(run, model[0], here)], pool.first(len(pool.texts)))
-    if np.isnan(ratings.logprob).all():
-        raise DataError("no row could be rated", "See selectit show on the run, with --row.")
     values = expected(ratings.logprob[:, 0])
     return np.stack([mean_by_row(column, ratings.row, run.rows) for column in values.T], axis=1)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from selectit.engines.base import Embeds, OnBatch, RatesLabels, RatingBatch, Rep
 from selectit.engines.loading import Engine
 from selectit.errors import SettingsError
 from selectit.prompts import RatingPrompt
+from selectit.run import numbers
 from selectit.schema import (
     FLAG_EMPTY,
     FLAG_TRUNCATED,
@@ -92,8 +94,18 @@ def together(first: Work, second: Work) -> bool:
     return all(isinstance(work, RatingPrompt) and work.sample_first for work in (first, second))
 
 
-def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on_batch: OnBatch) -> list[pa.Table]:
-    """The engine's answers to each work about the samples, as stored: row, item, the signal, tokens, flags, error.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What an engine answered, and how much it was: texts that are equal are asked once and count once."""
+
+    tables: list[pa.Table]
+    """For each work, as stored: row, item, the signal, tokens, flags, error."""
+    asked: int
+    tokens: int
+
+
+def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on_batch: OnBatch) -> Answers:
+    """The engine's answers to each work about the samples; `on_batch` hears of equal texts too, as of no tokens.
 
     Raises:
         EngineError, ModelError: of the engine.
@@ -101,25 +113,29 @@ def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on
     """
     prompts = [work for work in works if isinstance(work, RatingPrompt)]
     if prompts and isinstance(engine, RatesLabels):
-        rated = _rated(engine, prompts, samples, on_batch)
-        return [ratings_table(samples, prompt, batch) for prompt, batch in zip(prompts, rated, strict=True)]
-    return [_answer(engine, work, samples, on_batch) for work in works]
+        return _rated(engine, prompts, samples, on_batch)
+    tables = [_answer(engine, work, samples, on_batch) for work in works]
+    return Answers(tables, len(samples) * len(works), sum(int(numbers(table["tokens"]).sum()) for table in tables))
 
 
 def _rated(
     engine: RatesLabels, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch
-) -> list[RatingBatch]:
+) -> Answers:
     """The ratings of each sample; what several have in common is rated once."""
     seen: dict[tuple[tuple[str, str], ...], int] = {}
     place = np.array([seen.setdefault(tuple(p.seen(sample) for p in prompts), len(seen)) for sample in samples])
     first = np.unique(place, return_index=True)[1]
     rated = engine.rate(prompts, [samples[i] for i in first], on_batch)
-    if len(first) == len(samples):
-        return rated
-    on_batch((len(samples) - len(first)) * len(prompts), 0)
-    return [
+    if len(first) < len(samples):
+        on_batch((len(samples) - len(first)) * len(prompts), 0)
+    every = [
         RatingBatch(b.logprob[place], b.tokens[place], b.flags[place], tuple(b.errors[i] for i in place)) for b in rated
     ]
+    return Answers(
+        [ratings_table(samples, prompt, batch) for prompt, batch in zip(prompts, every, strict=True)],
+        len(first) * len(prompts),
+        sum(int(batch.tokens.sum()) for batch in rated),
+    )
 
 
 def _answer(engine: Engine, work: Work, samples: Sequence[Sample], on_batch: OnBatch) -> pa.Table:

@@ -21,7 +21,9 @@ class Contrast:
     """The expected rating of the response, less that of the same instruction with a response to something else.
 
     What the instruction alone does to the rating is taken out: a model that rates everything high under an easy
-    instruction gains nothing by it.
+    instruction gains nothing by it. Of two responses
+    to one instruction the same one is ahead as by `expected-rating`: what is taken off is equal. So it changes the
+    order of different instructions only.
 
     Source: this program; after the idea of contextual calibration (Zhao et al., arXiv 2102.09690), instruction by
     instruction.
