@@ -218,6 +218,12 @@ def test_the_sample_estimates_the_agreement(folder):
     assert np.mean(covered) > 0.93
 
 
+def test_what_is_asked_once_for_all_rows_is_no_pass_a_row(many, small):
+    facts = selectit.select(many, changed(method="calibrated")).summary.cascade
+    assert (facts.first_ratings, facts.second_ratings) == (ROWS, 2 * facts.fully_rated)
+    assert facts.full_ratings == 3 * ROWS
+
+
 def test_why_a_row_is_not_chosen(many, small):
     selected = selectit.select(many, changed(rest="rest.json"))
     rest = [row["selectit"] for row in json.loads(Path("rest.json").read_text())]

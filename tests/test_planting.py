@@ -54,6 +54,50 @@ def test_a_number_is_wrong_only_where_something_is_calculated():
     assert not any(kind == "wrong-number" for _, kind in planted(dated))
 
 
+@pytest.mark.parametrize(
+    ("instruction", "response"),
+    [
+        ("Add 10 and 20.", "30"),
+        ("What is 3 * 4?", "The result is 12."),
+        ("What is 17 - 4?", "It is 13 apples."),
+        ("How many days are 2 weeks and 3 days?", "- 17"),
+        ("Solve 2x + 3 = 4", "x = -0.5"),
+        ("How much is 40 times 100?", "4,000"),
+        ("Calculate the area of 5 by 4 cm.", "Area: 20 cm2; Perimeter: 18 cm"),
+    ],
+)
+def test_a_result_is_changed(instruction, response):
+    wrong = planted([Sample(0, 0, instruction, response)])[0, "wrong-number"]
+    assert re.sub(r"\d", "0", wrong) == re.sub(r"\d", "0", response) and wrong != response
+
+
+@pytest.mark.parametrize(
+    ("instruction", "response"),
+    [
+        ("Which computers of 1999 and 2001 were best?", "The one of 1998."),
+        ("Name multiple parks in the Bay Area, 2 or 3.", "There are 7."),
+        ("Who was in office from 1999-2021?", "There were 4."),
+        ("Write 3-5 sentences on 2 cats.", "There were 7."),
+        ("Calculate the area of 5 by 4 cm.", "20 cm2"),
+        ("Add 3 and 4, in steps", "Add them up.\n4. Seven"),
+        ("Add 3 and 4", "The sum of both is 3 + 4"),
+        ("Add 3 and 4", "It lies in 6-7"),
+        ("Add 3 and 4", "The 7 is what one gets"),
+        ("Add 3 and 4 in C", "{ return 7; }"),
+        ("Add 3 and 4", "word " * 61 + "7"),
+    ],
+)
+def test_what_is_no_result_is_left_alone(instruction, response):
+    assert (0, "wrong-number") not in planted([Sample(0, 0, instruction, response)])
+
+
+def test_scripts_are_read_once_for_each_row(monkeypatch):
+    read = []
+    monkeypatch.setattr("selectit.planting.script", lambda text: read.append(text) or "LATIN")
+    planted([Sample(n, 0, "q", f"answer {n}") for n in range(30)])
+    assert len(read) == 30
+
+
 def test_the_same_seed_gives_the_same_whatever_else_is_planted():
     assert planted(seed=4) == planted(seed=4)
     assert planted(seed=4)[3, "shuffled"] != planted(seed=5)[3, "shuffled"]
@@ -76,7 +120,15 @@ def test_a_planted_response_is_never_the_original(pairs, seed):
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("Hello", "LATIN"), ("Привет, Bob", "CYRILLIC"), ("数学", "CJK"), ("12 + 3", ""), ("", "")]
+    ("text", "name"),
+    [
+        ("Hello", "LATIN"),
+        ("Привет, Bob", "CYRILLIC"),
+        ("数学", "CJK"),
+        ("これはペンです、東京タワー", "CJK"),
+        ("12 + 3", ""),
+        ("", ""),
+    ],
 )
 def test_scripts(text, name):
     assert script(text) == name

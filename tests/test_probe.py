@@ -1,6 +1,7 @@
 """`selectit probe` and `tune-prompts`: the whole way, with made-up numbers, and with a method that knows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,23 @@ import pytest
 
 import selectit
 from commandline import run
-from selectit import Settings, prompts
+from selectit import Settings, prompts, tuneprompts
 from selectit.detection import DETECTED, NOT_TOLD, PREFERRED
 from selectit.errors import DataError, SettingsError
 from selectit.planting import KINDS, ORIGINAL
+from selectit.probelines import named
 from selectit.proberows import drawn, parse_labels, planted_run
-from selectit.probing import DETECTS, DETECTS_NONE, JUDGES, JUDGES_WRONG, preference_table
+from selectit.probing import (
+    DETECTS,
+    DETECTS_NONE,
+    JUDGES,
+    JUDGES_NOT,
+    JUDGES_WRONG,
+    agreement,
+    planted_verdict,
+    preference_table,
+)
+from selectit.ratings import load_ratings, raters
 from selectit.run import open_run
 
 FAKE = Settings(engine="fake", model="m", run="run", k=2)
@@ -158,6 +170,26 @@ def test_labels_that_say_nothing(text):
         parse_labels(text)
 
 
+@pytest.mark.parametrize("text", ["a==b", "a<=4", "a!=b", "a>4", "a<>4"])
+def test_other_operators_are_refused_by_name(text):
+    with pytest.raises(SettingsError, match="only '=' and '>='"):
+        parse_labels(text)
+
+
+def test_labels_of_numbers_and_booleans():
+    assert [parse_labels("a=4").good(text) for text in ("4.0", "4", "5", "nan", "x")] == [
+        True,
+        True,
+        False,
+        None,
+        False,
+    ]
+    assert [parse_labels("ok=true").good(text) for text in ("True", "true", "False")] == [True, True, False]
+    assert parse_labels("a>=4").good("NaN") is None
+    with pytest.raises(SettingsError, match="is no number"):
+        parse_labels("a>=nan")
+
+
 def test_labels_by_value_and_number():
     assert [parse_labels("a.b>=4.5").good(text) for text in ("4.5", "4", "", "none")] == [True, False, None, None]
     assert [parse_labels("mark = up").good(text) for text in ("up", "Up", " ")] == [True, False, None]
@@ -231,3 +263,164 @@ def test_tuning_picks_the_prompt_that_knows():
     picked, alone = pick(ratings, rows, picking, 2)
     assert picked[0] == 3 and alone[3] == 1 and alone[1] > alone[0]
     assert not set(picking) & set(telling) and len(picking) + len(telling) == 80
+
+
+HALF = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Half:
+    """Scores so many rows from the start and no other."""
+
+    rows: int = 0
+    sign: float = 1.0
+    needs: ClassVar[tuple[str, ...]] = ()
+    label: ClassVar[str] = "half"
+
+    def score(self, signals):
+        place = np.arange(len(signals.rows))
+        return np.where(place < self.rows, self.sign * place, np.nan)
+'''
+
+
+def test_a_probe_without_pairs_or_kinds_says_nothing(folder):
+    """The words of a row are those of all its answers, but the last one is probed."""
+    talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a long answer"}]
+    rows = [{"messages": [*talk, talk[0], {"role": "assistant", "content": " "}]} for _ in range(40)]
+    Path("talk.json").write_text(json.dumps(rows))
+    with pytest.raises(DataError, match="0 rows with a response among those drawn"):
+        selectit.probe("talk.json", Settings(engine="fake", model="m", run="run"))
+    assert planted_verdict(()) == DETECTS_NONE
+
+
+def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
+    Path("half.py").write_text(HALF)
+    arguments = ["probe", alpaca, "--run", "run", "--sample", 40]
+    code, out, _ = run(capfd, *arguments, "--methods", "./half.py:Half:rows=21")
+    assert code == 0 and "detected (no score)" in out
+    code, _, err = run(capfd, *arguments, "--methods", "length:unit=words,./half.py:Half:rows=19")
+    assert code == 2 and "half has no score of 21 of 40 rows" in err and "--row N" in err
+    stored = json.loads(Path("run/probes/planted-40-s0/results.json").read_text())
+    assert [each["method"] for each in stored["results"]] == ["half", "length-words"]
+    monkeypatch.setattr(tuneprompts, "_expected", lambda run, *_: np.full((run.rows, 9), np.nan))
+    with pytest.raises(DataError, match="40 of 40 originals have no rating"):
+        selectit.tune_prompts(alpaca, "tuned.toml", FAKE, sample=40)
+
+
+def test_results_of_different_settings_are_kept_and_named(alpaca):
+    own = Path("own.txt")
+    names = []
+    for settings, prompt in (
+        (FAKE, "default"),
+        (replace(FAKE, chat=True), "default"),
+        (replace(FAKE, labels=("a", "b")), "default"),
+        (replace(FAKE, layout="sample-first"), "default"),
+        (replace(FAKE, max_tokens=64), "default"),
+        (FAKE, "own.txt"),
+        (FAKE, "own.txt"),
+    ):
+        own.write_text(f"How good is it?\nIs it right? {len(names)}")
+        found = selectit.probe(alpaca, settings, ["expected-rating"], [prompt], sample=30)
+        names.append(named(found.results[0]))
+    first = "expected-rating-k2 by m, prompts default (engine fake)"
+    more = ("chat, ", "labels a b, ", "layout sample-first, ")
+    assert names[:4] == [first, *(first.replace("(", f"({word}") for word in more)]
+    assert names[4] == first.replace(")", ", max tokens 64)")
+    stored = json.loads((found.folder / "results.json").read_text())["results"]
+    assert len(stored) == len({each["digest"] for each in stored}) == len(set(names)) == 7
+
+
+def test_parameters_that_the_label_leaves_out(alpaca):
+    found = selectit.probe(alpaca, FAKE, ["contrast", "contrast:other=Nothing"], sample=30)
+    assert [each.differs for each in found.results] == ["engine fake", "engine fake, other=Nothing"]
+    assert len(json.loads((found.folder / "results.json").read_text())["results"]) == 2
+
+
+def test_contrast_wins_the_pairs_of_the_expected_rating(alpaca):
+    plain, contrast = selectit.probe(alpaca, FAKE, ["expected-rating", "contrast"], sample=30).results
+    assert [each.wins for each in contrast.kinds] == [each.wins for each in plain.kinds]
+
+
+def test_labelled_results_are_judged_together(alpaca):
+    noisy = [{"instruction": f"q{n}", "output": "w", "good": n < 40} for n in range(80)]
+    Path("noisy.json").write_text(json.dumps(noisy))
+    Path("half.py").write_text(HALF)
+    ranks = ["./half.py:Half:rows=80", "./half.py:Half:rows=80;sign=-1", "length:unit=words"]
+    found = selectit.probe("noisy.json", Settings(run="noisy"), ranks, labelled="good=true", sample=40)
+    assert [each.verdict for each in found.results] == [JUDGES_WRONG, JUDGES, JUDGES_NOT]
+    alone = selectit.probe("noisy.json", Settings(run="noisy"), ranks[:1], labelled="good=true", sample=40)
+    assert found.results[0].p == pytest.approx(3 * alone.results[0].p)
+
+
+def test_empty_responses_are_bad_rows_too(folder):
+    rows = [{"instruction": f"q{n}", "output": "word " * n if n > 20 else "", "ok": n > 20} for n in range(41)]
+    Path("data.json").write_text(json.dumps(rows))
+    found = selectit.probe("data.json", Settings(run="run", method="length"), labelled="ok=true", sample=20)
+    assert found.counts == {"good": 20, "bad": 20} and found.results[0].verdict == JUDGES
+
+
+def test_labels_have_folders_of_their_own_and_other_rows_a_fresh_one(alpaca):
+    length = Settings(run="run", method="length")
+    folders = [selectit.probe(alpaca, length, labelled=text, sample=20).folder for text in ("grade>=4", "grade=4")]
+    assert folders[0] != folders[1]
+    before = selectit.probe(alpaca, length, sample=30)
+    assert before.folder.name == "planted-30-s0"
+    rows = before.folder / "rows.jsonl"
+    rows.write_text(rows.read_text() + rows.read_text().splitlines()[0] + "\n")
+    after = selectit.probe(alpaca, length, sample=30)
+    assert after.folder.name.startswith("planted-30-s0-") and after.results == before.results
+    assert selectit.probe(alpaca, length, sample=30).folder == after.folder
+
+
+def test_labels_that_fit_no_row_are_told_what_there_is(alpaca):
+    with pytest.raises(DataError) as caught:
+        selectit.probe(alpaca, FAKE, labelled="grade=good")
+    assert caught.value.hint is not None and "Values of grade that occur: 1, 2, 3, 4, 5" in caught.value.hint
+    with pytest.raises(DataError) as caught:
+        selectit.probe(alpaca, FAKE, labelled="mark=good")
+    assert "No row has a field 'mark'" in caught.value.hint
+
+
+def test_a_run_is_probed_as_it_was_rated(alpaca):
+    selectit.rate(alpaca, replace(FAKE, prompts="yes-no", chat=True))
+    found = selectit.probe(None, Settings(run="run", k=2), ["expected-rating"], sample=30)
+    result = found.results[0]
+    assert (result.model, result.prompts, result.differs) == ("m", "yes-no", "chat, engine fake")
+
+
+@pytest.mark.parametrize(
+    ("methods", "prompt_sets"),
+    [
+        (["expected-rating"], ["default", "none.txt"]),
+        (["selectit", "log-odds:k=9"], ["default", "aspects"]),
+        (["expected-rating", "selectit:weights=1,2"], ["default"]),
+    ],
+)
+def test_settings_are_checked_before_anything_is_rated(alpaca, methods, prompt_sets):
+    with pytest.raises(SettingsError):
+        selectit.probe(alpaca, FAKE, methods, prompt_sets, sample=30)
+    assert not list(Path("run/probes").rglob("ratings"))
+
+
+def test_small_prompt_sets_need_no_k(alpaca):
+    found = selectit.probe(alpaca, replace(FAKE, k=None), ["expected-rating"], ["aspects", "default"], sample=30)
+    assert [each.method for each in found.results] == ["expected-rating-k3", "expected-rating-k5"]
+
+
+def test_mass_and_agreement_are_of_the_originals(alpaca):
+    found = selectit.probe(alpaca, FAKE, ["expected-rating"], sample=30)
+    probed = open_run(found.folder / "run")
+    logprob = load_ratings(probed, raters(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
+    assert found.results[0].agreement == agreement(logprob[:30]) != agreement(logprob)
+
+
+def test_time_is_that_of_what_was_rated(alpaca):
+    found = selectit.probe(alpaca, FAKE, ["expected-rating", "calibrated"], sample=30)
+    assert found.results[0].seconds_per_row == found.results[1].seconds_per_row
+    probed = open_run(found.folder / "run")
+    (timing,) = probed.timing().values()
+    assert timing["ratings"] == 2 * probed.rows + 2  # and once the empty pair under either prompt

@@ -97,8 +97,8 @@ def preferences(good: Float64, bad: Float64) -> Float64:
 def wilson(hits: float, total: int) -> Estimate:
     """A share of `total` independent draws, 1 or more, with its interval; ties count as half hits.
 
-    Source: Wilson, JASA 22 (1927). It never has the length 0; its coverage is 95 % on average, for single shares of few
-    draws down to 90 %, and more than 95 % where there are ties.
+    Source: Wilson, JASA 22 (1927). It never has the length 0. It covers 95 % on average; of few draws more for some
+    true shares and less for others (of ten, 91 % at 0.95), and more where there are ties.
     """
     share = hits / total
     middle = share + _Z**2 / (2 * total)

@@ -123,7 +123,7 @@ def _calculates(instruction: str) -> bool:
 
 
 def _result(response: str) -> re.Match[str] | None:
-    """The number that a short response ends in; None where its last digits are no number of their own, or mark a list."""
+    """The number that a short response ends in; None where its last digits are part of a word, or mark a list."""
     digits, numbers = list(_DIGITS.finditer(response)), list(_NUMBER.finditer(response))
     if not numbers or len(response.split()) > _SHORT or numbers[-1].end() != digits[-1].end():
         return None

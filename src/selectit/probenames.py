@@ -21,6 +21,8 @@ def differs(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
     words = list(_of_prompts(prompts)) if prompts is not None else []
     for rater, _ in scored.answered:
         words += _of_rater(rater)
+    if "tokenizer" in scored.config:
+        words.append(f"tokenizer {scored.config['tokenizer']}")
     return ", ".join(dict.fromkeys([*words, *_of_method(method)]))
 
 
