@@ -219,7 +219,11 @@ def test_the_command(alpaca, capfd):
         k for k in KINDS if k != "other-language"
     ]
     code, out, _ = run(capfd, "show", "run")
-    assert "probe of 30 rows, planted defects, seed 0" in out and "length-words: detects some" in out
+    assert (
+        "probe of 30 rows, planted defects, seed 0" in out
+        and "prompts default (engine fake): " in out
+        and "length-words: detects some" in out
+    )
     code, _, err = run(capfd, *arguments, "--labelled", "nothing")
     assert code == 2 and "--labelled is 'nothing'" in err
 
@@ -334,6 +338,17 @@ def test_results_of_different_settings_are_kept_and_named(alpaca):
     assert len(stored) == len({each["digest"] for each in stored}) == len(set(names)) == 7
 
 
+def test_results_of_an_older_version_go(alpaca):
+    length = Settings(run="run", method="length", param={"unit": "words"})
+    path = selectit.probe(alpaca, length, sample=30).folder / "results.json"
+    stored = json.loads(path.read_text())
+    older = {key: value for key, value in stored["results"][0].items() if key not in ("digest", "differs")}
+    path.write_text(json.dumps({**stored, "results": [older]}))
+    assert selectit.show("run")["probes"]
+    selectit.probe(alpaca, length, sample=30)
+    assert json.loads(path.read_text()) == stored
+
+
 def test_parameters_that_the_label_leaves_out(alpaca):
     found = selectit.probe(alpaca, FAKE, ["contrast", "contrast:other=Nothing"], sample=30)
     assert [each.differs for each in found.results] == ["engine fake", "engine fake, other=Nothing"]
@@ -424,3 +439,30 @@ def test_time_is_that_of_what_was_rated(alpaca):
     probed = open_run(found.folder / "run")
     (timing,) = probed.timing().values()
     assert timing["ratings"] == 2 * probed.rows + 2  # and once the empty pair under either prompt
+
+
+class Counted:
+    """Progress that adds up."""
+
+    def __init__(self):
+        self.total = self.done = 0.0
+
+    def start(self, what, total, done):
+        self.total += total - done
+
+    def advance(self, ratings, tokens):
+        self.done += ratings
+
+    def finish(self):
+        return
+
+
+def test_equal_rows_are_rated_once_and_count_once(folder):
+    rows = [{"instruction": f"q{n % 7}", "output": "a word"} for n in range(60)]
+    Path("data.json").write_text(json.dumps(rows))
+    progress = Counted()
+    selectit.rate("data.json", FAKE, progress)
+    (timing,) = open_run("run").timing().values()
+    texts = [prompt.render(f"q{n}", "a word") for n in range(7) for prompt in prompts.packaged().first(2)]
+    assert timing["ratings"] == 14 and timing["tokens"] == sum(len(text.split()) for text in texts)
+    assert progress.done == pytest.approx(progress.total) and progress.total == 120

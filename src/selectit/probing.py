@@ -355,9 +355,12 @@ def agreement(logprob: Float64) -> float | None:
 
 
 def _store(result: Probe) -> None:
-    """Add the results to those of earlier probes of the same rows; the same scores are stored once."""
+    """Add the results to those of earlier probes of the same rows; the same scores are stored once.
+
+    Results without a digest are of an older version, which judged otherwise: they go.
+    """
     path = result.folder / "results.json"
     new = json.loads(json.dumps(dataclasses.asdict(result), default=str))
-    known = {each["digest"] for each in new["results"]}
-    old = [each for each in read_json(path)["results"] if each["digest"] not in known] if path.is_file() else []
+    known = {None, *(each["digest"] for each in new["results"])}
+    old = [each for each in read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
     write_json(path, {**new, "results": [*old, *new["results"]]})

@@ -60,7 +60,8 @@ def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
         for result in probe["results"]:
             asked = f" by {result['model']}" if result["model"] else ""
             prompts = f", prompts {result['prompts']}" if result["prompts"] else ""
-            yield f"  {result['method']}{asked}{prompts}: {result['verdict']}"
+            differs = f" ({result['differs']})" if result.get("differs") else ""  # probes of older versions say nothing
+            yield f"  {result['method']}{asked}{prompts}{differs}: {result['verdict']}"
 
 
 def _row_lines(facts: dict[str, Any]) -> list[str]:
