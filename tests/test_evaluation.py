@@ -311,6 +311,12 @@ def test_held_out_losses_alone_may_be_asked_in_chat(data, folder):
     assert found[0].values == found[1].values != found[2].values
 
 
+@pytest.mark.parametrize("given", [{"chat": True}, {"template": "chat"}])
+def test_a_model_without_a_chat_template_is_refused_first(model, data, given):
+    with pytest.raises(SelectitError, match="has no chat template"):
+        evaluate(model, EvalSettings(heldout=str(data), **given))
+
+
 def test_the_template_of_tuning_is_that_of_held_out_losses():
     from selectit.training_texts import plain_template
 

@@ -54,7 +54,7 @@ def test_cells_and_their_settings(folder):
     Path("e.toml").write_text(SMALL.format(model="tiny"))
     found = settings.load("e.toml", "data.json")
     names = [cell.name for cell in settings.cells(found)]
-    assert names == [
+    assert [name[:-7] for name in names] == [
         "tiny-base-s0",
         "tiny-full-s0",
         "tiny-random-25-s0",
@@ -62,6 +62,7 @@ def test_cells_and_their_settings(folder):
         "tiny-SelectIT-25-s0",
         "tiny-SelectIT-25-s1",
     ]
+    assert len(set(names)) == len(names)
     chosen = [settings.selecting(found, cell, "run") for cell in settings.cells(found)[1:]]
     assert [each.seed for each in chosen] == [None, 0, 1, None, None]
     assert [each.keep for each in chosen] == [None, "25%", "25%", "25%", "25%"]
@@ -85,7 +86,18 @@ def test_parameters_with_flags_and_without():
         ("seeds = [0]", "there are no choices"),
         ("[[choices]]\nname = 'x'", "a choice has no method"),
         ("[[choices]]\nmethod = 'selectt'", "there is no method 'selectt'"),
-        ("[[choices]]\nmethod = 'random'\n[[choices]]\nmethod = 'random'", "two cells are named"),
+        ("[[choices]]\nmethod = 'random'\n[[choices]]\nmethod = 'random'", "two cells are smollm2 random 20%, seed 0"),
+        ("models = 'smollm2'\n[[choices]]\nmethod = 'random'", "models is 'smollm2', a value of the wrong kind"),
+        ("seeds = 3\n[[choices]]\nmethod = 'random'", "seeds is 3, a value of the wrong kind"),
+        ("seeds = [-1]\n[[choices]]\nmethod = 'random'", "seeds is [-1]"),
+        ("models = []\n[[choices]]\nmethod = 'random'", "models is empty"),
+        ("decontaminate = 'false'\n[[choices]]\nmethod = 'random'", "decontaminate is 'false'"),
+        ("evaluation = 3\n[[choices]]\nmethod = 'random'", "evaluation: 3 is no table"),
+        ("[evaluation]\nlimit = '4'\n[[choices]]\nmethod = 'random'", "evaluation: a value of the wrong kind"),
+        ("[evaluation]\nsuite = 'no'\n[[choices]]\nmethod = 'random'", "there is no suite 'no'"),
+        ("[evaluation]\nsuite = 'translation'\n[[choices]]\nmethod = 'random'", "nothing of it can be run"),
+        ("[[choices]]\nmethod = 3", "choices: method is 3"),
+        ("[[choices]]\nmethod = 'selectit:level=model'", "is of several models"),
         ("budgets = ['0']\n[[choices]]\nmethod = 'random'", "--keep is 0"),
         ("[settings]\nout = 'x'\n[[choices]]\nmethod = 'random'", "settings: there is no key 'out'"),
         ("[recipe_changes]\nstep = 1\n[[choices]]\nmethod = 'random'", "recipe_changes: there is no key 'step'"),
@@ -125,6 +137,14 @@ def test_what_the_evaluation_asks_is_found():
 
 
 # The tables
+
+
+def test_what_is_shown_is_what_differences_are_of():
+    """Held-out losses are measured per token and per row; tables and differences take the rows."""
+    long = Scored("nll per token", 2.0, 0.1, ["0", "1"], [1.0, 4.0])
+    assert long.mean == 2.5 and long.lower
+    assert Scored("bleu", 0.7, None, [], []).mean == 0.7
+    assert Scored("word_perplexity", 9.0, None, [], []).lower
 
 
 def outcome(choice, seed, values, method=None, budget="20%", tokens=100):
@@ -247,6 +267,28 @@ def test_an_interrupted_experiment_goes_on(small, monkeypatch):
     assert len(trained) == len(set(trained)) == 5  # no training twice
 
 
+def test_what_decides_nothing_may_change_and_what_decides_may_not(small):
+    finished = job.experiment(small, "out")
+    quicker = dataclasses.replace(
+        small,
+        recipe=dataclasses.replace(small.recipe, micro_batch=1),
+        settings=dataclasses.replace(small.settings, batch_tokens=999),
+        evaluation=dataclasses.replace(small.evaluation, batch_size=1),
+    )
+    assert figures(job.experiment(quicker, "out")) == figures(finished)
+    Path("heldout.json").write_text(json.dumps([{"instruction": "another", "output": "word"}] * 3))
+    with pytest.raises(RunError, match="with other settings|another experiment"):
+        job.experiment(small, "out")
+
+
+def test_weights_that_a_kill_left_are_removed(small):
+    job.experiment(small, "out")
+    left = Path("out/models") / next(Path("out/cells").glob("*random*")).stem
+    left.mkdir(parents=True)
+    job.experiment(small, "out")
+    assert not left.exists()
+
+
 def test_other_settings_need_another_folder(small):
     job.experiment(small, "out")
     other = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, steps=3))
@@ -272,7 +314,8 @@ def test_a_search_for_the_size(small, monkeypatch):
 
 def test_the_command(small, capfd):
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
-    assert code == 0 and "15 rows, 1 left out" in out and "SelectIT-25-s1: 3 rows, 2 training steps" in out
+    assert code == 0 and "15 rows, 1 left out" in out
+    assert re.search(r"SelectIT-25-s1-\w{6}: 3 rows, 2 training steps", out)
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out")
     assert code == 0 and "What each choice cost" in out and "tables: out/results.md" in out
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")

@@ -11,6 +11,7 @@ result.json   the log; when it is there, the training is done
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import time
@@ -122,6 +123,10 @@ def fit(job: Job, progress: Progress) -> None:
         names = {"step": "step", "loss": "loss", "learning_rate": "learning_rate", "seconds": "seconds"}
         entries = [{name: entry[key] for name, key in names.items()} for entry in steps]
         write_json(folder / "result.json", {"log": entries})
+    del trainer
+    gc.collect()  # it holds itself: whoever comes next needs the memory
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager

@@ -268,6 +268,11 @@ class Harness:
         """Free the model's memory."""
         self.__dict__.pop("lm", None)
         gc.collect()
+        if self.settings.engine == "hf":
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
 
 def draw(total: int, wanted: int | None, seed: int) -> tuple[int, ...]:

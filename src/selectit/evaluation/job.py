@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from selectit import models as model_files
-from selectit.errors import SelectitError, SettingsError
+from selectit.errors import ModelError, SelectitError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
 from selectit.evaluation.harness import Harness
 from selectit.evaluation.heldout import HeldOut, heldout_name
@@ -67,6 +67,8 @@ def _model(name: str, settings: EvalSettings) -> Model:
 
 
 def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSettings) -> Results:
+    if settings.chat or settings.template == "chat":
+        _check_chat(model, settings)
     path = _path(model, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     with Run(path.parent, {}).lock(path.name, f"another selectit is evaluating into {path.parent}"):
@@ -90,6 +92,16 @@ def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSet
         results = _results(model, settings, path, done, skipped, lm)
         store(results, kept)
     return results
+
+
+def _check_chat(model: Model, settings: EvalSettings) -> None:
+    from selectit.engines.texts import load_tokenizer
+
+    if not load_tokenizer(model.path, settings.trust_remote_code).chat_template:
+        raise ModelError(
+            f"{model.name} has no chat template",
+            "Leave out chat, or name a chat model; in an experiment: base = false.",
+        )
 
 
 def _done(piece: Piece, kept: Mapping[str, Part], place: str) -> Part:

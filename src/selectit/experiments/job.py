@@ -16,6 +16,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,17 @@ from selectit import api, training
 from selectit import methods as method_files
 from selectit.collect import Progress, Silent
 from selectit.errors import DataError, RunError
-from selectit.evaluation.job import evaluate
+from selectit.evaluation.job import evaluate, refusal
 from selectit.evaluation.suites import chosen
 from selectit.experiments import tables
 from selectit.experiments.decontamination import contaminated, questions
-from selectit.experiments.search import search
-from selectit.experiments.settings import Cell, Experiment, cells, selecting
+from selectit.experiments.identity import fingerprint
+from selectit.experiments.search import check_search, search
+from selectit.experiments.settings import Cell, Experiment, cells, searches, selecting
 from selectit.experiments.tables import Outcome, Scored
 from selectit.gather import works_of
 from selectit.output import write_rows
-from selectit.run import Run, create, digest_of, open_run, read_json, replacing, write_json
+from selectit.run import Run, create, open_run, read_json, replacing, write_json
 from selectit.scoring import outcome_of, parts_of, prompts_asked, rates_pairs, with_inner
 from selectit.selection import Budget, parse_keep
 from selectit.works import passes
@@ -81,8 +83,9 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    check_search(experiment)
     progress = progress or Silent()
-    with Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}"):
+    with _locked(folder):
         clean = _clean(experiment, folder)
         every = cells(experiment)
         outcomes = []
@@ -102,10 +105,14 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
 
 
 def plan(experiment: Experiment, out: str | Path) -> list[str]:
-    """What the experiment will do and what of it is done, as lines of text. Reads the data, asks no model."""
+    """What the experiment will do and what of it is done, as lines of text.
+
+    Reads the data into the experiment's folder, and asks no model.
+    """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    clean = _clean(experiment, folder)
+    with _locked(folder):
+        clean = _clean(experiment, folder)
     run = create(clean.path, dataclasses.replace(experiment.settings, run=str(folder / "run")))
     every = cells(experiment)
     lines = [f"{run.rows:,} rows, {clean.left_out:,} left out since the evaluation asks about them"]
@@ -120,6 +127,12 @@ def plan(experiment: Experiment, out: str | Path) -> list[str]:
         rows = 0 if cell.choice is None else _rows_of(experiment, cell, run)
         steps = _steps(experiment, rows)
         lines.append(f"  {cell.name}: {'done' if facts else f'{rows:,} rows, {steps:,} training steps'}")
+    trials = experiment.search.trials * len(searches(experiment))
+    if trials:
+        pending += trials
+        lines.append(
+            f"  searched: at most {trials} cells more, of {experiment.search.low} to {experiment.search.high} %"
+        )
     passes = _passes(experiment, every, run)
     lines.append(f"ratings and other signals: at most {passes:,} forward passes, those that choices share once")
     if seconds:
@@ -130,6 +143,10 @@ def plan(experiment: Experiment, out: str | Path) -> list[str]:
     return lines
 
 
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
+
+
 def _clean(experiment: Experiment, folder: Path) -> Clean:
     """Leave the rows out that the evaluation asks about; the same again where nothing has changed."""
     run = create(experiment.data, dataclasses.replace(experiment.settings, run=str(folder / "source")))
@@ -138,7 +155,8 @@ def _clean(experiment: Experiment, folder: Path) -> Clean:
         return Clean(experiment.data, source, run.rows, 0, ())
     evaluation = experiment.evaluation
     protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
-    asked, unknown = questions(evaluation, [protocol.task for protocol in protocols])
+    tasks = [protocol.task for protocol in protocols if not refusal(protocol.task, evaluation)]
+    asked, unknown = questions(evaluation, tasks)
     samples = (each for start in range(0, run.rows, 4096) for each in run.samples(start, min(start + 4096, run.rows)))
     out = contaminated(samples, asked)
     if len(out) == run.rows:
@@ -159,19 +177,20 @@ def _clean(experiment: Experiment, folder: Path) -> Clean:
 def _outcome(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progress: Progress) -> Outcome:
     """What came of a cell: stored, or made now."""
     path = folder / "cells" / f"{cell.name}.json"
-    mark = _fingerprint(experiment, cell, clean)
+    mark = fingerprint(experiment, cell, clean.source, clean.rows)
     if path.is_file():
         stored = read_json(path)
         if stored["fingerprint"] != mark:
             raise RunError(
                 f"{path} is of the same cell with other settings", "Name another folder with --out, or remove it."
             )
+        _remove(experiment, cell, folder)  # where it was killed between the two
         return _from_plain(cell, stored)
     facts = _tuned(experiment, cell, folder, clean, progress)
     model = str(facts.pop("path"))
-    evaluation = dataclasses.replace(
-        experiment.evaluation, out=str(folder / "evaluations" / f"{cell.name}.json"), accept_terms=True
-    )
+    out = str(folder / "evaluations" / f"{cell.name}.json")
+    accepted = experiment.settings.accept_terms or experiment.evaluation.accept_terms
+    evaluation = dataclasses.replace(experiment.evaluation, out=out, accept_terms=accepted)
     (results,) = evaluate([model], evaluation)
     scores = {
         score.benchmark: Scored(
@@ -187,9 +206,14 @@ def _outcome(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, pro
     method = "" if cell.choice is None else method_files.spelled(cell.choice.method)[0]
     outcome = Outcome(line=cell.line, method=method, seed=cell.seed, scores=scores, eval_seconds=seconds, **facts)
     write_json(path, {"fingerprint": mark, **json.loads(json.dumps(dataclasses.asdict(outcome)))})
-    if cell.choice is not None and not experiment.keep_models:
-        shutil.rmtree(model)
+    _remove(experiment, cell, folder)
     return outcome
+
+
+def _remove(experiment: Experiment, cell: Cell, folder: Path) -> None:
+    """Remove a finished cell's weights, unless they are kept."""
+    if not experiment.keep_models:
+        shutil.rmtree(folder / "models" / cell.name, ignore_errors=True)
 
 
 def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progress: Progress) -> dict[str, Any]:
@@ -207,7 +231,14 @@ def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progr
     cost = outcome_of(run, part, settings, progress)
     recipe = dataclasses.replace(experiment.recipe, seed=cell.seed)
     tuned = training.train(
-        selected.run, cell.name, cell.model, recipe, folder / "models" / cell.name, accept_terms=True, progress=progress
+        selected.run,
+        cell.name,
+        cell.model,
+        recipe,
+        folder / "models" / cell.name,
+        accept_terms=settings.accept_terms,
+        trust_remote_code=settings.trust_remote_code,
+        progress=progress,
     )
     return {
         "path": tuned.path,
@@ -219,14 +250,6 @@ def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progr
         "passes": cost.passes,
         "select_seconds": cost.seconds,
     }
-
-
-def _fingerprint(experiment: Experiment, cell: Cell, clean: Clean) -> str:
-    """Changes with whatever decides the numbers of a cell."""
-    settings = None if cell.choice is None else dataclasses.asdict(selecting(experiment, cell, ""))
-    with_data = [clean.source, clean.rows, cell.line, cell.seed, settings, experiment.recipe.table()]
-    evaluation = dataclasses.asdict(experiment.evaluation)
-    return digest_of({"cell": json.loads(json.dumps([*with_data, evaluation], default=str))})[:16]
 
 
 def _from_plain(cell: Cell, stored: dict[str, Any]) -> Outcome:
@@ -244,7 +267,10 @@ def _notes(experiment: Experiment, clean: Clean) -> list[str]:
         f"about them. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}."
     ]
     if clean.unknown:
-        lines.append(f"Not compared with the data, since their files are not here: {', '.join(clean.unknown)}.")
+        names = ", ".join(clean.unknown)
+        lines.append(
+            f"Not compared with the data, since their questions are not in files that are known here: {names}."
+        )
     return lines
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from selectit.errors import SettingsError
 from selectit.experiments.settings import Cell, Experiment, Search, searches
@@ -34,6 +35,22 @@ class Found:
         )
 
 
+def check_search(experiment: Experiment) -> None:
+    """Raise SettingsError where a size is searched and Optuna is not installed, before anything is done."""
+    if searches(experiment):
+        _optuna()
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise SettingsError(
+            f"the search for a size needs what is not installed: {error}", 'Install it: pip install "selectit[search]"'
+        ) from error
+    return optuna
+
+
 def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list[Outcome], list[Found]]:
     """All trials of all choices that search, and the best of each.
 
@@ -47,12 +64,7 @@ def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list
     wanted = searches(experiment)
     if not wanted:
         return [], []
-    try:
-        import optuna
-    except ImportError as error:
-        raise SettingsError(
-            f"the search for a size needs what is not installed: {error}", 'Install it: pip install "selectit[search]"'
-        ) from error
+    optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     about = experiment.search
     outcomes: dict[str, Outcome] = {}

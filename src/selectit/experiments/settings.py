@@ -45,7 +45,7 @@ class Choice:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Other settings of rating for this choice alone: prompts, chat, labels, judge, encoder."""
     rater: tuple[str, ...] = ()
-    """Other models that rate instead of the one that is tuned: Superfiltering's small one, several of the model level."""
+    """Other models that rate, instead of the one that is tuned: a small one, or several for the level `model`."""
 
     def __post_init__(self) -> None:
         _tuples(self, "budgets", "seeds", "rater")

@@ -13,6 +13,9 @@ import numpy as np
 from selectit.detection import Estimate, mean_over_kinds
 from selectit.schema import Float64
 
+_SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate")
+"""How the names of metrics begin that are shares from 0 to 1, and are shown in percent."""
+
 Line = tuple[str, str, str]
 """Model, choice, budget."""
 
@@ -32,7 +35,12 @@ class Scored:
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return "nll" in self.metric
+        return any(word in self.metric for word in ("nll", "perplexity", "bits_per_byte", "loss"))
+
+    @property
+    def mean(self) -> float:
+        """What is shown: the mean over the items where they are known, so that differences are of the same figure."""
+        return float(np.mean(self.values)) if self.values else self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +90,7 @@ def results(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
     lines = []
     for line, some in _lines(outcomes):
         cells = [
-            _mean_and_spread([scale[name] * each.scores[name].value for each in some if name in each.scores])
+            _mean_and_spread([scale[name] * each.scores[name].mean for each in some if name in each.scores])
             for name in names
         ]
         averages = (_average(each, scale) for each in some)
@@ -186,17 +194,18 @@ def _benchmarks(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _title(outcomes: Sequence[Outcome], name: str) -> str:
     score = next(each.scores[name] for each in outcomes if name in each.scores)
-    return f"{name} ({score.metric}{', less is better' if score.lower else ''})"
+    metric = score.metric.replace("per token", "per row") if score.values else score.metric
+    return f"{name} ({metric}{', less is better' if score.lower else ''})"
 
 
 def _scale(outcomes: Sequence[Outcome], name: str) -> float:
     """Shares are shown in percent, losses and what is a percentage already as they are."""
     scores = [each.scores[name] for each in outcomes if name in each.scores]
-    return 100.0 if all(not score.lower and abs(score.value) <= 1 for score in scores) else 1.0
+    return 100.0 if all(score.metric.startswith(_SHARES) and abs(score.mean) <= 1 for score in scores) else 1.0
 
 
 def _average(outcome: Outcome, scale: Mapping[str, float]) -> float | None:
-    values = [scale[name] * score.value for name, score in outcome.scores.items() if not score.lower]
+    values = [scale[name] * score.mean for name, score in outcome.scores.items() if not score.lower]
     return float(np.mean(values)) if values else None
 
 
