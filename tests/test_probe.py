@@ -310,6 +310,8 @@ def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
     assert code == 2 and "half has no score of 21 of 40 rows" in err and "--row N" in err
     stored = json.loads(Path("run/probes/planted-40-s0/results.json").read_text())
     assert [each["method"] for each in stored["results"]] == ["half", "length-words"]
+    with pytest.raises(DataError, match="40 of 40 rows without a planted defect: .* words, the limit is 20"):
+        selectit.probe(alpaca, replace(FAKE, max_tokens=20), sample=40)
     monkeypatch.setattr(tuneprompts, "_expected", lambda run, *_: np.full((run.rows, 9), np.nan))
     with pytest.raises(DataError, match="40 of 40 originals have no rating"):
         selectit.tune_prompts(alpaca, "tuned.toml", FAKE, sample=40)

@@ -53,7 +53,7 @@ from selectit.prompts import PromptSet
 from selectit.rating import K, prompts_of_run, rate_prompts, run_of, tokenizer_of
 from selectit.ratings import engine_of, failures, models_in
 from selectit.run import Run, digest_of, read_json, write_json
-from selectit.schema import Float64, ScoringMethod
+from selectit.schema import Float64, Int64, ScoringMethod
 from selectit.scoring import (
     Part,
     Scored,
@@ -277,7 +277,7 @@ def preference_table(scores: Float64, rows: Sequence[Planted]) -> Float64:
 def _probed(run: Run, scored: Scored, part: Part, rows: Sequence[Planted], seed: int) -> Probed:
     scores = scored.scores.score
     plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
-    _refuse_unscored(run, scored, scores[plain])
+    _refuse_unscored(run, scored, np.flatnonzero(plain))
     words = np.array([len(row.response.split()) for row in rows], np.float64)
     prompts = prompts_of_run(part.settings, run) if rates_pairs(part.method) else None
     ratings = scored.signals.stored_ratings
@@ -307,15 +307,16 @@ def _probed(run: Run, scored: Scored, part: Part, rows: Sequence[Planted], seed:
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
 
 
-def _refuse_unscored(run: Run, scored: Scored, scores: Float64) -> None:
+def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
     """Raise DataError where fewer than half of the rows without a planted defect have a score."""
-    missing = int(np.isnan(scores).sum())
-    if missing * 2 <= len(scores):
+    missing = plain[np.isnan(scored.scores.score[plain])].tolist()
+    if len(missing) * 2 <= len(plain):
         return
-    reasons = [why for rater, works in scored.answered for why in failures(run, [rater], works).values()]
+    failed = (failures(run, [rater], works) for rater, works in scored.answered)
+    reasons = [rows[row] for rows in failed for row in missing if row in rows]
+    why = reasons[0] if reasons else "the method gives them none"
     raise DataError(
-        f"{scored.label} has no score of {missing} of {len(scores)} rows without a planted defect"
-        + (f": {reasons[0]}" if reasons else ""),
+        f"{scored.label} has no score of {len(missing)} of {len(plain)} rows without a planted defect: {why}",
         f"A verdict would be about what is missing. {UNSCORED_HINT} Rows: selectit show {run.path} --row N",
     )
 
