@@ -89,12 +89,13 @@ def results(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
     header = ["model", "choice", "budget", "rows", "seeds", *[_title(outcomes, name) for name in names], "AVG"]
     lines = []
     for line, some in _lines(outcomes):
-        cells = [
-            _mean_and_spread([scale[name] * each.scores[name].mean for each in some if name in each.scores])
-            for name in names
-        ]
+        cells = []
+        for name in names:
+            scores = [each.scores[name] for each in some if name in each.scores]
+            digits = 3 if scores and scores[0].lower else 1
+            cells.append(_mean_and_spread([scale[name] * score.mean for score in scores], digits))
         averages = (_average(each, scale) for each in some)
-        cells.append(_mean_and_spread([value for value in averages if value is not None]))
+        cells.append(_mean_and_spread([value for value in averages if value is not None], 1))
         lines.append([*line, f"{some[0].rows:,}", f"{len(some)}", *cells])
     return header, lines
 
@@ -209,10 +210,9 @@ def _average(outcome: Outcome, scale: Mapping[str, float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _mean_and_spread(values: Sequence[float]) -> str:
+def _mean_and_spread(values: Sequence[float], digits: int) -> str:
     if not values:
         return "-"
-    digits = 3 if max(map(abs, values)) < 20 else 1
     spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
 
