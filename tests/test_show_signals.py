@@ -159,7 +159,7 @@ def test_a_row_without_a_score_says_why_and_has_no_nan(data, command):
 
 
 def test_a_cut_response_is_noted_and_a_mean_of_nothing_is_left_out(data, command):
-    select(data, "perplexity", max_tokens=4, param={"template": "plain"})
+    select(data, "superfiltering", max_tokens=4)
     (cut,), (one_word,) = selectit.show("run", 1)["signals"], selectit.show("run", 0)["signals"]
     assert cut["flags"] == ["response cut"] and cut["alone"] is not None
     assert "tokens  (response cut)\n" in command("show", "run", "--row", 1)
