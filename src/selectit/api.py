@@ -51,11 +51,13 @@ from selectit.scoring import (
     outcome_of,
     part_named,
     parts_of,
+    passes_of,
     prompts_asked_by,
     rank_averaged,
     rates_pairs,
     score_part,
     scored_choice,
+    seconds_of,
     with_inner,
     write_toml,
 )
@@ -75,6 +77,10 @@ class Selected:
     out: Path
     selection: Selection
     summary: Summary
+    passes: float
+    """Of a model a row, that the method's signals take."""
+    seconds: float | None
+    """What they took, as far as timing.json tells; None = it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +211,8 @@ def select(
     if settings.rest is not None:
         failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
-    return Selected(run.path, name, job.out, selection, facts)
+    spent = seconds_of(run if done is None else done.second.run, scored)
+    return Selected(run.path, name, job.out, selection, facts, passes_of(scored), spent)
 
 
 def compare(

@@ -392,10 +392,10 @@ def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> 
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
-    return comparison.Outcome(scored.scores.name, scores, rows, _passes(scored), seconds_of(run, scored))
+    return comparison.Outcome(scored.scores.name, scores, rows, passes_of(scored), seconds_of(run, scored))
 
 
-def _passes(scored: Scored) -> int:
+def passes_of(scored: Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
     return sum(passes(work) for _, works in scored.answered for work in works)
 

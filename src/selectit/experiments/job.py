@@ -12,7 +12,6 @@ OUT/results.{md,csv,tex}
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -37,9 +36,9 @@ from selectit.experiments.settings import Cell, Experiment, cells, searches, sel
 from selectit.experiments.tables import Outcome, Scored
 from selectit.gather import works_of
 from selectit.output import write_rows
-from selectit.run import Run, create, open_run, read_json, replacing, write_json
-from selectit.scoring import outcome_of, parts_of, prompts_asked, rates_pairs, with_inner
-from selectit.selection import Budget, parse_keep
+from selectit.rating import prompts_of_run
+from selectit.run import PART_ROWS, Run, create, read_json, replacing, write_json
+from selectit.scoring import budget_of, parts_of, prompts_asked_by, rates_pairs, with_inner
 from selectit.works import passes
 
 log = logging.getLogger(__name__)
@@ -95,9 +94,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         tried, best = search(experiment, lambda cell: _outcome(experiment, cell, folder, clean, progress))
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        metric = experiment.search.metric or next(iter(outcomes[0].scores))
-        notes = [*_notes(experiment, clean), *(each.text(metric) for each in best)]
-        report = tables.report(outcomes, notes)
+        report = tables.report(outcomes, [*_notes(experiment, clean), *(each.text for each in best)])
         for name, text in (("md", report), ("csv", tables.csv_text(outcomes)), ("tex", tables.latex(outcomes))):
             with replacing(folder / f"results.{name}") as file:
                 file.write(text.encode())
@@ -157,7 +154,8 @@ def _clean(experiment: Experiment, folder: Path) -> Clean:
     protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     tasks = [protocol.task for protocol in protocols if not refusal(protocol.task, evaluation)]
     asked, unknown = questions(evaluation, tasks)
-    samples = (each for start in range(0, run.rows, 4096) for each in run.samples(start, min(start + 4096, run.rows)))
+    starts = range(0, run.rows, PART_ROWS)
+    samples = (each for start in starts for each in run.samples(start, min(start + PART_ROWS, run.rows)))
     out = contaminated(samples, asked)
     if len(out) == run.rows:
         raise DataError(f"every row of {experiment.data} is asked in the evaluation", "Evaluate on other data.")
@@ -205,7 +203,7 @@ def _outcome(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, pro
     seconds = sum(score.seconds for score in results.scores)
     method = "" if cell.choice is None else method_files.spelled(cell.choice.method)[0]
     outcome = Outcome(line=cell.line, method=method, seed=cell.seed, scores=scores, eval_seconds=seconds, **facts)
-    write_json(path, {"fingerprint": mark, **json.loads(json.dumps(dataclasses.asdict(outcome)))})
+    write_json(path, {"fingerprint": mark, **dataclasses.asdict(outcome)})
     _remove(experiment, cell, folder)
     return outcome
 
@@ -226,9 +224,6 @@ def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progr
     subset.parent.mkdir(exist_ok=True)
     settings = dataclasses.replace(settings, out=str(subset), name=cell.name, force=True)
     selected = api.select(clean.path, settings, progress)
-    run = open_run(selected.run)
-    part = parts_of(settings, run)[0]
-    cost = outcome_of(run, part, settings, progress)
     recipe = dataclasses.replace(experiment.recipe, seed=cell.seed)
     tuned = training.train(
         selected.run,
@@ -247,8 +242,8 @@ def _tuned(experiment: Experiment, cell: Cell, folder: Path, clean: Clean, progr
         "tokens": tuned.tokens,
         "loss": tuned.loss,
         "train_seconds": tuned.seconds,
-        "passes": cost.passes,
-        "select_seconds": cost.seconds,
+        "passes": selected.passes,
+        "select_seconds": selected.seconds,
     }
 
 
@@ -275,10 +270,8 @@ def _notes(experiment: Experiment, clean: Clean) -> list[str]:
 
 
 def _rows_of(experiment: Experiment, cell: Cell, run: Run) -> int:
-    assert cell.choice is not None
-    if not cell.budget:
-        return run.rows
-    return Budget(**parse_keep(cell.budget)).count(run.rows)  # type: ignore[arg-type]
+    settings = selecting(experiment, cell, str(run.path))
+    return budget_of(settings, parts_of(settings, None)).count(run.rows)
 
 
 def _steps(experiment: Experiment, rows: int) -> int:
@@ -295,7 +288,10 @@ def _passes(experiment: Experiment, every: Sequence[Cell], run: Run) -> int:
         if cell.choice is None or (cell.model, cell.choice.name) in seen:
             continue
         seen.add((cell.model, cell.choice.name))
-        for part in with_inner(parts_of(selecting(experiment, cell, str(run.path)), None), None):
-            rated = prompts_asked(part.method) if rates_pairs(part.method) else 0
-            total += run.rows * (rated + sum(passes(work) for work in works_of(part.method)))
+        settings = selecting(experiment, cell, str(run.path))
+        every_part = with_inner(parts_of(settings, None), None)
+        works = [work for part in every_part for work in works_of(part.method)]
+        rating = [part for part in every_part if rates_pairs(part.method)]
+        rated = prompts_asked_by(rating, prompts_of_run(settings, None)) if rating else ()
+        total += run.rows * sum(passes(work) for work in (*rated, *works))
     return total

@@ -24,15 +24,17 @@ class Found:
     """The best size of one choice."""
 
     line: tuple[str, str, str]
+    metric: str
     value: float
+    """As the tables show it."""
     trials: int
 
-    def text(self, metric: str) -> str:
+    @property
+    def text(self) -> str:
         """A line for the report."""
         model, choice, budget = self.line
-        return (
-            f"Search: of {self.trials} sizes {choice} on {model} is best with {budget} by {metric} ({self.value:.4g})."
-        )
+        by = f"{self.metric} ({self.value:.4g})"
+        return f"Search: of {self.trials} sizes {choice} on {model} is best with {budget} by {by}."
 
 
 def check_search(experiment: Experiment) -> None:
@@ -78,19 +80,14 @@ def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list
             percent = trial.suggest_int("percent", about.low, about.high)
             cell = Cell(model, choice, f"{percent}%", (choice.seeds or experiment.seeds)[0])
             outcome = outcomes[cell.name] = run(cell)
-            value = _value(outcome, about)
+            score = outcome.scores[_metric(outcome, about)]
+            value = score.mean if score.lower else -score.mean
             study.tell(trial, value)
             tried.append((value, outcome))
-        value, outcome = min(tried, key=lambda each: each[0])
-        sign = 1 if outcome.scores[_metric(outcome, about)].lower else -1
-        best.append(Found(outcome.line, sign * value, len({each.line for _, each in tried})))
+        _, outcome = min(tried, key=lambda each: each[0])
+        metric = _metric(outcome, about)
+        best.append(Found(outcome.line, metric, outcome.scores[metric].mean, len({each.line for _, each in tried})))
     return list(outcomes.values()), best
-
-
-def _value(outcome: Outcome, about: Search) -> float:
-    """What is made small."""
-    score = outcome.scores[_metric(outcome, about)]
-    return score.value if score.lower else -score.value
 
 
 def _metric(outcome: Outcome, about: Search) -> str:

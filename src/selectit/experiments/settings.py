@@ -20,6 +20,7 @@ from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.suites import chosen
 from selectit.recipes import Recipe
 from selectit.run import digest_of
+from selectit.schema import Method
 from selectit.scoring import flags_of, part_named
 from selectit.selection import parse_keep
 
@@ -164,7 +165,7 @@ def _budgets(experiment: Experiment, choice: Choice) -> tuple[str, ...]:
 
 def own_size(choice: Choice) -> bool:
     """Whether the method has a size of its own: full, fixed."""
-    return getattr(part_named(choice.method, Settings(), None).method, "keep", None) is not None
+    return getattr(_method(choice), "keep", None) is not None
 
 
 def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
@@ -193,7 +194,11 @@ def settings_of(text: str, settings: Settings) -> Settings:
 
 def draws(choice: Choice) -> bool:
     """Whether the method draws at random, so that each seed has a selection of its own."""
-    return hasattr(part_named(choice.method, Settings(), None).method, "seed")
+    return hasattr(_method(choice), "seed")
+
+
+def _method(choice: Choice) -> Method:
+    return part_named(choice.method, Settings(), None).method
 
 
 def load(path: str | Path, data: str | None = None) -> Experiment:
@@ -260,9 +265,8 @@ def _check(experiment: Experiment) -> None:
     """Whatever would only be found after hours."""
     _check_evaluation(experiment.evaluation)
     for choice in experiment.choices:
-        method_files.lookup(method_files.spelled(choice.method)[0])
         _known(choice.settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
-        level = getattr(part_named(choice.method, Settings(), None).method, "level", "")
+        level = getattr(_method(choice), "level", "")
         if level.startswith("model") and len(choice.rater) < 2:
             raise SettingsError(
                 f"the level {level!r} of {choice.name} is of several models", "Name them: rater = ['A', 'B']."
