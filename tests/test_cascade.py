@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
+from fakecalls import recorded
 from selectit import Settings, cascade, cascadefacts, prompts, summary
 from selectit.collect import Silent
 from selectit.detection import wilson
-from selectit.engines.fake import FakeEngine
 from selectit.errors import RunError, SettingsError
 from selectit.run import create, open_run, read_toml
 from selectit.selection import Budget
@@ -52,20 +52,10 @@ def small(monkeypatch):
 def calls(monkeypatch):
     """Every (model, prompt, text of the rows) that the fake engine was asked; `calls.stop_at` interrupts there."""
 
-    class Calls(list):
-        stop_at = None
+    def seen(engine, prompt, samples):
+        return engine.name, prompt.text, tuple(sample.instruction for sample in samples)
 
-    seen = Calls()
-    original = FakeEngine._rate
-
-    def rate(self, prompt, samples, on_batch):
-        if seen.stop_at == len(seen):
-            raise KeyboardInterrupt
-        seen.append((self.name, prompt.text, tuple(sample.instruction for sample in samples)))
-        return original(self, prompt, samples, on_batch)
-
-    monkeypatch.setattr(FakeEngine, "_rate", rate)
-    return seen
+    return recorded(monkeypatch, seen)
 
 
 def files(folder):

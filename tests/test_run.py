@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
+from fakecalls import recorded
 from selectit import Settings, collect, ratings
 from selectit import run as run_room
 from selectit.engines.fake import FakeEngine
@@ -36,21 +37,9 @@ def pairs(table):
 @pytest.fixture
 def calls(monkeypatch):
     """Every (model, prompt, first row, rows) that the fake engine was asked for; `calls.stop_at` interrupts there."""
-
-    class Calls(list):
-        stop_at = None
-
-    seen = Calls()
-    original = FakeEngine._rate
-
-    def rate(self, prompt, samples, on_batch):
-        if seen.stop_at == len(seen):
-            raise KeyboardInterrupt
-        seen.append((self.name, prompt.text, samples[0].row, len(samples)))
-        return original(self, prompt, samples, on_batch)
-
-    monkeypatch.setattr(FakeEngine, "_rate", rate)
-    return seen
+    return recorded(
+        monkeypatch, lambda engine, prompt, samples: (engine.name, prompt.text, samples[0].row, len(samples))
+    )
 
 
 def test_units_cover_every_row_under_every_prompt_once(data, calls):

@@ -20,19 +20,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import commandline
 import selectit
 import tiny
-from selectit import Recipe, Settings
+from selectit import Settings
 from selectit.errors import DataError, ModelError, RunError, SettingsError
 
-QUICK = Recipe(
-    epochs=2,
-    batch_size=4,
-    micro_batch=2,
-    learning_rate=3e-3,
-    dtype="fp32",
-    max_tokens=128,
-    gradient_checkpointing=False,
-)
-with_recipe = partial(dataclasses.replace, QUICK)
+with_recipe = partial(dataclasses.replace, tiny.QUICK)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,7 +75,7 @@ class Stops:
 
 
 def test_a_selection_becomes_a_model(run, model, data):
-    trained = selectit.train(run, model=model, recipe=QUICK, out="tuned")
+    trained = selectit.train(run, model=model, recipe=tiny.QUICK, out="tuned")
     assert (trained.rows, trained.steps, trained.by, trained.fresh) == (6, 3, "epochs", True)
     assert not Path("tuned/work").exists()
     facts = json.loads(Path("tuned/training.json").read_text())
@@ -144,7 +135,7 @@ def test_micro_batches_change_rounding_only(run, model):
 
 
 def test_epochs_and_equal_steps(run, model):
-    by_epochs = [selectit.train(run, which, model, QUICK, f"e{which}") for which in ("all", "length-words-6rows")]
+    by_epochs = [selectit.train(run, which, model, tiny.QUICK, f"e{which}") for which in ("all", "length-words-6rows")]
     assert [each.steps for each in by_epochs] == [6, 3]
     fixed = with_recipe(steps=4)
     by_steps = [selectit.train(run, which, model, fixed, f"s{which}") for which in ("all", "length-words-6rows")]
@@ -169,46 +160,46 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(run, model, changes
 
 
 def test_a_checkpoint_that_was_cut_short_is_passed_over(run, model):
-    whole = selectit.train(run, "all", model, QUICK, "whole")
+    whole = selectit.train(run, "all", model, tiny.QUICK, "whole")
     with pytest.raises(KeyboardInterrupt):
-        selectit.train(run, "all", model, QUICK, "parts", checkpoint_seconds=0, progress=Stops(3))
+        selectit.train(run, "all", model, tiny.QUICK, "parts", checkpoint_seconds=0, progress=Stops(3))
     state = Path("parts/work/checkpoints/checkpoint-3/trainer_state.json")
     state.write_text(state.read_text()[:40])
     last = Stops(99)
-    selectit.train(run, "all", model, QUICK, "parts", progress=last)
+    selectit.train(run, "all", model, tiny.QUICK, "parts", progress=last)
     assert last.done == 8
     assert equal(weights(whole.path), weights("parts"))
 
 
 def test_the_same_again_does_nothing(run, model, monkeypatch):
-    first = selectit.train(run, model=model, recipe=QUICK)
+    first = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert first.path.parent == Path("run/train")
     before = {path: path.stat().st_mtime_ns for path in first.path.rglob("*")}
     monkeypatch.setattr("selectit.training._loop", lambda: pytest.fail("something was trained"))
-    again = selectit.train(run, model=model, recipe=QUICK)
+    again = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert again == dataclasses.replace(first, fresh=False)
     assert {path: path.stat().st_mtime_ns for path in first.path.rglob("*")} == before
 
 
 def test_equal_seeds_equal_weights_other_seeds_others(run, model):
-    selectit.train(run, model=model, recipe=QUICK, out="a")
-    selectit.train(run, model=model, recipe=QUICK, out="b")
+    selectit.train(run, model=model, recipe=tiny.QUICK, out="a")
+    selectit.train(run, model=model, recipe=tiny.QUICK, out="b")
     selectit.train(run, model=model, recipe=with_recipe(seed=1), out="c")
     assert equal(weights("a"), weights("b"))
     assert not equal(weights("a"), weights("c"))
 
 
 def test_another_training_in_the_same_folder_is_refused(run, model):
-    selectit.train(run, model=model, recipe=QUICK, out="tuned")
+    selectit.train(run, model=model, recipe=tiny.QUICK, out="tuned")
     with pytest.raises(RunError, match=r"tuned holds another training: another recipe \(epochs\)") as error:
         selectit.train(run, model=model, recipe=with_recipe(epochs=1), out="tuned")
     assert "--out" in error.value.hint
     with pytest.raises(RunError, match="other rows"):
-        selectit.train(run, "all", model, QUICK, "tuned")
+        selectit.train(run, "all", model, tiny.QUICK, "tuned")
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("x")
     with pytest.raises(RunError, match="mine is not empty and is no training"):
-        selectit.train(run, model=model, recipe=QUICK, out="mine")
+        selectit.train(run, model=model, recipe=tiny.QUICK, out="mine")
     assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
 
 
@@ -241,24 +232,24 @@ def test_rows_that_are_cut_are_counted(run, model):
 
 def test_which_rows(run, model, data):
     with pytest.raises(RunError, match="no selection 'lenth-words-6rows'") as error:
-        selectit.train(run, "lenth-words-6rows", model, QUICK)
+        selectit.train(run, "lenth-words-6rows", model, tiny.QUICK)
     assert "length-words-6rows" in error.value.hint
     with pytest.raises(DataError, match="0 to 11"):
-        selectit.train(run, [3, 12], model, QUICK)
+        selectit.train(run, [3, 12], model, tiny.QUICK)
     selectit.select(data, Settings(method="random", keep=3, run="run", out="b.json"))
     with pytest.raises(RunError, match="2 selections"):
-        selectit.train(run, None, model, QUICK)
+        selectit.train(run, None, model, tiny.QUICK)
     selectit.select(data, Settings(method="random", keep=3, run="other", out="b.json"))
     Path("other/selections").rename("gone")
     with pytest.raises(RunError, match="no selection"):
-        selectit.train("other", None, model, QUICK)
+        selectit.train("other", None, model, tiny.QUICK)
 
 
 def test_without_the_extra(run, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "trl", None)
     monkeypatch.delitem(sys.modules, "selectit.training_loop", raising=False)
     with pytest.raises(SettingsError) as error:
-        selectit.train(run, model=model, recipe=QUICK)
+        selectit.train(run, model=model, recipe=tiny.QUICK)
     assert 'pip install "selectit[train]"' in error.value.hint
     assert not Path("run/train").exists()
 

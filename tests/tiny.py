@@ -16,6 +16,18 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from selectit import Recipe
+
+QUICK = Recipe(
+    epochs=2,
+    batch_size=4,
+    micro_batch=2,
+    learning_rate=3e-3,
+    dtype="fp32",
+    max_tokens=128,
+    gradient_checkpointing=False,
+)
+"""A recipe that tunes one of these in a moment."""
 SENTENCES = (
     "Rate the response from 1 to 5 and answer with the number alone.",
     "Instruction:Name three colours of the rainbow.\nResponse:Red, green and blue.\nThe answer is: \n",

@@ -106,6 +106,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
                 (pair.spearman, pair.jaccard, pair.chance), ("{:+.2f}", "{:.2f}", "{:.2f}"), strict=True)))
             for pair in comparison.pairs
         ],
+        names=2,
     )  # fmt: skip
 
 
@@ -133,13 +134,12 @@ def _pair(a: Outcome, b: Outcome, rows: int) -> PairFacts:
     )
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as their widest cell: names and verdicts to the left, figures to the right."""
-    texts = 2 if header[1] == "" else 1
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> Iterator[str]:
+    """Columns as wide as their widest cell: the first so many, names, to the left, and the rest to the right."""
     widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
     for row in (header, *rows):
         cells = [
-            f"{cell:<{width}}" if place < texts else f"{cell:>{width}}"
+            f"{cell:<{width}}" if place < names else f"{cell:>{width}}"
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()

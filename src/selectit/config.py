@@ -312,12 +312,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     Raises:
         SettingsError: the file can't be read, is not TOML, or has a key that is no setting.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"can't read the configuration {path}: {error}", "Name a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}", "See examples/selective-alpaca.toml.") from error
+    table = toml_table(path, "configuration", "examples/selective-alpaca.toml")
     settings = {key.replace("-", "_"): value for key, value in table.items()}
     for key in settings:
         if key not in keys():
@@ -331,6 +326,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except SettingsError as error:
         raise SettingsError(f"{path}: {error.message}", error.hint) from error
     return settings
+
+
+def toml_table(path: str | Path, what: str, example: str) -> dict[str, Any]:
+    """The table of a TOML file that a user wrote, a `what`; an `example` shows one. Raises SettingsError."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read the {what} {path}: {error}", "Name a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}", f"See {example}.") from error
 
 
 def is_of(value: Any, kind: Any) -> bool:

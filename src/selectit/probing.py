@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -37,6 +36,7 @@ from selectit.detection import (
 )
 from selectit.errors import DataError, SettingsError
 from selectit.labels import expected
+from selectit.plain import plain
 from selectit.planting import KINDS, ORIGINAL, Planted
 from selectit.probenames import differs
 from selectit.proberows import (
@@ -192,15 +192,17 @@ def _as_rated(run: Run, settings: Settings, prompts: Sequence[str]) -> Settings:
     return dataclasses.replace(settings, model=models, engine=engine, tokenizer=tokenizer)
 
 
+def of_probe(settings: Settings, run: Run) -> Settings:
+    """The settings for a probe's run, which has its own source: nothing of the data's reading applies to it."""
+    names = ("limit", "format", "map", "turns", "bad_rows", "split", "subset")
+    return dataclasses.replace(settings, **{name: getattr(Settings(), name) for name in names}, run=str(run.path))
+
+
 def _jobs(
     run: Run, settings: Settings, methods: Sequence[str], prompts: Sequence[str]
 ) -> list[tuple[Settings, list[Part]]]:
     """Each model under each prompt set with the methods: all built and checked before anything is rated."""
-    # The probe's run has its own source: nothing of the data's reading applies to it.
-    plain = {
-        name: getattr(Settings(), name) for name in ("limit", "format", "map", "turns", "bad_rows", "split", "subset")
-    }
-    here = dataclasses.replace(settings, **plain, run=str(run.path))
+    here = of_probe(settings, run)
     jobs = []
     for model, name in itertools.product(
         settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts or "default",)
@@ -361,7 +363,7 @@ def _store(result: Probe) -> None:
     Results without a digest are of an older version, which judged otherwise: they go.
     """
     path = result.folder / "results.json"
-    new = json.loads(json.dumps(dataclasses.asdict(result), default=str))
+    new = plain(dataclasses.asdict(result))
     known = {None, *(each["digest"] for each in new["results"])}
     old = [each for each in read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
     write_json(path, {**new, "results": [*old, *new["results"]]})

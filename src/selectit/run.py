@@ -157,15 +157,9 @@ def create(data: str | Path, settings: Settings) -> Run:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
         RunError: `run` holds another source, or another process is writing it.
     """
-    layout = _layout(settings)
+    layout = formats.layout_of(settings.format, settings.map)
     with read.opened(str(data), settings.split, settings.subset) as source:
         return _create(source, settings, layout)
-
-
-def _layout(settings: Settings) -> formats.Layout | None:
-    if settings.map is not None:
-        return formats.parse_map(settings.map)
-    return None if settings.format is None else formats.named(settings.format)
 
 
 def _create(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
@@ -411,6 +405,6 @@ def _occurrences(digest: NDArray[np.void]) -> Int64:
     return occurrence
 
 
-def digest_of(identity: Mapping[str, Any]) -> str:
+def digest_of(identity: Mapping[str, Any] | Sequence[Any]) -> str:
     """sha256 over plain values, hexadecimal."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

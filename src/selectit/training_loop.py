@@ -32,6 +32,7 @@ from trl import SFTConfig, SFTTrainer
 
 from selectit.collect import Progress
 from selectit.engines.hf import DTYPES, default_device, resolve_dtype
+from selectit.engines.memory import release_cached
 from selectit.engines.texts import model_errors
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.recipes import Recipe
@@ -125,8 +126,7 @@ def fit(job: Job, progress: Progress) -> None:
         write_json(folder / "result.json", {"log": entries})
     del trainer
     gc.collect()  # it holds itself: whoever comes next needs the memory
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_cached()
 
 
 @contextmanager

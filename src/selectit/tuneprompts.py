@@ -18,7 +18,7 @@ from selectit.errors import DataError, RunError, SettingsError
 from selectit.labels import expected
 from selectit.planting import ORIGINAL, Planted
 from selectit.proberows import drawn, planted_run, probe_folder
-from selectit.probing import SAMPLE, UNSCORED_HINT, collect_for, preference_table, scoring_parts
+from selectit.probing import SAMPLE, UNSCORED_HINT, collect_for, of_probe, preference_table, scoring_parts
 from selectit.prompts import PromptSet
 from selectit.rating import run_of
 from selectit.ratings import load_ratings, named_rater
@@ -148,15 +148,8 @@ def _table(ratings: Float64, rows: Sequence[Planted]) -> Float64:
 def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress) -> Float64:
     """(rows, pool) expected ratings of every row under every prompt."""
     model = settings.model or (DEFAULT_MODEL,)
-    here = dataclasses.replace(
-        settings,
-        run=str(run.path),
-        model=model,
-        prompts=settings.prompts or "default",
-        limit=None,
-        format=None,
-        map=None,
-    )
+    prompts = settings.prompts or "default"
+    here = dataclasses.replace(of_probe(settings, run), model=model, prompts=prompts)
     parts = scoring_parts(here, [f"expected-rating:k={len(pool.texts)}"], run)
     collect_for(run, here, parts, progress)
     ratings = load_ratings(run, [named_rater(run, model[0], here)], pool.first(len(pool.texts)))

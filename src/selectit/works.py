@@ -7,8 +7,6 @@ there, what its manifest says, and which capability of an engine answers it.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +18,7 @@ from selectit.engines.base import Embeds, OnBatch, RatesLabels, RatingBatch, Rep
 from selectit.engines.loading import Engine
 from selectit.errors import SettingsError
 from selectit.prompts import RatingPrompt
-from selectit.run import numbers
+from selectit.run import digest_of, numbers
 from selectit.schema import (
     FLAG_EMPTY,
     FLAG_TRUNCATED,
@@ -72,7 +70,7 @@ def folder_of(work: Work) -> str:
     """The work's folder in that of a model's signal."""
     if isinstance(work, RatingPrompt):
         return f"prompt-{work.fingerprint}"
-    return f"text-{hashlib.sha256(json.dumps(about(work), sort_keys=True).encode()).hexdigest()[:12]}"
+    return f"text-{digest_of(about(work))[:12]}"
 
 
 def about(work: Work) -> dict[str, Any]:

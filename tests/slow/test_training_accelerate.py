@@ -18,18 +18,9 @@ from safetensors.torch import load_file
 
 import selectit
 import tiny
-from selectit import Recipe, Settings
+from selectit import Settings
 from selectit.errors import SettingsError
 
-QUICK = Recipe(
-    epochs=2,
-    batch_size=4,
-    micro_batch=2,
-    learning_rate=3e-3,
-    dtype="fp32",
-    max_tokens=128,
-    gradient_checkpointing=False,
-)
 CONFIG = "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_processes: 1\nuse_cpu: true\n"
 
 
@@ -46,11 +37,11 @@ def model(data, tmp_path):
 
 def test_accelerate_starts_the_training(model):
     Path("one.yaml").write_text(CONFIG)
-    selectit.train("run", model=model, recipe=QUICK, out="here")
-    selectit.train("run", model=model, recipe=dataclasses.replace(QUICK, accelerate="one.yaml"), out="there")
+    selectit.train("run", model=model, recipe=tiny.QUICK, out="here")
+    selectit.train("run", model=model, recipe=dataclasses.replace(tiny.QUICK, accelerate="one.yaml"), out="there")
     assert equal("here", "there")
     with pytest.raises(SettingsError, match="there is no file two.yaml"):
-        selectit.train("run", model=model, recipe=dataclasses.replace(QUICK, accelerate="two.yaml"), out="gone")
+        selectit.train("run", model=model, recipe=dataclasses.replace(tiny.QUICK, accelerate="two.yaml"), out="gone")
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(model):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import EngineParameter, options, print_json
 from selectit.cli.progress import notes
 
 
@@ -21,7 +21,7 @@ from selectit.cli.progress import notes
 @click.option("--template", metavar="NAME", help="Before a held-out response: plain, alpaca or chat [plain].")
 @options("chat")
 @click.option("--engine", metavar="NAME", help="What runs the model: hf, vllm, server [hf].")
-@click.option("--engine-param", "engine_param", multiple=True, metavar="NAME=VALUE", help="Of lm-eval's model class.")
+@click.option("--engine-param", type=EngineParameter(), multiple=True, help="Of lm-eval's model class.")
 @options("base_url", "tokenizer", "dtype")
 @click.option("--batch-size", type=int, metavar="N", help="Texts at once, or requests to a server [8].")
 @options("trust_remote_code", "accept_terms")
@@ -35,14 +35,10 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
 
     Where no suite is named, --task and --heldout alone say what is run.
     """
-    from selectit.errors import SettingsError
     from selectit.evaluation.options import EvalSettings
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    pairs = [text.partition("=") for text in chosen.pop("engine_param")]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise SettingsError(f"--engine-param {wrong[0]!r} is not NAME=VALUE", "Write it as max_length=2048.")
-    settings = EvalSettings(**chosen, engine_param={name: _value(text) for name, _, text in pairs})
+    settings = EvalSettings(**{**chosen, "engine_param": dict(chosen["engine_param"])})
     from selectit.evaluation.job import evaluate
     from selectit.evaluation.results import as_plain, table
 
@@ -52,13 +48,3 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
         print_json([as_plain(each) for each in results])
     elif not quiet:
         click.echo("\n\n".join("\n".join(table(each)) for each in results))
-
-
-def _value(text: str) -> Any:
-    """What JSON says, else the text."""
-    import json
-
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from selectit import config
+from selectit.plain import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +46,9 @@ class Parameter(click.ParamType[Any]):
         return name.replace("-", "_"), text
 
 
-class _EngineParameter(Parameter):
+class EngineParameter(Parameter):
+    """NAME=VALUE whose value is what JSON says, else the text."""
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
         name, text = super().convert(value, param, ctx)
         if not isinstance(value, str):  # of a configuration file, which has kinds
@@ -103,7 +104,7 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--engine", metavar="NAME", help="What runs the model: hf, vllm, server; fake makes numbers up [hf]."
     ),
     "engine_param": click.option(
-        "--engine-param", type=_EngineParameter(), multiple=True, help="An argument of vllm.LLM; repeatable."
+        "--engine-param", type=EngineParameter(), multiple=True, help="An argument of vllm.LLM; repeatable."
     ),
     "base_url": click.option(
         "--base-url", metavar="URL", help="The server's address, for example http://localhost:8000/v1."
@@ -245,16 +246,4 @@ def data_argument(function: F) -> F:
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout; a number that is none (NaN) becomes null."""
-    click.echo(json.dumps(_plain(value), ensure_ascii=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value
+    click.echo(json.dumps(plain(value), ensure_ascii=False))

@@ -80,6 +80,13 @@ def named(name: str) -> Layout:
     return Layout(name)
 
 
+def layout_of(name: str | None, fields: str | None) -> Layout | None:
+    """The layout of --format, or of --map; None where neither is given. Raises SettingsError."""
+    if fields is not None:
+        return parse_map(fields)
+    return None if name is None else named(name)
+
+
 def detect(record: Mapping[str, Any]) -> Layout:
     """The layout of a first record. Raises LayoutError, which says what keys it has and what to try."""
     keys = set(record)

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines.base import OnBatch, Rated, RatingBatch, ResponseLosses
 from selectit.engines.losses import LossReader
+from selectit.engines.memory import release_cached
 from selectit.engines.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.prompts import RatingPrompt
@@ -238,7 +239,7 @@ class HFEngine:
         """Free the model's memory; the engine can't be used after it."""
         self._reader.model = None
         gc.collect()
-        _release_cached()
+        release_cached()
 
     def _batches(self, texts: Mapping[int, list[int]], prefix: int) -> Iterator[list[int]]:
         """Keys of `texts` in batches of up to `batch_tokens` tokens, shortest first.
@@ -273,7 +274,7 @@ class HFEngine:
             failure = first_line(str(error))
         if failure is None:
             return
-        _release_cached()  # after the except clause, whose traceback holds the tensors
+        release_cached()  # after the except clause, whose traceback holds the tensors
         if len(batch) == 1:
             for each in rated:
                 each.fail(batch[0], failure)
@@ -291,9 +292,3 @@ def _label_logprobs(logits: torch.Tensor, labels: list[int]) -> Float32:
     """(B, R) log-probabilities of the labels, normalised over the vocabulary, of (B, vocabulary) logits."""
     logprob: Float32 = (logits[:, labels] - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
     return logprob
-
-
-def _release_cached() -> None:
-    """Give the accelerator's unused memory back."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

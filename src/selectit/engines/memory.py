@@ -1,4 +1,4 @@
-"""Peak memory of this process and of the accelerator that it uses."""
+"""Memory of this process and of the accelerator that it uses: the peak of it, and giving it back."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def accelerator_peak() -> int | None:
     if torch is None or not torch.cuda.is_initialized():
         return None
     return int(torch.cuda.max_memory_allocated())
+
+
+def release_cached() -> None:
+    """Give the accelerator's unused memory back."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _status(name: str) -> int | None:

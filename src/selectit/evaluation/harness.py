@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from selectit.engines.memory import release_cached
 from selectit.errors import EngineError, ModelError, SettingsError, nearest
 from selectit.evaluation import extra, local
 from selectit.evaluation.options import EvalSettings
@@ -268,11 +269,7 @@ class Harness:
         """Free the model's memory."""
         self.__dict__.pop("lm", None)
         gc.collect()
-        if self.settings.engine == "hf":
-            import torch
-
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        release_cached()
 
 
 def draw(total: int, wanted: int | None, seed: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from selectit.config import Settings
 from selectit.data import formats, read
 from selectit.engines.base import ResponseLosses, ScoresText
 from selectit.engines.loading import load_engine
-from selectit.errors import DataError, EngineError, ModelError
+from selectit.errors import EngineError, ModelError
 from selectit.evaluation.harness import draw
 from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.results import Part, fingerprint, stderr_of
@@ -107,7 +107,9 @@ def chat_text(tokenizer: Any) -> tuple[LossText, str]:
     template, or it changes texts.
     """
     if not tokenizer.chat_template:
-        raise ModelError("this model has no chat template", "Leave --chat out, or choose a chat model.")
+        raise ModelError(
+            "this model has no chat template", "Leave chat out, or name a chat model; in an experiment: base = false."
+        )
     asked = [{"role": "user", "content": _PLACE}]
     prompt: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     answered = [*asked, {"role": "assistant", "content": _ANSWER}]
@@ -154,14 +156,18 @@ def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
     )
 
 
+def last_answers(path: str, settings: EvalSettings) -> list[Sample]:
+    """The last answer of each row with what stands before it. Raises DataError."""
+    layout = formats.layout_of(settings.format, settings.map)
+    with read.opened(path) as source:
+        return [
+            formats.samples(record.row, record.turns, "last")[0]
+            for record in read.records(source, read.Checked(), layout=layout, which="last", limit=None)
+        ]
+
+
 def _samples(path: str, settings: EvalSettings) -> tuple[list[int], list[Sample]]:
     """The rows that are read, drawn with a seed where there is a limit, and their last answers. Raises DataError."""
-    layout = formats.parse_map(settings.map) if settings.map is not None else None
-    layout = formats.named(settings.format) if settings.format is not None else layout
-    with read.opened(path) as source:
-        records = list(read.records(source, read.Checked(), layout=layout, which="last", limit=None))
-    samples = [formats.samples(record.row, record.turns, "last")[0] for record in records]
-    if not samples:
-        raise DataError(f"{path} has no rows", "Name a data set with responses.")
+    samples = last_answers(path, settings)
     chosen = draw(len(samples), settings.limit, _SEED)
     return list(chosen), [samples[at] for at in chosen]

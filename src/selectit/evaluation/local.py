@@ -51,12 +51,6 @@ def questions(benchmark: str, data_dir: str | Path) -> list[str] | None:
     """
     benchmark = benchmark.partition("_")[0]  # of a part, all of its benchmark
     folder = Path(data_dir) / benchmark
-    if benchmark == "alpacaeval":
-        path = Path(data_dir) / "alpaca_eval" / "text_davinci_003.json"
-        return [_text(path, at, row, "instruction") for at, row in enumerate(_json(path), start=1)]
-    if benchmark == "wmt22":
-        sources = _listed(folder, "newstest22.*")
-        return [line for path in sources for line in path.read_text(encoding="utf-8").splitlines()]
     if benchmark == "mmlu":
         return [row["question"] for path in _listed(folder / "test", "*_test.csv") for row in _mmlu(path)]
     if benchmark == "bbh":

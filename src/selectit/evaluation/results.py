@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selectit.comparison import table_lines
 from selectit.errors import RunError
-from selectit.run import read_json, write_json
+from selectit.plain import plain
+from selectit.run import digest_of, read_json, write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class Results:
 
 def fingerprint(*about: Any) -> str:
     """16 hexadecimal digits over values that JSON can say."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of(about)[:16]
 
 
 def stored(path: Path) -> dict[str, Part]:
@@ -85,8 +85,8 @@ def stored(path: Path) -> dict[str, Part]:
 def store(results: Results, kept: Mapping[str, Part]) -> None:
     """Write the results, with the parts that other tasks left in the file (`kept`)."""
     parts = {**kept, **{part.name: part for part in results.parts}}
-    plain = {key: value for key, value in as_plain(results).items() if key != "path"}
-    write_json(results.path, _finite({**plain, "parts": [asdict(part) for part in parts.values()]}))
+    about = {key: value for key, value in as_plain(results).items() if key != "path"}
+    write_json(results.path, plain({**about, "parts": [asdict(part) for part in parts.values()]}))
 
 
 def as_plain(results: Results) -> dict[str, Any]:
@@ -147,10 +147,7 @@ def table(results: Results) -> Iterator[str]:
         shots = "" if each.shots is None else str(each.shots)
         figures = (_figure(each.value), _figure(each.stderr), f"{each.items:,}", shots)
         rows.append((each.benchmark, each.metric, *figures, each.version, f"{each.seconds:,.0f}"))
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(widths[at]) if at < 2 else cell.rjust(widths[at]) for at, cell in enumerate(row)]
-        yield "  ".join(cells).rstrip()
+    yield from table_lines(rows[0], rows[1:], names=2)
     for name, why in results.skipped.items():
         yield f"{name}: not run, {why}"
 
@@ -164,14 +161,3 @@ def _part(plain: Mapping[str, Any]) -> Part:
     metrics = {name: math.nan if value is None else value for name, value in plain["metrics"].items()}
     lists = {name: tuple(plain[name]) for name in ("items", "values")}
     return Part(**{**plain, **numbers, **lists, "metrics": metrics})
-
-
-def _finite(value: Any) -> Any:
-    """The value with null for NaN, which JSON has not."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

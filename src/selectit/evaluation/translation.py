@@ -65,7 +65,7 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
     """Translate one direction greedily; the translations stay in `folder`, with the lines they are of."""
     began = time.monotonic()
     source_path, reference_path = files(harness.settings.data_dir or "", pair)
-    sources, references = _lines(source_path), _lines(reference_path)
+    sources, references = lines(source_path), lines(reference_path)
     if len(sources) != len(references):
         raise DataError(
             f"{source_path} has {len(sources)} lines and {reference_path} has {len(references)}", "Copy both again."
@@ -78,8 +78,8 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
     kept = {"source": texts, "translation": translations, "reference": right}
     paths = {what: folder / f"wmt22.{pair}.{what}" for what in kept}
     folder.mkdir(parents=True, exist_ok=True)
-    for what, lines in kept.items():
-        paths[what].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for what, texts_of in kept.items():
+        paths[what].write_text("\n".join(texts_of) + "\n", encoding="utf-8")
     score, signature, stderr = bleu(translations, right, pair)
     comet, why = comet_of(paths["source"], paths["translation"], paths["reference"])
     if why:
@@ -146,5 +146,6 @@ def comet_of(source: Path, translation: Path, reference: Path) -> tuple[float | 
     return None, f"comet-score failed: {told[-1] if told else done.returncode}"
 
 
-def _lines(path: Path) -> list[str]:
+def lines(path: Path) -> list[str]:
+    """The sentences of a file."""
     return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
-from selectit.data import formats, read
-from selectit.errors import DataError
-from selectit.evaluation import local
+from selectit.evaluation import alpacaeval, local, translation
+from selectit.evaluation.heldout import last_answers
 from selectit.evaluation.options import EvalSettings
 from selectit.schema import Sample
 
@@ -45,9 +43,9 @@ def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[s
     found: list[str] = []
     unknown: list[str] = []
     for path in settings.heldout:
-        found += _heldout(path, settings)
+        found += [sample.instruction for sample in last_answers(path, settings)]
     for name in benchmarks:
-        known = None if settings.data_dir is None else local.questions(name, settings.data_dir)
+        known = None if settings.data_dir is None else _asked(name, settings.data_dir)
         if known is None:
             unknown.append(name)
         else:
@@ -55,14 +53,14 @@ def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[s
     return found, unknown
 
 
-def _heldout(path: str, settings: EvalSettings) -> Iterator[str]:
-    layout = formats.parse_map(settings.map) if settings.map is not None else None
-    layout = formats.named(settings.format) if settings.format is not None else layout
-    if not Path(path).exists():
-        raise DataError(f"there is no file {path}", "Name the held-out data as it lies here.")
-    with read.opened(path) as source:
-        for record in read.records(source, read.Checked(), layout=layout, which="last", limit=None):
-            yield formats.samples(record.row, record.turns, "last")[0].instruction
+def _asked(benchmark: str, data_dir: str) -> list[str] | None:
+    """What a benchmark asks, of all its files; None where it is not known how they are read."""
+    if benchmark == "alpacaeval":
+        return [record["instruction"] for record in alpacaeval.instructions(data_dir)[1]]
+    if benchmark.partition("_")[0] == "wmt22":
+        files = (path for pair in translation.pairs(benchmark, data_dir) for path in translation.files(data_dir, pair))
+        return [line for path in files for line in translation.lines(path)]
+    return local.questions(benchmark, data_dir)
 
 
 def _words(text: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 
 from selectit import methods as method_files
 from selectit import recipes
-from selectit.config import Settings, is_of
+from selectit.config import Settings, is_of, toml_table
 from selectit.errors import SettingsError, nearest
 from selectit.evaluation.job import refusal
 from selectit.evaluation.options import EvalSettings
@@ -203,12 +202,7 @@ def _method(choice: Choice) -> Method:
 
 def load(path: str | Path, data: str | None = None) -> Experiment:
     """Read an experiment; `data` stands for the file's own. Raises SettingsError, which names the key."""
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"can't read the experiment {path}: {error}", "Name a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}", "See examples/experiments.") from error
+    table = toml_table(path, "experiment", "examples/experiments")
     try:
         return _experiment(table, data)
     except SettingsError as error:
