@@ -17,7 +17,7 @@ from selectit import Settings
 from selectit.errors import DataError, SettingsError
 from selectit.methods.fixed import Fixed
 from selectit.methods.full import Full
-from selectit.methods.length import Length
+from selectit.methods.length import Length, repetition
 from selectit.methods.random import Random
 from selectit.schema import Sample, Signals
 from selectit.selection import Budget, top
@@ -110,12 +110,86 @@ def test_lengths_of_texts(unit, field, expected):
         ({"field": "answer"}, "field"),
         ({"order": "longst"}, "'longest'"),
         ({"unit": "tokens", "field": "both"}, "tokens of the response only"),
+        ({"max_repetition": 1.5}, "1 = no bound"),
+        ({"max_repetition": float("nan")}, "1 = no bound"),
     ],
 )
 def test_lengths_that_there_are_not(parameters, says):
     with pytest.raises(SettingsError) as refused:
         Length(**parameters)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 0),
+        ("no no no no", 0),  # one run of four words: nothing stood before it
+        ("no no no no no", 1 / 2),
+        ("Red, green, blue, grey. RED green blue grey!", 1 / 5),  # the fifth run is the first one again
+        ("word " * 103, 99 / 100),
+        ("one two three four five six seven", 0),
+    ],
+)
+def test_repetition_by_hand(text, expected):
+    assert repetition(text) == pytest.approx(expected, abs=1e-15)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=40))
+def test_repetition_is_the_share_of_runs_that_stood_before(found):
+    runs = [found[at : at + 4] for at in range(len(found) - 3)]
+    again = sum(run in runs[:at] for at, run in enumerate(runs))
+    assert repetition(" ".join(found)) == pytest.approx(again / len(runs) if runs else 0, abs=1e-12)
+    assert 0 <= repetition(" ".join(found)) < 1
+    assert repetition(" ".join(found * 2)) >= repetition(" ".join(found))
+
+
+LOOP = "yes it is so " * 20
+
+
+@pytest.mark.parametrize(
+    ("parameters", "needs", "expected"),
+    [
+        ({}, ("texts",), [3, 80, 4]),
+        ({"unit": "chars"}, ("texts",), [13, len(LOOP), 7]),
+        ({"unit": "tokens"}, ("tokens", "texts"), [5, 99, 6]),
+        ({"order": "shortest"}, ("texts",), [-3, -80, -4]),
+    ],
+)
+def test_the_guard_takes_the_score_of_rows_that_repeat_themselves(parameters, needs, expected):
+    """Row 2 has two responses, and neither repeats itself; that both do it together does not count."""
+    texts = (
+        Sample(0, 0, "i", "one two three"),
+        Sample(1, 0, "i", LOOP),
+        Sample(2, 0, "i", "a b"),
+        Sample(2, 1, "i", "a b "),
+    )
+    words = dataclasses.replace(made.rows(3), response_words=np.array([3, 80, 4]))
+    signals = Signals(words, stored_texts=texts, stored_tokens=np.array([5, 99, 6]))
+    on, off = Length(**parameters, max_repetition=0.5), Length(**parameters)
+    assert on.needs == needs and on.label == off.label + "-r0.5"
+    assert off.score(signals).tolist() == expected
+    expected[1] = np.nan
+    assert on.score(signals) == pytest.approx(expected, nan_ok=True)
+    assert Length(**parameters, max_repetition=1).label == off.label  # 1 is no bound
+    assert Length(**parameters, max_repetition=1).needs == off.needs
+
+
+def test_one_response_that_repeats_itself_is_enough():
+    texts = (Sample(0, 0, "i", "fine"), Sample(0, 1, "i", LOOP), Sample(1, 0, "i", "fine"))
+    signals = Signals(made.rows(2), stored_texts=texts)
+    assert np.isnan(Length(max_repetition=0.9).score(signals)).tolist() == [True, False]
+
+
+def test_the_guard_in_the_whole_job(data, rows):
+    """Most rows of the data say one word some times: those with five words or more have a repetition of 1/2 or more."""
+    short = [place for place, row in enumerate(rows) if len(row["output"].split()) < 5]
+    chosen = Settings(run="run", method="length", param={"max_repetition": "0.2"}, keep=len(short))
+    selected = selectit.select(data, chosen)
+    assert sorted(selected.selection.rows.tolist()) == short
+    assert selected.name == f"length-words-r0.2-{len(short)}rows"
+    with pytest.raises(SettingsError, match=f"{len(short)} can be chosen"):
+        selectit.select(data, dataclasses.replace(chosen, keep=len(short) + 1))
 
 
 # A list that was made elsewhere

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Float64, Need, Sample, Signals
+from selectit.lexical import distinct, words
+from selectit.schema import Float64, Int64, Need, Sample, Signals
 
 UNITS = ("words", "tokens", "chars")
 FIELDS = ("response", "instruction", "both")
 ORDERS = ("longest", "shortest")
+GRAM = 4
+"""Words of the runs in which repetition is counted: shorter ones come back in any long text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Length:
     Cost: 0 passes a row; tokenising for tokens.
 
     Differs: the paper's unit is tokens, of LLaMA-2 presumably; words are the default here where no model is named.
-    Nothing guards against responses that repeat themselves, and nothing does there.
+    `max_repetition` leaves out responses that repeat themselves, which come first by their length; it is off by
+    default, and the paper has no such guard.
 
     Licence: tml-epfl/long-is-more-for-alignment has none at its root; nothing was taken from it.
 
@@ -43,6 +47,10 @@ class Length:
     response), or `both`. In tokens only the response."""
     order: str = "longest"
     """`longest` or `shortest` first."""
+    max_repetition: float = 1.0
+    """A row has no score where a response of it repeats itself more than that; 1 = no such bound. Repetition is the
+    share of the runs of four words (in lower case, without punctuation) that stood in the response before, from 0 to
+    below 1: 0 with fewer than five words. Of 9,229 Alpaca responses 0.3 % have more than 0.2."""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -50,6 +58,8 @@ class Length:
         ):  # fmt: skip
             if value not in known:
                 raise SettingsError(f"length has no {name} {value!r}", nearest(value, known))
+        if not 0 <= self.max_repetition <= 1:
+            raise SettingsError(f"max_repetition is {self.max_repetition}", "It is a share from 0 to 1; 1 = no bound.")
         if self.unit == "tokens" and self.field != "response":
             raise SettingsError(
                 f"length counts tokens of the response only, not of {self.field}",
@@ -58,24 +68,40 @@ class Length:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        if self.unit == "tokens":
-            return ("tokens",)
-        return () if self.unit == "words" and self.field == "response" else ("texts",)
+        reads = self._guards or not (self.unit == "tokens" or self._counted)
+        return ("tokens",) * (self.unit == "tokens") + ("texts",) * reads
 
     @property
     def label(self) -> str:
         field = "" if self.field == "response" else f"-{self.field}"
-        return f"length-{self.unit}{field}" + ("-shortest" if self.order == "shortest" else "")
+        guard = f"-r{self.max_repetition:g}" if self._guards else ""
+        return f"length-{self.unit}{field}" + ("-shortest" if self.order == "shortest" else "") + guard
+
+    @property
+    def _guards(self) -> bool:
+        return self.max_repetition < 1
+
+    @property
+    def _counted(self) -> bool:
+        """Whether the lengths are among what is known of every row."""
+        return self.unit == "words" and self.field == "response"
 
     def score(self, signals: Signals) -> Float64:
-        """(N,) lengths in the unit, negative for the shortest first."""
+        """(N,) lengths in the unit, negative for the shortest first; NaN for a row that repeats itself too much."""
         if self.unit == "tokens":
             lengths = signals.response_tokens.astype(np.float64)
-        elif self.needs:
-            lengths = self._of_texts(signals)
-        else:
+        elif self._counted:
             lengths = signals.rows.response_words.astype(np.float64)
+        else:
+            lengths = self._of_texts(signals)
+        if self._guards:
+            lengths[self._repeating(signals)] = np.nan
         return -lengths if self.order == "shortest" else lengths
+
+    def _repeating(self, signals: Signals) -> Int64:
+        """The rows with a response above the bound; a row of several may come more than once."""
+        found = [sample.row for sample in signals.texts if repetition(sample.response) > self.max_repetition]
+        return np.array(found, np.int64)
 
     def _of_texts(self, signals: Signals) -> Float64:
         lengths = np.full(len(signals.rows), np.nan)
@@ -94,3 +120,12 @@ class Length:
 
 
 METHOD = Length
+
+
+def repetition(text: str) -> float:
+    """The share of runs of `GRAM` words that stood in the text before: 1 - distinct-4, in [0, 1); 0 without two runs.
+
+    Words are those of `lexical.words`; of a script without spaces a clause is one, so that little is found.
+    """
+    found = words(text)
+    return 1 - distinct(found, GRAM) if len(found) > GRAM else 0.0
