@@ -13,9 +13,9 @@ from transformers import (
 
 import tiny
 from selectit.engines import encoder, hf, reward
-from selectit.engines.base import Embeds, Replies, Rewards
+from selectit.engines.base import Embeds, Replies, Reply, Rewards
 from selectit.errors import ModelError
-from selectit.schema import EmbeddedText, Question, Sample
+from selectit.schema import FLAG_NO_ROOM, FLAG_UNFINISHED, EmbeddedText, Question, Sample
 
 SAMPLES = [Sample(row, 0, "Name three colours.", "Red and blue, " * (row % 4) + "done.") for row in range(9)]
 CHAT = (
@@ -66,7 +66,7 @@ def test_replies_are_greedy_and_see_the_question(folders, template):
     long = Sample(9, 0, "Name it. " * 60, "Red {instruction}.")
     found = engine.reply(question, [*SAMPLES[:2], long], nothing)
     assert isinstance(engine, Replies)
-    assert found[2][0] is None and "there is room for 115" in found[2][1]
+    assert found[2].text is None and "there is room for 115" in found[2].error and found[2].flags == FLAG_NO_ROOM
     body = "Instruction: Name three colours.\nResponse: done.\nGood?"
     text = f"You judge.\n\n{body}\n" if template is None else f"[system] You judge.\n[user] {body}\n[assistant] "
     own = AutoModelForCausalLM.from_pretrained(folders["llama"], dtype=torch.float32)
@@ -74,7 +74,11 @@ def test_replies_are_greedy_and_see_the_question(folders, template):
     for _ in range(5):  # greedy, token by token
         with torch.inference_mode():
             ids = torch.cat([ids, own(ids).logits[:, -1:].argmax(-1)], 1)
-    assert found[0] == (engine.texts.tokenizer.decode(ids[0, -5:], skip_special_tokens=True), "")
+    assert found[0] == Reply(engine.texts.tokenizer.decode(ids[0, -5:], skip_special_tokens=True), "", FLAG_UNFINISHED)
+    engine._reader.model.generation_config.eos_token_id = [0, int(ids[0, -5])]  # the first new token is an end
+    assert engine.reply(question, SAMPLES[:1], nothing)[0].flags == 0
+    whole = Question(question.system, question.text, max_new_tokens=1)  # an end at the limit is an end
+    assert engine.reply(whole, SAMPLES[:1], nothing)[0].flags == 0
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import selectit
 from selectit import Settings
 from selectit.cli.main import main
 from selectit.engines import server
-from selectit.engines.base import RatesLabels, Replies
+from selectit.engines.base import RatesLabels, Replies, Reply
 from selectit.engines.completions import read_reply
 from selectit.engines.endpoint import Malformed, Patience
 from selectit.errors import EngineError, SettingsError
 from selectit.ratings import raters
 from selectit.run import open_run
-from selectit.schema import Question, Sample
+from selectit.schema import FLAG_UNFINISHED, Question, Sample
 from stub_server import serving
 
 QUESTION = Question("You judge.", "{instruction} was answered with {response}. How well?", max_new_tokens=17)
@@ -59,7 +59,7 @@ def reply(judge, samples=SAMPLES):
 
 
 def expected(row):
-    return (f"on Question {row}? was answered with answer {row}. How well?", "")
+    return Reply(f"on Question {row}? was answered with answer {row}. How well?")
 
 
 def faulty(row, fault, tries):
@@ -102,17 +102,22 @@ def said(content, end):
 
 
 @pytest.mark.parametrize(
-    "fault, why",
+    "fault, why, flags",
     [
-        ((400, {"message": "maximum context length"}), "the server answers 400: maximum context length"),
-        ((429, {"error": {"message": "quota"}}), "the server answers 429: quota (6 tries)"),
-        (said(None, "content_filter"), "the server's answer has no text (finish_reason: content_filter)"),
-        (said(" \n", "length"), "the server's answer has no text (finish_reason: length)"),
+        ((400, {"message": "maximum context length"}), "the server answers 400: maximum context length", 0),
+        ((429, {"error": {"message": "quota"}}), "the server answers 429: quota (6 tries)", 0),
+        (said(None, "content_filter"), "the server's answer has no text (finish_reason: content_filter)", 0),
+        (said(" \n", "length"), "the server's answer has no text (finish_reason: length)", FLAG_UNFINISHED),
     ],
 )
-def test_a_request_without_an_answer_is_a_row_with_an_error(stub, judge, fault, why):
+def test_a_request_without_an_answer_is_a_row_with_an_error(stub, judge, fault, why, flags):
     stub.fault = faulty(7, fault, tries=99)
-    assert reply(judge()) == [(None, why) if row == 7 else expected(row) for row in range(30)]
+    assert reply(judge()) == [Reply(None, why, flags) if row == 7 else expected(row) for row in range(30)]
+
+
+def test_an_answer_that_was_cut_off_is_kept_and_says_so(stub, judge):
+    stub.fault = faulty(7, said("It is", "length"), tries=99)
+    assert reply(judge())[6:8] == [expected(6), Reply("It is", flags=FLAG_UNFINISHED)]
 
 
 @pytest.mark.parametrize("fault", [(500, {"error": "out of memory"}), said("", "length")])
@@ -123,7 +128,7 @@ def test_the_same_error_twenty_times_stops_the_run(stub, judge, fault):
         reply(made)
     assert "server is at fault" in caught.value.hint and len(stub.asked) == 20
     stub.fault = lambda text, nth: fault if "9?" not in text else None
-    assert [row for row, (_, why) in enumerate(reply(made)) if not why] == [9, 19, 29]  # a good one counts anew
+    assert [row for row, said in enumerate(reply(made)) if not said.error] == [9, 19, 29]  # a good one counts anew
 
 
 def test_a_wrong_key_model_or_address_stops_at_once(stub, judge, monkeypatch):

@@ -413,6 +413,8 @@ FLAG_NO_ROOM = 8
 """The text does not fit the token limit and could not, or was not allowed to, be cut."""
 FLAG_FLOOR = 16
 """A label that the server did not return has the smallest log-probability that it did return."""
+FLAG_UNFINISHED = 32
+"""The answer reached the limit of new tokens before its end."""
 
 TOKENS_SCHEMA = pa.schema([("row", pa.int64()), ("tokens", pa.int64())])
 SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])

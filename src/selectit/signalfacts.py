@@ -12,12 +12,17 @@ import numpy as np
 
 from selectit.ratings import Rater, raters, stored_columns
 from selectit.run import Run, numbers, part_name, read_json, read_part
-from selectit.schema import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED
+from selectit.schema import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
 from selectit.works import SIGNALS, Work, passes
 
 _OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
 
-_FLAG_WORDS = {FLAG_TRUNCATED: "response cut", FLAG_EMPTY: "empty response", FLAG_FLOOR: "label at the floor"}
+_FLAG_WORDS = {
+    FLAG_TRUNCATED: "response cut",
+    FLAG_EMPTY: "empty response",
+    FLAG_FLOOR: "label at the floor",
+    FLAG_UNFINISHED: "answer not finished",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,9 +147,9 @@ def _answer(engine: Engine, work: Work, samples: Sequence[Sample], on_batch: OnB
         return _table(samples, "embeddings", {"vector": values}, errors)
     if isinstance(work, Question) and isinstance(engine, Replies):
         replies = engine.reply(work, samples, on_batch)
-        return _table(
-            samples, "judgements", {"reply": [r for r, _ in replies]}, [error or None for _, error in replies]
-        )
+        errors = [reply.error or None for reply in replies]
+        flags = [reply.flags for reply in replies]
+        return _table(samples, "judgements", {"reply": [reply.text for reply in replies]}, errors, flags)
     if isinstance(work, RewardText) and isinstance(engine, Rewards):
         rewards = engine.reward(samples, on_batch)
         errors = ["the text has no room" if np.isnan(reward) else None for reward in rewards]

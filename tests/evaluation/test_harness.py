@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tiny
 from commandline import run
 from selectit import EvalSettings, evaluate
+from selectit.engines.base import Reply
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
 from selectit.evaluation.suites import SUITES, Protocol
@@ -343,7 +344,7 @@ def test_a_judge_compares_in_both_orders(model, files, monkeypatch):
 
         def reply(self, question, samples, on_batch):
             seen.extend(samples)
-            return [("A" if sample.row < 2 and not sample.item else "B", "") for sample in samples]
+            return [Reply("A" if sample.row < 2 and not sample.item else "B") for sample in samples]
 
         def close(self):
             seen.append("closed")

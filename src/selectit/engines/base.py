@@ -45,6 +45,18 @@ class RatingBatch:
     """(B,) why a sample has no rating; None where it has one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A generator's answer to a question about one sample."""
+
+    text: str | None
+    """None = there is none."""
+    error: str = ""
+    """Why there is none; '' where there is one."""
+    flags: int = 0
+    """`schema.FLAG_UNFINISHED`, or `schema.FLAG_NO_ROOM` where the question is too long."""
+
+
 @runtime_checkable
 class RatesLabels(Protocol):
     """An engine with a loaded model that gives the probabilities of a rating prompt's labels."""
@@ -145,8 +157,8 @@ class Replies(Protocol):
     def parameters(self) -> int:
         """As of `RatesLabels`."""
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
-        """For each sample the greedy answer (or None) and the error ('' where there is an answer)."""
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+        """The greedy answer about each sample."""
 
     def close(self) -> None:
         """Free the model's memory."""

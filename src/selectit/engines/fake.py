@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.engines.base import OnBatch, RatingBatch, ResponseLosses
+from selectit.engines.base import OnBatch, RatingBatch, Reply, ResponseLosses
 from selectit.prompts import RatingPrompt
 from selectit.schema import FLAG_NO_ROOM, EmbeddedText, Float32, Float64, Int64, LossText, Question, Sample
 
@@ -57,11 +57,11 @@ class FakeEngine:
         vectors = [self._draws(text).standard_normal(8) if text.split() else np.full(8, np.nan) for text in texts]
         return np.array(vectors, np.float32)
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """A number from 0 to 5, in halves."""
         on_batch(len(samples), 0)
         texts = [f"{question.text}\0{sample.instruction}\0{sample.response}" for sample in samples]
-        return [(f"{self._draws(text).integers(0, 11) / 2}", "") for text in texts]
+        return [Reply(f"{self._draws(text).integers(0, 11) / 2}") for text in texts]
 
     def reward(self, samples: Sequence[Sample], on_batch: OnBatch) -> Float64:
         """(B,) standard normal numbers."""

@@ -14,13 +14,23 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.engines.base import OnBatch, Rated, RatingBatch, ResponseLosses
+from selectit.engines.base import OnBatch, Rated, RatingBatch, Reply, ResponseLosses
 from selectit.engines.losses import LossReader
 from selectit.engines.memory import release_cached
 from selectit.engines.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Float32, Int64, LossText, Question, Sample
+from selectit.schema import (
+    FLAG_NO_ROOM,
+    FLAG_SMALLER_BATCH,
+    FLAG_TRUNCATED,
+    FLAG_UNFINISHED,
+    Float32,
+    Int64,
+    LossText,
+    Question,
+    Sample,
+)
 
 log = logging.getLogger(__name__)
 
@@ -153,18 +163,20 @@ class HFEngine:
                 states = self._reader.states(ids, packed=packed).cpu().numpy()
                 yield group, np.split(states, np.cumsum([len(each) for each in ids])[:-1])
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """Greedy answers to the question through the model's chat template; see `Replies.reply`."""
         texts = [self._asked(question, sample) for sample in samples]
         chat = bool(self.texts.tokenizer.chat_template)
         ids = self.texts.tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]
         limit = max(self.texts.max_tokens - question.max_new_tokens, 0)
-        replies: list[tuple[str | None, str]] = []
+        replies: list[Reply] = []
         for each in ids:
             if len(each) > limit:
-                replies.append((None, f"the question has {len(each)} tokens, and there is room for {limit}"))
+                why = f"the question has {len(each)} tokens, and there is room for {limit}"
+                replies.append(Reply(None, why, FLAG_NO_ROOM))
             else:
-                replies.append((self._reader.generate(each, question.max_new_tokens, self.texts.tokenizer), ""))
+                text, ended = self._reader.generate(each, question.max_new_tokens, self.texts.tokenizer)
+                replies.append(Reply(text, flags=0 if ended else FLAG_UNFINISHED))
             on_batch(1, len(each))
         return replies
 

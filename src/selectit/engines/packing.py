@@ -129,8 +129,8 @@ class Reader:
             ).last_hidden_state
             return states[0].float()
 
-    def generate(self, ids: list[int], new_tokens: int, tokenizer: Any) -> str:
-        """The greedy continuation of one text."""
+    def generate(self, ids: list[int], new_tokens: int, tokenizer: Any) -> tuple[str, bool]:
+        """The greedy continuation of one text, and whether it ended by itself."""
         self._use_attention(self.own_attention)
         device = self.model.device
         row = torch.tensor([ids], device=device)
@@ -145,8 +145,10 @@ class Reader:
                 top_k=None,
                 pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
             )
-        text: str = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
-        return text
+        new = made[0, len(ids) :]
+        ends = self.model.generation_config.eos_token_id  # a number, several, or None
+        ended = len(new) < new_tokens or (ends is not None and int(new[-1]) in np.ravel(ends))
+        return tokenizer.decode(new, skip_special_tokens=True), ended
 
     def begin(self, texts: Sequence[list[int]]) -> Begun:
         """Read the beginnings of texts and keep their keys and values."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from selectit.engines.base import Failures, OnBatch, Rated, RatingBatch
+from selectit.engines.base import Failures, OnBatch, Rated, RatingBatch, Reply
 from selectit.engines.completions import Labels, Server
 from selectit.engines.endpoint import Endpoint, Patience, RequestFailed
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.prompts import FittedText, RatingPrompt
-from selectit.schema import FLAG_FLOOR, Question, Sample
+from selectit.schema import FLAG_FLOOR, FLAG_UNFINISHED, Question, Sample
 
 if TYPE_CHECKING:
     from selectit.engines.texts import Texts
@@ -272,7 +272,7 @@ class ServerJudge:
         self.settings: Mapping[str, str | int] = {"engine": "server", "model": server.name}
         self.parameters = 0
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[tuple[str | None, str]]:
+    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """The server's answer at temperature 0 to the question about each sample; see `Replies.reply`.
 
         Raises:
@@ -285,17 +285,14 @@ class ServerJudge:
         """Close the connections."""
         self._server.endpoint.close()
 
-    async def _reply(
-        self, question: Question, samples: Sequence[Sample], on_batch: OnBatch
-    ) -> list[tuple[str | None, str]]:
-        replies: list[tuple[str | None, str]] = [(None, "")] * len(samples)
+    async def _reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+        replies = [Reply(None)] * len(samples)
         failures = Failures()
 
         async def ask(at: int) -> None:
-            text, error, tokens = await self._reply_one(question, samples[at])
-            replies[at] = (text, error)
-            if error:
-                _count(failures, error)
+            replies[at], tokens = await self._reply_one(question, samples[at])
+            if replies[at].error:
+                _count(failures, replies[at].error)
             else:
                 failures.stop()
             on_batch(1, tokens)
@@ -303,14 +300,14 @@ class ServerJudge:
         await _each(range(len(samples)), ask, self._server.endpoint.concurrency)
         return replies
 
-    async def _reply_one(self, question: Question, sample: Sample) -> tuple[str | None, str, int]:
+    async def _reply_one(self, question: Question, sample: Sample) -> tuple[Reply, int]:
         """The answer, or why there is none, and the tokens of what was asked."""
         try:
             said = await self._server.chat(question.system, question.of(sample), question.max_new_tokens)
         except RequestFailed as failure:
-            return None, str(failure), 0
+            return Reply(None, str(failure)), 0
         error = "" if said.text is not None else f"the server's answer has no text (finish_reason: {said.end})"
-        return said.text, error, said.tokens
+        return Reply(said.text, error, FLAG_UNFINISHED * (said.end == "length")), said.tokens
 
 
 def _count(failures: Failures, error: str) -> None:

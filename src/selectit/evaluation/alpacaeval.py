@@ -127,7 +127,7 @@ def judged(
         for item, (first, second) in enumerate(((our, their), (their, our)))
     ]
     with _loaded(judge, settings) as engine:
-        replies = [reply for reply, _ in engine.reply(QUESTION, samples, lambda done, tokens: None)]
+        replies = [reply.text for reply in engine.reply(QUESTION, samples, lambda done, tokens: None)]
     return list(zip(replies[::2], replies[1::2], strict=True))
 
 
