@@ -22,3 +22,18 @@ def recorded(monkeypatch, seen):
 
     monkeypatch.setattr(FakeEngine, "_rate", rate)
     return calls
+
+
+def replied(monkeypatch, say):
+    """The samples of each call of FakeEngine.reply from now on; `say(question, sample)` is the Reply to one."""
+    calls = Calls()
+
+    def reply(self, question, samples, on_batch):
+        if calls.stop_at == len(calls):
+            raise KeyboardInterrupt
+        calls.append([(question.text, sample.instruction) for sample in samples])
+        on_batch(len(samples), 0)
+        return [say(question, sample) for sample in samples]
+
+    monkeypatch.setattr(FakeEngine, "reply", reply)
+    return calls

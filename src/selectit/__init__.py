@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from selectit.estimate import Cost
     from selectit.evaluation.job import evaluate
     from selectit.evaluation.options import EvalSettings
+    from selectit.expanding import Expanded, expand
     from selectit.experiments.job import experiment
     from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Cost",
     "EvalSettings",
+    "Expanded",
     "Exported",
     "Probe",
     "Recipe",
@@ -37,6 +39,7 @@ __all__ = [
     "Trained",
     "compare",
     "evaluate",
+    "expand",
     "experiment",
     "export",
     "methods",
@@ -62,6 +65,8 @@ _ROOMS = {
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",
+    "Expanded": "expanding",
+    "expand": "expanding",
     "Exported": "exports",
     "export": "exports",
     "Recipe": "recipes",

@@ -22,7 +22,7 @@ from selectit.card import DATE, Facts, card
 from selectit.config import BAD_ROWS
 from selectit.data import write
 from selectit.data.formats import RowError
-from selectit.data.tables import values
+from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.exportrows import FILES, NO_TOOLS, TARGETS, converted, left_behind, side_files
 from selectit.run import (
@@ -44,8 +44,6 @@ ALL = "all"
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""
 _MESSAGES = pa.schema([("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))])
-_DECODER = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 4000 else float(text))
-"""Reads what was read before: int refuses more than 4,300 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +240,7 @@ def _rows(
         stored = run.source_rows(start, min(start + PART_ROWS, run.rows), ["row", "turns", "left_out", "raw"])
         table = stored.take(column(rows[rows // PART_ROWS == part] - start))
         plain = (table[name].to_pylist() for name in ("row", "turns", "left_out"))
-        for row, turns, left_out, record in zip(*plain, _records(table["raw"]), strict=True):
+        for row, turns, left_out, record in zip(*plain, plain_records(table["raw"]), strict=True):
             if behind is not None:
                 behind |= left_behind(to, layout, record)
             try:
@@ -251,13 +249,6 @@ def _rows(
                 yield row, converted(to, layout, [Turn(**turn) for turn in turns], record)
             except RowError as error:
                 yield row, error
-
-
-def _records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
-    if pa.types.is_struct(raw.type):
-        yield from values(pa.RecordBatch.from_struct_array(raw.combine_chunks()))
-    else:
-        yield from (_DECODER.decode(text) for text in raw.to_pylist())
 
 
 def _write_data(run: Run, to: str, path: Path, kept: _Chosen, scores: bool) -> None:

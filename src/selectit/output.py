@@ -1,32 +1,36 @@
-"""The files a user asked for: the subset, and the rest with its reasons."""
+"""The files a user asked for: the subset, the rest with its reasons, or the data with new rows."""
 
 from __future__ import annotations
 
 import filecmp
+import itertools
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from selectit.config import Settings
 from selectit.data import write
 from selectit.errors import RunError, SettingsError
+from selectit.expandrows import FIELDS
 from selectit.run import Run, data_name, digest_of, replacing, write_json
 from selectit.schema import Int64
 
 STDOUT = Path("-")
 
 
-def destination(run: Run, settings: Settings, data: str | Path | None) -> Path:
-    """The subset's file (STDOUT for data from standard input without --out), checked before hours are spent.
+def destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
+    """The file to write (STDOUT for data from standard input without --out), checked before hours are spent.
+
+    Without --out it is <name>.<kind>.<ext> here.
 
     Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest.
     """
     name = data_name(str(run.manifest["data"]))
-    out = settings.out or ("-" if str(data) == "-" else f"{name}.selected{run.manifest['suffix']}")
+    out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{run.manifest['suffix']}")
     for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
         if path == STDOUT:
             continue
@@ -62,18 +66,42 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
     Raises:
         RunError: `out` is there, differs, and `force` is off. It stays as it was.
     """
+    identity = {"rows": rows.tolist(), **run.manifest}
+    _put(run, out, lambda file: _write_file(run, file, rows, values), "selection", identity, force=force)
+
+
+def write_longer(run: Run, out: Path, new: Sequence[Mapping[str, Any]], *, force: bool) -> None:
+    """Write all records as they were, and new ones after them, in the kind of file that the data is.
+
+    Args:
+        run: the run.
+        out: as for `write_rows`.
+        new: records with the two fields of `expandrows` more.
+        force: as for `write_rows`.
+
+    Raises:
+        DataError: the data is a table that can't hold a new record.
+        RunError: as of `write_rows`.
+    """
+    _put(run, out, lambda file: _write_longer(run, file, new), "expansion", {"new": new, **run.manifest}, force=force)
+
+
+def _put(
+    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], *, force: bool
+) -> None:
+    """Have `fill` write the file, or the data file of a folder, and put it in its place whole."""
     if run.manifest["written"] == "arrow":
-        _write_folder(run, out, rows, values, force)
+        _write_folder(run, out, fill, what, identity, force)
     elif out == STDOUT:
         sys.stdout.flush()
-        _write_file(run, sys.stdout.buffer, rows, values)
+        fill(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
         with replacing(out.resolve()) as file:  # through a link to what it points at
-            _write_file(run, file, rows, values)
+            fill(file)
             file.flush()
             if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
-                raise _conflict(run, out)
+                raise _conflict(run, out, what)
 
 
 def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
@@ -87,18 +115,31 @@ def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, 
     write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
 
 
-def _write_folder(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, force: bool) -> None:
+def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]]) -> None:
+    manifest = run.manifest
+    if manifest["written"] in ("parquet", "arrow"):
+        write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, FIELDS, new)
+        return
+    (_, like), *_ = itertools.islice(_raw_texts(run), 1)
+    added = (write.record_text(record, like, manifest["indent"]) for record in new)
+    texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
+    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+
+
+def _write_folder(
+    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], force: bool
+) -> None:
     """A folder as `datasets` saves it, renamed into place when it is whole."""
     beside = out.absolute().with_name(f".{out.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     with replacing(beside / write.ARROW_FILE) as file:
-        _write_file(run, file, rows, values)
-    write_json(beside / "state.json", write.arrow_state(digest_of({"rows": rows.tolist(), **run.manifest})))
+        fill(file)
+    write_json(beside / "state.json", write.arrow_state(digest_of(identity)))
     write_json(beside / "dataset_info.json", {})
     try:
         if out.exists() and not filecmp.cmp(beside / write.ARROW_FILE, out / write.ARROW_FILE, shallow=False):
             if not force:
-                raise _conflict(run, out)
+                raise _conflict(run, out, what)
         if out.exists():
             shutil.rmtree(out)
         beside.rename(out)
@@ -106,10 +147,10 @@ def _write_folder(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _conflict(run: Run, out: Path) -> RunError:
+def _conflict(run: Run, out: Path, what: str) -> RunError:
     return RunError(
-        f"{out} is there and holds something else than this selection",
-        f"Name another file, or replace it with --force. The selection is kept in {run.path}.",
+        f"{out} is there and holds something else than this {what}",
+        f"Name another file, or replace it with --force. The {what} is kept in {run.path}.",
     )
 
 

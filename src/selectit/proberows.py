@@ -5,8 +5,6 @@ They are a data set of their own, with a run directory of its own inside the dat
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections import Counter
@@ -16,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.config import Settings
 from selectit.draws import draws
 from selectit.errors import DataError, SettingsError
 from selectit.gather import field_of
+from selectit.innerrun import run_of_pairs
 from selectit.planting import KINDS, ORIGINAL, Planted, only_last, plant, with_response
-from selectit.run import Run, create, digest_of, replacing
+from selectit.run import Run, digest_of
 from selectit.schema import Float64, Int64, Sample
 
 LEAST_PAIRS = 10
@@ -123,23 +121,9 @@ def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path
 
 
 def planted_run(folder: Path, rows: Sequence[Planted]) -> Run:
-    """The run directory of a probe's rows: written where it is not there.
-
-    It is `folder`/run; where that has other rows (other data, or an older version of this program drew or planted
-    them), that of a folder beside it whose name ends in a digest of these.
-    """
-    lines = [
-        json.dumps({"prompt": row.instruction, "completion": row.response, "of": row.of, "kind": row.kind})
-        for row in rows
-    ]
-    text = ("\n".join(lines) + "\n").encode()
-    path = folder / "rows.jsonl"
-    if path.is_file() and path.read_bytes() != text:
-        path = folder.with_name(f"{folder.name}-{hashlib.sha256(text).hexdigest()[:8]}") / "rows.jsonl"
-    if not path.is_file():
-        with replacing(path) as file:
-            file.write(text)
-    return create(path, Settings(run=str(path.parent / "run"), format="prompt-completion"))
+    """The run directory of a probe's rows; see `run_of_pairs`."""
+    pairs = [{"prompt": row.instruction, "completion": row.response, "of": row.of, "kind": row.kind} for row in rows]
+    return run_of_pairs(folder, pairs)
 
 
 def pairs_of(scores: Float64, rows: Sequence[Planted]) -> dict[str, tuple[Float64, Float64]]:

@@ -20,6 +20,7 @@ VERBS = {
     "score": "Score a rated run; needs no model.",
     "probe": "Find out whether a model can tell good rows of your data from bad ones.",
     "tune-prompts": "Pick the rating prompts that tell good from bad best.",
+    "expand": "Have a model rewrite rows and add the new ones to the data.",
     "compare": "Compare what several methods make of a rated run.",
     "export": "Write a selection as a training tool reads it.",
     "train": "Tune a model on a selection; needs the extra train.",

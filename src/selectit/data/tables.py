@@ -14,6 +14,8 @@ from selectit.data.json_text import Found
 from selectit.errors import DataError, nearest
 
 _BATCH = 1024
+_DECODER = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 4000 else float(text))
+"""Reads what was read before: int refuses more than 4,300 digits."""
 
 
 def arrow_files(folder: Path, split: str | None) -> list[Path]:
@@ -48,6 +50,14 @@ def rows(path: Path, kind: str) -> Iterator[Found]:
             for scalar, value in zip(batch.to_struct_array(), values(batch), strict=True):
                 yield Found(f"row {number} of the file", scalar, value)
                 number += 1
+
+
+def plain_records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
+    """The records of the stored column `raw`, JSON texts or Arrow rows, as plain values."""
+    if pa.types.is_struct(raw.type):
+        yield from values(pa.RecordBatch.from_struct_array(raw.combine_chunks()))
+    else:
+        yield from (_DECODER.decode(text) for text in raw.to_pylist())
 
 
 def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:

@@ -72,6 +72,13 @@ def write_texts(file: IO[bytes], written: str, indent: str, compression: str, te
         out.write(b"\n]\n")
 
 
+def record_text(record: Mapping[str, Any], like: str, indent: str) -> str:
+    """A record as JSON: on one line, or on lines of its own where the record `like` is, each after `indent`."""
+    if "\n" not in like:
+        return json.dumps(record, ensure_ascii=False)
+    return json.dumps(record, ensure_ascii=False, indent=2).replace("\n", indent or "\n")
+
+
 def write_table(
     file: IO[bytes],
     kind: str,
@@ -106,6 +113,51 @@ def write_table(
             extra = [] if added is None else [added.slice(start, len(group))]
             writer.write_table(pa.Table.from_arrays([*group.columns, *extra], schema=written))
             start += len(group)
+
+
+def write_longer_table(
+    file: IO[bytes],
+    kind: str,
+    parts: Iterable[pa.Table],
+    schema: pa.Schema,
+    fields: Sequence[pa.Field],
+    new: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write all rows of a table and new ones after them; see `write_table`.
+
+    Args:
+        file: what is written to.
+        kind: 'parquet' or 'arrow'.
+        parts: the stored column `raw` in source order.
+        schema: the table's.
+        fields: columns that only the new rows have; the others' are null.
+        new: what they hold, by column; null where they say nothing.
+
+    Raises:
+        DataError: the table can't hold a new row.
+    """
+    written = pa.schema([*schema, *fields])  # without metadata, which may be untrue of that
+    parquet = kind == "parquet"
+    with pq.ParquetWriter(file, written, compression="zstd") if parquet else pa.ipc.new_stream(file, written) as writer:
+        for part in parts:
+            nulls = [pa.nulls(len(part), field.type) for field in fields]
+            columns = [*part["raw"].combine_chunks().flatten(), *nulls]
+            writer.write_table(pa.Table.from_arrays(columns, schema=written))
+        for start in range(0, len(new), _GROUP_ROWS):
+            writer.write_table(new_rows(new[start : start + _GROUP_ROWS], written))
+
+
+def new_rows(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """The records as rows of such a table. Raises DataError where it can't hold them."""
+    hint = "Convert the data to JSON Lines first."
+    for field in schema:
+        if not field.nullable and any(field.name not in record for record in records):
+            raise DataError(f"the column {field.name!r} may not be empty, and new rows have nothing for it", hint)
+    try:
+        structs = pa.array(list(records), pa.struct(list(schema)))
+    except pa.ArrowException as error:
+        raise DataError(f"new rows don't fit the columns of this table: {error}", hint) from error
+    return pa.Table.from_arrays(structs.flatten(), schema=schema)
 
 
 _GROUP_ROWS = 8192

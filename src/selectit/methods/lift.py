@@ -27,10 +27,11 @@ class Lift:
 
     Cost: 1 forward pass of the encoder a row and what the quality costs.
 
-    Differs: this is the compression only: the expansion, where GPT-4 writes new rows, is not here. Quality is the
-    score that you name where the paper asks GPT-4; the paper does not give the number of axes (here as many as explain
-    95 % of the variance), the encoder, or the weights (here equal, of standardised quality and log length). A row's
-    variance says how unevenly it lies along the axes, mostly how far out, not how unlike the chosen rows are.
+    Differs: this is the compression. The expansion before it, where GPT-4 writes new rows, is `selectit expand`, by a
+    generator of yours and in this project's words; without it this chooses from the rows that there are. Quality is
+    the score that you name where the paper asks GPT-4; the paper does not give the number of axes (here as many as
+    explain 95 % of the variance), the encoder, or the weights (here equal, of standardised quality and log length). A
+    row's variance says how unevenly it lies along the axes, mostly how far out, not how unlike the chosen rows are.
 
     Licence: no public code.
 
