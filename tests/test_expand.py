@@ -150,7 +150,7 @@ def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
 
 def test_no_new_row_at_all_is_an_error(data, monkeypatch):
     fakecalls.replied(monkeypatch, lambda question, sample: Reply(""))
-    with pytest.raises(DataError, match="none of 33 new rows could be made: the answer is empty"):
+    with pytest.raises(DataError, match=r"none of 33 new rows could be made: the answer is empty \(33\)"):
         selectit.expand(data, FAKE)
     assert not Path("data.expanded.json").exists()
 
@@ -337,7 +337,7 @@ def test_the_command(data, calls, capsys):
     assert code == 0, err
     assert out.splitlines() == [
         "added     22 rows to 12 (11 depth, 11 reasoning)",
-        "not asked 1 rows: equal to an earlier row",
+        "not asked 1 row: equal to an earlier row",
         "generator 0 s",
         "run       run",
         "expanded  data.expanded.json",

@@ -7,7 +7,7 @@ interrupted expansion goes on.
 from __future__ import annotations
 
 import dataclasses
-import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,6 @@ from selectit.ratings import stored_columns
 from selectit.rewriting import STYLES, Style, unusable
 from selectit.run import Run
 from selectit.schema import Int64, Question
-
-log = logging.getLogger(__name__)
 
 MAX_NEW_TOKENS = 512
 UNIT_SIZE = 32
@@ -130,13 +128,18 @@ def expand(
     new, not_made, seconds = _written(run, folder, rows, ways, asking)
     if not new:
         raise DataError(
-            f"none of {len(not_made)} new rows could be made: {not_made[0].why}",
+            f"none of {len(not_made)} new rows could be made: {_reasons(not_made)}",
             "Try another --model, or a larger --max-new-tokens.",
         )
     new.sort(key=lambda row: row.of)  # stable: in the order of the styles
     write_longer(run, out, list(records(run, new)), force=settings.force)
     added = {way.name: sum(row.style == way.name for row in new) for way in ways}
     return Expanded(run.path, out, run.rows, len(rows), found.others, added, tuple(not_made), seconds)
+
+
+def _reasons(not_made: Sequence[NotMade]) -> str:
+    """Why, with the number of rows, the most frequent reasons first; at most three."""
+    return "; ".join(f"{why} ({count})" for why, count in Counter(each.why for each in not_made).most_common(3))
 
 
 def _checked(settings: Settings, sample: int | None) -> Settings:

@@ -68,7 +68,7 @@ def _lines(done: Expanded) -> list[str]:
     if why:
         lines.append(f"not made  {len(done.not_made):,} of {done.rewritten * len(done.added):,}")
         lines += [f"          {reason}: {_rows(rows)}" for reason, rows in why.items()]
-    lines += [f"not asked {count:,} rows: {reason}" for reason, count in done.left_alone.items()]
+    lines += [f"not asked {count:,} row{'s' * (count > 1)}: {reason}" for reason, count in done.left_alone.items()]
     lines.append(f"generator {done.seconds:,.0f} s")
     return [*lines, f"run       {done.run}", f"expanded  {done.out}"]
 
