@@ -336,7 +336,7 @@ def test_the_command(data, calls, capsys):
     code, out, err = command(capsys, *expand)
     assert code == 0, err
     assert out.splitlines() == [
-        "added     22 rows to 12 (11 depth, 11 reasoning)",
+        "added     22 to 12 rows (11 depth, 11 reasoning)",
         "not asked 1 row: equal to an earlier row",
         "generator 0 s",
         "run       run",
@@ -358,7 +358,7 @@ def test_the_command_names_rows_that_were_not_made(data, monkeypatch, capsys):
     assert "not made  7 of 11\n          depth, rewriting: the answer is empty: rows 0, 1, 2, 3, 4, 5, 6\n" in out
     fakecalls.replied(monkeypatch, lambda q, s: Reply("") if STYLE_OF.get(q.text) == "depth" else say(q, s))
     _, out, _ = command(capsys, "expand", data, "--engine", "fake", "--model", "other", "--run", "r", "--force")
-    assert "added     22 rows to 12 (0 depth, 11 breadth, 11 reasoning)\nnot made  11 of 33\n" in out
+    assert "added     22 to 12 rows (0 depth, 11 breadth, 11 reasoning)\nnot made  11 of 33\n" in out
     assert "depth, rewriting: the answer is empty: rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 1 more\n" in out
 
 

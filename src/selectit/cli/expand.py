@@ -61,7 +61,7 @@ def command(
 
 def _lines(done: Expanded) -> list[str]:
     of_style = ", ".join(f"{count:,} {style}" for style, count in done.added.items())
-    lines = [f"added     {sum(done.added.values()):,} rows to {done.rows:,} ({of_style})"]
+    lines = [f"added     {sum(done.added.values()):,} to {done.rows:,} rows ({of_style})"]
     why: dict[str, list[int]] = defaultdict(list)
     for each in done.not_made:
         why[f"{each.style}, {each.step}: {each.why}"].append(each.row)
