@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selectit.evaluation.job import evaluate
     from selectit.evaluation.options import EvalSettings
     from selectit.experiments.job import experiment
+    from selectit.experiments.rule import Rule, fit_rule
     from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
     from selectit.recipes import Recipe
@@ -30,6 +31,7 @@ __all__ = [
     "Exported",
     "Probe",
     "Recipe",
+    "Rule",
     "Scores",
     "Selected",
     "SelectitError",
@@ -39,6 +41,7 @@ __all__ = [
     "evaluate",
     "experiment",
     "export",
+    "fit_rule",
     "methods",
     "models",
     "plan",
@@ -59,6 +62,8 @@ _ROOMS = {
     "EvalSettings": "evaluation.options",
     "evaluate": "evaluation.job",
     "experiment": "experiments.job",
+    "Rule": "experiments.rule",
+    "fit_rule": "experiments.rule",
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",
