@@ -97,13 +97,19 @@ def regress(names: Sequence[str], columns: Float64, values: Float64, drop: float
     return Regression(every, kept, dropped, points, _size(values - predicted), _size(values - means))
 
 
-def _check(names: Sequence[str], columns: Float64, values: Float64) -> None:
-    points, least = len(values), len(names) + 3
+def check_number(points: int, columns: int) -> None:
+    """Raise SettingsError where there are too few points for so many columns."""
+    least = columns + 3
     if points < least:
         raise SettingsError(
-            f"{points} subsets are too few for {len(names) + 1} coefficients",
+            f"{points} subsets are too few for {columns + 1} coefficients",
             f"It takes {least} or more: add seeds to the choice and run the experiment again, or leave indicators out.",
         )
+
+
+def _check(names: Sequence[str], columns: Float64, values: Float64) -> None:
+    points = len(values)
+    check_number(points, len(names))
     for name, column in zip(names, columns.T, strict=True):
         if _is_flat(column):
             raise SettingsError(

@@ -26,7 +26,7 @@ from selectit.experiments.rulelines import about
 from selectit.experiments.settings import Cell, Experiment, cells, settings_of
 from selectit.experiments.tables import Line, Scored
 from selectit.recipes import Recipe
-from selectit.regression import Regression, regress
+from selectit.regression import Regression, check_number, regress
 from selectit.run import Run, create, numbers, open_run, read_json, read_part, replacing
 from selectit.schema import Float64, Int64
 
@@ -112,6 +112,7 @@ def fit_rule(
     folder = Path(out)
     _check(indicators, drop)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
+    check_number(len(found), len(indicators))
     subsets, source = _subsets(experiment, found, folder)
     losses, named = _losses(subsets, metric)
     asking = _asking(experiment, found[0], folder / "run", settings or {})

@@ -25,8 +25,9 @@ class InstructionMining:
 
     v1: 1.0684 - 0.1498 reward + 8.257e-5 length - 0.9350 KNN6. v2: 0.0274 - 0.0078 reward + 0.4421 understandability -
     0.3212 naturalness - 0.1520 coherence. The published coefficients belong to LLaMA-7B, one reward model and one set
-    of evaluations: with another reward model their scale is meaningless. `fit` in this file fits a rule of one's own
-    to losses that one has measured; `own` uses it.
+    of evaluations: with another reward model their scale is meaningless. `own` takes
+    coefficients of one's own, which `selectit fit-rule` fits to the losses of models that an experiment has tuned on
+    random rows (docs/experiments.md).
 
     Source: Cao et al., "Instruction Mining", arXiv 2307.06290; the coefficients of v2 from a secondary source.
 
@@ -39,7 +40,7 @@ class InstructionMining:
 
     Differs: the published code counts the tokens of prompt and response, `length` those of the response: at 8e-5 a
     token that is a small constant for most data. Its search for the best number of rows, which tunes a model for each
-    trial, is not here: --keep says how many. The intercept of v1 is also quoted as 1.0694, which changes no order.
+    trial, is the budget "search" of an experiment. The intercept of v1 is also quoted as 1.0694, which changes no order.
 
     Licence: lingjoor-research/instruct-minnig (unofficial) has none; nothing was taken from it.
 
