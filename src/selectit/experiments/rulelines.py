@@ -61,11 +61,11 @@ def _what(rule: Rule) -> Iterator[str]:
 def _worth(rule: Rule) -> Iterator[str]:
     found = rule.regression
     yield (
-        f"R² {found.kept.r2:.3f}; error where each subset is left out in turn {found.error:.4g}, "
+        f"R² {found.kept.r2:.3f}; error in log loss where each subset is left out in turn {found.error:.4g}, "
         f"that of the mean {found.error_of_mean:.4g}"
     )
     if not found.better:
-        yield "The rule predicts no better than the mean of the losses: it tells nothing about rows."
+        yield "The rule predicts no better than the mean of the losses: it is not shown to tell anything of the rows."
 
 
 def _table(fit: Fit) -> Iterator[str]:

@@ -40,7 +40,7 @@ class InstructionMining:
 
     Differs: the published code counts the tokens of prompt and response, `length` those of the response: at 8e-5 a
     token that is a small constant for most data. Its search for the best number of rows, which tunes a model for each
-    trial, is the budget "search" of an experiment. The intercept of v1 is also quoted as 1.0694, which changes no order.
+    trial, is the budget "search" of an experiment. The intercept of v1 is also quoted as 1.0694: the same order.
 
     Licence: lingjoor-research/instruct-minnig (unofficial) has none; nothing was taken from it.
 
