@@ -225,6 +225,9 @@ def test_what_is_refused(finished):
     refused(finished, "is no loss: more of it is better", metric="heldout heldout.json")
     Path("data.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]))
     refused(finished, "is the run of another source", RunError)
+    shutil.rmtree("out")
+    refused(finished, "out holds no finished cell", RunError)
+    assert not Path("out").exists()
 
 
 def test_one_of_several_may_be_named(finished):

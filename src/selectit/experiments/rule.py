@@ -21,16 +21,19 @@ from selectit import methods as method_files
 from selectit.collect import Progress, Silent
 from selectit.config import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.experiments.identity import fingerprint
+from selectit.experiments.cell import Place, stored
+from selectit.experiments.clean import cleaned
+from selectit.experiments.job import locked
 from selectit.experiments.rulelines import about
 from selectit.experiments.settings import Cell, Experiment, cells, settings_of
-from selectit.experiments.tables import Line, Scored
+from selectit.experiments.tables import Line, Outcome
 from selectit.recipes import Recipe
 from selectit.regression import Regression, check_number, regress
-from selectit.run import Run, create, numbers, open_run, read_json, read_part, replacing
-from selectit.schema import Float64, Int64
+from selectit.run import numbers, read_part, replacing
+from selectit.schema import Float64
 
 DROP = 0.05
+_AGAIN = "Run it to its end: selectit experiment FILE, with the same --data and --out."
 _OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed", "k")
 """An indicator has its own, written where it is named, or the defaults: as where a method reads another's scores."""
 _WRITTEN = (
@@ -63,15 +66,6 @@ class Rule:
     regression: Regression
     out: Path | None
     """The file; None where no indicator is left, and none was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Subset:
-    """Rows that a model was tuned on, and what came of it."""
-
-    cell: Cell
-    rows: Int64
-    scores: Mapping[str, Scored]
 
 
 def fit_rule(
@@ -113,23 +107,24 @@ def fit_rule(
     _check(indicators, drop)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
     check_number(len(found), len(indicators))
-    subsets, source = _subsets(experiment, found, folder)
-    losses, named = _losses(subsets, metric)
-    asking = _asking(experiment, found[0], folder / "run", settings or {})
+    place = _place(experiment, folder)
+    outcomes = _outcomes(place, found)
+    losses, named = _losses(found, outcomes, metric)
+    asking = _asking(experiment, found[0], place.run, settings or {})
     scores = _scores(asking, indicators, progress or Silent())
-    means = _means(scores, subsets, indicators)
+    means = _means(scores, place, found, indicators)
     regression = regress(indicators, means, np.log(losses), drop)
     path = Path(rule) if rule is not None else folder / "rule.toml"
     made = Rule(
         line=found[0].line,
         recipe=_recipe(experiment.recipe),
-        data=str(source.manifest["data"]),
-        fingerprint=str(source.manifest["identity"]["sha256"]),
+        data=Path(experiment.data).name,
+        fingerprint=place.clean.source,
         rows=len(scores),
-        subset_rows=len(subsets[0].rows),
+        subset_rows=outcomes[0].rows,
         metric=named,
         losses=tuple(losses.tolist()),
-        missing={text: int((~np.isfinite(scores[:, place])).sum()) for place, text in enumerate(indicators)},
+        missing={text: int((~np.isfinite(scores[:, at])).sum()) for at, text in enumerate(indicators)},
         regression=regression,
         out=path if regression.kept.slopes else None,
     )
@@ -175,30 +170,28 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     return found
 
 
-def _subsets(experiment: Experiment, found: Sequence[Cell], folder: Path) -> tuple[list[_Subset], Run]:
-    """What the cells were tuned on and what came of it, and the run of the data as it was given. Raises RunError."""
-    again = "Run it to its end: selectit experiment FILE, with the same --data and --out."
-    paths = [folder / "cells" / f"{cell.name}.json" for cell in found]
-    undone = [path for path in paths if not path.is_file()]
+def _place(experiment: Experiment, folder: Path) -> Place:
+    """Where the experiment was made. Raises RunError where nothing of it is finished, or it is of other data."""
+    if not (folder / "cells").is_dir():
+        raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
+    with locked(folder):
+        return Place(experiment, folder, cleaned(experiment, folder))
+
+
+def _outcomes(place: Place, found: Sequence[Cell]) -> list[Outcome]:
+    """What came of the cells. Raises RunError where one is not finished."""
+    outcomes = [stored(place, cell) for cell in found]
+    undone = [place.outcome(cell) for cell, outcome in zip(found, outcomes, strict=True) if outcome is None]
     if undone:
-        raise RunError(f"{len(undone)} of {len(found)} random subsets are not finished: there is no {undone[0]}", again)
-    source = create(experiment.data, dataclasses.replace(experiment.settings, run=str(folder / "source")))
-    run = open_run(folder / "run")
-    subsets = []
-    for cell, path in zip(found, paths, strict=True):
-        stored = read_json(path)
-        if stored["fingerprint"] != fingerprint(experiment, cell, str(source.manifest["identity"]["sha256"]), run.rows):
-            raise RunError(
-                f"{path} is of the same cell with other settings", "Give the file and the data of the experiment."
-            )
-        rows = numbers(read_part(run.path / "selections" / cell.name / "rows.parquet", ["row"])["row"])
-        subsets.append(_Subset(cell, rows, {name: Scored(**each) for name, each in stored["scores"].items()}))
-    return subsets, source
+        raise RunError(
+            f"{len(undone)} of {len(found)} random subsets are not finished: there is no {undone[0]}", _AGAIN
+        )
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _losses(subsets: Sequence[_Subset], metric: str) -> tuple[Float64, str]:
+def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
     """(M,) as the tables show them, and what they are. Raises SettingsError where it is no loss, or not above 0."""
-    first = subsets[0].scores
+    first = outcomes[0].scores
     losses = [name for name, score in first.items() if score.lower]
     known = f"Losses: {', '.join(losses)}." if losses else "Evaluate on held-out data: docs/experiments.md."
     if metric and metric not in first:
@@ -210,11 +203,11 @@ def _losses(subsets: Sequence[_Subset], metric: str) -> tuple[Float64, str]:
             f"the evaluation has {len(losses)} losses", f"Name one with --metric. {known}" if losses else known
         )
     name = metric or losses[0]
-    values = [subset.scores[name].mean for subset in subsets]
-    for value, subset in zip(values, subsets, strict=True):
+    values = [outcome.scores[name].mean for outcome in outcomes]
+    for value, cell in zip(values, found, strict=True):
         if not 0 < value < math.inf:
             raise SettingsError(
-                f"{name} of {subset.cell.name} is {value:g}, which has no logarithm", "Name another with --metric."
+                f"{name} of {cell.name} is {value:g}, which has no logarithm", "Name another with --metric."
             )
     unit = first[name].metric
     return np.array(values), f"{name}, {unit.replace('per token', 'per row') if first[name].values else unit}"
@@ -241,18 +234,19 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
     )
 
 
-def _means(scores: Float64, subsets: Sequence[_Subset], indicators: Sequence[str]) -> Float64:
+def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score."""
-    means = np.empty((len(subsets), len(indicators)))
-    for number, subset in enumerate(subsets):
-        for place, text in enumerate(indicators):
-            values = scores[subset.rows, place]
+    means = np.empty((len(found), len(indicators)))
+    for number, cell in enumerate(found):
+        rows = numbers(read_part(place.run / "selections" / cell.name / "rows.parquet", ["row"])["row"])
+        for column, text in enumerate(indicators):
+            values = scores[rows, column]
             values = values[np.isfinite(values)]
             if not len(values):
                 raise DataError(
-                    f"no row of {subset.cell.name} has a score of the indicator {text!r}", "Leave the indicator out."
+                    f"no row of {cell.name} has a score of the indicator {text!r}", "Leave the indicator out."
                 )
-            means[number, place] = values.mean()
+            means[number, column] = values.mean()
     return means
 
 
