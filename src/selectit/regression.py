@@ -97,27 +97,30 @@ def regress(names: Sequence[str], columns: Float64, values: Float64, drop: float
     return Regression(every, kept, dropped, points, _size(values - predicted), _size(values - means))
 
 
-def check_number(points: int, columns: int) -> None:
-    """Raise SettingsError where there are too few points for so many columns."""
-    least = columns + 3
+def check_values(values: Float64, columns: int) -> None:
+    """Raise SettingsError where there are too few values for so many columns, or all are the same."""
+    points, least = len(values), columns + 3
     if points < least:
         raise SettingsError(
             f"{points} subsets are too few for {columns + 1} coefficients",
             f"It takes {least} or more: add seeds to the choice and run the experiment again, or leave indicators out.",
         )
+    if _is_flat(values):
+        raise SettingsError(
+            f"the loss is the same after all {points} subsets",
+            "Tune for longer: with very few steps the learning rate is still 0 (warmup_ratio).",
+        )
 
 
 def _check(names: Sequence[str], columns: Float64, values: Float64) -> None:
     points = len(values)
-    check_number(points, len(names))
+    check_values(values, len(names))
     for name, column in zip(names, columns.T, strict=True):
         if _is_flat(column):
             raise SettingsError(
                 f"the mean of the indicator {name!r} is the same in all {points} subsets",
                 "Leave it out, or draw smaller subsets, which differ more.",
             )
-    if _is_flat(values):
-        raise SettingsError(f"the loss is the same after all {points} subsets", "Tune for longer, or see what went on.")
     scaled = _scaled(columns)[0]
     for count in range(2, len(names) + 1):
         singular = np.linalg.svd(scaled[:, :count], compute_uv=False)

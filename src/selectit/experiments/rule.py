@@ -28,7 +28,7 @@ from selectit.experiments.rulelines import about
 from selectit.experiments.settings import Cell, Experiment, cells, settings_of
 from selectit.experiments.tables import Line, Outcome
 from selectit.recipes import Recipe
-from selectit.regression import Regression, check_number, regress
+from selectit.regression import Regression, check_values, regress
 from selectit.run import numbers, read_part, replacing
 from selectit.schema import Float64
 
@@ -106,10 +106,10 @@ def fit_rule(
     folder = Path(out)
     _check(indicators, drop)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
-    check_number(len(found), len(indicators))
     place = _place(experiment, folder)
     outcomes = _outcomes(place, found)
     losses, named = _losses(found, outcomes, metric)
+    check_values(np.log(losses), len(indicators))
     asking = _asking(experiment, found[0], place.run, settings or {})
     scores = _scores(asking, indicators, progress or Silent())
     means = _means(scores, place, found, indicators)
