@@ -119,7 +119,7 @@ def test_the_command_says_what_the_rule_is_worth(finished, capfd):
     code, out, err = run(capfd, *given, "--indicators", "reward,length", "--reward-model", "rm", "--drop", "1",
                          "--rule", "own.toml")  # fmt: skip
     assert code == 0, err
-    assert "6 subsets of 6 rows (random 25%) of data.json, 24 rows" in out
+    assert "6 subsets of 6 rows (choice random, budget 25%) of data.json, 24 rows" in out
     assert "indicator" in out and "standard error" in out and "R² " in out and "left out in turn" in out
     text = Path("own.toml").read_text()
     assert "# base model " in text and "sha256 of the data" in text and "R² " in text

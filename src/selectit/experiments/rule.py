@@ -244,7 +244,8 @@ def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Seq
             values = values[np.isfinite(values)]
             if not len(values):
                 raise DataError(
-                    f"no row of {cell.name} has a score of the indicator {text!r}", "Leave the indicator out."
+                    f"no row of {cell.name} has a score of the indicator {text!r}",
+                    "Leave the indicator out, or draw larger subsets.",
                 )
             means[number, column] = values.mean()
     return means

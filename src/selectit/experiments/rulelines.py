@@ -32,7 +32,8 @@ def lines(rule: Rule) -> Iterator[str]:
         yield "No indicator is left, so no rule was written."
     else:
         yield f"rule      {rule.out}"
-        yield f"use it    selectit select DATA --config {rule.out}"
+        if found.better:
+            yield f"use it    selectit select DATA --config {rule.out}"
 
 
 def about(rule: Rule) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _what(rule: Rule) -> Iterator[str]:
     low, high = min(rule.losses), max(rule.losses)
     yield f"base model {model}, recipe {rule.recipe}; the coefficients belong to them"
     yield (
-        f"{rule.regression.points} subsets of {rule.subset_rows:,} rows ({choice} {budget}) of {rule.data}, "
+        f"{rule.regression.points} subsets of {rule.subset_rows:,} rows (choice {choice}, budget {budget}) of {rule.data}, "
         f"{rule.rows:,} rows"
     )
     yield f"predicted: the logarithm of {rule.metric}, which went from {low:.4g} to {high:.4g}"
