@@ -53,8 +53,8 @@ def _what(rule: Rule) -> Iterator[str]:
     low, high = min(rule.losses), max(rule.losses)
     yield f"base model {model}, recipe {rule.recipe}; the coefficients belong to them"
     yield (
-        f"{rule.regression.points} subsets of {rule.subset_rows:,} rows (choice {choice}, budget {budget}) of {rule.data}, "
-        f"{rule.rows:,} rows"
+        f"{rule.regression.points} subsets of {rule.subset_rows:,} rows (choice {choice}, budget {budget}) "
+        f"of {rule.data}, {rule.rows:,} rows"
     )
     yield f"predicted: the logarithm of {rule.metric}, which went from {low:.4g} to {high:.4g}"
 
