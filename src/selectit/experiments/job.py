@@ -6,7 +6,7 @@ OUT/subsets/           the chosen rows in the data's own format
 OUT/models/<cell>/     while a cell is under way; kept with keep_models
 OUT/evaluations/       part by part, as `selectit eval` stores them
 OUT/cells/<cell>.json  what came of it: a cell with this file is finished
-OUT/results.{md,csv,tex}
+OUT/results.{md,csv,tex,html} and OUT/figures/
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from selectit.collect import Progress, Silent
 from selectit.errors import DataError, RunError
 from selectit.evaluation.job import evaluate, refusal
 from selectit.evaluation.suites import chosen
-from selectit.experiments import tables
+from selectit.experiments import report
 from selectit.experiments.decontamination import contaminated, questions
 from selectit.experiments.identity import fingerprint
 from selectit.experiments.search import check_search, search
@@ -37,7 +37,7 @@ from selectit.experiments.tables import Outcome, Scored
 from selectit.gather import works_of
 from selectit.output import write_rows
 from selectit.rating import prompts_of_run
-from selectit.run import PART_ROWS, Run, create, read_json, replacing, write_json
+from selectit.run import PART_ROWS, Run, create, read_json, write_json
 from selectit.scoring import budget_of, parts_of, prompts_asked_by, rates_pairs, with_inner
 from selectit.works import passes
 
@@ -68,9 +68,15 @@ class Finished:
     report: str
     """The tables in Markdown, as in OUT/results.md."""
 
+    @property
+    def page(self) -> Path | None:
+        """OUT/results.html; None without the extra `report`."""
+        path = self.out / "results.html"
+        return path if path.is_file() else None
+
 
 def experiment(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> Finished:
-    """Run all cells that are not finished, and write the tables.
+    """Run all cells that are not finished, and write the tables, figures and page.
 
     Args:
         experiment: from `settings.load`.
@@ -94,11 +100,9 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         tried, best = search(experiment, lambda cell: _outcome(experiment, cell, folder, clean, progress))
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        report = tables.report(outcomes, [*_notes(experiment, clean), *(each.text for each in best)])
-        for name, text in (("md", report), ("csv", tables.csv_text(outcomes)), ("tex", tables.latex(outcomes))):
-            with replacing(folder / f"results.{name}") as file:
-                file.write(text.encode())
-    return Finished(folder, clean, tuple(outcomes), report)
+        notes = [*_notes(experiment, clean), *(each.text for each in best)]
+        text = report.write(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
+    return Finished(folder, clean, tuple(outcomes), text)
 
 
 def plan(experiment: Experiment, out: str | Path) -> list[str]:
