@@ -11,7 +11,7 @@ import pytest
 from commandline import run
 from selectit import training
 from selectit.errors import RunError, SettingsError
-from selectit.experiments import job, sections, settings, tables
+from selectit.experiments import cell, job, sections, settings, tables
 from selectit.experiments.decontamination import contaminated
 from selectit.experiments.tables import Outcome, Scored
 from selectit.schema import Sample
@@ -239,14 +239,14 @@ def test_a_whole_experiment(small, monkeypatch):
     losses = {each.scores["heldout heldout.json"].value for each in finished.outcomes}
     assert len(losses) == 6  # every cell is another model
     monkeypatch.setattr(training, "train", None)  # whoever calls it fails
-    monkeypatch.setattr(job, "evaluate", None)
+    monkeypatch.setattr(cell, "evaluate", None)
     assert figures(job.experiment(small, "out")) == figures(finished)
 
 
 def test_an_interrupted_experiment_goes_on(small, monkeypatch):
     whole = job.experiment(small, "whole")
     trained, evaluated = [], []
-    train, evaluate = training.train, job.evaluate
+    train, evaluate = training.train, cell.evaluate
 
     def counted(*given, **named):
         result = train(*given, **named)
@@ -261,7 +261,7 @@ def test_an_interrupted_experiment_goes_on(small, monkeypatch):
         return evaluate(models, given)
 
     monkeypatch.setattr(training, "train", counted)
-    monkeypatch.setattr(job, "evaluate", stopping)
+    monkeypatch.setattr(cell, "evaluate", stopping)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             job.experiment(small, "out")
@@ -318,6 +318,9 @@ def test_the_command(small, capfd):
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
     assert code == 0 and "15 rows, 1 left out" in out
     assert re.search(r"SelectIT-25-s1-\w{6}: 3 rows, 2 training steps", out)
+    assert re.search(r"choosing: [\d,]+ ratings \(about [\d.]+ minutes for what is not there yet, measured\)", out)
+    assert re.search(r"tuning: 10 steps, about [\d,]+ tokens \(\d+ a row.*\), about [\d.]+ minutes at", out)
+    assert not Path("out/rehearsal").exists() and not list(Path("out/run").glob("ratings/*"))
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out")
     assert code == 0 and "What each choice cost" in out and "tables: out/results.md" in out
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")

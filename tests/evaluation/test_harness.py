@@ -315,23 +315,41 @@ def test_bleu_is_that_of_sacrebleus_command(tmp_path):
         assert 0 < stderr < 50
 
 
+COMET = """#!{python}
+import json, sys
+given = dict(each[2:].split("=", 1) for each in sys.argv[1:] if "=" in each)
+told = open(given["translations"]).read().splitlines()
+assert given["model"] == "Unbabel/wmt22-comet-da" and len(open(given["references"]).read().splitlines()) == len(told)
+json.dump({{given["translations"]: [{{"COMET": 0.8 + n / 10}} for n in range(len(told))]}}, open(given["to_json"], "w"))
+"""
+
+
 def test_translations_are_kept_and_scored(model, files, tmp_path, monkeypatch):
     command = tmp_path / "bin" / "comet-score"
     command.parent.mkdir()
-    command.write_text("#!/bin/sh\necho 'told	score: 0.8321'\n")
-    command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")
     (found,) = evaluate(model, settings(files, "wmt22"))
     (part,) = found.parts
     kept = Path(part.about["translations"]).read_text().splitlines()
-    assert len(kept) == 2
-    assert part.metrics["comet"] == 0.8321
-    assert part.value == part.metrics["bleu"]
-    assert found.scores[0].benchmark == "wmt22 de-en"
+    assert len(kept) == 2 and part.value == part.metrics["bleu"]
+    assert found.scores[0].benchmark == "wmt22 de-en" and "not installed" in found.skipped["COMET"]
+    command.write_text(COMET.format(python=sys.executable))
+    command.chmod(0o755)
+    (found,) = evaluate(model, settings(files, "wmt22"))  # translates nothing again
+    assert found.parts[0] == part and not found.skipped
+    assert found.scores[1].benchmark == "wmt22 de-en COMET" and found.scores[1].value == pytest.approx(0.85)
+    assert found.parts[1].values == (0.8, 0.9) and found.parts[1].stderr == pytest.approx(0.05)
+
+
+def test_a_comet_that_fails_is_said_and_bleu_is_stored(model, files, tmp_path, monkeypatch):
+    command = tmp_path / "bin" / "comet-score"
+    command.parent.mkdir()
     command.write_text("#!/bin/sh\necho 'no such model' >&2; exit 1\n")
-    score, why = translation.comet_of(Path("a"), Path("b"), Path("c"))
-    assert score is None
-    assert why == "comet-score failed: no such model"
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")
+    with pytest.raises(EngineError, match="comet-score failed: no such model"):
+        evaluate(model, replace(settings(files, "wmt22"), out="found.json"))
+    assert [each["name"] for each in json.loads(Path("found.json").read_text())["parts"]] == ["wmt22_de-en"]
 
 
 def test_a_judge_compares_in_both_orders(model, files, monkeypatch):

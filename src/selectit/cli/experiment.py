@@ -13,7 +13,12 @@ from selectit.cli.options import options
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", metavar="FILE", help="The data set, instead of the file's.")
 @click.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>].")
-@click.option("--plan", "only_plan", is_flag=True, help="Say what it will do, and do nothing of it.")
+@click.option(
+    "--plan",
+    "only_plan",
+    is_flag=True,
+    help="Say what it will do and what that costs, and do nothing of it.",
+)
 @options("quiet")
 def command(file: Path, data: str | None, out: str | None, only_plan: bool, quiet: bool) -> None:
     """Choose, tune and evaluate as FILE (TOML) says: methods x budgets x seeds x models, ending in one table.
@@ -22,12 +27,13 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
     """
     from selectit.cli.progress import notes
     from selectit.experiments import job, settings
+    from selectit.experiments.plan import plan
 
     loaded = settings.load(file, data)
     folder = Path(out) if out is not None else Path("selectit-experiments") / file.stem
     with notes(quiet) as progress:
         if only_plan:
-            click.echo("\n".join(job.plan(loaded, folder)))
+            click.echo("\n".join(plan(loaded, folder, progress)))
             return
         finished = job.experiment(loaded, folder, progress)
     if not quiet:

@@ -128,6 +128,8 @@ def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> tuple[lis
             skipped[protocol.task] = why
         else:
             pieces += _of_protocol(lm, protocol, path)
+        if not why and protocol.task.startswith("wmt22") and not translation.has_comet():
+            skipped["COMET"] = "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
     return pieces, skipped
 
 
@@ -153,17 +155,23 @@ def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
         return [Piece("alpacaeval", mark, partial(alpacaeval.run, lm, protocol, judge, folder))]
     if protocol.task == "wmt22" or protocol.task.startswith("wmt22_"):
         return [
-            Piece(
-                f"wmt22_{pair}",
-                translation.print_of(lm, protocol, pair),
-                partial(translation.run, lm, protocol, pair, folder),
-            )
+            piece
             for pair in translation.pairs(protocol.task, lm.settings.data_dir)
+            for piece in _of_pair(lm, protocol, pair, folder)
         ]
     return [
         Piece(leaf.name, lm.print_of(leaf), partial(lm.run, leaf, folder / "answers"))
         for leaf in harness.leaves(protocol, lm.settings, folder / "tasks")
     ]
+
+
+def _of_pair(lm: Harness, protocol: Protocol, pair: str, folder: Path) -> list[Piece]:
+    mark = translation.print_of(lm, protocol, pair)
+    found = [Piece(f"wmt22_{pair}", mark, partial(translation.run, lm, protocol, pair, folder))]
+    if translation.has_comet():
+        mark = translation.comet_print(lm, protocol, pair)
+        found.append(Piece(f"wmt22_{pair}_comet", mark, partial(translation.comet, lm, protocol, pair, folder)))
+    return found
 
 
 def _results(

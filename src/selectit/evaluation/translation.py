@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import shutil
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from selectit.errors import DataError, SettingsError, nearest
+from selectit.errors import DataError, EngineError, SettingsError, nearest
 from selectit.evaluation import extra, local
 from selectit.evaluation.harness import Harness, draw
-from selectit.evaluation.results import Part, fingerprint
+from selectit.evaluation.results import Part, fingerprint, stderr_of
 from selectit.evaluation.suites import Protocol
-
-log = logging.getLogger(__name__)
+from selectit.run import read_json
 
 PAIRS = ("de-en", "en-de", "zh-en", "en-zh", "cs-en", "en-cs", "is-en", "en-is", "ru-en", "en-ru")
 """The directions of fe1ixxu/ALMA; those whose files are there are asked."""
 _LANGUAGES = {"de": "German", "en": "English", "zh": "Chinese", "cs": "Czech", "is": "Icelandic", "ru": "Russian"}
+COMET = "comet-score"
+"""The command of unbabel-comet."""
 COMET_MODEL = "Unbabel/wmt22-comet-da"
+_KEPT = ("source", "translation", "reference")
+"""Files that stay, in comet-score's words."""
 
 
 def pairs(task: str, data_dir: str | None) -> list[str]:
@@ -57,7 +58,7 @@ def prompt(pair: str, text: str) -> str:
 def print_of(harness: Harness, protocol: Protocol, pair: str) -> str:
     """The fingerprint of a direction's part."""
     data = local.digest(list(files(harness.settings.data_dir or "", pair)))
-    what = (protocol.plain(), pair, data, extra.version("sacrebleu"), shutil.which("comet-score") is not None)
+    what = (protocol.plain(), pair, data, extra.version("sacrebleu"))
     return fingerprint(harness.model.digest, harness.about(), "wmt22", *what)
 
 
@@ -75,15 +76,12 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
     right = [references[item] for item in items]
     answers = harness.generate([prompt(pair, text) for text in texts], protocol, chat=harness.settings.chat)
     translations = [" ".join(answer.split()) for answer in answers]
-    kept = {"source": texts, "translation": translations, "reference": right}
+    kept = dict(zip(_KEPT, (texts, translations, right), strict=True))
     paths = {what: folder / f"wmt22.{pair}.{what}" for what in kept}
     folder.mkdir(parents=True, exist_ok=True)
     for what, texts_of in kept.items():
         paths[what].write_text("\n".join(texts_of) + "\n", encoding="utf-8")
     score, signature, stderr = bleu(translations, right, pair)
-    comet, why = comet_of(paths["source"], paths["translation"], paths["reference"])
-    if why:
-        log.info("wmt22 %s: no COMET, %s", pair, why)
     return Part(
         name=f"wmt22_{pair}",
         benchmark=f"wmt22 {pair}",
@@ -93,12 +91,11 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
         stderr=stderr,
         items=items,
         values=(),
-        metrics={"bleu": score} if comet is None else {"bleu": score, "comet": comet},
+        metrics={"bleu": score},
         about={
             "version": signature,
             "shots": 0,
             "of": len(sources),
-            "comet": why or COMET_MODEL,
             "translations": str(paths["translation"]),
             "seeds": {"items": protocol.seed},
         },
@@ -130,20 +127,53 @@ def _resampled(metric: object, translations: Sequence[str], references: Sequence
     return float(np.std(scores, ddof=1))
 
 
-def comet_of(source: Path, translation: Path, reference: Path) -> tuple[float | None, str]:
-    """COMET-22 by the command `comet-score` of unbabel-comet; or None, and why there is none."""
-    command = shutil.which("comet-score")
-    if command is None:
-        return None, "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
-    arguments = [command, "-s", str(source), "-t", str(translation), "-r", str(reference)]
-    done = subprocess.run(
-        [*arguments, "--model", COMET_MODEL, "--only_system", "--quiet"], capture_output=True, text=True, check=False
+def comet_print(harness: Harness, protocol: Protocol, pair: str) -> str:
+    """The fingerprint of a direction's COMET."""
+    return fingerprint(print_of(harness, protocol, pair), COMET_MODEL)
+
+
+def comet(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
+    """COMET-22 of the translations that `run` has left in `folder`, by unbabel-comet's command `comet-score`.
+
+    A program of its own, since unbabel-comet needs older versions of numpy and transformers than this one.
+
+    Raises EngineError where the command fails.
+    """
+    began = time.monotonic()
+    paths = {what: folder / f"wmt22.{pair}.{what}" for what in _KEPT}
+    report = folder / f"wmt22.{pair}.comet.json"
+    arguments = [COMET, *(f"--{what}s={path}" for what, path in paths.items()), f"--model={COMET_MODEL}"]
+    done = subprocess.run([*arguments, f"--to_json={report}", "--quiet"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stderr or done.stdout).strip().splitlines()
+        raise EngineError(
+            f"{COMET} failed: {told[-1] if told else done.returncode}",
+            "BLEU is stored. Mend it, or take it from the PATH, and type the same command again.",
+        )
+    (sentences,) = read_json(report).values()
+    values = [float(each["COMET"]) for each in sentences]
+    count = len(lines(files(harness.settings.data_dir or "", pair)[0]))
+    items = draw(count, protocol.items, protocol.seed)
+    if len(values) != len(items):
+        raise EngineError(f"{COMET} scored {len(values)} of {len(items)} sentences", "See what it says by itself.")
+    return Part(
+        name=f"wmt22_{pair}_comet",
+        benchmark=f"wmt22 {pair} COMET",
+        fingerprint=comet_print(harness, protocol, pair),
+        metric="COMET",
+        value=sum(values) / len(values),
+        stderr=stderr_of(values),
+        items=items,
+        values=tuple(values),
+        metrics={},
+        about={"version": COMET_MODEL, "shots": 0, "of": count, "seeds": {"items": protocol.seed}},
+        seconds=round(time.monotonic() - began, 3),
     )
-    found = re.search(r"score:\s*(-?[\d.]+)", done.stdout)
-    if done.returncode == 0 and found:
-        return float(found[1]), ""
-    told = (done.stderr or done.stdout).strip().splitlines()
-    return None, f"comet-score failed: {told[-1] if told else done.returncode}"
+
+
+def has_comet() -> bool:
+    """Whether unbabel-comet's command is there."""
+    return shutil.which(COMET) is not None
 
 
 def lines(path: Path) -> list[str]:

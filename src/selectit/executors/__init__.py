@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import TypeVar
 
 from selectit.collect import Progress, Task, refuse_twice
 from selectit.config import Settings
@@ -12,6 +14,8 @@ from selectit.models import Model
 from selectit.ratings import Rater
 from selectit.run import Run
 from selectit.works import Work
+
+T = TypeVar("T")
 
 
 def rate(
@@ -32,11 +36,34 @@ def rate(
         return [rate_with(Task(run, model, tuple(works), settings), progress) for model in models]
 
 
+def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+    """Call a function for each item on Ray's workers, each in a process of its own, as many at a time as have room.
+
+    Args:
+        function: of an importable module; may be called again for the same item where its worker was lost.
+        items: are sent to the workers.
+        settings: `ray_address`, `workers`, `worker_cpus` and `worker_gpus`.
+        run: a folder that the workers must see.
+
+    Yields:
+        Items as they are done. Where one fails, what is under way is stopped and the error raised here.
+
+    Raises:
+        SettingsError: Ray is not installed or can't be reached, or has no room.
+        RunError: a worker doesn't see the run, or workers are lost.
+    """
+    yield from _ray().each(function, items, settings, run)
+
+
 def _executor(settings: Settings) -> Callable[[Task, Progress], Rater]:
-    if settings.executor == "local":
-        return local.rate_with
+    rate_with: Callable[[Task, Progress], Rater] = (local if settings.executor == "local" else _ray()).rate_with
+    return rate_with
+
+
+def _ray() -> ModuleType:
+    """The room that imports ray. Raises SettingsError where it is not installed."""
     try:
         from selectit.executors import ray
     except ImportError as error:
         raise SettingsError(f"Ray can't be loaded: {error}", "Install it: pip install ray") from error
-    return ray.rate_with
+    return ray

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
@@ -28,6 +28,7 @@ from selectit.engines.loading import Engine
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.executors.folder import Mark, check_shared, marked, wait_until_seen
 from selectit.ratings import Rater, Unit
+from selectit.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ OBJECTS = 100 * 2**20
 WITHOUT_WEIGHTS = ("fake", "server")
 """Engines that load no model into the worker: they need no GPU and no folder."""
 
+T = TypeVar("T")
 _LOST = (RayActorError, OutOfMemoryError, NodeDiedError, WorkerCrashedError)
 
 
@@ -67,12 +69,7 @@ class Worker:
 
     def begin(self, stored: Mapping[str, Any]) -> Begun:
         """Check what this machine has, and load the engine. Raises RunError, ModelError, SettingsError."""
-        if self._version != __version__:
-            raise RunError(
-                f"the worker on {socket.gethostname()} has selectit {__version__}, and this is {self._version}",
-                "Install the same version on all machines.",
-            )
-        check_shared(self._task.run, self._mark)
+        _check_here(self._task.run, self._mark, self._version)
         self._engine = replace(self._task, model=_model_here(self._task)).load(stored)
         return Begun(dict(self._engine.settings), self._engine.parameters)
 
@@ -80,6 +77,16 @@ class Worker:
         """Rate and store a group of units. Raises EngineError, ModelError."""
         assert self._engine is not None  # nothing is given to a worker that has not begun
         return do_group(self._task.run, group, self._engine, lambda rows, tokens: None)
+
+
+def _check_here(run: Run, mark: Mark, version: str) -> None:
+    """Raise RunError unless this worker has the same program and sees the run."""
+    if version != __version__:
+        raise RunError(
+            f"the worker on {socket.gethostname()} has selectit {__version__}, and this is {version}",
+            "Install the same version on all machines.",
+        )
+    check_shared(run, mark)
 
 
 def rate_with(task: Task, progress: Progress) -> Rater:
@@ -103,6 +110,57 @@ def rate_with(task: Task, progress: Progress) -> Rater:
                 rater = replace(rater, path=rater.path.absolute())
             _rate_all(task, rater, crew, size.workers, progress)
     return rater
+
+
+def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+    """As `executors.each`."""
+    with _connected(settings.ray_address), marked(run) as mark:
+        size = size_of(replace(settings, engine="hf"), _machines(), 0)  # whatever rates, the function may need weights
+        log.info("%d at a time, with %d CPUs and %g GPUs each", size.workers, size.cpus, size.gpus)
+        # A process is not used twice, so that nothing of the item before is left on its GPU. Ray itself would try
+        # again for ever where memory is short.
+        remote = ray.remote(
+            num_cpus=size.cpus, num_gpus=size.gpus, max_calls=1, max_retries=0, scheduling_strategy="SPREAD"
+        )(_call)
+        waiting, lost = deque(range(len(items))), Counter[int]()
+        busy: dict[Any, int] = {}  # which item, by what will hold the answer
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < size.workers:
+                    place = waiting.popleft()
+                    busy[remote.remote(function, items[place], run, mark, __version__)] = place
+                done, _ = ray.wait(list(busy))
+                place = busy.pop(done[0])
+                if _is_done(done[0]):
+                    yield items[place]
+                    continue
+                lost[place] += 1
+                if lost[place] == LOST_LIMIT:
+                    raise RunError(
+                        f"{LOST_LIMIT} workers were lost on the same task",
+                        "Too little memory is a common cause: run fewer at a time, with more for each (--workers).",
+                    )
+                waiting.appendleft(place)
+        finally:
+            for unfinished in busy:
+                ray.cancel(unfinished, force=True)
+
+
+def _call(function: Callable[[T], None], item: T, run: Run, mark: Mark, version: str) -> None:
+    _check_here(run, mark, version)
+    function(item)
+
+
+def _is_done(task: Any) -> bool:
+    """Whether a task has ended; False = its worker is lost. Raises what went wrong in it."""
+    try:
+        ray.get(task)
+    except RayTaskError as error:
+        raise error.cause from error
+    except _LOST as error:
+        log.warning("a worker is lost: %s", _why(error))
+        return False
+    return True
 
 
 def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: int) -> Size:
@@ -200,17 +258,17 @@ class _Crew:
             raise error.cause from error
         except _LOST as error:
             ray.kill(worker)
-            self._note_loss(group, str(error))
+            self._note_loss(group, error)
             return group, None
         self.idle.append(worker)
         if not group:
             self._lost[""] = 0
         return group, answer
 
-    def _note_loss(self, group: Sequence[Unit], error: str) -> None:
+    def _note_loss(self, group: Sequence[Unit], error: Exception) -> None:
         """Raise RunError where it is one too many."""
         doing = f"rated rows {group[0].start} to {group[0].stop - 1}" if group else "loaded the model"
-        why = error.strip().rpartition("\n")[2]
+        why = _why(error)
         log.warning("a worker that %s is lost: %s", doing, why)
         key = str(group[0].path) if group else ""
         self._lost[key] += 1
@@ -226,6 +284,11 @@ class _Crew:
             ray.kill(worker)
         self.idle.clear()
         self._busy.clear()
+
+
+def _why(error: Exception) -> str:
+    """The last line of what Ray says."""
+    return str(error).strip().rpartition("\n")[2]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from selectit.evaluation import alpacaeval, local, translation
+from selectit.evaluation import alpacaeval, humaneval, local, translation
 from selectit.evaluation.heldout import last_answers
 from selectit.evaluation.options import EvalSettings
 from selectit.schema import Sample
@@ -36,16 +36,16 @@ def contaminated(samples: Iterable[Sample], questions: Iterable[str]) -> set[int
 
 
 def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The questions of the held-out data and of benchmarks with local files, and the names of what was not to be had.
+    """The questions of the held-out data and of benchmarks whose files are here, and the names of those that are not.
 
-    Raises DataError where a file can't be read.
+    Raises DataError where a file can't be read, SettingsError where HumanEval is asked and not installed.
     """
     found: list[str] = []
     unknown: list[str] = []
     for path in settings.heldout:
         found += [sample.instruction for sample in last_answers(path, settings)]
     for name in benchmarks:
-        known = None if settings.data_dir is None else _asked(name, settings.data_dir)
+        known = _asked(name, settings.data_dir)
         if known is None:
             unknown.append(name)
         else:
@@ -53,8 +53,12 @@ def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[s
     return found, unknown
 
 
-def _asked(benchmark: str, data_dir: str) -> list[str] | None:
-    """What a benchmark asks, of all its files; None where it is not known how they are read."""
+def _asked(benchmark: str, data_dir: str | None) -> list[str] | None:
+    """What a benchmark asks, of all its files; None where there are none, or it is not known how they are read."""
+    if benchmark == "humaneval":
+        return [problem["prompt"] for problem in humaneval.problems().values()]  # the package brings them along
+    if data_dir is None:
+        return None
     if benchmark == "alpacaeval":
         return [record["instruction"] for record in alpacaeval.instructions(data_dir)[1]]
     if benchmark.partition("_")[0] == "wmt22":

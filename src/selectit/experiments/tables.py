@@ -13,7 +13,7 @@ import numpy as np
 from selectit.detection import Estimate, mean_over_kinds
 from selectit.schema import Float64
 
-_SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate")
+_SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate", "COMET")
 """How the names of metrics begin that are shares from 0 to 1, and are shown in percent."""
 
 _TEX = str.maketrans(

@@ -1,0 +1,147 @@
+"""Making one cell: its rows are chosen, a model is tuned on them and evaluated. What is stored is not made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selectit import api, training
+from selectit import methods as method_files
+from selectit.collect import Progress
+from selectit.errors import RunError
+from selectit.evaluation.job import evaluate
+from selectit.experiments.clean import Clean
+from selectit.experiments.identity import fingerprint
+from selectit.experiments.settings import Cell, Experiment, selecting
+from selectit.experiments.tables import Outcome, Scored
+from selectit.run import read_json, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An experiment and where it is made."""
+
+    experiment: Experiment
+    folder: Path
+    clean: Clean
+
+    @property
+    def run(self) -> Path:
+        """The run directory that all choices share."""
+        return self.folder / "run"
+
+    def outcome(self, cell: Cell) -> Path:
+        """The file of a finished cell."""
+        return self.folder / "cells" / f"{cell.name}.json"
+
+    def model(self, cell: Cell) -> Path:
+        """The folder of a tuned model."""
+        return self.folder / "models" / cell.name
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What it took to choose the rows of a cell."""
+
+    passes: float = 0
+    seconds: float | None = 0
+
+
+def stored(place: Place, cell: Cell) -> Outcome | None:
+    """What came of a finished cell, else None. Raises RunError where it was made with other settings."""
+    path = place.outcome(cell)
+    if not path.is_file():
+        return None
+    facts = read_json(path)
+    if facts.pop("fingerprint") != _mark(place, cell):
+        raise RunError(
+            f"{path} is of the same cell with other settings", "Name another folder with --out, or remove it."
+        )
+    _remove_weights(place, cell)  # where it was killed between the two
+    scores = {name: Scored(**each) for name, each in facts["scores"].items()}
+    return Outcome(**{**facts, "line": cell.line, "scores": scores})
+
+
+def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
+    """Choose the rows: a selection of the run, and a file of them in the data's own format."""
+    if cell.choice is None:
+        return Chosen()
+    clean = place.clean.path
+    subset = place.folder / "subsets" / f"{cell.name}{Path(clean).suffix}"
+    subset.parent.mkdir(exist_ok=True)
+    settings = selecting(place.experiment, cell, str(place.run))
+    settings = dataclasses.replace(settings, out=str(subset), name=cell.name, force=True)
+    selected = api.select(clean, settings, progress)
+    return Chosen(selected.passes, selected.seconds)
+
+
+def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcome:
+    """Tune on the chosen rows, evaluate, and store what came of it."""
+    tuned = _tuned(place, cell, progress)
+    experiment = place.experiment
+    out = str(place.folder / "evaluations" / f"{cell.name}.json")
+    accepted = experiment.settings.accept_terms or experiment.evaluation.accept_terms
+    (results,) = evaluate(
+        [str(tuned.pop("path"))], dataclasses.replace(experiment.evaluation, out=out, accept_terms=accepted)
+    )
+    scores = {
+        score.benchmark: Scored(
+            metric=score.metric,
+            value=score.value,
+            stderr=score.stderr,
+            items=[f"{p.name}/{n}" for p in results.parts if p.benchmark == score.benchmark for n in p.items],
+            values=[v for p in results.parts if p.benchmark == score.benchmark for v in p.values],
+        )
+        for score in results.scores
+    }
+    outcome = Outcome(
+        line=cell.line,
+        method="" if cell.choice is None else method_files.spelled(cell.choice.method)[0],
+        seed=cell.seed,
+        passes=chosen.passes,
+        select_seconds=chosen.seconds,
+        scores=scores,
+        eval_seconds=sum(score.seconds for score in results.scores),
+        **tuned,
+    )
+    write_json(place.outcome(cell), {"fingerprint": _mark(place, cell), **dataclasses.asdict(outcome)})
+    _remove_weights(place, cell)
+    return outcome
+
+
+def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
+    """The model's folder, and what its tuning took."""
+    if cell.choice is None:
+        return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
+    settings = place.experiment.settings
+    tuned = training.train(
+        place.run,
+        cell.name,
+        cell.model,
+        dataclasses.replace(place.experiment.recipe, seed=cell.seed),
+        place.model(cell),
+        accept_terms=settings.accept_terms,
+        trust_remote_code=settings.trust_remote_code,
+        progress=progress,
+    )
+    return {
+        "path": tuned.path,
+        "rows": tuned.rows,
+        "steps": tuned.steps,
+        "tokens": tuned.tokens,
+        "loss": tuned.loss,
+        "train_seconds": tuned.seconds,
+    }
+
+
+def _mark(place: Place, cell: Cell) -> str:
+    return fingerprint(place.experiment, cell, place.clean.source, place.clean.rows)
+
+
+def _remove_weights(place: Place, cell: Cell) -> None:
+    """Remove a finished cell's weights, unless they are kept."""
+    if not place.experiment.keep_models:
+        shutil.rmtree(place.model(cell), ignore_errors=True)

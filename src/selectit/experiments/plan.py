@@ -1,0 +1,191 @@
+"""What an experiment will do, what of it is done, and what the rest will cost: before it is begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from selectit import api, training
+from selectit.collect import Progress, Silent
+from selectit.config import Settings
+from selectit.engines.texts import load_tokenizer
+from selectit.experiments.cell import Place, stored
+from selectit.experiments.clean import cleaned
+from selectit.experiments.job import locked
+from selectit.experiments.settings import Cell, Experiment, cells, searches, selecting
+from selectit.gather import works_of
+from selectit.models import Model, resolve
+from selectit.prompts import RatingPrompt
+from selectit.rating import prompts_of_run
+from selectit.recipes import Recipe
+from selectit.run import Run, create
+from selectit.schema import Int64
+from selectit.scoring import Part, budget_of, parts_of, prompts_asked_by, rates_pairs, with_inner
+from selectit.training_texts import examples, set_template
+from selectit.works import Work, passes
+
+COUNTED_ROWS = 200
+"""Tokens of a row are the mean over so many, evenly spaced."""
+TIMED_STEPS = 2
+TIMED_ANSWERS = 12
+
+
+def plan(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> list[str]:
+    """What the experiment will do and what of it is done, as lines of text.
+
+    Reads the data into the experiment's folder, and measures: some rows are rated as each choice asks, and each base
+    model is tuned for a few steps; both are thrown away. With Ray, where this machine may have no GPU, nothing is.
+
+    Args:
+        experiment: from `settings.load`.
+        out: the experiment's folder.
+        progress: told of what is measured.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        place = Place(experiment, folder, cleaned(experiment, folder))
+        run = create(place.clean.path, dataclasses.replace(experiment.settings, run=str(place.run)))
+        every = cells(experiment)
+        done = {cell.name: outcome for cell in every if (outcome := stored(place, cell)) is not None}
+        todo = [cell for cell in every if cell.name not in done]
+        lines = [f"{run.rows:,} rows, {place.clean.left_out:,} left out since the evaluation asks about them"]
+        for cell in every:
+            rows = _rows_of(experiment, cell, run)
+            what = f"{rows:,} rows, {_steps(experiment.recipe, rows):,} training steps"
+            lines.append(f"  {cell.name}: {'done' if cell.name in done else what}")
+        trials = experiment.search.trials * len(searches(experiment))
+        if trials:
+            low, high = experiment.search.low, experiment.search.high
+            lines.append(f"  searched: at most {trials} cells more, of {low} to {high} %")
+        if not todo and not trials:
+            return lines
+        lines += _costs(place, run, todo, progress or Silent())
+        seconds = [each.train_seconds + each.eval_seconds for each in done.values()]
+        if seconds:
+            left = (len(todo) + trials) * float(np.mean(seconds))
+            lines.append(f"{len(todo) + trials} cells left, {_time(left)} to tune and evaluate at the mean so far")
+        else:
+            lines.append("the time to evaluate is known when the first cell is done")
+    return lines
+
+
+def _costs(place: Place, run: Run, todo: Sequence[Cell], progress: Progress) -> list[str]:
+    """Passes, tokens, disk and time of these cells, base model by base model."""
+    experiment, lines = place.experiment, []
+    here = experiment.settings.executor == "local"
+    for model in dict.fromkeys(cell.model for cell in todo):
+        own = [cell for cell in todo if cell.model == model and cell.choice is not None]
+        if not own:
+            continue
+        choices = [selecting(experiment, cell, str(run.path)) for cell in own]
+        rows = [_rows_of(experiment, cell, run) for cell in own]
+        row = _tokens_a_row(experiment, model, run)
+        tokens = row * sum(_rows_read(experiment.recipe, number) for number in rows)
+        weights = sum(file.stat().st_size for file in Path(_resolved(experiment, model).path).glob("*.safetensors"))
+        kept = f"{len(own)} of them are kept" if experiment.keep_models else "removed once it is evaluated"
+        steps = sum(_steps(experiment.recipe, number) for number in rows)
+        tuning = f"{steps:,} steps, about {tokens:,.0f} tokens ({row:.0f} a row; more where long rows are chosen)"
+        if here:
+            speed = _tokens_a_second(place, run, model, progress)
+            tuning += f", {_time(tokens / speed)} at {speed:,.0f} tokens a second, measured"
+        lines += [
+            f"{model}:",
+            f"  choosing: {_choosing(place, choices, here, progress)}",
+            f"  tuning: {tuning}",
+            f"  disk: {weights / 1e6:,.0f} MB a tuned model, {kept}",
+        ]
+    return lines
+
+
+def _choosing(place: Place, choices: Sequence[Settings], here: bool, progress: Progress) -> str:
+    """What the choices ask of models; what several ask is asked once."""
+    asked: set[tuple[tuple[str, ...], Work]] = set()
+    others: set[tuple[tuple[object, ...], Work]] = set()
+    seconds = 0.0
+    for settings in sorted(choices, key=lambda each: -len(_ratings(each))):
+        models = (settings.model, settings.encoder, settings.judge, settings.reward_model)
+        others |= {(models, work) for part in _parts(settings) for work in works_of(part.method)}
+        wanted = {(settings.model, work) for work in _ratings(settings)}
+        if not wanted <= asked and here:
+            cost = api.plan(place.clean.path, settings, TIMED_ANSWERS, progress=progress)
+            seconds += cost.seconds
+        asked |= wanted
+    ratings = place.clean.rows * sum(passes(work) for _, work in asked)
+    rest = place.clean.rows * sum(passes(work) for _, work in others)
+    time = f" ({_time(seconds)} for what is not there yet, measured)" if here and ratings else ""
+    return f"{ratings:,} ratings{time}, at most {rest:,} other forward passes"
+
+
+def _parts(settings: Settings) -> list[Part]:
+    return with_inner(parts_of(settings, None), None)
+
+
+def _ratings(settings: Settings) -> tuple[RatingPrompt, ...]:
+    """What a choice asks raters about every row."""
+    rating = [part for part in _parts(settings) if rates_pairs(part.method)]
+    return prompts_asked_by(rating, prompts_of_run(settings, None)) if rating else ()
+
+
+def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
+    """Mean tokens of a row as it is trained on."""
+    recipe = experiment.recipe
+    tokenizer = load_tokenizer(_resolved(experiment, model).path, experiment.settings.trust_remote_code)
+    set_template(tokenizer, recipe.template)
+    found = examples(run, _spaced(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
+    return float(np.mean([len(each.ids) for each in found]))
+
+
+def _tokens_a_second(place: Place, run: Run, model: str, progress: Progress) -> float:
+    """In training: some steps on a few rows, by the function that tunes."""
+    experiment = place.experiment
+    recipe = experiment.recipe
+    size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
+    rehearsal = place.folder / "rehearsal"
+    shutil.rmtree(rehearsal, ignore_errors=True)
+    tuned = training.train(
+        run.path,
+        _spaced(run.rows, TIMED_STEPS * size),
+        model,
+        dataclasses.replace(recipe, steps=TIMED_STEPS, batch_size=size),
+        rehearsal,
+        accept_terms=experiment.settings.accept_terms,
+        trust_remote_code=experiment.settings.trust_remote_code,
+        progress=progress,
+    )
+    shutil.rmtree(rehearsal)
+    return tuned.tokens / tuned.seconds
+
+
+def _spaced(rows: int, number: int) -> Int64:
+    """At most so many of the rows, evenly spaced."""
+    number = min(rows, number)
+    return ((np.arange(number) + 0.5) * rows / number).astype(np.int64)
+
+
+def _resolved(experiment: Experiment, model: str) -> Model:
+    return resolve(model, accept_terms=experiment.settings.accept_terms)
+
+
+def _rows_of(experiment: Experiment, cell: Cell, run: Run) -> int:
+    if cell.choice is None:
+        return 0
+    settings = selecting(experiment, cell, str(run.path))
+    return budget_of(settings, parts_of(settings, None)).count(run.rows)
+
+
+def _rows_read(recipe: Recipe, rows: int) -> int:
+    """Rows that all steps of a training read."""
+    return recipe.steps * recipe.batch_size if recipe.steps is not None else round(rows * recipe.epochs)
+
+
+def _steps(recipe: Recipe, rows: int) -> int:
+    return -(-_rows_read(recipe, rows) // recipe.batch_size) if rows else 0
+
+
+def _time(seconds: float) -> str:
+    return f"about {seconds / 60:,.1f} minutes"
