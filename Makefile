@@ -53,7 +53,7 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 
 .venv/dev: .venv/demo
 	@echo "== installing the project's checks"
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,train,search,dev]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,train,search,report,dev]'
 	@touch $@
 
 .venv-engines/done: tests/engines/requirements.txt

@@ -1,11 +1,13 @@
 """Every method on the same real rows: what it costs, and how its choice differs from chance and from mere length.
 
     python benchmarks/methods.py DATA [--model smollm2] [--limit 300] [--judged 40] [--noisy 40] [--run DIR]
+    python benchmarks/methods.py DATA --probe 50 [--model smollm2] [--k 3] [--run DIR]
 
 Signals are collected once and shared, so the seconds are those of the signals that a method reads, at their mean rate.
 Methods whose signals are dear on a CPU (a judge's answers, T-SHIRT's 62 passes) run on the first --judged and --noisy
 rows. Not here: `reward` and `instruction-mining`, which need a reward model, `alpagasus`, which needs ChatGPT, `instag`
-and `instag-complexity`, which need a tagger, and `field`, which needs a score in the data.
+and `instag-complexity`, which need a tagger, and `field`, which needs a score in the data. With --probe it says instead
+how often each method that scores rows prefers an original of so many rows to planted defects of it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 import selectit
 from selectit import Settings
 from selectit.comparison import Comparison
+from selectit.detection import DETECTED
 
 CHEAP = (
     "random",
@@ -48,6 +51,8 @@ CHEAP = (
     "deita:complexity=ifd;quality=selectit",
     "lift:quality=selectit",
 )
+SETS = ("full", "instag-tfidf", "kcenter", "facility-location", "dpp", "herding", "kmeans")
+"""These choose sets, as do those that read other scores; a set has no score to probe."""
 JUDGED = ("random", "alpagasus-local")
 NOISY = ("random", "tshirt")
 
@@ -80,6 +85,18 @@ def rows(comparison: Comparison, methods: Sequence[str]) -> list[str]:
     return lines
 
 
+def probed(data: Path, settings: Settings, sample: int) -> list[str]:
+    """A Markdown table of what the scores tell apart: mean over the kinds of defects."""
+    methods = [method for method in CHEAP if method not in SETS and "quality=" not in method]
+    lines = ["| method | AUROC | pairs won (95 %) | told apart | no score |", "|---|---|---|---|---|"]
+    for asked, found in zip(methods, selectit.probe(data, settings, methods, sample=sample).results, strict=True):
+        auroc = sum(kind.auroc.value for kind in found.kinds) / len(found.kinds)
+        told = sum(kind.verdict == DETECTED for kind in found.kinds)
+        wins = f"{found.wins.value:.2f} ({found.wins.low:.2f} to {found.wins.high:.2f})" if found.wins else "-"
+        lines.append(f"| {asked} | {auroc:.2f} | {wins} | {told} of {len(found.kinds)} | {found.unscored} |")
+    return lines
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,10 +105,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--judged", type=int, default=40)
     parser.add_argument("--noisy", type=int, default=40)
+    parser.add_argument("--probe", type=int, help="rows to plant defects in")
+    parser.add_argument("--k", type=int, default=3, help="prompts of the probe")
     parser.add_argument("--run", type=Path, help="keep the run directories here, and go on with them")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base = args.run or Path(folder)
+        if args.probe is not None:
+            settings = Settings(run=str(base / "probed"), model=(args.model,), k=args.k)
+            print("\n".join(probed(args.data, settings, args.probe)))
+            return
         print(f"load before {os.getloadavg()[0]:.1f}")
         lines = []
         for name, methods, limit in (

@@ -174,6 +174,18 @@ def test_a_method_of_ones_own_that_chooses_a_set(data, folder):
             selectit.select(data, Settings(run="run", method=f"./mine.py:{wrong}"))
 
 
+def test_a_method_of_an_installed_package(data, folder, monkeypatch):
+    (folder / "every_nth.py").write_text(SET_METHOD)
+    about = folder / "every_nth-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: every_nth\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[selectit.methods]\nevery-nth = every_nth:Every\n")
+    monkeypatch.syspath_prepend(folder)
+    assert "every-nth" in selectit.methods.names()
+    selected = selectit.select(data, Settings(run="run", method="every-nth", keep=4))
+    assert selected.selection.rows.tolist() == [0, 2, 4, 6]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

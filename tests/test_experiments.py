@@ -11,7 +11,7 @@ import pytest
 from commandline import run
 from selectit import training
 from selectit.errors import RunError, SettingsError
-from selectit.experiments import cell, job, settings, tables
+from selectit.experiments import cell, job, sections, settings, tables
 from selectit.experiments.decontamination import contaminated
 from selectit.experiments.tables import Outcome, Scored
 from selectit.schema import Sample
@@ -177,14 +177,14 @@ def test_means_and_spreads_by_hand():
 
 
 def test_differences_by_hand():
-    header, lines = tables.differences(OUTCOMES, "random")
+    header, lines = tables.differences(OUTCOMES, tables.compared(OUTCOMES, "random"))
     assert header == ["model", "choice", "budget", "quiz (acc)"]
     assert [line[:3] for line in lines] == [["m", "Ours", "20%"]]
     assert lines[0][3].startswith("+37.5 (")  # items: 0, 1, 0.5, 0
-    _, lines = tables.differences(OUTCOMES, "full")
+    _, lines = tables.differences(OUTCOMES, tables.compared(OUTCOMES, "full"))
     assert [line[1] for line in lines] == ["random", "Ours"]
     assert lines[1][3].startswith("+50.0 (")
-    assert tables.differences(OUTCOMES[3:], "full") is None
+    assert tables.compared(OUTCOMES[3:], "full") == {}
     found = tables.paired([OUTCOMES[4]], OUTCOMES[2:4], "quiz")
     assert found.value == pytest.approx(0.375) and found.low <= 0.375 <= found.high
 
@@ -196,7 +196,8 @@ def test_the_other_formats():
     )
     tex = tables.latex(OUTCOMES)
     assert r"random & 20\% & 20 & 2 & 37.5 $\pm$ 17.7" in tex and tex.count(r"\\") == 1 + 4
-    assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 1.500 | 4 |" in tables.report(OUTCOMES, ["note"])
+    report = sections.markdown(["note"], sections.sections(OUTCOMES, []))
+    assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 1.500 | 4 |" in report
 
 
 # A whole one
@@ -231,6 +232,7 @@ def test_a_whole_experiment(small, monkeypatch):
     assert finished.clean.left_out == 1 and finished.clean.rows == 15
     assert [each.rows for each in finished.outcomes] == [0, 15, 3, 3, 3, 3]
     assert "1 left out" in finished.report and Path("out/results.tex").is_file()
+    assert ("No figures and no page" in finished.report) is (finished.page is None)
     subset = json.loads(next(Path("out/subsets").glob("*random*s0*")).read_text())
     assert len(subset) == 3 and all(row["instruction"] != "question number 3" for row in subset)
     assert not list(Path("out/models").iterdir())  # the weights are gone

@@ -11,7 +11,6 @@ from selectit import methods
 from selectit.errors import RunError, SettingsError
 from selectit.methods.alpagasus_local import parse, parse_strict
 from selectit.methods.expected_rating import expected
-from selectit.methods.instruction_mining import fit
 from selectit.methods.lift import row_variance
 from selectit.schema import Embeddings, Judgements, Rewards, Sample, Signals
 from selectit.selection import Budget, top
@@ -129,18 +128,6 @@ def test_instruction_mining_of_the_specification():
 def test_rules_that_do_not_fit_are_refused(given, message):
     with pytest.raises(SettingsError, match=message):
         methods.build("instruction-mining", given)
-
-
-def test_fitting_gives_back_the_rule_that_made_the_losses():
-    rng = np.random.default_rng(0)
-    indicators = rng.normal(size=(500, 3))
-    subsets = [rng.choice(500, 40, replace=False) for _ in range(30)]
-    rule = np.array([0.4, -0.2, 0.1, 0.05])
-    means = np.array([indicators[rows].mean(axis=0) for rows in subsets])
-    losses = np.exp(rule[0] + means @ rule[1:])
-    assert fit(indicators, subsets, losses) == pytest.approx(rule)
-    with pytest.raises(SettingsError, match="3 subsets tell 4 coefficients apart only to 3"):
-        fit(indicators, subsets[:3], losses[:3])
 
 
 # Sets

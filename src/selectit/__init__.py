@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from selectit.evaluation.options import EvalSettings
     from selectit.expanding import Expanded, expand
     from selectit.experiments.job import experiment
+    from selectit.experiments.rule import Rule, fit_rule
     from selectit.exports import Exported, export
     from selectit.probing import Probe, probe
     from selectit.recipes import Recipe
@@ -32,6 +33,7 @@ __all__ = [
     "Exported",
     "Probe",
     "Recipe",
+    "Rule",
     "Scores",
     "Selected",
     "SelectitError",
@@ -42,6 +44,7 @@ __all__ = [
     "expand",
     "experiment",
     "export",
+    "fit_rule",
     "methods",
     "models",
     "plan",
@@ -62,6 +65,8 @@ _ROOMS = {
     "EvalSettings": "evaluation.options",
     "evaluate": "evaluation.job",
     "experiment": "experiments.job",
+    "Rule": "experiments.rule",
+    "fit_rule": "experiments.rule",
     "Probe": "probing",
     "probe": "probing",
     "tune_prompts": "tuneprompts",

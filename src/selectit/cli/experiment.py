@@ -39,3 +39,5 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
     if not quiet:
         click.echo(finished.report)
         click.echo(f"tables: {finished.out}/results.md, .csv, .tex")
+        if finished.page is not None:
+            click.echo(f"page: {finished.page}")

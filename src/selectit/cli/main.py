@@ -27,6 +27,7 @@ VERBS = {
     "show": "Show what a run holds, or all that is known of one row.",
     "eval": "Evaluate models on benchmarks and held-out data.",
     "experiment": "Choose, tune and evaluate by several methods, and say which choice was worth it.",
+    "fit-rule": "Fit Instruction Mining's rule to an experiment's random subsets.",
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
 }

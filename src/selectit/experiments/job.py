@@ -6,7 +6,7 @@ OUT/subsets/           the chosen rows in the data's own format
 OUT/models/<cell>/     while a cell is under way; kept with keep_models
 OUT/evaluations/       part by part, as `selectit eval` stores them
 OUT/cells/<cell>.json  what came of it: a cell with this file is finished
-OUT/results.{md,csv,tex}
+OUT/results.{md,csv,tex,html} and OUT/figures/
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selectit.collect import Progress, Silent
-from selectit.experiments import tables
+from selectit.experiments import report
 from selectit.experiments.cell import Place
 from selectit.experiments.clean import Clean, cleaned
 from selectit.experiments.making import made
 from selectit.experiments.search import check_search, search
 from selectit.experiments.settings import Experiment, cells
 from selectit.experiments.tables import Outcome
-from selectit.run import Run, replacing
+from selectit.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,15 @@ class Finished:
     report: str
     """The tables in Markdown, as in OUT/results.md."""
 
+    @property
+    def page(self) -> Path | None:
+        """OUT/results.html; None without the extra `report`."""
+        path = self.out / "results.html"
+        return path if path.is_file() else None
+
 
 def experiment(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> Finished:
-    """Run all cells that are not finished, and write the tables.
+    """Run all cells that are not finished, and write the tables, figures and page.
 
     Args:
         experiment: from `settings.load`.
@@ -59,11 +65,9 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         tried, best = search(experiment, lambda cell: made(place, [cell], progress)[0])
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        report = tables.report(outcomes, [*_notes(experiment, clean), *(each.text for each in best)])
-        for name, text in (("md", report), ("csv", tables.csv_text(outcomes)), ("tex", tables.latex(outcomes))):
-            with replacing(folder / f"results.{name}") as file:
-                file.write(text.encode())
-    return Finished(folder, clean, tuple(outcomes), report)
+        notes = [*_notes(experiment, clean), *(each.text for each in best)]
+        text = report.write(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
+    return Finished(folder, clean, tuple(outcomes), text)
 
 
 def locked(folder: Path) -> AbstractContextManager[None]:

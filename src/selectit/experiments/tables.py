@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,16 @@ from selectit.schema import Float64
 _SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate", "COMET")
 """How the names of metrics begin that are shares from 0 to 1, and are shown in percent."""
 
+_TEX = str.maketrans(
+    {mark: "\\" + mark for mark in "&%_#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+)
+
 Line = tuple[str, str, str]
 """Model, choice, budget."""
+Table = tuple[list[str], list[list[str]]]
+"""Header and lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,60 +74,117 @@ class Outcome:
     eval_seconds: float
 
 
-def report(outcomes: Sequence[Outcome], notes: Sequence[str]) -> str:
-    """All tables in Markdown."""
-    parts = [*notes, ""]
-    parts += _markdown(*results(outcomes))
-    for reference, title in (("full", "all rows"), ("random", "random rows of the same number")):
-        table = differences(outcomes, reference)
-        if table is not None:
-            parts += ["", f"Difference to {title}, with a 95 % interval over the items, seeds averaged:", ""]
-            parts += _markdown(*table)
-    parts += ["", "What each choice cost:", "", *_markdown(*costs(outcomes))]
-    return "\n".join(parts) + "\n"
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What stands in one place of a table: a mean over seeds."""
+
+    mean: float
+    spread: float | None
+    """Standard deviation; None with one seed."""
+
+    def text(self, digits: int) -> str:
+        """'37.5 ± 17.7'."""
+        spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
 
 
-def results(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: each benchmark's mean over the seeds, with its standard deviation where there are several.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A benchmark, or AVG: the mean over the benchmarks where more is better."""
 
-    AVG is the mean over the benchmarks where more is better.
-    """
-    names = _benchmarks(outcomes)
-    scale = {name: _scale(outcomes, name) for name in names}
-    header = ["model", "choice", "budget", "rows", "seeds", *[_title(outcomes, name) for name in names], "AVG"]
-    lines = []
-    for line, some in _lines(outcomes):
-        cells = []
-        for name in names:
-            scores = [each.scores[name] for each in some if name in each.scores]
-            digits = 3 if scores and scores[0].lower else 1
-            cells.append(_mean_and_spread([scale[name] * score.mean for score in scores], digits))
-        averages = (_average(each, scale) for each in some)
-        cells.append(_mean_and_spread([value for value in averages if value is not None], 1))
-        lines.append([*line, f"{some[0].rows:,}", f"{len(some)}", *cells])
-    return header, lines
+    name: str
+    metric: str
+    """'' for AVG."""
+    lower: bool
+    """Whether less is better."""
+    scales: Mapping[str, float]
+    """Of each benchmark in it: 100 for shares, which are shown in percent, 1 for others."""
+
+    @property
+    def title(self) -> str:
+        """Name and metric."""
+        return f"{self.name} ({self.metric})" if self.metric else self.name
+
+    @property
+    def digits(self) -> int:
+        """After the point."""
+        return 3 if self.lower else 1
+
+    @property
+    def finer(self) -> int:
+        """Digits after the point of a difference."""
+        return 1 if max(self.scales.values()) > 1 else 3
+
+    def of(self, outcome: Outcome) -> float | None:
+        """As it is shown; None where nothing of it was evaluated."""
+        found = [scale * outcome.scores[name].mean for name, scale in self.scales.items() if name in outcome.scores]
+        return float(np.mean(found)) if found else None
+
+    def level(self, outcomes: Sequence[Outcome]) -> Level | None:
+        """Over the seeds of one line."""
+        values = [value for value in map(self.of, outcomes) if value is not None]
+        if not values:
+            return None
+        return Level(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+    def text(self, outcomes: Sequence[Outcome]) -> str:
+        """The level of one line as a table has it."""
+        level = self.level(outcomes)
+        return "-" if level is None else level.text(self.digits)
 
 
-def differences(outcomes: Sequence[Outcome], reference: str) -> tuple[list[str], list[list[str]]] | None:
+def columns(outcomes: Sequence[Outcome]) -> list[Column]:
+    """Every benchmark in the order of the evaluation, and AVG."""
+    found = []
+    for name in dict.fromkeys(name for each in outcomes for name in each.scores):
+        score = next(each.scores[name] for each in outcomes if name in each.scores)
+        metric = score.metric.replace("per token", "per row") if score.values else score.metric
+        metric += ", less is better" if score.lower else ""
+        found.append(Column(name, metric, score.lower, {name: _scale(outcomes, name)}))
+    more = {name: scale for column in found if not column.lower for name, scale in column.scales.items()}
+    return [*found, Column("AVG", "", False, more)]
+
+
+def headline(outcomes: Sequence[Outcome]) -> Column:
+    """The one column that speaks for all: AVG, or the first loss where there are only losses."""
+    *benchmarks, average = columns(outcomes)
+    return average if average.scales else benchmarks[0]
+
+
+def results(outcomes: Sequence[Outcome]) -> Table:
+    """Each benchmark's mean over the seeds, with its standard deviation where there are several."""
+    shown = columns(outcomes)
+    lines = [
+        [*line, f"{some[0].rows:,}", f"{len(some)}", *(column.text(some) for column in shown)]
+        for line, some in by_line(outcomes).items()
+    ]
+    return ["model", "choice", "budget", "rows", "seeds", *[column.title for column in shown]], lines
+
+
+def compared(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str, Estimate]]:
     """Each line less the line of the reference method: for `full` of any budget, for `random` of the same one.
 
-    Per benchmark the mean difference over items, seeds averaged, and its bootstrap interval. None without a reference.
+    Of each benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in percent), and
+    its bootstrap interval. Empty without a reference.
     """
-    names = [name for name in _benchmarks(outcomes) if any(each.scores[name].values for each in outcomes)]
-    grouped = dict(_lines(outcomes))
-    lines = []
+    grouped, shown = by_line(outcomes), _with_items(outcomes)
+    found = {}
     for line, some in grouped.items():
-        model, choice, budget = line
+        model, _, budget = line
         same = [each for (m, _, b), each in grouped.items() if m == model and (reference == "full" or b == budget)]
         other = next((each for each in same if each[0].method == reference), None)
         if other is None or other is some or not some[0].method:
             continue
-        cells = []
-        for name in names:
-            found = paired(some, other, name)
-            cells.append("-" if found is None else _interval(found, _scale(outcomes, name)))
-        lines.append([model, choice, budget, *cells])
-    return (["model", "choice", "budget", *[_title(outcomes, name) for name in names]], lines) if lines else None
+        estimates = {column.name: _difference(some, other, column) for column in shown}
+        found[line] = {name: estimate for name, estimate in estimates.items() if estimate is not None}
+    return found
+
+
+def differences(outcomes: Sequence[Outcome], found: Mapping[Line, Mapping[str, Estimate]]) -> Table:
+    """What `compared` found, as a table."""
+    shown = _with_items(outcomes)
+    lines = [[*line, *(_interval(some.get(column.name), column) for column in shown)] for line, some in found.items()]
+    return ["model", "choice", "budget", *[column.title for column in shown]], lines
 
 
 def paired(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) -> Estimate | None:
@@ -132,14 +197,14 @@ def paired(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) -> Estima
     return mean_over_kinds(values, 0)
 
 
-def costs(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: means over the seeds."""
+def costs(outcomes: Sequence[Outcome]) -> Table:
+    """What choosing, training and evaluating took: means over the seeds."""
     header = [
         "model", "choice", "budget", "passes a row", "seconds to choose", "training steps", "training tokens",
         "seconds to train", "last loss", "seconds to evaluate",
     ]  # fmt: skip
     lines = []
-    for line, some in _lines(outcomes):
+    for line, some in by_line(outcomes).items():
         chosen = [each.select_seconds for each in some if each.select_seconds is not None]
         losses = [each.loss for each in some if each.loss is not None]
         lines.append(
@@ -183,38 +248,30 @@ def latex(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([top, rows[0], r"\midrule", *rows[1:], bottom]) + "\n"
 
 
-def _lines(outcomes: Sequence[Outcome]) -> Iterator[tuple[Line, list[Outcome]]]:
-    """The cells of each line, in the order of the experiment."""
-    for line in dict.fromkeys(each.line for each in outcomes):
-        yield line, [each for each in outcomes if each.line == line]
+def by_line(outcomes: Sequence[Outcome]) -> dict[Line, list[Outcome]]:
+    """The cells of each line, one for each seed, in the order of the experiment."""
+    found: dict[Line, list[Outcome]] = {}
+    for each in outcomes:
+        found.setdefault(each.line, []).append(each)
+    return found
 
 
-def _benchmarks(outcomes: Sequence[Outcome]) -> list[str]:
-    return list(dict.fromkeys(name for each in outcomes for name in each.scores))
+def _with_items(outcomes: Sequence[Outcome]) -> list[Column]:
+    """The benchmarks whose single items are known."""
+    *benchmarks, _ = columns(outcomes)
+    return [column for column in benchmarks if any(each.scores[column.name].values for each in outcomes)]
 
 
-def _title(outcomes: Sequence[Outcome], name: str) -> str:
-    score = next(each.scores[name] for each in outcomes if name in each.scores)
-    metric = score.metric.replace("per token", "per row") if score.values else score.metric
-    return f"{name} ({metric}{', less is better' if score.lower else ''})"
+def _difference(some: Sequence[Outcome], other: Sequence[Outcome], column: Column) -> Estimate | None:
+    """The paired difference as it is shown."""
+    found, scale = paired(some, other, column.name), column.scales[column.name]
+    return found and Estimate(scale * found.value, scale * found.low, scale * found.high)
 
 
 def _scale(outcomes: Sequence[Outcome], name: str) -> float:
     """Shares are shown in percent, losses and what is a percentage already as they are."""
     scores = [each.scores[name] for each in outcomes if name in each.scores]
     return 100.0 if all(score.metric.startswith(_SHARES) and abs(score.mean) <= 1 for score in scores) else 1.0
-
-
-def _average(outcome: Outcome, scale: Mapping[str, float]) -> float | None:
-    values = [scale[name] * score.mean for name, score in outcome.scores.items() if not score.lower]
-    return float(np.mean(values)) if values else None
-
-
-def _mean_and_spread(values: Sequence[float], digits: int) -> str:
-    if not values:
-        return "-"
-    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def _by_item(outcomes: Sequence[Outcome], benchmark: str) -> dict[str, float]:
@@ -227,17 +284,11 @@ def _by_item(outcomes: Sequence[Outcome], benchmark: str) -> dict[str, float]:
     return {item: float(np.mean(values)) for item, values in found.items() if not math.isnan(float(np.mean(values)))}
 
 
-def _interval(found: Estimate, scale: float) -> str:
-    digits = 1 if scale > 1 else 3
-    return f"{scale * found.value:+.{digits}f} ({scale * found.low:+.{digits}f} to {scale * found.high:+.{digits}f})"
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    rows = [f"| {' | '.join(cell or '-' for cell in line)} |" for line in (header, *lines)]
-    return [rows[0], "|" + "---|" * len(header), *rows[1:]]
+def _interval(found: Estimate | None, column: Column) -> str:
+    if found is None:
+        return "-"
+    return f"{found.value:+.{column.finer}f} ({found.low:+.{column.finer}f} to {found.high:+.{column.finer}f})"
 
 
 def _tex(text: str) -> str:
-    for mark in "&%_#$":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("±", r"$\pm$")
+    return text.translate(_TEX)

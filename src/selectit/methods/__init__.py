@@ -31,21 +31,23 @@ STORED = "stored:"
 
 def names() -> list[str]:
     """Every method that `--method` takes by name, sorted."""
-    packaged = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
     added = [point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-    return sorted({*packaged, *added})
+    return sorted({*_packaged(), *added})
+
+
+def _packaged() -> list[str]:
+    return [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
 
 
 def lookup(name: str) -> type[Any]:
     """The class of a method, by its name or as `./file.py:Class`. Raises SettingsError."""
     if ".py:" in name:
         return _from_file(*name.rsplit(":", 1))
-    if name not in names():
-        raise SettingsError(f"there is no method {name!r}", nearest(name, names()))
+    if name in _packaged():  # looking through all installed packages takes a while
+        return _checked(importlib.import_module(f"{__name__}.{name.replace('-', '_')}").METHOD, name)
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
         return _checked(point.load(), name)
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    return _checked(module.METHOD, name)
+    raise SettingsError(f"there is no method {name!r}", nearest(name, names()))
 
 
 def build(name: str, parameters: Mapping[str, Any]) -> Method:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Float64, Int64, ScoreOf, Signals
+from selectit.schema import Float64, ScoreOf, Signals
 
 RULES = {
     "v1": ((1.0684, -0.1498, 8.257e-5, -0.9350), ("reward", "length:unit=tokens", "knn:k=6")),
@@ -26,8 +25,9 @@ class InstructionMining:
 
     v1: 1.0684 - 0.1498 reward + 8.257e-5 length - 0.9350 KNN6. v2: 0.0274 - 0.0078 reward + 0.4421 understandability -
     0.3212 naturalness - 0.1520 coherence. The published coefficients belong to LLaMA-7B, one reward model and one set
-    of evaluations: with another reward model their scale is meaningless. `fit` in this file fits a rule of one's own
-    to losses that one has measured; `own` uses it.
+    of evaluations: with another reward model their scale is meaningless. `own` takes
+    coefficients of one's own, which `selectit fit-rule` fits to the losses of models that an experiment has tuned on
+    random rows (docs/experiments.md).
 
     Source: Cao et al., "Instruction Mining", arXiv 2307.06290; the coefficients of v2 from a secondary source.
 
@@ -40,11 +40,12 @@ class InstructionMining:
 
     Differs: the published code counts the tokens of prompt and response, `length` those of the response: at 8e-5 a
     token that is a small constant for most data. Its search for the best number of rows, which tunes a model for each
-    trial, is not here: --keep says how many. The intercept of v1 is also quoted as 1.0694, which changes no order.
+    trial, is the budget "search" of an experiment. The intercept of v1 is also quoted as 1.0694: the same order.
 
     Licence: lingjoor-research/instruct-minnig (unofficial) has none; nothing was taken from it.
 
-    Checked: the specification's values of both rules; `fit` gives back coefficients that made the losses.
+    Checked: the specification's values of both rules; fitting gives back coefficients that made the losses, and its
+    standard errors and p-values agree with SciPy's.
     """
 
     rule: str = "v1"
@@ -95,29 +96,3 @@ class InstructionMining:
 
 
 METHOD = InstructionMining
-
-
-def fit(indicators: Float64, subsets: Sequence[Int64], losses: Float64) -> Float64:
-    """Coefficients of one's own rule: least squares of the log loss on the mean indicators of the tuning subsets.
-
-    Args:
-        indicators: (N, P) of all rows.
-        subsets: M > P lists of row numbers, each a set that a model was tuned on; in the paper random ones.
-        losses: (M,) evaluation loss of each of these models, above 0.
-
-    Returns:
-        (P + 1,) the intercept and the slopes, as `coefficients` takes them.
-
-    Raises:
-        SettingsError: too few subsets, or indicators whose means depend on each other.
-    """
-    means = np.stack([indicators[rows].mean(axis=0) for rows in subsets])
-    design = np.column_stack([np.ones(len(means)), means])
-    solution, _, rank, _ = np.linalg.lstsq(design, np.log(losses), rcond=None)
-    if rank < design.shape[1]:
-        raise SettingsError(
-            f"{len(subsets)} subsets tell {design.shape[1]} coefficients apart only to {rank}",
-            "Give more subsets, or leave out indicators that depend on each other.",
-        )
-    coefficients: Float64 = solution
-    return coefficients
