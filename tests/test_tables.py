@@ -46,6 +46,23 @@ def test_parquet_keeps_its_schema_and_types(folder):
     assert open_run("run").samples(0, 3)[1].instruction == "two"  # a null input is none
 
 
+def test_columns_without_a_type_stay_so(folder):
+    made = pa.table(
+        {
+            "instruction": ["a", "b"],
+            "output": ["one", "one two"],
+            "input": pa.nulls(2),
+            "meta": pa.array([{"left": None, "n": 1}, {"left": None, "n": 2}]),
+            "tags": pa.array([[], [None]]),
+        }
+    )
+    assert str(made.schema.field("tags").type) == "list<item: null>"
+    pq.write_table(made, "data.parquet")
+    selectit.select("data.parquet", Settings(run="run", method="length", keep=1, out="out.parquet"))
+    found = pq.read_table("out.parquet")
+    assert found.schema.equals(made.schema) and found.to_pylist() == made.slice(1).to_pylist()
+
+
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
 def test_a_table_of_many_parts_and_groups_keeps_every_row_in_its_place(folder, monkeypatch, kind):
     monkeypatch.setattr(run_room, "PART_ROWS", 4)

@@ -385,9 +385,25 @@ def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
         "words": [record.words for record in records],
         "turns": [[{"role": turn.role, "text": turn.text} for turn in record.turns] for record in records],
         "left_out": [record.left_out for record in records],
-        "raw": [record.raw for record in records],
+        "raw": _raw([record.raw for record in records], schema.field("raw").type),
     }
     return pa.table(columns, schema=schema)
+
+
+def _raw(values: Sequence[Any], kind: pa.DataType) -> Any:
+    """The records; of a table they are pyarrow's scalars, of which it can't make an array where one is without type."""
+    if not pa.types.is_struct(kind):
+        return values
+    fields = []
+    for field in kind:
+        column = [value[field.name] for value in values]
+        fields.append(pa.array([each.as_py() for each in column] if _untyped(field.type) else column, field.type))
+    return pa.StructArray.from_arrays(fields, fields=list(kind))
+
+
+def _untyped(kind: pa.DataType) -> bool:
+    """Whether a column, or something in it, is null throughout and so has no type."""
+    return pa.types.is_null(kind) or any(_untyped(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _times(source: read.Source) -> list[tuple[int, int]]:
