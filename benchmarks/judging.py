@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import selectit
-from selectit.detection import DETECTED, Estimate, mean_over_kinds
+from selectit.detection import DETECTED, PREFERRED, Estimate, mean_over_kinds
 from selectit.planting import KINDS
 from selectit.proberows import drawn
 from selectit.probing import Probe, Probed, preference_table
@@ -58,34 +58,31 @@ def main() -> None:
             asked = {"sample": given.sample, "seed": given.seed}
             found = selectit.probe(data, settings, METHODS, **asked)
             yes_no = selectit.probe(data, settings, YES_NO, ["yes-no"], **asked)
-            results = [*found.results, *yes_no.results]
+            named = [f"`{each}`" for each in METHODS] + [f"`{each}`, `--prompts yes-no`" for each in YES_NO]
+            results = dict(zip(named, (*found.results, *yes_no.results), strict=True))
             print(f"\n### {model}, {data.name}: {found.rows} rows, K = {given.k}, seed {given.seed}\n")
             print("\n".join(markdown(results)), flush=True)
-            for result in results:
-                tables.setdefault(name(result), []).append(preferences(found, result, given))
+            for name, result in results.items():
+                tables.setdefault(name, []).append(preferences(found, result, given))
         print(f"\n### {model}: picked on one half, told on the other\n")
         print("\n".join(halves(tables)), flush=True)
 
 
-def name(result: Probed) -> str:
-    """The rating without the model."""
-    return result.method + (" (yes-no)" if result.prompts == "yes-no" else "")
-
-
-def markdown(results: list[Probed]) -> list[str]:
+def markdown(results: dict[str, Probed]) -> list[str]:
     """A line for each rating, a column for each kind: pairs won, bold where detected, struck where inverted."""
-    kinds = [kind for kind in KINDS if any(each.kind == kind for each in results[0].kinds)]
+    planted = {each.kind for result in results.values() for each in result.kinds}
+    kinds = [kind for kind in KINDS if kind in planted]
     lines = [f"| rating | pairs won (95 %) | {' | '.join(kinds)} | mass | agree | length |"]
     lines.append("|---|---|" + "---|" * (len(kinds) + 3))
-    for result in results:
+    for name, result in results.items():
         facts = {each.kind: each for each in result.kinds}
         cells = []
         for kind in kinds:
-            mark = "**" if facts[kind].verdict == DETECTED else "~~" if facts[kind].verdict == "preferred" else ""
+            mark = "**" if facts[kind].verdict == DETECTED else "~~" if facts[kind].verdict == PREFERRED else ""
             cells.append(f"{mark}{facts[kind].wins.value:.2f}{mark}")
         more = [figure(each) for each in (result.mass, result.agreement, result.length_correlation)]
         assert result.wins is not None
-        lines.append(f"| {name(result)} | {interval(result.wins)} | {' | '.join([*cells, *more])} |")
+        lines.append(f"| {name} | {interval(result.wins)} | {' | '.join([*cells, *more])} |")
     return lines
 
 
@@ -103,8 +100,8 @@ def halves(tables: dict[str, list[Float64]]) -> list[str]:
     """The best rating on the even rows of all data sets, against the paper's on the odd ones, pair by pair."""
     pick = {each: np.concatenate([table[0::2] for table in some]) for each, some in tables.items()}
     tell = {each: np.concatenate([table[1::2] for table in some]) for each, some in tables.items()}
-    ratings = [each for each in tables if not each.startswith(("length", "perplexity"))]
-    paper = next(each for each in ratings if each.startswith("selectit-sentence-paper"))
+    ratings = [each for each in tables if not each.startswith(("`length", "`perplexity"))]
+    paper = f"`{PAPER}`"
     best = max(ratings, key=lambda each: mean_over_kinds(used(pick[each]), 0).value)
     gain = mean_over_kinds(used(tell[best] - tell[paper]), 0)
     lines = [f"- {each}: {interval(mean_over_kinds(used(pick[each]), 0))} on the half that picks" for each in ratings]
