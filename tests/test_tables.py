@@ -63,6 +63,21 @@ def test_columns_without_a_type_stay_so(folder):
     assert found.schema.equals(made.schema) and found.to_pylist() == made.slice(1).to_pylist()
 
 
+@pytest.mark.parametrize("beside", [{}, {"nothing": pa.nulls(2)}])
+def test_null_maps_and_null_lists_of_fixed_size_stay_null(folder, beside):
+    words = {"instruction": ["a", "b"], "output": ["one", "one two"]}
+    for name, column in {
+        "map": pa.array([[("a", "b")], None], pa.map_(pa.string(), pa.string())),
+        "fixed": pa.array([[1, 2], None], pa.list_(pa.float32(), 2)),
+        "within": pa.array([{"m": [("a", "b")]}, {"m": None}], pa.struct({"m": pa.map_(pa.string(), pa.string())})),
+    }.items():
+        table = pa.table({**words, name: column, **beside})
+        save_arrow(folder / name, table)
+        selectit.select(folder / name, Settings(run=f"run-{name}", out=f"out-{name}", **ALL))
+        stream = (folder / f"out-{name}" / write.ARROW_FILE).read_bytes()
+        assert pa.ipc.open_stream(stream).read_all().equals(table)
+
+
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
 def test_a_table_of_many_parts_and_groups_keeps_every_row_in_its_place(folder, monkeypatch, kind):
     monkeypatch.setattr(run_room, "PART_ROWS", 4)

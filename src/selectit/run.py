@@ -391,13 +391,17 @@ def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
 
 
 def _raw(values: Sequence[Any], kind: pa.DataType) -> Any:
-    """The records; of a table they are pyarrow's scalars, of which it can't make an array where one is without type."""
-    if not pa.types.is_struct(kind):
+    """The records; of a table they are pyarrow's scalars, which make no array of a type that is in part unknown."""
+    if not pa.types.is_struct(kind) or not _untyped(kind):
         return values
     fields = []
     for field in kind:
         column = [value[field.name] for value in values]
-        fields.append(pa.array([each.as_py() for each in column] if _untyped(field.type) else column, field.type))
+        if _untyped(field.type):
+            items = [each.as_py() for each in column]
+        else:
+            items = [each if each.is_valid else None for each in column]  # a map's null scalar makes no array
+        fields.append(pa.array(items, field.type))
     return pa.StructArray.from_arrays(fields, fields=list(kind))
 
 
