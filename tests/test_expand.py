@@ -13,6 +13,7 @@ import fakecalls
 import selectit
 from commandline import run as command
 from selectit import Settings, rewriting
+from selectit.data import write
 from selectit.engines.base import Reply
 from selectit.errors import DataError, EngineError, RunError, SettingsError
 from selectit.expanding import NotMade
@@ -70,7 +71,7 @@ def test_the_data_as_it_was_and_the_new_rows(data, rows, calls):
     assert done.out.read_text().startswith(data.read_text().rstrip().removesuffix("]").rstrip() + ",\n  {\n    ")
     written = json.loads(done.out.read_text())
     assert written == rows + new_rows(rows)
-    assert (done.rows, done.rewritten, done.left_alone) == (12, 11, {"equal to an earlier row": 1})
+    assert (done.rows, done.rewritten, done.left_alone) == (12, 11, {"the same question as an earlier row": 1})
     assert (done.added, done.not_made) == (dict.fromkeys(rewriting.STYLES, 11), ())
     assert [question in STYLE_OF for (question, _), *_ in calls] == [True] * 3 + [False] * 3
     assert done.seconds == sum(t["seconds"] for run in _runs() for t in run.timing().values())
@@ -212,7 +213,7 @@ def test_rows_that_are_no_single_question_stay_as_they_are(calls):
     assert done.left_alone == {
         "not one question and one answer": 2,
         "an empty instruction": 1,
-        "equal to an earlier row": 1,
+        "the same question as an earlier row": 1,
     }
     written = [json.loads(line) for line in done.out.read_text().splitlines()]
     assert written[:6] == records
@@ -269,11 +270,64 @@ def test_tables_that_have_no_room_are_refused_before_anything_is_asked(calls):
     pq.write_table(pa.table({"id": [1], "prompt": ["a"], "completion": ["b"]}, schema=schema), "d.parquet")
     with pytest.raises(DataError, match="the column 'id' may not be empty"):
         selectit.expand("d.parquet", FAKE)
+    part = pa.struct([pa.field("id", pa.int64(), nullable=False), ("role", pa.string()), ("content", pa.string())])
+    said = [{"id": 1, "role": "user", "content": "a"}, {"id": 2, "role": "assistant", "content": "b"}]
+    pq.write_table(pa.table({"messages": pa.array([said], pa.list_(part))}), "nested.parquet")
+    with pytest.raises(DataError, match="the column 'messages.id' may not be empty"):
+        selectit.expand("nested.parquet", dataclasses.replace(FAKE, run="nested"))
     Path("d.jsonl").write_text(json.dumps({"talk": ["Be brief.", "Why?", "So."]}) + "\n")
     with pytest.raises(DataError, match="reads from the middle of a list"):
         settings = dataclasses.replace(FAKE, run="list", map="instruction=talk.1,response=talk.2")
         selectit.expand("d.jsonl", settings)
+    Path("d.jsonl").write_text(json.dumps({"text": "Why?"}) + "\n")
+    with pytest.raises(DataError, match="reads two parts from one field"):
+        selectit.expand("d.jsonl", dataclasses.replace(FAKE, run="one", map="instruction=text,response=text"))
     assert not calls
+
+
+def test_a_table_that_would_lose_a_part_of_a_new_row_is_refused():
+    schema = pa.schema([("messages", pa.list_(pa.struct({"value": pa.string()})))])
+    assert write.new_rows([{"messages": [{"value": "a"}]}], schema).num_rows == 1
+    with pytest.raises(DataError, match="no place for a part of new rows"):
+        write.new_rows([{"messages": [{"text": "a"}]}], schema)
+
+
+def test_a_part_of_text_keeps_its_words(calls):
+    def said(role, text):
+        return {"role": role, "content": [{"type": "output_text", "value": text}]}
+
+    pq.write_table(pa.table({"messages": [[said("user", "a"), said("assistant", "b")]]}), "d.parquet")
+    done = selectit.expand("d.parquet", FAKE, ["depth"])
+    assert pq.read_table(done.out)["messages"].to_pylist()[1] == [
+        said("user", "depth of a"),
+        said("assistant", "To depth of a"),
+    ]
+
+
+def test_rows_that_no_record_can_be_made_like_are_left_alone(calls):
+    rows = [
+        {"prompt": "How?", "completion": "So."},
+        {"prompt": SAID, "completion": []},
+        {"prompt": "When?", "completion": [{"role": "assistant", "content": []}]},
+    ]
+    Path("d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = selectit.expand("d.jsonl", FAKE, ["depth"])
+    assert (done.rewritten, done.left_alone) == (
+        1,
+        {"question and answer are not in a field each": 1, "a message without content": 1},
+    )
+
+
+def test_a_question_with_several_answers_is_rewritten_once(calls):
+    rows = [
+        {"prompt": "How?", "completion": "So."},
+        {"prompt": "Why?", "completion": "A."},
+        {"prompt": "How?", "completion": "B."},
+    ]
+    Path("d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = selectit.expand("d.jsonl", FAKE, ["depth"])
+    assert done.left_alone == {"the same question as an earlier row": 1}
+    assert [json.loads(line)["expanded_from"] for line in done.out.read_text().splitlines()[3:]] == [0, 1]
 
 
 def test_what_was_expanded_is_not_expanded_again(data, calls):
@@ -337,7 +391,7 @@ def test_the_command(data, calls, capsys):
     assert code == 0, err
     assert out.splitlines() == [
         "added     22 to 12 rows (11 depth, 11 reasoning)",
-        "not asked 1 row: equal to an earlier row",
+        "not asked 1 row: the same question as an earlier row",
         "generator 0 s",
         "run       run",
         "expanded  data.expanded.json",

@@ -101,8 +101,8 @@ def expand(
 
     The file has the rows as they were, then the new ones by the row that they were made of, each with the fields
     `expanded_from` (that row's number, from 0) and `expansion_style`. Only a row that is one question and one answer
-    is rewritten, of equal rows the first. An answer that is missing, empty, not finished, or the instruction as it was
-    makes no row; it is reported.
+    is rewritten, of rows with the same question the first. An answer that is missing, empty, not finished, or the
+    instruction as it was makes no row; it is reported.
 
     Args:
         data: as for `rate`.

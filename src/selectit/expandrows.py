@@ -45,24 +45,29 @@ class Fitting:
 
 
 def fitting(run: Run) -> Fitting:
-    """The rows with one question and one answer in words, of equal ones the first.
+    """The rows with one question and one answer in words that a record can be made like, one for each question.
 
     Raises DataError where there is none, or where a record has a field of the name that new rows get.
     """
-    occurrence = run.basic_rows().occurrence
     if run.table_schema is not None:
         _refuse_expanded(run, run.table_schema.names)
     rows: list[int] = []
     others: Counter[str] = Counter()
+    asked: set[str] = set()
+    layout = str(run.manifest["layout"])
     for part in run.source(["row", "turns", "left_out", "raw"]):
         plain = (part[name].to_pylist() for name in ("row", "turns", "left_out"))
-        for row, turns, left_out, record in zip(*plain, plain_records(part["raw"]), strict=True):
-            _refuse_expanded(run, record)
-            why = "equal to an earlier row" if occurrence[row] else _not_fitting(turns, left_out)
+        for row, turns, left_out, like in zip(*plain, plain_records(part["raw"]), strict=True):
+            _refuse_expanded(run, like)
+            why = _not_fitting(turns, left_out) or _unlike(layout, like)
+            question = turns[0]["text"]  # all that the generator sees of the row
+            if not why and question in asked:
+                why = "the same question as an earlier row"
             if why:
                 others[why] += 1
             else:
                 rows.append(row)
+                asked.add(question)
     if not rows:
         raise DataError(
             f"{run.manifest['data']} has no row that can be rewritten: {', '.join(others)}",
@@ -88,6 +93,15 @@ def _not_fitting(turns: Sequence[Mapping[str, str]], left_out: Sequence[str]) ->
     return "" if turns[0]["text"].strip() else "an empty instruction"
 
 
+def _unlike(layout: str, like: Mapping[str, Any]) -> str:
+    """Why no record can be made like this one; '' where one can."""
+    try:
+        record(layout, like, "?", "!")
+    except DataError as error:
+        return error.message
+    return ""
+
+
 def records(run: Run, new: Sequence[NewRow]) -> Iterator[dict[str, Any]]:
     """The new rows, which are in rising order of `of`, each a record like the one that it was made from.
 
@@ -106,9 +120,23 @@ def records(run: Run, new: Sequence[NewRow]) -> Iterator[dict[str, Any]]:
 
 def check_room(run: Run, rows: Int64) -> None:
     """Raise DataError where the layout, or the columns of a table, can't hold a new row made of one of these rows."""
+    layout = str(run.manifest["layout"])
+    if layout not in LAYOUTS:
+        _refuse_shared(layout)
     made = list(records(run, [NewRow(row, "depth", "?", "!") for row in rows.tolist()]))
     if run.table_schema is not None:
         write.new_rows(made, pa.schema([*run.table_schema, *FIELDS]))
+
+
+def _refuse_shared(layout: str) -> None:
+    found = layout_of(None, layout)
+    assert found is not None  # a map was given
+    paths = [path for _, path in found.fields]
+    if len(set(paths)) < len(paths):
+        raise DataError(
+            f"--map {layout} reads two parts from one field, and a new row would have one of them alone",
+            "Give the instruction and the response a field each.",
+        )
 
 
 def record(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:
@@ -121,7 +149,8 @@ def record(layout: str, like: Mapping[str, Any], instruction: str, response: str
         response: of the new record.
 
     Raises:
-        DataError: a map goes into a list and not to its first entries.
+        DataError: a map goes into a list and not to its first entries; or `like` has other messages than its question
+            in the field of that, and its answer in that of the answer, or one without a part of text.
     """
     texts = (instruction, response)
     if layout == "alpaca":
@@ -146,12 +175,22 @@ def _empty_input(like: Mapping[str, Any]) -> dict[str, str]:
 
 def _messages(like: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
     """Messages with these texts, the roles in the words of others."""
+    if len(like) != len(texts):
+        raise DataError("question and answer are not in a field each", "Convert the data to messages first.")
     made = []
     for message, text in zip(like, texts, strict=True):
         who, what = ("from", "value") if "from" in message else ("role", "content")
-        content = [{"type": "text", "text": text}] if isinstance(message[what], list) else text
-        made.append({who: message[who], what: content})
+        made.append({who: message[who], what: _content(message[what], text)})
     return made
+
+
+def _content(like: str | Sequence[Mapping[str, Any]], text: str) -> str | list[dict[str, Any]]:
+    """A message's content with this text: a text, or one part in the words of the first of others."""
+    if isinstance(like, str):
+        return text
+    if not like:
+        raise DataError("a message without content", "Give it a text, or leave the row out.")
+    return [{"type": like[0]["type"], "text" if "text" in like[0] else "value": text}]
 
 
 def _mapped(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:

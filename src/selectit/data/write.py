@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selectit.data.tables import without_nulls
 from selectit.errors import DataError
 from selectit.schema import Int64
 
@@ -150,14 +151,31 @@ def write_longer_table(
 def new_rows(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """The records as rows of such a table. Raises DataError where it can't hold them."""
     hint = "Convert the data to JSON Lines first."
-    for field in schema:
-        if not field.nullable and any(field.name not in record for record in records):
-            raise DataError(f"the column {field.name!r} may not be empty, and new rows have nothing for it", hint)
+    kind = pa.struct(list(schema))
     try:
-        structs = pa.array(list(records), pa.struct(list(schema)))
+        structs = pa.array(list(records), kind)
     except pa.ArrowException as error:
         raise DataError(f"new rows don't fit the columns of this table: {error}", hint) from error
+    lacking = next((name for record in records for name in _left_empty(record, kind)), "")
+    if lacking:
+        raise DataError(f"the column {lacking!r} may not be empty, and new rows have nothing for it", hint)
+    for held, record in zip(structs.to_pylist(), records, strict=True):
+        if without_nulls(held) != record:  # Arrow leaves out what it has no field for
+            raise DataError("the columns of this table have no place for a part of new rows", hint)
     return pa.Table.from_arrays(structs.flatten(), schema=schema)
+
+
+def _left_empty(value: Any, kind: pa.DataType, within: str = "") -> Iterator[str]:
+    """The fields that may not be null and are, with dots."""
+    if pa.types.is_struct(kind) and isinstance(value, Mapping):
+        for field in kind:
+            if value.get(field.name) is not None:
+                yield from _left_empty(value[field.name], field.type, f"{within}{field.name}.")
+            elif not field.nullable:
+                yield f"{within}{field.name}"
+    elif isinstance(value, list):
+        for item in value:
+            yield from _left_empty(item, kind.field(0).type, within)
 
 
 _GROUP_ROWS = 8192
