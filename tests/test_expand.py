@@ -134,7 +134,7 @@ def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
         NotMade(4, "depth", "rewriting", unfinished),
         NotMade(5, "depth", "rewriting", "the answer is what was asked about, as it was"),
         NotMade(6, "depth", "rewriting", "the answer has a null byte"),
-        NotMade(7, "breadth", "rewriting", "the question has 9 tokens"),
+        NotMade(7, "breadth", "rewriting", rewriting.NO_ROOM),
         NotMade(8, "breadth", "answering", unfinished),
         NotMade(9, "breadth", "answering", "the answer is empty"),
     )
@@ -151,9 +151,23 @@ def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
 
 def test_no_new_row_at_all_is_an_error(data, monkeypatch):
     fakecalls.replied(monkeypatch, lambda question, sample: Reply(""))
-    with pytest.raises(DataError, match=r"none of 33 new rows could be made: the answer is empty \(33\)"):
+    with pytest.raises(DataError, match=r"none of 33 new rows could be made: the answer is empty \(33\)") as caught:
         selectit.expand(data, FAKE)
-    assert not Path("data.expanded.json").exists()
+    assert not Path("data.expanded.json").exists() and caught.value.hint == "Try another --model."
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (lambda row: Reply(None, f"the question has {row} tokens", FLAG_NO_ROOM), "a smaller --max-new-tokens"),
+        (lambda row: Reply("Why", flags=FLAG_UNFINISHED), "a larger --max-new-tokens"),
+    ],
+)
+def test_the_remedy_is_that_of_the_reason(data, monkeypatch, said, remedy):
+    fakecalls.replied(monkeypatch, lambda question, sample: said(sample.row))
+    with pytest.raises(DataError, match=r"none of 33 new rows could be made: .* \(33\)") as caught:
+        selectit.expand(data, FAKE)
+    assert remedy in caught.value.hint
 
 
 def test_a_generator_that_always_fails_stops(data, monkeypatch):
@@ -361,6 +375,7 @@ def test_a_sample_is_drawn_with_its_seed(data, rows, calls):
         ({"model": ("a", "b")}, {}, "one model writes the new rows"),
         ({"engine": "vllm"}, {}, "the engine vllm rates"),
         ({"engine": "server"}, {}, "needs an address"),
+        ({"engine": "server", "base_url": "http://x/v1", "max_tokens": 9}, {}, "--max-tokens is the server's"),
         ({}, {"styles": ["dept"]}, "no style 'dept'"),
         ({}, {"styles": []}, "--styles is ''"),
         ({}, {"styles": ["depth", "depth"]}, "--styles is 'depth,depth'"),

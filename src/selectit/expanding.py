@@ -26,7 +26,7 @@ from selectit.models import Model
 from selectit.output import destination, write_longer
 from selectit.rating import model_named, run_of
 from selectit.ratings import stored_columns
-from selectit.rewriting import STYLES, Style, unusable
+from selectit.rewriting import NO_ROOM, STYLES, UNFINISHED, Style, unusable
 from selectit.run import Run
 from selectit.schema import Int64, Question
 
@@ -129,7 +129,7 @@ def expand(
     if not new:
         raise DataError(
             f"none of {len(not_made)} new rows could be made: {_reasons(not_made)}",
-            "Try another --model, or a larger --max-new-tokens.",
+            _remedy(not_made),
         )
     new.sort(key=lambda row: row.of)  # stable: in the order of the styles
     write_longer(run, out, list(records(run, new)), force=settings.force)
@@ -140,6 +140,16 @@ def expand(
 def _reasons(not_made: Sequence[NotMade]) -> str:
     """Why, with the number of rows, the most frequent reasons first; at most three."""
     return "; ".join(f"{why} ({count})" for why, count in Counter(each.why for each in not_made).most_common(3))
+
+
+def _remedy(not_made: Sequence[NotMade]) -> str:
+    """For the most frequent reason."""
+    ((why, _),) = Counter(each.why for each in not_made).most_common(1)
+    remedies = {
+        NO_ROOM: "Give a smaller --max-new-tokens, or a larger --max-tokens where the model reads more.",
+        UNFINISHED: "Give a larger --max-new-tokens, or try another --model.",
+    }
+    return remedies.get(why, "Try another --model.")
 
 
 def _checked(settings: Settings, sample: int | None) -> Settings:
@@ -157,6 +167,8 @@ def _checked(settings: Settings, sample: int | None) -> Settings:
         settings, engine=settings.engine or "hf", unit_size=settings.unit_size or UNIT_SIZE, tokenizer=None
     )
     check_server(chosen, chat=False)
+    if chosen.engine == "server" and chosen.max_tokens is not None:
+        raise SettingsError("--max-tokens is the server's to decide", "Leave it out; start the server with that.")
     return chosen
 
 

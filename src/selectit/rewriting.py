@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from importlib import resources
 
 from selectit.errors import SettingsError, nearest
-from selectit.schema import FLAG_UNFINISHED, Question
+from selectit.schema import FLAG_NO_ROOM, FLAG_UNFINISHED, Question
 
 STYLES = ("depth", "breadth", "reasoning")
+NO_ROOM = "the question and --max-new-tokens together are over the model's token limit"
+UNFINISHED = "the answer was not finished within --max-new-tokens"
 _REWRITES = "You write the instructions that an assistant is trained on."
 _ANSWERS = "You are an assistant. Answer completely and to the point."
 
@@ -57,10 +59,12 @@ def unusable(text: str | None, error: str | None, flags: int, original: str = ""
         original: what it was made of; it has to differ in more than case and white space.
     """
     words = (text or "").casefold().split()
+    if flags & FLAG_NO_ROOM:  # the engine's words have a count in them, and rows are told of by the reason
+        return NO_ROOM
     if error:
         return error
     if flags & FLAG_UNFINISHED:
-        return "the answer was not finished within --max-new-tokens"
+        return UNFINISHED
     if not words:
         return "the answer is empty"
     if words == original.casefold().split():

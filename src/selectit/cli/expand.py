@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from selectit.expanding import Expanded
 
 _READING = ("run", "limit", "format", "map", "bad_rows", "split", "subset")
-_ASKING = ("engine", "base_url", "concurrency", "dtype", "device_map", "trust_remote_code", "accept_terms")
+_ASKING = ("engine", "base_url", "concurrency", "dtype", "max_tokens", "device_map", "trust_remote_code", "accept_terms")
 _NAMED = 10
 
 
