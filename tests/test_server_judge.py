@@ -106,6 +106,8 @@ def said(content, end):
     [
         ((400, {"message": "maximum context length"}), "the server answers 400: maximum context length", 0),
         ((429, {"error": {"message": "quota"}}), "the server answers 429: quota (6 tries)", 0),
+        ((400, {"message": "no \ud83d"}), "the server answers 400: no ?", 0),
+        (said(None, "\ud83d"), "the server's answer has no text (finish_reason: ?)", 0),
         (said(None, "content_filter"), "the server's answer has no text (finish_reason: content_filter)", 0),
         (said(" \n", "length"), "the server's answer has no text (finish_reason: length)", FLAG_UNFINISHED),
     ],
@@ -118,6 +120,11 @@ def test_a_request_without_an_answer_is_a_row_with_an_error(stub, judge, fault, 
 def test_an_answer_that_was_cut_off_is_kept_and_says_so(stub, judge):
     stub.fault = faulty(7, said("It is", "length"), tries=99)
     assert reply(judge())[6:8] == [expected(6), Reply("It is", flags=FLAG_UNFINISHED)]
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_replaced(stub, judge):
+    stub.fault = faulty(7, said("Well \ud83d done \U0001f600", "stop"), tries=99)
+    assert reply(judge())[7] == Reply("Well ? done \U0001f600")
 
 
 @pytest.mark.parametrize("fault", [(500, {"error": "out of memory"}), said("", "length")])

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from selectit.engines.endpoint import KEYS, Endpoint, Malformed, RequestFailed
+from selectit.engines.endpoint import KEYS, Endpoint, Malformed, RequestFailed, unicode
 from selectit.errors import EngineError, ModelError
 from selectit.schema import Float32
 
@@ -228,13 +228,13 @@ def read_reply(value: Any) -> Reply:
     """The text of a chat completion; white space alone is none. Raises Malformed."""
     try:
         choice = next(choice for choice in value["choices"] if choice.get("index", 0) == 0)
-        text, end = choice["message"].get("content"), str(choice.get("finish_reason"))
+        text, end = choice["message"].get("content"), unicode(str(choice.get("finish_reason")))
         tokens = int((value.get("usage") or {}).get("prompt_tokens") or 0)
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise Malformed(f"no chat completion: {type(error).__name__} {error}") from error
     if text is not None and not isinstance(text, str):
         raise Malformed(f"the content of the message is no text but {type(text).__name__}")
-    return Reply(text if text and text.strip() else None, end, tokens)
+    return Reply(unicode(text) if text and text.strip() else None, end, tokens)
 
 
 def _entry(number: int | None, text: str, logprob: float) -> Entry:

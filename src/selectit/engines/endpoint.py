@@ -132,7 +132,7 @@ class Endpoint:
         """A text of the server on one line of at most 200 characters, without the key should it repeat that."""
         if self._key:
             text = text.replace(self._key, "…")
-        return " ".join(text.split())[:200]
+        return " ".join(unicode(text).split())[:200]
 
     async def _wait(self, attempt: int) -> None:
         """Wait as long as the server has asked, and before another try as long as its number says."""
@@ -171,6 +171,11 @@ class Endpoint:
             if isinstance(said, dict) and said.get(key):
                 said = said[key]
         return self.clean(str(said))
+
+
+def unicode(text: str) -> str:
+    """The text with '?' for each half of a surrogate pair: JSON can say them, and nothing can store them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _key() -> str:
