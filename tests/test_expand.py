@@ -111,6 +111,18 @@ def test_an_interrupted_expansion_goes_on(data, calls):
     assert done.out.read_bytes() == whole.out.read_bytes()
 
 
+def test_the_size_of_units_is_the_stored_one(data, calls):
+    in_units_of = {size: dataclasses.replace(FAKE, unit_size=size, out=f"{size}.json") for size in (None, 4, 32)}
+    selectit.expand(data, in_units_of[4], ["depth"])
+    assert len(calls) == 3 + 3
+    selectit.expand(data, in_units_of[None], ["depth"])
+    assert len(calls) == 6
+    selectit.expand(data, in_units_of[32], ["depth"])  # another one is typed: asked anew
+    assert len(calls) == 6 + 2
+    selectit.expand(data, in_units_of[None], ["depth"])
+    assert len(calls) == 8
+
+
 def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
     def faulty(question, sample):
         wrong = {
@@ -418,6 +430,19 @@ def test_the_command(data, calls, capsys):
     assert len(calls) == 4
     code, _, err = command(capsys, *expand[:-1], "dept")
     assert code == 2 and "'depth'" in err
+
+
+def test_the_command_with_the_rows_on_standard_output(data, rows, calls, capfd):
+    expand = ("expand", data, "--engine", "fake", "--model", "m", "--run", "run", "--out", "-")
+    code, out, err = command(capfd, *expand)
+    assert (code, json.loads(out)) == (0, rows + new_rows(rows))
+    assert "added     33 to 12 rows (11 depth, 11 breadth, 11 reasoning)\n" in err
+    assert command(capfd, *expand, "--quiet")[1:] == (out, "")
+    asked = len(calls)
+    for verb in (expand, ("select", data, "--method", "full", "--run", "other", "--out", "-")):
+        code, out, err = command(capfd, *verb, "--json")
+        assert (code, out) == (2, "") and "can't both go to standard output" in err
+    assert len(calls) == asked and not Path("other").exists()
 
 
 def test_the_command_names_rows_that_were_not_made(data, monkeypatch, capsys):

@@ -25,7 +25,7 @@ from selectit.innerrun import run_of_pairs
 from selectit.models import Model
 from selectit.output import destination, write_longer
 from selectit.rating import model_named, run_of
-from selectit.ratings import stored_columns
+from selectit.ratings import find_rater, stored_columns
 from selectit.rewriting import NO_ROOM, STYLES, UNFINISHED, Style, unusable
 from selectit.run import Run
 from selectit.schema import Int64, Question
@@ -79,11 +79,19 @@ class _Asking:
 
     def answers(self, run: Run, questions: Sequence[Question]) -> tuple[list[list[Answer]], float]:
         """The answers to each question about each row of the run, and the seconds that the model took about them."""
-        (rater,) = executors.rate(run, [self.model], questions, self.settings, self.progress)
+        (rater,) = executors.rate(run, [self.model], questions, self._with_unit_size(run), self.progress)
         tables = [stored_columns(run, rater, question, ["reply", "error", "flags"]) for question in questions]
         spent = run.timing().get(f"{rater.signal}/{rater.path.name}", {})
         found = [list(zip(*(column.to_pylist() for column in table.columns), strict=True)) for table in tables]
         return found, spent.get("seconds", 0.0)
+
+    def _with_unit_size(self, run: Run) -> Settings:
+        """The settings; a size of units that is left open is that of stored answers, the usual one first."""
+        usual = dataclasses.replace(self.settings, unit_size=self.settings.unit_size or UNIT_SIZE)
+        digest = self.model.digest
+        if find_rater(run, digest, usual, "judgements") or not find_rater(run, digest, self.settings, "judgements"):
+            return usual
+        return self.settings
 
 
 def expand(
@@ -153,7 +161,7 @@ def _remedy(not_made: Sequence[NotMade]) -> str:
 
 
 def _checked(settings: Settings, sample: int | None) -> Settings:
-    """The settings with the engine and the size of units. Raises SettingsError."""
+    """The settings with the engine. Raises SettingsError."""
     if sample is not None and sample < 1:
         raise SettingsError(f"--sample is {sample}", "It is a number of 1 or more.")
     if len(settings.model) != 1:
@@ -163,9 +171,7 @@ def _checked(settings: Settings, sample: int | None) -> Settings:
             "the engine vllm rates, and writes no text here",
             "Use --engine hf; or serve the model with vLLM and use --engine server.",
         )
-    chosen = dataclasses.replace(
-        settings, engine=settings.engine or "hf", unit_size=settings.unit_size or UNIT_SIZE, tokenizer=None
-    )
+    chosen = dataclasses.replace(settings, engine=settings.engine or "hf", tokenizer=None)
     check_server(chosen, chat=False)
     if chosen.engine == "server" and chosen.max_tokens is not None:
         raise SettingsError("--max-tokens is the server's to decide", "Leave it out; start the server with that.")

@@ -140,7 +140,8 @@ def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
         told = "; ".join(f"{rater.path.name}: {rater.manifest['settings']}" for rater in fitting)
         raise RunError(
             f"{fitting[0].name} has rated with several settings: {told}",
-            "Say which with --engine, --dtype, --max-tokens, --overflow, --missing-label, or --model FOLDER.",
+            "Say which with --engine, --dtype, --max-tokens, --overflow, --missing-label, --unit-size, or --model "
+            "FOLDER.",
         )
     return next(iter(exact or fitting), None)
 

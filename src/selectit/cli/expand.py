@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
 
 if TYPE_CHECKING:
     from selectit.expanding import Expanded
@@ -47,6 +47,8 @@ def command(
     selectit select FILE --method lift.
     """
     chosen = settings(given)
+    if as_json:
+        refuse_mixed(data, chosen)
     from selectit import expanding
     from selectit.cli.progress import notes
 
@@ -55,8 +57,8 @@ def command(
         done = expanding.expand(data, chosen, names, sample, sample_seed, max_new_tokens, progress)
     if as_json:
         print_json(dataclasses.asdict(done))
-    elif not quiet and str(done.out) != "-":
-        click.echo("\n".join(_lines(done)))
+    elif not quiet:
+        click.echo("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
 
 
 def _lines(done: Expanded) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from selectit import config
+from selectit.errors import SettingsError
 from selectit.plain import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -242,6 +243,12 @@ def settings(given: Mapping[str, Any]) -> config.Settings:
 def data_argument(function: F) -> F:
     """The data set. Whether it is there, and what is in it, the reader says."""
     return click.argument("data", required=False)(function)
+
+
+def refuse_mixed(data: str | None, chosen: config.Settings) -> None:
+    """Refuse --json where the rows go to standard output. Raises SettingsError."""
+    if (chosen.out or data) == "-":
+        raise SettingsError("--json and the rows can't both go to standard output", "Name a file with --out.")
 
 
 def print_json(value: Any) -> None:

@@ -18,6 +18,7 @@ from selectit.cli.options import (
     data_argument,
     options,
     print_json,
+    refuse_mixed,
     settings,
 )
 
@@ -36,6 +37,8 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     without a model.
     """
     chosen = settings(given)
+    if as_json:
+        refuse_mixed(data, chosen)
     from selectit import api
     from selectit.cli.progress import notes
 
