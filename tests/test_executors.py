@@ -56,11 +56,12 @@ def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
 def test_what_is_never_seen_is_told(run, monkeypatch):
     prompt = rating.prompts_of_run(Settings(), None).first(1)
     found = units(run, named_rater(run, "m", Settings()), prompt)
-    shared.wait_until_seen(found)
+    paths = [unit.path for unit in found]
+    shared.wait_until_seen(paths)
     found[1].path.unlink()
     monkeypatch.setattr(shared, "SEEN_WITHIN", 0.3)
     with pytest.raises(RunError, match=r"written .*part-00001\.parquet, and after 0 seconds it is not seen here"):
-        shared.wait_until_seen(found)
+        shared.wait_until_seen(paths)
 
 
 @pytest.mark.parametrize("name", ["ray_address", "workers", "worker_cpus", "worker_gpus"])

@@ -1,6 +1,7 @@
 """Experiments: what a file says, what is left out, what the tables say, and a whole one with a tiny model."""
 
 import dataclasses
+import gzip
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from commandline import run
 from selectit import training
-from selectit.errors import RunError, SettingsError
-from selectit.experiments import cell, job, sections, settings, tables
+from selectit.collect import Silent
+from selectit.errors import DataError, RunError, SettingsError
+from selectit.experiments import cell, identity, job, plan, sections, settings, tables
+from selectit.experiments.clean import Clean
 from selectit.experiments.decontamination import contaminated
 from selectit.experiments.tables import Outcome, Scored
 from selectit.schema import Sample
@@ -103,6 +106,13 @@ def test_parameters_with_flags_and_without():
         ("[recipe_changes]\nstep = 1\n[[choices]]\nmethod = 'random'", "recipe_changes: there is no key 'step'"),
         ("[evaluation]\nsuit = 'q'\n[[choices]]\nmethod = 'random'", "evaluation: there is no key 'suit'"),
         ("[search]\nlow = 0\n[[choices]]\nmethod = 'random'", "search: 8 trials from 0 to 100 percent"),
+        (
+            "[[choices]]\nmethod = 'random'\nname = 'x'\nbudgets = ['search']\n"
+            "[[choices]]\nmethod = 'length'\nname = 'x'\nbudgets = ['search']",
+            "two cells are smollm2 x 100%, seed 0",
+        ),
+        ("[[choices]]\nmethod = 'random'\nbudgets = ['search']\nsettings = { alpha = 'no' }", "alpha"),
+        ("[evaluation]\ntask = ['wmt22_de-en']\n[[choices]]\nmethod = 'random'", "wmt22_de-en can't be run"),
         ("x = ", "is not TOML"),
     ],
 )
@@ -198,6 +208,25 @@ def test_the_other_formats():
     assert r"random & 20\% & 20 & 2 & 37.5 $\pm$ 17.7" in tex and tex.count(r"\\") == 1 + 4
     report = sections.markdown(["note"], sections.sections(OUTCOMES, []))
     assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 1.500 | 4 |" in report
+
+
+def test_cells_with_unequal_benchmarks_are_shown_where_they_have_them():
+    """COMET's command may be there for some cells only; an average over fewer benchmarks is another figure."""
+    whole, part = outcome("random", 0, [1, 0]), outcome("Ours", 0, [1, 1], method="selectit")
+    more = {"comet": Scored("COMET", 0.8, None, ["0"], [0.8])}
+    whole = dataclasses.replace(whole, scores={**whole.scores, **more})
+    for some in ([whole, part], [part, whole]):
+        lines = {line[1]: line for line in tables.results(some)[1]}
+        assert lines["random"][-2:] == ["80.0", "65.0"] and lines["Ours"][-2:] == ["-", "-"]
+        differences = tables.differences(some, tables.compared(some, "random"))[1]
+        assert [line[-1] for line in differences] == ["-"]
+        assert "random" in sections.markdown([], sections.sections(some, []))
+
+
+def test_random_rows_are_those_of_the_plain_choice():
+    balanced = outcome("balanced", 0, [0, 0, 0, 0], method="random")
+    found = tables.compared([balanced, *OUTCOMES], "random")
+    assert found["m", "Ours", "20%"]["quiz"].value == pytest.approx(37.5)
 
 
 # A whole one
@@ -312,6 +341,87 @@ def test_a_search_for_the_size(small, monkeypatch):
     assert tried[best] == min(value for budget, value in tried.items() if budget != "25%" or best == "25%")
     monkeypatch.setattr(training, "train", None)  # begun again, it asks for the same sizes
     assert figures(job.experiment(searching, "out")) == figures(finished)
+
+
+def with_choice(small, method, **more):
+    return dataclasses.replace(small, choices=(settings.Choice(method=method, **more),))
+
+
+def test_what_choosing_would_refuse_is_refused_first(small, monkeypatch):
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(cell, "evaluate", None)
+    with pytest.raises(SettingsError, match="length, budget 1000: 1,000 rows were asked for and there are 15"):
+        job.experiment(with_choice(small, "length", budgets=("1000",)), "out")
+    Path("rows.txt").write_text("1\n2\n")  # row 3 is left out, so that later numbers are of other rows
+    for method in ("fixed:file=rows.txt", "random:exclude=rows.txt"):
+        with pytest.raises(SettingsError, match="rows.txt names rows by number, and 1 rows"):
+            job.experiment(with_choice(small, method), "out")
+    Path("lima.json").write_text(json.dumps([{"instruction": "not there", "output": "x"}]))
+    with pytest.raises(DataError, match=r"lima\.json"):
+        job.experiment(with_choice(small, "fixed:file=lima.json"), "out")
+
+
+def test_changed_data_is_another_experiment(small):
+    plan.plan(dataclasses.replace(small, choices=small.choices[:1]), "out")
+    Path("data.json").write_text(json.dumps([{"instruction": "other", "output": "word"}] * 9))
+    with pytest.raises(RunError, match="out holds another experiment") as error:
+        job.experiment(small, "out")
+    assert "--out" in error.value.hint
+
+
+def test_a_changed_selection_is_another_choice(folder):
+    """A parameter may be the folder of a selection."""
+    kept = Path("kept")
+    kept.mkdir()
+    marks = []
+    for content in (b"a", b"b"):
+        (kept / "rows.parquet").write_bytes(content)
+        marks.append(identity._content(str(kept)))
+    assert marks[0] != marks[1] != str(kept)
+
+
+def test_subsets_have_the_ending_of_their_format(small):
+    text = "".join(json.dumps(row) + "\n" for row in json.loads(Path("data.json").read_text()))
+    Path("data.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    one = dataclasses.replace(with_choice(small, "random"), data="data.jsonl.gz", base=False, seeds=(0,))
+    job.experiment(one, "out")
+    assert [path.name.partition(".")[2] for path in Path("out/subsets").iterdir()] == ["jsonl.gz"]
+
+
+def test_tasks_that_are_not_run_are_said(small):
+    evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
+    notes = " ".join(job._notes(dataclasses.replace(small, evaluation=evaluation), clean_of(small)))
+    assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
+
+
+def clean_of(small):
+    return Clean("data.json", ".json", "digest", 16, 0, ())
+
+
+def test_what_raters_are_asked_is_counted_once(small):
+    place = cell.Place(small, Path("out"), clean_of(small))
+    raters = {"base": dataclasses.replace(small.settings, model=("a",), k=2)}
+    raters["both"] = dataclasses.replace(raters["base"], model=("a", "b"), level="model")
+    raters["again"] = dataclasses.replace(raters["base"], alpha=0.5)
+    text, asked = plan._choosing(place, [raters["both"], raters["base"]], set(), False, Silent())
+    assert text == "64 ratings, at most 0 other forward passes"
+    text, _ = plan._choosing(place, [raters["again"]], asked, False, Silent())
+    assert text == "0 ratings, at most 0 other forward passes"
+
+
+def test_the_time_to_evaluate_is_that_of_the_base_model(small):
+    made = settings.cells(small)
+    base = dataclasses.replace(outcome("base", 0, [1]), line=made[0].line, eval_seconds=60.0)
+    assert plan._evaluating(made[1:], [base]) == "evaluating 5 cells: about 5.0 minutes, as those that are done took"
+    assert "is known when the first" in plan._evaluating(made, [])
+
+
+def test_trials_that_are_done_are_not_to_be_done(small, monkeypatch):
+    search = settings.Search(trials=3, low=20, high=60)
+    searching = dataclasses.replace(with_choice(small, "length", budgets=("search",)), search=search)
+    monkeypatch.setattr(plan, "stored", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "40%") else None)
+    tried, left = plan._trials(cell.Place(searching, Path("out"), clean_of(small)))
+    assert len(tried) == 2 and [each.budget for each in left] == ["40%"]
 
 
 def test_the_command(small, capfd):

@@ -27,6 +27,11 @@ def count(path: str) -> int:
     return len(_digests(path)) if named is None else len(named)
 
 
+def by_number(path: str) -> bool:
+    """Whether it is a list of numbers, or a selection. Raises DataError where such a list can't be read."""
+    return _numbers(path) is not None
+
+
 def digest(path: str) -> str:
     """Six hexadecimal digits of what the list names, for a label. Raises DataError as `count`."""
     named = _numbers(path)

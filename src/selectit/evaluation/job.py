@@ -23,6 +23,9 @@ from selectit.run import Run
 log = logging.getLogger(__name__)
 
 
+NO_COMET = "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What is run and stored as one: an interruption loses no more."""
@@ -77,15 +80,19 @@ def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSet
         pieces = [
             Piece(heldout_name(data), losses.print_of(data), partial(losses.run, data)) for data in settings.heldout
         ]
-        more, skipped = _pieces(lm, protocols, path)
+        more, skipped = _pieces(lm, protocols, path), left_out(settings)
+        comets = _comets(lm, protocols, path)
         kept = stored(path)
         done: list[Part] = []
+        total = len(pieces) + len(more) + len(comets)
         try:
-            for number, piece in enumerate([*pieces, *more], start=1):
-                if number == len(pieces) + 1:
-                    losses.close()  # there may be no room for the model twice
-                done.append(_done(piece, kept, f"{number} of {len(pieces) + len(more)}"))
-                store(_results(model, settings, path, done, skipped, lm), kept)
+            # Each holder is closed before the next model is loaded: there may be no room for two.
+            for some, holder in ((pieces, losses), (more, lm), (comets, None)):
+                for piece in some:
+                    done.append(_done(piece, kept, f"{len(done) + 1} of {total}"))
+                    store(_results(model, settings, path, done, skipped, lm), kept)
+                if holder is not None:
+                    holder.close()
         finally:
             losses.close()
             lm.close()
@@ -116,21 +123,16 @@ def _done(piece: Piece, kept: Mapping[str, Part], place: str) -> Part:
     return part
 
 
-def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> tuple[list[Piece], dict[str, str]]:
-    """What the protocols ask, and why some of a suite are left out. A task that was named is never left out."""
+def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Piece]:
+    """What the protocols ask, but those that are refused. A task that was named is never left out."""
     pieces: list[Piece] = []
-    skipped: dict[str, str] = {}
     for protocol in protocols:
         why = refusal(protocol.task, lm.settings)
         if why and protocol.task in lm.settings.task:
             raise SettingsError(f"{protocol.task} can't be run", why[:1].upper() + why[1:] + ".")
-        if why:
-            skipped[protocol.task] = why
-        else:
+        if not why:
             pieces += _of_protocol(lm, protocol, path)
-        if not why and protocol.task.startswith("wmt22") and not translation.has_comet():
-            skipped["COMET"] = "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
-    return pieces, skipped
+    return pieces
 
 
 def refusal(task: str, settings: EvalSettings) -> str:
@@ -139,9 +141,19 @@ def refusal(task: str, settings: EvalSettings) -> str:
         return humaneval.REFUSAL
     if task == "alpacaeval" and settings.judge is None:
         return alpacaeval.REFUSAL
-    if task in ("alpacaeval", "wmt22") and settings.data_dir is None:
+    if task.partition("_")[0] in ("alpacaeval", "wmt22") and settings.data_dir is None:
         return "its files are read from --data-dir"
     return ""
+
+
+def left_out(settings: EvalSettings) -> dict[str, str]:
+    """The tasks of the suite that can't be run under these settings, and why; COMET where its command is missing."""
+    protocols = chosen(settings.suite, settings.task, heldout=bool(settings.heldout))
+    found = {protocol.task: refusal(protocol.task, settings) for protocol in protocols}
+    translates = any(_translates(protocol) and not found[protocol.task] for protocol in protocols)
+    if translates and not translation.has_comet():
+        found["COMET"] = NO_COMET
+    return {task: why for task, why in found.items() if why}
 
 
 def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
@@ -153,11 +165,14 @@ def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
         judge = alpacaeval.judge_of(lm.settings)
         mark = alpacaeval.print_of(lm, protocol, judge)
         return [Piece("alpacaeval", mark, partial(alpacaeval.run, lm, protocol, judge, folder))]
-    if protocol.task == "wmt22" or protocol.task.startswith("wmt22_"):
+    if _translates(protocol):
         return [
-            piece
+            Piece(
+                f"wmt22_{pair}",
+                translation.print_of(lm, protocol, pair),
+                partial(translation.run, lm, protocol, pair, folder),
+            )
             for pair in translation.pairs(protocol.task, lm.settings.data_dir)
-            for piece in _of_pair(lm, protocol, pair, folder)
         ]
     return [
         Piece(leaf.name, lm.print_of(leaf), partial(lm.run, leaf, folder / "answers"))
@@ -165,13 +180,24 @@ def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
     ]
 
 
-def _of_pair(lm: Harness, protocol: Protocol, pair: str, folder: Path) -> list[Piece]:
-    mark = translation.print_of(lm, protocol, pair)
-    found = [Piece(f"wmt22_{pair}", mark, partial(translation.run, lm, protocol, pair, folder))]
-    if translation.has_comet():
-        mark = translation.comet_print(lm, protocol, pair)
-        found.append(Piece(f"wmt22_{pair}_comet", mark, partial(translation.comet, lm, protocol, pair, folder)))
-    return found
+def _comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Piece]:
+    """COMET of what is translated, where its command is there."""
+    if not translation.has_comet():
+        return []
+    return [
+        Piece(
+            f"wmt22_{pair}_comet",
+            translation.comet_print(lm, protocol, pair),
+            partial(translation.comet, lm, protocol, pair, path.with_suffix("")),
+        )
+        for protocol in protocols
+        if _translates(protocol) and not refusal(protocol.task, lm.settings)
+        for pair in translation.pairs(protocol.task, lm.settings.data_dir)
+    ]
+
+
+def _translates(protocol: Protocol) -> bool:
+    return protocol.task.partition("_")[0] == "wmt22"
 
 
 def _results(

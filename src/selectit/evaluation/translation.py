@@ -77,7 +77,7 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
     answers = harness.generate([prompt(pair, text) for text in texts], protocol, chat=harness.settings.chat)
     translations = [" ".join(answer.split()) for answer in answers]
     kept = dict(zip(_KEPT, (texts, translations, right), strict=True))
-    paths = {what: folder / f"wmt22.{pair}.{what}" for what in kept}
+    paths = _paths(harness, protocol, pair, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for what, texts_of in kept.items():
         paths[what].write_text("\n".join(texts_of) + "\n", encoding="utf-8")
@@ -101,6 +101,12 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
         },
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _paths(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> dict[str, Path]:
+    """The files that stay; those of other settings have other names, so that COMET is of the same text as BLEU."""
+    start = f"wmt22.{pair}.{print_of(harness, protocol, pair)[:8]}"
+    return {what: folder / f"{start}.{what}" for what in _KEPT}
 
 
 def bleu(translations: Sequence[str], references: Sequence[str], pair: str) -> tuple[float, str, float]:
@@ -140,8 +146,14 @@ def comet(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part
     Raises EngineError where the command fails.
     """
     began = time.monotonic()
-    paths = {what: folder / f"wmt22.{pair}.{what}" for what in _KEPT}
-    report = folder / f"wmt22.{pair}.comet.json"
+    paths = _paths(harness, protocol, pair, folder)
+    for path in paths.values():
+        if not path.is_file():
+            raise EngineError(
+                f"there is no {path}, of which COMET is measured",
+                f"Remove wmt22_{pair} from the parts of {folder}.json, and it is translated again.",
+            )
+    report = paths["translation"].with_suffix(".comet.json")
     arguments = [COMET, *(f"--{what}s={path}" for what, path in paths.items()), f"--model={COMET_MODEL}"]
     done = subprocess.run([*arguments, f"--to_json={report}", "--quiet"], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selectit.errors import RunError
-from selectit.ratings import Unit
 from selectit.run import Run, read_json, replacing
 
 SEEN_WITHIN = 120.0
@@ -55,10 +54,10 @@ def check_shared(run: Run, mark: Mark) -> None:
         raise RunError(f"{where} can't write into {run.path}: {error.strerror}", "Give it access.") from error
 
 
-def wait_until_seen(units: Sequence[Unit]) -> None:
-    """Return when this machine sees what a worker has finished. Raises RunError after `SEEN_WITHIN`."""
+def wait_until_seen(paths: Sequence[Path]) -> None:
+    """Return when this machine sees the files that a worker has written. Raises RunError after `SEEN_WITHIN`."""
     until = time.monotonic() + SEEN_WITHIN
-    while missing := [unit.path for unit in units if not unit.path.exists()]:
+    while missing := [path for path in paths if not path.exists()]:
         if time.monotonic() > until:
             raise RunError(
                 f"a worker has written {missing[0]}, and after {SEEN_WITHIN:.0f} seconds it is not seen here",

@@ -206,7 +206,7 @@ def _rate_all(task: Task, rater: Rater, crew: _Crew, workers: int, progress: Pro
             if isinstance(answer, Begun):
                 check_settings(rater, answer.settings)
             elif isinstance(answer, Done):
-                wait_until_seen(group)
+                wait_until_seen([unit.path for unit in group])
                 progress.advance(answer.rows, answer.tokens)
                 add_timing(rater, task.run, answer)
             else:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selectit import api, training
+from selectit import api, rowlists, training
 from selectit import methods as method_files
 from selectit.collect import Progress
-from selectit.errors import RunError
+from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.job import evaluate
-from selectit.experiments.clean import Clean
+from selectit.experiments.clean import Clean, run_in
 from selectit.experiments.identity import fingerprint
-from selectit.experiments.settings import Cell, Experiment, selecting
+from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, selecting
 from selectit.experiments.tables import Outcome, Scored
 from selectit.run import read_json, write_json
+from selectit.scoring import budget_of, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,49 @@ class Chosen:
     seconds: float | None = 0
 
 
+def check(place: Place) -> None:
+    """Raise what choosing would refuse once the number of rows is known, before anything is done: for every cell.
+
+    Raises:
+        SettingsError: a budget of more rows than there are; rows that are named by their numbers, where rows were
+            left out, so that the numbers are of others.
+        DataError: a list that names what is not among the rows.
+    """
+    experiment = place.experiment
+    run = None
+    for cell in (*cells(experiment), *largest_trials(experiment)):
+        if cell.choice is None:
+            continue
+        settings = selecting(experiment, cell, str(place.run))
+        rows_of(place, cell)
+        for value in settings.param.values():
+            if not isinstance(value, str) or not Path(value).exists():
+                continue
+            if place.clean.left_out and rowlists.by_number(value):
+                raise SettingsError(
+                    f"{cell.choice.name}: {value} names rows by number, and {place.clean.left_out:,} rows that the "
+                    "evaluation asks about were left out, so that the numbers are of other rows",
+                    "Name a data set of the rows themselves, or write decontaminate = false.",
+                )
+            if settings.method == "fixed":
+                run = run or run_in(experiment, place.clean.path, place.run)
+                rowlists.find(value, run.basic_rows())
+
+
+def rows_of(place: Place, cell: Cell) -> int:
+    """How many rows a cell is tuned on at most; 0 for the model as it was. Raises SettingsError."""
+    if cell.choice is None:
+        return 0
+    settings = selecting(place.experiment, cell, str(place.run))
+    try:
+        return min(budget_of(settings, parts_of(settings, None)).count(place.clean.rows), place.clean.rows)
+    except SelectitError as error:
+        raise SettingsError(
+            f"{cell.choice.name}, budget {cell.budget}: {error.message}",
+            "Name smaller budgets, or give the choice settings = { allow_fewer = true }.",
+        ) from error
+
+
 def stored(place: Place, cell: Cell) -> Outcome | None:
     """What came of a finished cell, else None. Raises RunError where it was made with other settings."""
     path = place.outcome(cell)
@@ -70,7 +114,7 @@ def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
     if cell.choice is None:
         return Chosen()
     clean = place.clean.path
-    subset = place.folder / "subsets" / f"{cell.name}{Path(clean).suffix}"
+    subset = place.folder / "subsets" / f"{cell.name}{place.clean.suffix}"
     subset.parent.mkdir(exist_ok=True)
     settings = selecting(place.experiment, cell, str(place.run))
     settings = dataclasses.replace(settings, out=str(subset), name=cell.name, force=True)

@@ -75,7 +75,9 @@ def _data(path: str) -> str:
 
 
 def _content(value: Any) -> Any:
-    """The digest of a file that a value names, else the value."""
-    if isinstance(value, str) and Path(value).is_file():
-        return hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    """The digest of a file, or of the rows of a selection, that a value names; else the value."""
+    if isinstance(value, str):
+        for path in (Path(value), Path(value) / "rows.parquet"):
+            if path.is_file():
+                return hashlib.sha256(path.read_bytes()).hexdigest()
     return value

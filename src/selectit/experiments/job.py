@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selectit.collect import Progress, Silent
+from selectit.evaluation.job import left_out
 from selectit.experiments import report
-from selectit.experiments.cell import Place
+from selectit.experiments.cell import Place, check
 from selectit.experiments.clean import Clean, cleaned
 from selectit.experiments.making import made
 from selectit.experiments.search import check_search, search
@@ -61,8 +62,9 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     with locked(folder):
         clean = cleaned(experiment, folder)
         place = Place(experiment, folder, clean)
+        check(place)
         outcomes = made(place, cells(experiment), progress)
-        tried, best = search(experiment, lambda cell: made(place, [cell], progress)[0])
+        tried, best = search(experiment, lambda cell: made(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
         notes = [*_notes(experiment, clean), *(each.text for each in best)]
@@ -88,4 +90,7 @@ def _notes(experiment: Experiment, clean: Clean) -> list[str]:
         lines.append(
             f"Not compared with the data, since their questions are not in files that are known here: {names}."
         )
+    refused = left_out(experiment.evaluation)
+    if refused:
+        lines.append(f"Not evaluated: {'; '.join(f'{name}, {why}' for name, why in refused.items())}.")
     return lines

@@ -11,6 +11,7 @@ from pathlib import Path
 from selectit import executors
 from selectit.collect import Progress, Silent
 from selectit.errors import RunError
+from selectit.executors.folder import wait_until_seen
 from selectit.experiments.cell import Chosen, Place, choose, make, stored
 from selectit.experiments.settings import Cell
 from selectit.experiments.tables import Outcome
@@ -29,8 +30,9 @@ def made(place: Place, cells: Sequence[Cell], progress: Progress) -> list[Outcom
             found[cell.name] = make(place, cell, choose(place, cell, progress), progress)
     elif todo:
         _side_by_side(place, todo, progress)
+        wait_until_seen([place.outcome(cell) for cell in todo])
         found |= {cell.name: stored(place, cell) for cell in todo}
-    return [outcome for outcome in found.values() if outcome is not None]
+    return [outcome for outcome in found.values() if outcome is not None]  # none is: every cell is made now
 
 
 @dataclass(frozen=True, slots=True)

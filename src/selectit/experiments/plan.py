@@ -13,18 +13,19 @@ from selectit import api, training
 from selectit.collect import Progress, Silent
 from selectit.config import Settings
 from selectit.engines.texts import load_tokenizer
-from selectit.experiments.cell import Place, stored
-from selectit.experiments.clean import cleaned
+from selectit.experiments.cell import Place, check, rows_of, stored
+from selectit.experiments.clean import cleaned, run_in
 from selectit.experiments.job import locked
-from selectit.experiments.settings import Cell, Experiment, cells, searches, selecting
+from selectit.experiments.settings import Cell, Experiment, cells, searches, selecting, trial
+from selectit.experiments.tables import Outcome
 from selectit.gather import works_of
 from selectit.models import Model, resolve
 from selectit.prompts import RatingPrompt
 from selectit.rating import prompts_of_run
 from selectit.recipes import Recipe
-from selectit.run import Run, create
+from selectit.run import Run
 from selectit.schema import Int64
-from selectit.scoring import Part, budget_of, parts_of, prompts_asked_by, rates_pairs, with_inner
+from selectit.scoring import Part, parts_of, prompts_asked_by, rates_pairs, with_inner
 from selectit.training_texts import examples, set_template
 from selectit.works import Work, passes
 
@@ -32,6 +33,8 @@ COUNTED_ROWS = 200
 """Tokens of a row are the mean over so many, evenly spaced."""
 TIMED_STEPS = 2
 TIMED_ANSWERS = 12
+_Asked = tuple[object, Work]
+"""Who is asked what about every row."""
 
 
 def plan(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> list[str]:
@@ -49,41 +52,50 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         place = Place(experiment, folder, cleaned(experiment, folder))
-        run = create(place.clean.path, dataclasses.replace(experiment.settings, run=str(place.run)))
+        check(place)
+        run = run_in(experiment, place.clean.path, place.run)
         every = cells(experiment)
         done = {cell.name: outcome for cell in every if (outcome := stored(place, cell)) is not None}
-        todo = [cell for cell in every if cell.name not in done]
         lines = [f"{run.rows:,} rows, {place.clean.left_out:,} left out since the evaluation asks about them"]
         for cell in every:
-            rows = _rows_of(experiment, cell, run)
+            rows = rows_of(place, cell)
             what = f"{rows:,} rows, {_steps(experiment.recipe, rows):,} training steps"
             lines.append(f"  {cell.name}: {'done' if cell.name in done else what}")
-        trials = experiment.search.trials * len(searches(experiment))
-        if trials:
-            low, high = experiment.search.low, experiment.search.high
-            lines.append(f"  searched: at most {trials} cells more, of {low} to {high} %")
-        if not todo and not trials:
-            return lines
-        lines += _costs(place, run, todo, progress or Silent())
-        seconds = [each.train_seconds + each.eval_seconds for each in done.values()]
-        if seconds:
-            left = (len(todo) + trials) * float(np.mean(seconds))
-            lines.append(f"{len(todo) + trials} cells left, {_time(left)} to tune and evaluate at the mean so far")
-        else:
-            lines.append("the time to evaluate is known when the first cell is done")
+        tried, left = _trials(place)
+        about = experiment.search
+        if searches(experiment):
+            lines.append(f"  searched: at most {len(left)} cells more, of {about.low} to {about.high} %")
+        todo = [*(cell for cell in every if cell.name not in done), *left]
+        if todo:
+            known = [*done.values(), *tried]
+            lines += [*_costs(place, run, todo, progress or Silent()), _evaluating(todo, known)]
     return lines
+
+
+def _trials(place: Place) -> tuple[list[Outcome], list[Cell]]:
+    """What searches have tried, and stand-ins of the middle size for what they may try yet."""
+    experiment = place.experiment
+    about = experiment.search
+    tried: list[Outcome] = []
+    left: list[Cell] = []
+    for model, choice in searches(experiment):
+        sizes = [trial(experiment, model, choice, percent) for percent in range(about.low, about.high + 1)]
+        found = [outcome for cell in sizes if (outcome := stored(place, cell)) is not None]
+        tried += found
+        left += [sizes[len(sizes) // 2]] * max(about.trials - len(found), 0)
+    return tried, left
 
 
 def _costs(place: Place, run: Run, todo: Sequence[Cell], progress: Progress) -> list[str]:
     """Passes, tokens, disk and time of these cells, base model by base model."""
     experiment, lines = place.experiment, []
     here = experiment.settings.executor == "local"
+    asked: set[_Asked] = set()
     for model in dict.fromkeys(cell.model for cell in todo):
         own = [cell for cell in todo if cell.model == model and cell.choice is not None]
         if not own:
             continue
-        choices = [selecting(experiment, cell, str(run.path)) for cell in own]
-        rows = [_rows_of(experiment, cell, run) for cell in own]
+        rows = [rows_of(place, cell) for cell in own]
         row = _tokens_a_row(experiment, model, run)
         tokens = row * sum(_rows_read(experiment.recipe, number) for number in rows)
         weights = sum(file.stat().st_size for file in Path(_resolved(experiment, model).path).glob("*.safetensors"))
@@ -93,32 +105,51 @@ def _costs(place: Place, run: Run, todo: Sequence[Cell], progress: Progress) -> 
         if here:
             speed = _tokens_a_second(place, run, model, progress)
             tuning += f", {_time(tokens / speed)} at {speed:,.0f} tokens a second, measured"
+        choices = [selecting(experiment, cell, str(run.path)) for cell in own]
+        choosing, asked = _choosing(place, choices, asked, here, progress)
         lines += [
             f"{model}:",
-            f"  choosing: {_choosing(place, choices, here, progress)}",
+            f"  choosing: {choosing}",
             f"  tuning: {tuning}",
             f"  disk: {weights / 1e6:,.0f} MB a tuned model, {kept}",
         ]
     return lines
 
 
-def _choosing(place: Place, choices: Sequence[Settings], here: bool, progress: Progress) -> str:
-    """What the choices ask of models; what several ask is asked once."""
-    asked: set[tuple[tuple[str, ...], Work]] = set()
-    others: set[tuple[tuple[object, ...], Work]] = set()
-    seconds = 0.0
+def _choosing(
+    place: Place, choices: Sequence[Settings], asked: set[_Asked], here: bool, progress: Progress
+) -> tuple[str, set[_Asked]]:
+    """What the choices ask of models and has not been asked before, and all that is asked then."""
+    before, seconds = asked, 0.0
     for settings in sorted(choices, key=lambda each: -len(_ratings(each))):
-        models = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        others |= {(models, work) for part in _parts(settings) for work in works_of(part.method)}
-        wanted = {(settings.model, work) for work in _ratings(settings)}
-        if not wanted <= asked and here:
+        ratings = _ratings(settings)
+        wanted: set[_Asked] = {(name, work) for name in settings.model for work in ratings}
+        if here and not wanted <= asked:
             cost = api.plan(place.clean.path, settings, TIMED_ANSWERS, progress=progress)
-            seconds += cost.seconds
-        asked |= wanted
-    ratings = place.clean.rows * sum(passes(work) for _, work in asked)
-    rest = place.clean.rows * sum(passes(work) for _, work in others)
-    time = f" ({_time(seconds)} for what is not there yet, measured)" if here and ratings else ""
-    return f"{ratings:,} ratings{time}, at most {rest:,} other forward passes"
+            new = {name for name, _ in wanted - asked}
+            seconds += sum(each.seconds for each in cost.models if each.model in new)
+        others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
+        asked = asked | wanted | {(others, work) for part in _parts(settings) for work in works_of(part.method)}
+    works = [work for _, work in asked - before]
+    rated = [work for work in works if isinstance(work, RatingPrompt)]
+    ratings_, rest = (
+        place.clean.rows * sum(map(passes, some)) for some in (rated, [each for each in works if each not in rated])
+    )
+    most = "at most " if any(settings.cascade for settings in choices) else ""
+    time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
+    return f"{most}{ratings_:,} ratings{time}, at most {rest:,} other forward passes", asked
+
+
+def _evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
+    """The time to evaluate, by what each base model has taken so far."""
+    seconds: dict[str, list[float]] = {}
+    for outcome in known:
+        seconds.setdefault(outcome.line[0], []).append(outcome.eval_seconds)
+    unknown = [cell for cell in todo if cell.model not in seconds]
+    if unknown:
+        return f"evaluating {len(todo):,} cells: the time is known when the first of each base model is done"
+    left = sum(float(np.mean(seconds[cell.model])) for cell in todo)
+    return f"evaluating {len(todo):,} cells: {_time(left)}, as those that are done took"
 
 
 def _parts(settings: Settings) -> list[Part]:
@@ -169,13 +200,6 @@ def _spaced(rows: int, number: int) -> Int64:
 
 def _resolved(experiment: Experiment, model: str) -> Model:
     return resolve(model, accept_terms=experiment.settings.accept_terms)
-
-
-def _rows_of(experiment: Experiment, cell: Cell, run: Run) -> int:
-    if cell.choice is None:
-        return 0
-    settings = selecting(experiment, cell, str(run.path))
-    return budget_of(settings, parts_of(settings, None)).count(run.rows)
 
 
 def _rows_read(recipe: Recipe, rows: int) -> int:

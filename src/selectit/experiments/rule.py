@@ -235,10 +235,15 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
 
 
 def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
-    """(M, P) mean over those rows of each subset that have a score."""
+    """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
-    for number, cell in enumerate(found):
-        rows = numbers(read_part(place.run / "selections" / cell.name / "rows.parquet", ["row"])["row"])
+    parts = [read_part(place.run / "selections" / cell.name / "rows.parquet", ["row"]) for cell in found]
+    subsets = [numbers(part["row"]) for part in parts]
+    if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
+        raise SettingsError(
+            "all subsets are of the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."
+        )
+    for number, (cell, rows) in enumerate(zip(found, subsets, strict=True)):
         for column, text in enumerate(indicators):
             values = scores[rows, column]
             values = values[np.isfinite(values)]

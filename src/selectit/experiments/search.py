@@ -7,13 +7,13 @@ search that is begun again proposes the same sizes, and finds their cells finish
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from selectit.errors import SettingsError
-from selectit.experiments.settings import Cell, Experiment, Search, searches
-from selectit.experiments.tables import Outcome
+from selectit.experiments.settings import Cell, Experiment, Search, searches, trial
+from selectit.experiments.tables import Outcome, columns
 
 START = 4
 """Sizes that are drawn before the estimator has a say."""
@@ -53,12 +53,15 @@ def _optuna() -> Any:
     return optuna
 
 
-def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list[Outcome], list[Found]]:
+def search(
+    experiment: Experiment, run: Callable[[Cell], Outcome], known: Sequence[Outcome]
+) -> tuple[list[Outcome], list[Found]]:
     """All trials of all choices that search, and the best of each.
 
     Args:
         experiment: with `search` where a choice has the budget 'search'.
         run: has a cell made, or read where it is finished.
+        known: other cells, which have been made before: the metric must be one of theirs.
 
     Raises:
         SettingsError: Optuna is not installed, or the metric is none that the evaluation gives.
@@ -69,6 +72,8 @@ def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     about = experiment.search
+    for outcome in known[:1]:
+        _metric(outcome, about)
     outcomes: dict[str, Outcome] = {}
     best: list[Found] = []
     for model, choice in wanted:
@@ -76,17 +81,19 @@ def search(experiment: Experiment, run: Callable[[Cell], Outcome]) -> tuple[list
         study = optuna.create_study(sampler=sampler)
         tried: list[tuple[float, Outcome]] = []
         for _ in range(about.trials):
-            trial = study.ask()
-            percent = trial.suggest_int("percent", about.low, about.high)
-            cell = Cell(model, choice, f"{percent}%", (choice.seeds or experiment.seeds)[0])
+            asked = study.ask()
+            percent = asked.suggest_int("percent", about.low, about.high)
+            cell = trial(experiment, model, choice, percent)
             outcome = outcomes[cell.name] = run(cell)
             score = outcome.scores[_metric(outcome, about)]
             value = score.mean if score.lower else -score.mean
-            study.tell(trial, value)
+            study.tell(asked, value)
             tried.append((value, outcome))
         _, outcome = min(tried, key=lambda each: each[0])
         metric = _metric(outcome, about)
-        best.append(Found(outcome.line, metric, outcome.scores[metric].mean, len({each.line for _, each in tried})))
+        shown = next(column.of(outcome) for column in columns([outcome]) if column.name == metric)
+        assert shown is not None  # it was evaluated
+        best.append(Found(outcome.line, metric, shown, len({each.line for _, each in tried})))
     return list(outcomes.values()), best
 
 

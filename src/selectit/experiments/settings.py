@@ -155,6 +155,16 @@ def searches(experiment: Experiment) -> list[tuple[str, Choice]]:
     ]
 
 
+def trial(experiment: Experiment, model: str, choice: Choice, percent: int) -> Cell:
+    """The cell of one size that a search tries: with the first of the seeds."""
+    return Cell(model, choice, f"{percent}%", (choice.seeds or experiment.seeds)[0])
+
+
+def largest_trials(experiment: Experiment) -> list[Cell]:
+    """The largest size that each search may try, for checks of all there is to come."""
+    return [trial(experiment, *each, experiment.search.high) for each in searches(experiment)]
+
+
 def _budgets(experiment: Experiment, choice: Choice) -> tuple[str, ...]:
     """The fixed ones; '' for a choice with a size of its own."""
     if own_size(choice):
@@ -268,7 +278,7 @@ def _check(experiment: Experiment) -> None:
     for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
         if budget != SEARCH:
             parse_keep(budget)
-    found = cells(experiment)
+    found = [*cells(experiment), *largest_trials(experiment)]
     for cell in found:
         if cell.choice is not None:
             selecting(experiment, cell, "run")
@@ -289,6 +299,10 @@ def _check_evaluation(evaluation: EvalSettings) -> None:
         raise SettingsError(f"evaluation: {_SERVER}", "Use engine = 'hf' or 'vllm'.")
     protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     refused = [why for why in (refusal(protocol.task, evaluation) for protocol in protocols) if why]
+    for task in evaluation.task:
+        why = refusal(task, evaluation)
+        if why:
+            raise SettingsError(f"evaluation: {task} can't be run", why[:1].upper() + why[1:] + ".")
     if len(refused) == len(protocols) and not evaluation.heldout:
         raise SettingsError(
             f"evaluation: nothing of it can be run: {'; '.join(refused)}", "Name held-out data, or a suite that can."

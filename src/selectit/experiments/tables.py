@@ -116,9 +116,10 @@ class Column:
         return 1 if max(self.scales.values()) > 1 else 3
 
     def of(self, outcome: Outcome) -> float | None:
-        """As it is shown; None where nothing of it was evaluated."""
-        found = [scale * outcome.scores[name].mean for name, scale in self.scales.items() if name in outcome.scores]
-        return float(np.mean(found)) if found else None
+        """As it is shown; None where not all of it was evaluated: a mean over other benchmarks is another figure."""
+        if not self.scales or self.scales.keys() - outcome.scores.keys():
+            return None
+        return float(np.mean([scale * outcome.scores[name].mean for name, scale in self.scales.items()]))
 
     def level(self, outcomes: Sequence[Outcome]) -> Level | None:
         """Over the seeds of one line."""
@@ -172,7 +173,9 @@ def compared(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str
     for line, some in grouped.items():
         model, _, budget = line
         same = [each for (m, _, b), each in grouped.items() if m == model and (reference == "full" or b == budget)]
-        other = next((each for each in same if each[0].method == reference), None)
+        candidates = [each for each in same if each[0].method == reference]
+        # Of several random choices the plain one: another may be balanced, or drawn from fewer rows.
+        other = next((each for each in candidates if each[0].line[1] == reference), next(iter(candidates), None))
         if other is None or other is some or not some[0].method:
             continue
         estimates = {column.name: _difference(some, other, column) for column in shown}
@@ -259,7 +262,11 @@ def by_line(outcomes: Sequence[Outcome]) -> dict[Line, list[Outcome]]:
 def _with_items(outcomes: Sequence[Outcome]) -> list[Column]:
     """The benchmarks whose single items are known."""
     *benchmarks, _ = columns(outcomes)
-    return [column for column in benchmarks if any(each.scores[column.name].values for each in outcomes)]
+    return [
+        column
+        for column in benchmarks
+        if any(each.scores[column.name].values for each in outcomes if column.name in each.scores)
+    ]
 
 
 def _difference(some: Sequence[Outcome], other: Sequence[Outcome], column: Column) -> Estimate | None:
@@ -277,8 +284,7 @@ def _scale(outcomes: Sequence[Outcome], name: str) -> float:
 def _by_item(outcomes: Sequence[Outcome], benchmark: str) -> dict[str, float]:
     """The mean over the seeds of each item's value."""
     found: dict[str, list[float]] = {}
-    for each in outcomes:
-        score = each.scores[benchmark]
+    for score in (each.scores[benchmark] for each in outcomes if benchmark in each.scores):
         for item, value in zip(score.items, score.values, strict=bool(score.values)):
             found.setdefault(item, []).append(value)
     return {item: float(np.mean(values)) for item, values in found.items() if not math.isnan(float(np.mean(values)))}
