@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from selectit.expanding import Expanded
 
 _READING = ("run", "limit", "format", "map", "bad_rows", "split", "subset")
-_ASKING = ("engine", "base_url", "concurrency", "dtype", "max_tokens", "device_map", "trust_remote_code", "accept_terms")
+_ASKING = (
+    "engine", "base_url", "concurrency", "dtype", "max_tokens", "device_map", "trust_remote_code", "accept_terms",
+)  # fmt: skip
 _NAMED = 10
 
 
