@@ -25,7 +25,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selectit import models, prompts
 from selectit.data import read as reader
 from selectit.engines import hf
-from selectit.engines.loading import BATCH_TOKENS
 from selectit.methods import selectit
 from selectit.prompts import RatingPrompt
 from selectit.schema import Sample
@@ -128,7 +127,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--loop-rows", type=int, default=200)
-    parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS)
+    parser.add_argument("--batch-tokens", type=int, default=0, help="0 = the engine's choice")
     parser.add_argument("--k", type=int, default=5)
     args = parser.parse_args()
     samples = read(args.data, args.limit)

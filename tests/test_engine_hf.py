@@ -85,10 +85,10 @@ def test_a_model_that_can_t_be_packed_gets_the_same_numbers(folders, engine, mon
 def test_packing_that_changes_numbers_is_found_out(folders, monkeypatch):
     def mixed(cls, prefix, lengths, device):
         layout = whole(prefix, lengths, device)
-        return packing._Layout(prefix, layout.queries, layout.keys, torch.ones_like(layout.mask), layout.real)
+        return packing._Padded(prefix, layout.queries, layout.keys, torch.ones_like(layout.mask), layout.real)
 
-    whole = packing._Layout.of
-    monkeypatch.setattr(packing._Layout, "of", classmethod(mixed))
+    whole = packing._Padded.of
+    monkeypatch.setattr(packing._Padded, "of", classmethod(mixed))
     assert load(folders["llama"])._packed_limit == 0
 
 

@@ -124,7 +124,9 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
         "--max-tokens", type=int, metavar="N", help="Limit of the rated text [the context, at most 4096]."
     ),
     "overflow": click.option("--overflow", metavar="WAY", help="Over the limit: cut the response, or refuse [cut]."),
-    "batch_tokens": click.option("--batch-tokens", type=int, metavar="N", help="Tokens in one batch [2048]."),
+    "batch_tokens": click.option(
+        "--batch-tokens", type=int, metavar="N", help="Tokens in one batch [2048; on a GPU what fits]."
+    ),
     "unit_size": click.option("--unit-size", type=int, metavar="N", help="Rows in one unit of work [512]."),
     "device_map": click.option("--device-map", metavar="MAP", help="Passed to transformers, for example auto."),
     "trust_remote_code": click.option(

@@ -23,8 +23,10 @@ def load(
     *,
     pooling: str,
     max_tokens: int,
-    batch_tokens: int,
+    dtype: str = "auto",
+    batch_tokens: int = 0,
     threads: int | None = None,
+    fused: bool | None = None,
     trust_remote_code: bool = False,
 ) -> Embeds:
     """The encoder in the folder `path`: of sentence-transformers where it has a modules.json, else a causal model.
@@ -33,8 +35,10 @@ def load(
         path: the folder.
         pooling: of a causal model's last hidden states: 'last', 'mean' or 'weighted' (sum of i·h_i / sum of i, RDS+).
         max_tokens: longest text for a causal model; a sentence encoder has a limit of its own.
+        dtype: as of `hf.load`; a sentence encoder is read in fp32.
         batch_tokens: as of `hf.load`.
         threads: as of `hf.load`.
+        fused: as of `hf.load`.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
@@ -49,7 +53,12 @@ def load(
             model = SentenceTransformer(path, device=device, trust_remote_code=trust_remote_code)
         return SentenceEncoder(model, device, used)
     engine = hf.load(
-        path, dtype="auto", max_tokens=max_tokens, batch_tokens=batch_tokens, trust_remote_code=trust_remote_code
+        path,
+        dtype=dtype,
+        max_tokens=max_tokens,
+        batch_tokens=batch_tokens,
+        fused=fused,
+        trust_remote_code=trust_remote_code,
     )
     return PooledModel(engine, pooling)
 

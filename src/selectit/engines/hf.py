@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from selectit.engines.base import OnBatch, Rated, RatingBatch, Reply, ResponseLosses
+from selectit.engines.fusing import can_compile, fuse
 from selectit.engines.losses import LossReader
 from selectit.engines.memory import release_cached
 from selectit.engines.packing import Float32Head, Reader, common_prefix, packed_limit
@@ -35,6 +37,9 @@ from selectit.schema import (
 log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CPU_BATCH = 2048
+CUDA_BATCH = 65536
+"""More tokens than that are no quicker, and a unit of 512 rows seldom has more."""
 
 
 def default_device() -> str:
@@ -67,14 +72,29 @@ def resolve_dtype(requested: str, device: str) -> str:
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
 
 
+def suitable_batch(model: Any) -> int:
+    """Tokens in one batch: on a CPU few, since they stay in its cache; on CUDA as many as fit half of the free memory.
+
+    What a batch needs is guessed from the widths of the layers; where that is too little, batches are halved.
+    """
+    if model.device.type != "cuda":
+        return CPU_BATCH
+    config = model.config.get_text_config()
+    width, inner = int(config.hidden_size), int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
+    each = (16 * width + 4 * inner) * model.dtype.itemsize
+    free, _ = torch.cuda.mem_get_info(model.device)
+    return int(min(max(free // 2 // each, CPU_BATCH), CUDA_BATCH))
+
+
 def load(
     path: str,
     *,
     dtype: str,
     max_tokens: int,
-    batch_tokens: int,
+    batch_tokens: int = 0,
     overflow: str = "cut",
     threads: int | None = None,
+    fused: bool | None = None,
     device_map: str | None = None,
     trust_remote_code: bool = False,
 ) -> HFEngine:
@@ -84,9 +104,12 @@ def load(
         path: as for from_pretrained.
         dtype: 'auto', 'fp32', 'bf16' or 'fp16'.
         max_tokens: longest rated text.
-        batch_tokens: most tokens that the model reads at once; a single longer text is still read whole.
+        batch_tokens: most tokens that the model reads at once; a single longer text is still read whole. 0 = what suits
+            the device.
         overflow: 'cut' the response of a longer text, or 'refuse' it.
         threads: threads of the CPU, where a stored run decides them; None = torch's own choice.
+        fused: compile the layers, where a stored run decides it; None = in bf16 on a CPU, where that can be done.
+            Without it 'auto' is fp32 there, since plain bf16 moves the ratings too far.
         device_map: None for one device, or accelerate's 'auto' to spread the layers.
         trust_remote_code: run Python code that comes with the model.
 
@@ -96,14 +119,13 @@ def load(
     device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
-    disable_progress_bar()  # progress is the caller's to show
-    with model_errors(path):
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=DTYPES[resolved], device_map=device_map, trust_remote_code=trust_remote_code
-        )
-    if device_map is None:
-        model.to(device)
-    model.eval()
+    model = _model(path, resolved, device_map, trust_remote_code)
+    if fused is None:
+        fused = device == "cpu" and resolved == "bf16" and can_compile()
+    fused = fused and fuse(model)
+    if dtype == "auto" and device == "cpu" and resolved == "bf16" and not fused:
+        resolved = "fp32"
+        model = _model(path, resolved, device_map, trust_remote_code)
     head = model.get_output_embeddings()
     if resolved != "fp32" and type(head) is torch.nn.Linear and not head.weight.is_meta:
         model.set_output_embeddings(Float32Head(head))
@@ -112,13 +134,26 @@ def load(
         "dtype": resolved,
         "device": device,
         "threads": threads,
-        "batch_tokens": batch_tokens,
+        "batch_tokens": batch_tokens or suitable_batch(model),
         "max_tokens": max_tokens,
         "overflow": overflow,
+        **({"fused": 1} if fused else {}),
     }
     reader = Reader(model, model.config._attn_implementation)
     texts = Texts(tokenizer, max_tokens, overflow)
     return HFEngine(reader, texts, settings, packed_limit(reader, tokenizer, resolved))
+
+
+def _model(path: str, dtype: str, device_map: str | None, trust_remote_code: bool) -> Any:
+    """The causal model in a folder, in a dtype of `DTYPES`, on the default device or as the map spreads it."""
+    disable_progress_bar()  # progress is the caller's to show
+    with model_errors(path):
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=DTYPES[dtype], device_map=device_map, trust_remote_code=trust_remote_code
+        )
+    if device_map is None:
+        model.to(default_device())
+    return model.eval()
 
 
 class HFEngine:

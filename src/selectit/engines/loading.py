@@ -12,8 +12,6 @@ from selectit.engines.base import CountsTokens, Embeds, RatesLabels, Replies, Re
 from selectit.errors import SettingsError
 from selectit.models import Model
 
-BATCH_TOKENS = 2048
-"""Small enough for the activations to stay in a processor's cache."""
 MAX_TOKENS = 4096
 """The limit of a rated text where the model's context is longer."""
 
@@ -52,8 +50,9 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
         encoder: Embeds = _module("encoder").load(
             model.path,
             pooling=settings.pooling or stored.get("pooling", "mean"),
+            dtype=stored.get("dtype", settings.dtype),
+            fused=bool(stored.get("fused")) if stored else None,
             max_tokens=min(_module("texts").context_length(model.path, settings.trust_remote_code), MAX_TOKENS),
-            batch_tokens=BATCH_TOKENS,
             threads=stored.get("threads"),
             trust_remote_code=settings.trust_remote_code,
         )
@@ -84,9 +83,10 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
         model.path,
         dtype=stored.get("dtype", settings.dtype),
         max_tokens=_max_tokens(model, settings, stored),
-        batch_tokens=settings.batch_tokens or stored.get("batch_tokens", BATCH_TOKENS),
+        batch_tokens=settings.batch_tokens or stored.get("batch_tokens", 0),
         overflow=settings.overflow or stored.get("overflow", "cut"),
         threads=stored.get("threads"),
+        fused=bool(stored.get("fused")) if stored else None,
         device_map=settings.device_map,
         trust_remote_code=settings.trust_remote_code,
     )

@@ -25,6 +25,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 
+from selectit.engines.fusing import unfused
 from selectit.engines.texts import NO_LIMIT
 from selectit.schema import Int64
 
@@ -32,6 +33,15 @@ log = logging.getLogger(__name__)
 
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02}
 """Largest relative difference between packed and own log-probabilities that rounding explains."""
+
+try:
+    from torch.nn.attention.varlen import varlen_attn  # torch 2.10
+except ImportError:
+    varlen_attn = None
+
+_ARGUMENTS = inspect.signature(varlen_attn).parameters if varlen_attn else {}
+_SCALED = "window_size" in _ARGUMENTS and "scale" in _ARGUMENTS  # torch 2.11
+_GROUPED = {"enable_gqa": True} if "enable_gqa" in _ARGUMENTS else {}  # torch 2.12; before it no one asks
 
 _PACKED = "selectit_packed"
 _PARITY_TEXTS = (
@@ -110,7 +120,7 @@ class Reader:
                 position_ids=torch.tensor([positions], device=device),
                 logits_to_keep=torch.from_numpy(places).to(device),
                 use_cache=False,
-                layout=_Layout.of(prefix, [len(text) - prefix for text in texts], device),
+                layout=_layout_kind(self.model).of(prefix, [len(text) - prefix for text in texts], device),
             ).logits
             return logits[0].float()
 
@@ -118,7 +128,7 @@ class Reader:
         """(T, hidden) float32 last hidden states of the T tokens of all texts; one text only unless `packed`."""
         self._use_attention(_PACKED if packed else self.own_attention)
         device, lengths = self.model.device, [len(text) for text in texts]
-        layout = {"layout": _Layout.of(0, lengths, device)} if packed else {}
+        layout = {"layout": _layout_kind(self.model).of(0, lengths, device)} if packed else {}
         positions = [[place for length in lengths for place in range(length)]]
         with torch.inference_mode():
             states: torch.Tensor = self.model.get_decoder()(
@@ -134,7 +144,7 @@ class Reader:
         self._use_attention(self.own_attention)
         device = self.model.device
         row = torch.tensor([ids], device=device)
-        with torch.inference_mode():
+        with torch.inference_mode(), unfused():
             made = self.model.generate(
                 row,
                 attention_mask=torch.ones_like(row),
@@ -155,13 +165,13 @@ class Reader:
         self._use_attention(_PACKED)
         device, lengths = self.model.device, [len(text) for text in texts]
         cache = DynamicCache()
-        with torch.inference_mode():
+        with torch.inference_mode(), unfused():
             self.model.get_decoder()(
                 input_ids=torch.tensor([[token for text in texts for token in text]], device=device),
                 position_ids=torch.tensor([[place for length in lengths for place in range(length)]], device=device),
                 past_key_values=cache,
                 use_cache=True,
-                layout=_Layout.of(0, lengths, device),
+                layout=_layout_kind(self.model).of(0, lengths, device),
             )
         return Begun(cache, tuple(texts), tuple(np.cumsum([0, *lengths]).tolist()))
 
@@ -176,9 +186,10 @@ class Reader:
         rests = [text[known:] for text, known in zip(texts, shared, strict=True)]
         positions = [place for text, known in zip(texts, shared, strict=True) for place in range(known, len(text))]
         ends = np.cumsum([len(rest) for rest in rests]) - 1
-        layout = _Layout.after(begun, [begun.starts[place] for place in places], shared, [*map(len, rests)], device)
+        starts = [begun.starts[place] for place in places]
+        layout = _layout_kind(self.model).after(begun, starts, shared, [*map(len, rests)], device)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), unfused():
                 logits: torch.Tensor = self.model(
                     input_ids=torch.tensor([[token for rest in rests for token in rest]], device=device),
                     position_ids=torch.tensor([positions], device=device),
@@ -208,8 +219,11 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where the B texts of a packed row lie: P shared tokens, then each text's own, at most L of them."""
+class _Padded:
+    """Where the B texts of a packed row lie: P shared tokens, then each text's own, at most L of them.
+
+    Attention sees a text a row, filled up to L. For kernels that take any mask.
+    """
 
     prefix: int
     queries: torch.Tensor
@@ -223,7 +237,7 @@ class _Layout:
     """(B, L) False where a text is shorter. Right padding needs no mask: no real token looks at it."""
 
     @classmethod
-    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Layout:
+    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Padded:
         queries, real = _places(lengths, prefix, device)
         shared = torch.arange(prefix, device=device).expand(len(lengths), prefix)
         mask = torch.ones(max(lengths), prefix + max(lengths), dtype=torch.bool, device=device).tril(prefix)
@@ -232,7 +246,7 @@ class _Layout:
     @classmethod
     def after(
         cls, begun: Begun, starts: Sequence[int], shared: Sequence[int], lengths: Sequence[int], device: torch.device
-    ) -> _Layout:
+    ) -> _Padded:
         """Of rests that follow the first `shared` tokens of beginnings at `starts` of the kept keys."""
         queries, real = _places(lengths, 0, device)
         place = torch.arange(max(shared), device=device)
@@ -244,6 +258,76 @@ class _Layout:
         mask = torch.cat([seen, own.expand(rows, 1, -1, -1)], -1)
         return cls(0, queries, torch.cat([before, begun.starts[-1] + queries], 1), mask, real)
 
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> torch.Tensor:
+        """See `packed_attention`."""
+        q, k, v = (each[:, :, : self.prefix] for each in (query, key, value))
+        head = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True) if self.prefix else q
+        rows = (each[0].transpose(0, 1) for each in (query, key, value))
+        places = (self.queries, self.keys, self.keys)
+        q, k, v = (row[place].transpose(1, 2) for row, place in zip(rows, places, strict=True))
+        if q.is_cuda:  # with grouped heads and a mask CUDA has only the kernel that keeps all weights of attention
+            k, v = (each.repeat_interleave(q.shape[1] // each.shape[1], 1) for each in (k, v))
+        tail = scaled_dot_product_attention(q, k, v, attn_mask=self.mask, scale=scale, enable_gqa=True)
+        return torch.cat([head[0].transpose(0, 1), tail.transpose(1, 2)[self.real]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ragged:
+    """The same for FlashAttention, which reads texts of any lengths one after another, without padding.
+
+    The shared tokens are a text of their own. A text's tokens see its keys up to themselves, the last one all of them.
+    """
+
+    keys: torch.Tensor
+    """(K,) places in the row of the keys of the first text, of the second and so on."""
+    query_ends: torch.Tensor
+    """(texts + 1,) int32 where each text's tokens begin in the row, and the row's length."""
+    key_ends: torch.Tensor
+    """(texts + 1,) int32 the same for `keys`."""
+    longest_query: int
+    longest_key: int
+
+    @classmethod
+    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Ragged:
+        shared = [(prefix, [range(prefix)])] if prefix else []
+        starts = np.cumsum([prefix, *lengths]).tolist()
+        own = [(n, [range(prefix), range(start, start + n)]) for n, start in zip(lengths, starts, strict=False)]
+        return cls._of([*shared, *own], device)
+
+    @classmethod
+    def after(
+        cls, begun: Begun, starts: Sequence[int], shared: Sequence[int], lengths: Sequence[int], device: torch.device
+    ) -> _Ragged:
+        """As `_Padded.after`."""
+        places = np.cumsum([begun.starts[-1], *lengths]).tolist()
+        texts = zip(starts, shared, places, lengths, strict=False)
+        return cls._of([(n, [range(s, s + known), range(own, own + n)]) for s, known, own, n in texts], device)
+
+    @classmethod
+    def _of(cls, texts: Sequence[tuple[int, list[range]]], device: torch.device) -> _Ragged:
+        """Of the number of tokens and the places of the keys of each text."""
+        queries = [length for length, _ in texts]
+        keys = [sum(map(len, places)) for _, places in texts]
+        places = np.concatenate([np.arange(each.start, each.stop) for _, places in texts for each in places])
+        query_ends, key_ends = (
+            torch.tensor(np.cumsum([0, *each]), dtype=torch.int32, device=device) for each in (queries, keys)
+        )
+        return cls(torch.from_numpy(places).to(device), query_ends, key_ends, max(queries), max(keys))
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> torch.Tensor:
+        """See `packed_attention`."""
+        q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))
+        causal = (-1, 0)
+        return varlen_attn(
+            q.contiguous(), k[self.keys], v[self.keys], self.query_ends, self.key_ends, self.longest_query,
+            self.longest_key, scale=scale, window_size=causal, **_GROUPED,
+        )  # fmt: skip
+
+
+def _layout_kind(model: Any) -> type[_Padded | _Ragged]:
+    half = model.dtype in (torch.bfloat16, torch.float16)
+    return _Ragged if half and model.device.type == "cuda" and _SCALED else _Padded
+
 
 def packed_attention(
     module: torch.nn.Module,
@@ -252,7 +336,7 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: None,
     *,
-    layout: _Layout,
+    layout: _Padded | _Ragged,
     scaling: float | None = None,
     **others: object,
 ) -> tuple[torch.Tensor, None]:
@@ -262,13 +346,7 @@ def packed_attention(
     """
     if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
         raise NotImplementedError("this attention has more to it than queries, keys and values")
-    q, k, v = (each[:, :, : layout.prefix] for each in (query, key, value))
-    head = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True) if layout.prefix else q
-    rows = (each[0].transpose(0, 1) for each in (query, key, value))
-    places = (layout.queries, layout.keys, layout.keys)
-    q, k, v = (row[place].transpose(1, 2) for row, place in zip(rows, places, strict=True))
-    tail = scaled_dot_product_attention(q, k, v, attn_mask=layout.mask, scale=scaling, enable_gqa=True)
-    return torch.cat([head[0].transpose(0, 1), tail.transpose(1, 2)[layout.real]])[None], None
+    return layout.attend(query, key, value, scaling)[None], None
 
 
 def _places(lengths: Sequence[int], start: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -282,7 +360,7 @@ def _places(lengths: Sequence[int], start: int, device: torch.device) -> tuple[t
     return torch.where(real, start + length.cumsum(0) - length + place, 0), real
 
 
-AttentionInterface.register(_PACKED, packed_attention)
+AttentionInterface.register(_PACKED, torch.compiler.disable(packed_attention))  # see `fusing`
 
 
 def packed_limit(reader: Reader, tokenizer: Any, dtype: str) -> int:
