@@ -5,6 +5,9 @@ prompt, batch 1, all logits, fp32, same tokenizer and threads. Both are loaded a
 Engine and loop take turns in small pieces, so that a machine which gets slower or faster treats them alike; the
 loop's rate is over the first 200 rows, the engine's over all of them, so both are given per token as well.
 
+The limit is what the layers' matrix products alone take for a batch of tokens, in the engine's dtype in the same process;
+the share of it is the tokens that had to be computed (the shared beginning once a batch) a second, over that.
+
     python benchmarks/rate.py DATA [--model smollm2] [--limit 1000] [--loop-rows 200] [--batch-tokens 2048]
 """
 
@@ -25,6 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selectit import models, prompts
 from selectit.data import read as reader
 from selectit.engines import hf
+from selectit.engines.packing import common_prefix
 from selectit.methods import selectit
 from selectit.prompts import RatingPrompt
 from selectit.schema import Sample
@@ -46,9 +50,9 @@ def loop(model: Any, words: Any, labels: list[int], prompt: RatingPrompt, sample
     values, tokens = [], 0
     with torch.inference_mode():
         for sample in samples:
-            ids = words(prompt.render(sample.instruction, sample.response), return_tensors="pt")
+            ids = words(prompt.render(sample.instruction, sample.response), return_tensors="pt").to(model.device)
             logits = model(**ids).logits[0, -1].float()
-            values.append(torch.softmax(logits, -1)[labels].log().numpy())
+            values.append(torch.softmax(logits, -1)[labels].log().cpu().numpy())
             tokens += ids["input_ids"].shape[1]
     return np.array(values), tokens
 
@@ -62,7 +66,7 @@ class Clock:
     """Seconds, ratings and tokens of one way of rating."""
 
     def __init__(self) -> None:
-        self.seconds, self.ratings, self.tokens = 0.0, 0, 0
+        self.seconds, self.ratings, self.tokens, self.computed = 0.0, 0, 0, 0
 
     def add(self, seconds: float, ratings: int, tokens: int) -> None:
         """Count one piece of work."""
@@ -74,12 +78,30 @@ class Clock:
         return f"{self.ratings / self.seconds:6.2f} prompts/s {self.tokens / self.seconds:7.0f} tokens of text/s"
 
 
+def matrix_limit(engine: hf.HFEngine, rounds: int = 5) -> float:
+    """Tokens a second if there were nothing but the layers' matrix products, in batches of the engine's size."""
+    model, tokens = engine._reader.model, int(engine.settings["batch_tokens"])
+    matrices = [each for each in model.get_decoder().modules() if isinstance(each, torch.nn.Linear)]
+    given = {each.in_features: torch.randn(tokens, each.in_features).to(model.device, model.dtype) for each in matrices}
+    times = []
+    with torch.inference_mode():
+        for _ in range(rounds):
+            start = time.perf_counter()
+            for each in matrices:
+                each(given[each.in_features])
+            if model.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+    return tokens / float(np.median(times))
+
+
 def compare(
     engine: hf.HFEngine, model: Any, words: Any, samples: Sequence[Sample], loop_rows: int, k: int
-) -> tuple[Clock, Clock, float]:
+) -> tuple[Clock, Clock, float, float]:
     """Rate `samples` with the engine and the first of them with the loop, by turns.
 
-    Returns both clocks, and the rank correlation of the sentence scores of the rows that both rated.
+    Returns both clocks, and of the sentence scores of the rows that both rated the rank correlation and how much of the
+    best fifth is the same.
     """
     fast, slow = Clock(), Clock()
     loop_rows = min(loop_rows, len(samples))
@@ -93,14 +115,20 @@ def compare(
         for unit, turn in zip(units, turns, strict=True):
             halves = np.array_split(turn, 2)
             _timed_loop(slow, by_loop[at], halves[0], model, words, labels, prompt, samples)
+            ids = [text.ids for text in engine.texts.fit_all(prompt, unit) if not isinstance(text, str)]
+            batches: list[int] = []
             start = time.perf_counter()
-            rated = engine.rate([prompt], unit, lambda ratings, tokens: None)[0]
+            rated = engine.rate([prompt], unit, lambda ratings, tokens: batches.append(ratings))[0]
             fast.add(time.perf_counter() - start, len(unit), int(rated.tokens.sum()))
+            fast.computed += int(rated.tokens.sum()) - common_prefix(ids) * (len(unit) - len(batches))
             done.append(rated.logprob)
             _timed_loop(slow, by_loop[at], halves[1], model, words, labels, prompt, samples)
         by_engine[at] = np.concatenate(done)[:loop_rows]
         print(f"prompt {at + 1}: engine {fast} · loop {slow}", flush=True)
-    return fast, slow, spearman(sentence_scores(by_engine), sentence_scores(by_loop))
+    ours, theirs = sentence_scores(by_engine), sentence_scores(by_loop)
+    fifth = loop_rows // 5
+    same = len({*np.argsort(-ours)[:fifth]} & {*np.argsort(-theirs)[:fifth]}) / fifth
+    return fast, slow, spearman(ours, theirs), same
 
 
 def _timed_loop(
@@ -129,23 +157,27 @@ def main() -> None:
     parser.add_argument("--loop-rows", type=int, default=200)
     parser.add_argument("--batch-tokens", type=int, default=0, help="0 = the engine's choice")
     parser.add_argument("--k", type=int, default=5)
+    parser.add_argument("--dtype", action="append", help="fp32 and auto where none is named")
     args = parser.parse_args()
     samples = read(args.data, args.limit)
     folder = models.resolve(args.model).path
     words = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    native = hf.resolve_dtype("auto", "cpu") == "bf16"
-    for dtype in ("fp32", "bf16") if native else ("fp32",):
+    device = hf.default_device()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    for dtype in args.dtype or ("fp32", "auto"):
         engine = hf.load(folder, dtype=dtype, max_tokens=2048, batch_tokens=args.batch_tokens)
         prompt = prompts.packaged().first(1)[0]
-        engine.rate([prompt], samples[:WARM_UP], lambda ratings, tokens: None)
+        engine.rate([prompt], samples[: WARM_UP if device == "cpu" else UNIT], lambda ratings, tokens: None)
         loop(model, words, [0], prompt, samples[:WARM_UP])
         load = os.getloadavg()[0]
-        fast, slow, agreement = compare(engine, model, words, samples, args.loop_rows, args.k)
+        fast, slow, agreement, same = compare(engine, model, words, samples, args.loop_rows, args.k)
         rate, base = fast.ratings / fast.seconds, slow.ratings / slow.seconds
         per_token = (fast.tokens / fast.seconds) / (slow.tokens / slow.seconds)
-        print(f"engine {dtype}: {fast}\nloop   fp32: {slow}")
-        print(f"ratio {rate / base:.2f} ({per_token:.2f} per token of text), Spearman {agreement:.6f}")
+        limit, computed = matrix_limit(engine), fast.computed / fast.seconds
+        print(f"engine {dict(engine.settings)}\nengine {fast}\nloop   {slow} (fp32)")
+        print(f"ratio {rate / base:.2f} ({per_token:.2f} per token of text)")
+        print(f"Spearman {agreement:.6f}, the same in the best fifth {same:.0%}, {args.loop_rows} rows")
+        print(f"{computed:.0f} tokens computed/s, {computed / limit:.0%} of the limit ({limit:.0f})")
         print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, load before {load:.1f}")
         engine.close()
 

@@ -1,6 +1,7 @@
 """The hf engine on tiny random models: every way of batching gives the numbers of a plain forward pass."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from selectit import prompts
-from selectit.engines import hf, packing, texts
+from selectit.engines import fusing, hf, packing, texts
 from selectit.engines.base import CountsTokens, RatesLabels
 from selectit.errors import EngineError, ModelError
 from selectit.prompts import RatingPrompt
@@ -243,6 +244,7 @@ def test_context_length_and_dtypes(folders):
     assert hf.resolve_dtype("auto", "mps") == "fp16"
     assert hf.resolve_dtype("fp16", "cpu") == "fp16"
     assert hf.resolve_dtype("auto", "cpu") in ("fp32", "bf16")
+    assert load(folders["llama"], dtype="auto").settings["dtype"] == "fp32"  # too small to be compiled
 
 
 def test_what_can_t_be_loaded_says_why(tmp_path, folders):
@@ -345,3 +347,85 @@ def test_a_failing_batch_of_samples_is_split(engine, monkeypatch):
     for one, split in zip(whole, engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None), strict=True):
         np.testing.assert_allclose(split.logprob, one.logprob, atol=1e-5)
         assert (split.flags == FLAG_SMALLER_BATCH).all() and not any(split.errors)
+
+
+def one_by_one(query, key, value, query_ends, key_ends, longest_query, longest_key, *, scale, window_size):
+    """FlashAttention over texts of any lengths, text by text."""
+    assert window_size == (-1, 0)
+    assert query.shape[0] == query_ends[-1] and key.shape[0] == value.shape[0] == key_ends[-1]
+    out = torch.empty_like(query)
+    for at in range(len(query_ends) - 1):
+        mine, seen = slice(*query_ends[at : at + 2]), slice(*key_ends[at : at + 2])
+        q, k, v = query[mine].transpose(0, 1), key[seen].transpose(0, 1), value[seen].transpose(0, 1)
+        assert q.shape[1] <= longest_query and k.shape[1] <= longest_key
+        mask = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool).tril(k.shape[1] - q.shape[1])
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            q[None], k[None], v[None], attn_mask=mask, scale=scale, enable_gqa=True
+        )
+        out[mine] = attended[0].transpose(0, 1)
+    return out
+
+
+def test_texts_without_padding_give_the_same_numbers(folders, engine, monkeypatch):
+    first = [rate(engine)[0], *engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)]
+    monkeypatch.setattr(packing, "varlen_attn", one_by_one)
+    monkeypatch.setattr(packing, "_GROUPED", {})
+    monkeypatch.setattr(packing, "_layout_kind", lambda model: packing._Ragged)
+    ragged = load(folders["llama"])
+    assert ragged._packed_limit == texts.NO_LIMIT  # the check at load has seen them too
+    second = [rate(ragged)[0], *ragged.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(other.logprob, one.logprob, atol=1e-5)
+
+
+def test_a_batch_on_cuda_takes_half_of_what_is_free(engine, monkeypatch):
+    config = engine._reader.model.config
+    on = SimpleNamespace(device=torch.device("cuda"), dtype=torch.bfloat16, config=config)
+    each = 2 * (16 * config.hidden_size + 4 * config.intermediate_size)
+    for free, tokens in ((2 * each * 10_000, 10_000), (0, hf.CPU_BATCH), (2**60, hf.CUDA_BATCH)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
+        assert hf.suitable_batch(on) == tokens
+    assert hf.suitable_batch(engine._reader.model) == hf.CPU_BATCH
+
+
+def test_layers_are_compiled_where_that_can_be_done(folders, engine, monkeypatch):
+    monkeypatch.setattr(fusing, "_SMALLEST", 0)
+    fused = load(folders["llama"], fused=True)
+    assert fused.settings["fused"] == 1 and "fused" not in engine.settings
+    assert fused._packed_limit == texts.NO_LIMIT
+    np.testing.assert_allclose(rate(fused)[0].logprob, rate(engine)[0].logprob, atol=1e-5)
+    for one, other in zip(*(each.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None) for each in (fused, engine)), strict=True):
+        np.testing.assert_allclose(one.logprob, other.logprob, atol=1e-5)
+
+
+def test_layers_that_can_t_be_compiled_run_as_they_are(folders, engine, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(fusing, "_SMALLEST", 0)
+    layer = type(engine._reader.model.get_decoder().layers[0])
+    monkeypatch.setattr(layer, "compile", lambda self, **how: setattr(self, "_compiled_call_impl", broken))
+    plain = load(folders["llama"], fused=True)
+    assert "fused" not in plain.settings
+    assert rate(plain)[0].logprob.tobytes() == rate(engine)[0].logprob.tobytes()
+
+
+def test_auto_is_fp32_where_bf16_can_t_be_compiled(folders, monkeypatch):
+    monkeypatch.setattr(hf, "resolve_dtype", lambda dtype, device: "bf16" if dtype == "auto" else dtype)
+    monkeypatch.setattr(hf, "can_compile", lambda: False)
+    chosen = load(folders["llama"], dtype="auto")
+    assert chosen.settings["dtype"] == "fp32" and chosen._reader.model.dtype == torch.float32
+    np.testing.assert_array_equal(rate(chosen)[0].logprob, rate(load(folders["llama"]))[0].logprob)
+    assert load(folders["llama"], dtype="bf16").settings["dtype"] == "bf16"  # who asks for it gets it
+
+
+def test_a_compiler_is_looked_for(monkeypatch):
+    monkeypatch.setattr(fusing.shutil, "which", lambda name: "/usr/bin/g++" if name == "g++" else None)
+    monkeypatch.delenv("TORCH_COMPILE_DISABLE", raising=False)
+    monkeypatch.delenv("CXX", raising=False)
+    assert fusing.can_compile()
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")
+    assert not fusing.can_compile()
+    monkeypatch.delenv("TORCH_COMPILE_DISABLE")
+    monkeypatch.setattr(fusing.shutil, "which", lambda name: None)
+    assert not fusing.can_compile()

@@ -37,7 +37,7 @@ def nothing(*_):
 @pytest.mark.parametrize("pooling", ["last", "mean", "weighted"])
 @pytest.mark.parametrize("text", ["instruction", "response", "both"])
 def test_pooled_states_are_the_model_s_own(folders, kind, pooling, text):
-    model = encoder.load(folders[kind], pooling=pooling, max_tokens=512, batch_tokens=64)
+    model = encoder.load(folders[kind], dtype="fp32", pooling=pooling, max_tokens=512, batch_tokens=64)
     vectors = model.embed(EmbeddedText(text), SAMPLES, nothing)
     assert isinstance(model, Embeds) and model.settings["pooling"] == pooling
     own = AutoModelForCausalLM.from_pretrained(folders[kind], dtype=torch.float32)

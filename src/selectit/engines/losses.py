@@ -20,10 +20,10 @@ from selectit.engines.packing import Reader, common_prefix
 from selectit.engines.texts import first_line
 from selectit.schema import Float32, LossText, Sample
 
-_LOGITS = 2**25
-"""Logits of one batch: 128 MB in float32."""
-_CHUNK = 128
-"""Tokens whose probabilities are computed at once."""
+_LOGITS, _CUDA_LOGITS = 2**25, 2**28
+"""Logits of one batch: 128 MB and 1 GB in float32."""
+_CHUNK, _CUDA_CHUNK = 128, 1024
+"""Tokens whose probabilities are computed at once; on a CPU they stay in its cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,14 @@ class LossReader:
         Noisy readings share no beginning, and those of different kinds begin differently.
         """
         vocabulary = self.reader.model.get_input_embeddings().num_embeddings
+        most = _CUDA_LOGITS if self.reader.model.device.type == "cuda" else _LOGITS
         batch: list[_Reading] = []
         tokens = logits = 0
         for reading in sorted(readings, key=lambda r: (r.given, r.copy > 0, len(r.ids), r.sample, r.copy)):
             size, wanted = len(reading.ids), (len(reading.ids) - reading.first) * vocabulary
             alike = batch and (batch[0].given, batch[0].copy > 0) == (reading.given, reading.copy > 0)
             packed = size <= self.packed_limit
-            if batch and not (alike and packed and tokens + size <= self.batch_tokens and logits + wanted <= _LOGITS):
+            if batch and not (alike and packed and tokens + size <= self.batch_tokens and logits + wanted <= most):
                 yield batch
                 batch, tokens, logits = [], 0, 0
             batch.append(reading)
@@ -204,17 +205,18 @@ def _readings(index: int, copy: int, pair: _Pair, whole: bool) -> Iterator[_Read
 
 def _columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tuple[Float32, ...]:
     """(n,) columns of `_Sums` from (n, vocabulary) logits; all but the loss are NaN unless `full`."""
-    columns = torch.full((5, len(targets)), torch.nan)
-    for at in range(0, len(targets), _CHUNK):
-        part = slice(at, at + _CHUNK)
+    columns = torch.full((5, len(targets)), torch.nan, device=logits.device)
+    chunk = _CUDA_CHUNK if logits.is_cuda else _CHUNK
+    for at in range(0, len(targets), chunk):
+        part = slice(at, at + chunk)
         logp = logits[part].log_softmax(-1)
-        columns[0, part] = -logp.gather(1, targets[part, None])[:, 0].cpu()
+        columns[0, part] = -logp.gather(1, targets[part, None])[:, 0]
         if full:
             p = logp.exp()
-            columns[1, part] = -(p * logp.clamp_min(-1e4)).sum(-1).cpu()
-            columns[2:4, part] = p.topk(2).values.T.cpu()
-            columns[4, part] = (p * p).sum(-1).cpu()
-    return tuple(columns.numpy())
+            columns[1, part] = -(p * logp.clamp_min(-1e4)).sum(-1)
+            columns[2:4, part] = p.topk(2).values.T
+            columns[4, part] = (p * p).sum(-1)
+    return tuple(columns.cpu().numpy())
 
 
 def _assembled(

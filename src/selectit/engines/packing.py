@@ -390,15 +390,21 @@ def packed_limit(reader: Reader, tokenizer: Any, dtype: str) -> int:
 
 
 class Float32Head(torch.nn.Module):  # type: ignore[misc]  # torch is Any to mypy here
-    """The output matrix of a bf16 or fp16 model, applied in float32: bf16's 8 bits are too few to compare labels by."""
+    """The output matrix of a bf16 or fp16 model, applied in float32: bf16's 8 bits are too few to compare labels by.
+
+    On a CPU a float32 copy is kept, since converting the matrix for every batch takes as long as six layers; a GPU
+    converts it in parts, since memory is dear there.
+    """
 
     def __init__(self, own: torch.nn.Linear) -> None:
         super().__init__()
         self.own = own
+        self._kept = own.weight.detach().float() if own.weight.device.type == "cpu" else None
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """(…, hidden) -> (…, vocabulary) float32, in parts so that no float32 copy of the matrix is kept."""
-        logits = torch.cat([linear(states.float(), rows.float()) for rows in self.own.weight.split(8192)], -1)
+        """(…, hidden) -> (…, vocabulary) float32."""
+        parts = self.own.weight.split(8192) if self._kept is None else [self._kept]
+        logits = torch.cat([linear(states.float(), rows.float()) for rows in parts], -1)
         return logits if self.own.bias is None else logits + self.own.bias.float()
 
 
