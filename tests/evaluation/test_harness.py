@@ -261,9 +261,10 @@ def test_programs_run_with_limits():
     slow = "    while True: pass\n"
     dials = "    import socket; socket.create_connection(('127.0.0.1', 9), 1)\n"
     writes = "    open('left', 'w').write('x')\n" + right
-    samples = [{"task_id": name, "completion": text} for text in (right, hungry, slow, dials, writes, "")]
+    shouts = "    import os, sys; os.write(1, b'{}'); print('{}', file=sys.__stdout__, flush=True)\n" + right
+    samples = [{"task_id": name, "completion": text} for text in (right, hungry, slow, dials, writes, "", shouts)]
     results, offline = humaneval.execute(samples, known, timeout=2.0, megabytes=2048)
-    assert results[0] == results[4] == "passed"
+    assert results[0] == results[4] == results[6] == "passed"
     assert results[2] == "timed out"
     assert "passed" not in (results[1], results[3], results[5])
     assert not Path("left").exists()
