@@ -163,6 +163,7 @@ def test_what_a_result_tells(model, files):
     assert part.about["of"] == 3
     assert part.about["seeds"]["items"] == 42
     assert found.settings["lm_eval"].startswith("0.4.")
+    assert part.about["settings"] == found.settings  # a file keeps parts that another version of lm-eval gave
     assert len(part.items) == len(part.values) == 2
     assert part.value == sum(part.values) / 2
     lines = (found.path.with_suffix("") / "answers/mmlu_anatomy.jsonl").read_text().splitlines()

@@ -112,6 +112,7 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
             "judge_digest": judge.digest,
             "chat": chat,
             "seeds": {"items": protocol.seed},
+            "settings": harness.about(),
         },
         seconds=round(time.monotonic() - began, 3),
     )
