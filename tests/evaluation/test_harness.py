@@ -383,6 +383,10 @@ def test_a_judge_compares_in_both_orders(model, files, monkeypatch):
     kept = json.loads((found.path.with_suffix("") / "alpacaeval.json").read_text())
     assert kept[0]["answer"] == "1"
     assert not math.isnan(part.stderr)
+    monkeypatch.setattr(harness.Harness, "generate", None)  # whoever calls it fails
+    (again,) = evaluate(model, replace(chosen, judge="gpt-y"))
+    assert again.parts[0].values == part.values and again.parts[0].metric == "win rate by gpt-y"
+    assert seen[-1] == "closed" and len(seen) == 2 * (2 * len(part.items) + 1)
 
 
 @contextmanager
