@@ -276,6 +276,7 @@ def test_a_whole_experiment(small, monkeypatch):
     finished = job.experiment(small, "out")
     assert finished.clean.left_out == 1 and finished.clean.rows == 15
     assert [each.rows for each in finished.outcomes] == [0, 15, 3, 3, 3, 3]
+    assert "read 8 rows: of larger choices only so many" in finished.report
     assert "1 left out" in finished.report and Path("out/results.tex").is_file()
     assert ("No figures and no page" in finished.report) is (finished.page is None)
     subset = json.loads(next(Path("out/subsets").glob("*random*s0*")).read_text())
