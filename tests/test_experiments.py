@@ -157,20 +157,20 @@ def test_what_is_shown_is_what_differences_are_of():
     assert Scored("word_perplexity", 9.0, None, [], []).lower
 
 
-def outcome(choice, seed, values, method=None, budget="20%", tokens=100):
+def outcome(choice, seed, values, method=None, budget="20%", tokens=100, rows=20):
     scores = {
         "quiz": Scored("acc", float(np.mean(values)), 0.1, [str(n) for n in range(len(values))], list(values)),
         "heldout": Scored("nll per token", 2.5 + seed / 10, 0.1, [], []),
     }
     return Outcome(
-        line=("m", choice, budget), method=choice if method is None else method, seed=seed, rows=20, steps=3,
+        line=("m", choice, budget), method=choice if method is None else method, seed=seed, rows=rows, steps=3,
         tokens=tokens, loss=1.5, train_seconds=9.0, passes=5.0, select_seconds=7.0, scores=scores, eval_seconds=4.0,
     )  # fmt: skip
 
 
 OUTCOMES = [
     outcome("base", 0, [0, 0, 0, 0], method="", budget=""),
-    outcome("full", 0, [1, 0, 0, 0], budget=""),
+    outcome("full", 0, [1, 0, 0, 0], budget="", rows=100),
     outcome("random", 0, [1, 0, 1, 0]),
     outcome("random", 1, [1, 0, 0, 0]),
     outcome("Ours", 0, [1, 1, 1, 0], method="selectit"),
@@ -229,6 +229,22 @@ def test_random_rows_are_those_of_the_plain_choice():
     assert found["m", "Ours", "20%"]["quiz"].value == pytest.approx(37.5)
 
 
+def test_a_list_of_rows_is_compared_with_as_many_random_ones():
+    listed = outcome("LIMA", 0, [1, 1, 1, 0], method="fixed", budget="")
+    found = tables.compared([*OUTCOMES, listed], "random")
+    assert found["m", "LIMA", ""]["quiz"].value == pytest.approx(37.5)
+    assert set(found) == {("m", "Ours", "20%"), ("m", "LIMA", "")}
+    assert tables.compared(
+        [*OUTCOMES, outcome("LIMA", 0, [1], method="fixed", budget="", rows=7)], "random"
+    ).keys() == {("m", "Ours", "20%")}
+
+
+def test_losses_alone_have_no_average():
+    loss = {"heldout": OUTCOMES[0].scores["heldout"]}
+    header, lines = tables.results([dataclasses.replace(each, scores=loss) for each in OUTCOMES])
+    assert header[-1] == "heldout (nll per token, less is better)" and {len(line) for line in lines} == {len(header)}
+
+
 # A whole one
 
 
@@ -260,6 +276,7 @@ def test_a_whole_experiment(small, monkeypatch):
     finished = job.experiment(small, "out")
     assert finished.clean.left_out == 1 and finished.clean.rows == 15
     assert [each.rows for each in finished.outcomes] == [0, 15, 3, 3, 3, 3]
+    assert "read 8 rows: of larger choices only so many" in finished.report
     assert "1 left out" in finished.report and Path("out/results.tex").is_file()
     assert ("No figures and no page" in finished.report) is (finished.page is None)
     subset = json.loads(next(Path("out/subsets").glob("*random*s0*")).read_text())

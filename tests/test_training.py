@@ -134,13 +134,18 @@ def test_micro_batches_change_rounding_only(run, model):
         assert torch.allclose(value, weights(parts)[name], atol=1e-4), name
 
 
+def card_of(folder):
+    return Path(folder, "README.md").read_text()
+
+
 def test_epochs_and_equal_steps(run, model):
     by_epochs = [selectit.train(run, which, model, tiny.QUICK, f"e{which}") for which in ("all", "length-words-6rows")]
     assert [each.steps for each in by_epochs] == [6, 3]
-    fixed = with_recipe(steps=4)
+    fixed = with_recipe(steps=2)
     by_steps = [selectit.train(run, which, model, fixed, f"s{which}") for which in ("all", "length-words-6rows")]
-    assert [(each.steps, each.by) for each in by_steps] == [(4, "steps")] * 2
-    assert "4 steps, by steps" in Path("sall/README.md").read_text()
+    assert [(each.steps, each.by) for each in by_steps] == [(2, "steps")] * 2
+    assert "2 steps, by steps: 0.6667 passes over the rows, so that 8 of them are read" in card_of("sall")
+    assert "2 steps, by steps: 1.333 passes over the rows\n" in card_of("slength-words-6rows")
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora": 2, "lora_dropout": 0.3}, {"dtype": "bf16"}])

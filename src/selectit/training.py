@@ -31,7 +31,7 @@ from selectit.ratings import slug
 from selectit.recipes import Recipe
 from selectit.run import Run, digest_of, numbers, open_run, read_json, read_part, replacing, write_json
 from selectit.schema import Int64
-from selectit.training_card import card, today
+from selectit.training_card import card, passes, today
 from selectit.training_texts import Example, end_of_answer, examples, set_template, training_order, without_markers
 
 log = logging.getLogger(__name__)
@@ -314,8 +314,8 @@ def _notes(facts: dict[str, Any]) -> list[str]:
     rows, limit = facts["rows"], facts["max_tokens"]
     how = "the same number for every subset" if facts["by"] == "steps" else "a smaller subset makes fewer"
     lines = [
-        f"{rows['used']:,} rows, {facts['steps']:,} steps by {facts['by']} ({how}): {facts['epochs']:.4g} passes over "
-        f"the rows, {facts['tokens']:,} tokens, {facts['dtype']}"
+        f"{rows['used']:,} rows, {facts['steps']:,} steps by {facts['by']} ({how}): {passes(facts)}, "
+        f"{facts['tokens']:,} tokens, {facts['dtype']}"
     ]
     if rows["truncated"]:
         lines.append(f"{rows['truncated']:,} rows are cut to {limit:,} tokens")

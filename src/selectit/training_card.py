@@ -27,7 +27,7 @@ def card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
         "chosen": _chosen(facts),
         "cut to the token limit": f"{rows['truncated']:,} rows",
         "left out": f"{rows['without_loss']:,} rows, whose answer lies beyond the token limit",
-        "training": f"{facts['steps']:,} steps, by {facts['by']}: {facts['epochs']:.4g} passes over the rows",
+        "training": f"{facts['steps']:,} steps, by {facts['by']}: {passes(facts)}",
         "tokens": f"{facts['tokens']:,} read, {facts['loss_tokens']:,} of them with a loss",
         "loss": f"{facts['log'][0]['loss']:.4f} at the first step, {facts['log'][-1]['loss']:.4f} at the last",
         "precision": facts["dtype"],
@@ -52,6 +52,13 @@ def card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
             "",
         ]
     )
+
+
+def passes(facts: Mapping[str, Any]) -> str:
+    """How often the rows are read: '3 passes over the rows'; of less than one pass how many of them are."""
+    epochs, rows = facts["epochs"], facts["rows"]["used"]
+    part = f", so that {round(epochs * rows):,} of them are read" if epochs < 1 else ""
+    return f"{epochs:.4g} passes over the rows{part}"
 
 
 def today() -> str:

@@ -163,6 +163,7 @@ def test_what_a_result_tells(model, files):
     assert part.about["of"] == 3
     assert part.about["seeds"]["items"] == 42
     assert found.settings["lm_eval"].startswith("0.4.")
+    assert part.about["settings"] == found.settings  # a file keeps parts that another version of lm-eval gave
     assert len(part.items) == len(part.values) == 2
     assert part.value == sum(part.values) / 2
     lines = (found.path.with_suffix("") / "answers/mmlu_anatomy.jsonl").read_text().splitlines()
@@ -261,9 +262,10 @@ def test_programs_run_with_limits():
     slow = "    while True: pass\n"
     dials = "    import socket; socket.create_connection(('127.0.0.1', 9), 1)\n"
     writes = "    open('left', 'w').write('x')\n" + right
-    samples = [{"task_id": name, "completion": text} for text in (right, hungry, slow, dials, writes, "")]
+    shouts = "    import os, sys; os.write(1, b'{}'); print('{}', file=sys.__stdout__, flush=True)\n" + right
+    samples = [{"task_id": name, "completion": text} for text in (right, hungry, slow, dials, writes, "", shouts)]
     results, offline = humaneval.execute(samples, known, timeout=2.0, megabytes=2048)
-    assert results[0] == results[4] == "passed"
+    assert results[0] == results[4] == results[6] == "passed"
     assert results[2] == "timed out"
     assert "passed" not in (results[1], results[3], results[5])
     assert not Path("left").exists()
@@ -381,6 +383,10 @@ def test_a_judge_compares_in_both_orders(model, files, monkeypatch):
     kept = json.loads((found.path.with_suffix("") / "alpacaeval.json").read_text())
     assert kept[0]["answer"] == "1"
     assert not math.isnan(part.stderr)
+    monkeypatch.setattr(harness.Harness, "generate", None)  # whoever calls it fails
+    (again,) = evaluate(model, replace(chosen, judge="gpt-y"))
+    assert again.parts[0].values == part.values and again.parts[0].metric == "win rate by gpt-y"
+    assert seen[-1] == "closed" and len(seen) == 2 * (2 * len(part.items) + 1)
 
 
 @contextmanager

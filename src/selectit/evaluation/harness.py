@@ -225,7 +225,7 @@ class Harness:
         with self._errors(leaf.name), quiet_lm_eval():
             found = _evaluated(lm, leaf, self.settings.chat)
         _write_answers(folder / f"{leaf.name}.jsonl", leaf, found)
-        return _part(leaf, found, self.print_of(leaf), time.monotonic() - began, self.settings)
+        return _part(leaf, found, self, time.monotonic() - began)
 
     def generate(self, prompts: Sequence[str], protocol: Protocol, *, chat: bool) -> list[str]:
         """The model's answer to each prompt, cut before the first stop text, under seeds that never change."""
@@ -322,7 +322,7 @@ def _apply(task: Any, protocol: Protocol) -> None:
         task.set_config("generation_kwargs", changed, update=True)
 
 
-def _part(leaf: Leaf, found: Any, mark: str, seconds: float, settings: EvalSettings) -> Part:
+def _part(leaf: Leaf, found: Any, harness: Harness, seconds: float) -> Part:
     figures = found["results"][leaf.name]
     samples = [each for each in found["samples"][leaf.name] if each["filter"] == leaf.filter]
     key = f"{leaf.metric},{leaf.filter}"
@@ -331,7 +331,7 @@ def _part(leaf: Leaf, found: Any, mark: str, seconds: float, settings: EvalSetti
     return Part(
         name=leaf.name,
         benchmark=leaf.benchmark,
-        fingerprint=mark,
+        fingerprint=harness.print_of(leaf),
         metric=f"{leaf.metric}, {leaf.filter}" if leaf.filter != "none" else leaf.metric,
         value=float(figures[key]),
         stderr=_number(figures.get(f"{leaf.metric}_stderr,{leaf.filter}")),
@@ -343,7 +343,8 @@ def _part(leaf: Leaf, found: Any, mark: str, seconds: float, settings: EvalSetti
             "shots": found["n-shot"].get(leaf.name),
             "of": found["n-samples"][leaf.name]["original"],
             "seeds": {"items": leaf.protocol.seed, **_SEEDS},
-            "batch_size": settings.batch_size,
+            "batch_size": harness.settings.batch_size,
+            "settings": harness.about(),
         },
         seconds=round(seconds, 3),
     )

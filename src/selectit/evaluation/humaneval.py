@@ -73,6 +73,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
             "top_p": protocol.top_p,
             "offline": offline,
             "seeds": {"items": protocol.seed, "sampling": protocol.seed},
+            "settings": harness.about(),
         },
         seconds=round(time.monotonic() - began, 3),
     )

@@ -98,6 +98,7 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
             "of": len(sources),
             "translations": str(paths["translation"]),
             "seeds": {"items": protocol.seed},
+            "settings": harness.about(),
         },
         seconds=round(time.monotonic() - began, 3),
     )

@@ -11,6 +11,7 @@ OUT/results.{md,csv,tex,html} and OUT/figures/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         tried, best = search(experiment, lambda cell: made(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        notes = [*_notes(experiment, clean), *(each.text for each in best)]
+        notes = [*_notes(experiment, clean, outcomes), *(each.text for each in best)]
         text = report.write(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
     return Finished(folder, clean, tuple(outcomes), text)
 
@@ -77,7 +78,7 @@ def locked(folder: Path) -> AbstractContextManager[None]:
     return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
 
 
-def _notes(experiment: Experiment, clean: Clean) -> list[str]:
+def _notes(experiment: Experiment, clean: Clean, outcomes: Sequence[Outcome]) -> list[str]:
     """What stands above the tables."""
     recipe = experiment.recipe
     by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"
@@ -85,6 +86,9 @@ def _notes(experiment: Experiment, clean: Clean) -> list[str]:
         f"{clean.rows:,} rows of {Path(experiment.data).name}; {clean.left_out:,} left out since the evaluation asks "
         f"about them. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}."
     ]
+    read = (recipe.steps or 0) * recipe.batch_size
+    if read and any(each.rows > read for each in outcomes):
+        lines.append(f"So many steps read {read:,} rows: of larger choices only so many, drawn with the seed.")
     if clean.unknown:
         names = ", ".join(clean.unknown)
         lines.append(

@@ -154,7 +154,7 @@ def headline(outcomes: Sequence[Outcome]) -> Column:
 
 def results(outcomes: Sequence[Outcome]) -> Table:
     """Each benchmark's mean over the seeds, with its standard deviation where there are several."""
-    shown = columns(outcomes)
+    shown = [column for column in columns(outcomes) if column.scales]  # of losses alone there is no AVG
     lines = [
         [*line, f"{some[0].rows:,}", f"{len(some)}", *(column.text(some) for column in shown)]
         for line, some in by_line(outcomes).items()
@@ -165,14 +165,19 @@ def results(outcomes: Sequence[Outcome]) -> Table:
 def compared(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str, Estimate]]:
     """Each line less the line of the reference method: for `full` of any budget, for `random` of the same one.
 
-    Of each benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in percent), and
-    its bootstrap interval. Empty without a reference.
+    A choice with a size of its own (a list of rows) is compared with the random choice of as many rows. Of each
+    benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in percent), and its
+    bootstrap interval. Empty without a reference.
     """
     grouped, shown = by_line(outcomes), _with_items(outcomes)
     found = {}
     for line, some in grouped.items():
         model, _, budget = line
-        same = [each for (m, _, b), each in grouped.items() if m == model and (reference == "full" or b == budget)]
+        same = [
+            each
+            for (m, _, b), each in grouped.items()
+            if m == model and (reference == "full" or b == budget or (not budget and each[0].rows == some[0].rows))
+        ]
         candidates = [each for each in same if each[0].method == reference]
         # Of several random choices the plain one: another may be balanced, or drawn from fewer rows.
         other = next((each for each in candidates if each[0].line[1] == reference), next(iter(candidates), None))
