@@ -25,7 +25,8 @@ class serve:
         port = url.rpartition(":")[2].partition("/")[0]
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", folder]
         command += ["--served-model-name", name, "--host", "127.0.0.1", "--port", port, "--dtype", dtype]
-        command += ["--max-model-len", "2048", "--enforce-eager", "--block-size", "32", *options]
+        command += ["--max-model-len", "2048", "--enforce-eager", "--block-size", "32"]
+        command += ["--uvicorn-log-level", "warning", *options]
         self.command, self.url, self.health = command, url, url.removesuffix("/v1") + "/health"
 
     def __enter__(self):

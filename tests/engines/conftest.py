@@ -21,6 +21,12 @@ if OWN_SERVER:
     os.environ["SELECTIT_TEST_DTYPE"] = "fp32"
 
 
+def pytest_configure(config):
+    # vLLM's client closes its sockets when it is shut down, but never its ZeroMQ context: that says so when Python
+    # frees it, which happens to the second engine of a process (vLLM holds on to the first).
+    config.addinivalue_line("filterwarnings", "ignore:Unclosed context <zmq:ResourceWarning")
+
+
 @pytest.fixture(scope="session")
 def model_folder():
     from selectit.models import resolve
