@@ -1,39 +1,48 @@
 """The same rows and rating prompts through several engines: how fast each is, and how far apart their numbers are.
 
-    python benchmarks/engines.py DATA [--engines hf,vllm] [--dtype fp32] [--limit 100] [--k 3] [--base-url URL]
+    python benchmarks/engines.py DATA [--engines hf,ray,vllm,server] [--dtypes fp32,bf16] [--limit 100] [--k 2]
 
-The engine `server` needs the address of a server with the same model in the same dtype, started with
+`ray` is the engine `hf` on a Ray that is started here, `server` has a vLLM server behind it, also started here:
 
-    python -m vllm.entrypoints.openai.api_server --model FOLDER --served-model-name smollm2 --dtype float32 \
-        --max-model-len 2048 --enforce-eager --block-size 32 --port 8000
+    make .venv-engines/done
+    .venv-engines/bin/pip install -c constraints.txt ray
+    .venv-engines/bin/python benchmarks/engines.py alpaca.json
 
-Each engine rates into a run directory of its own. The rate is from its first report of progress to its last: without
-loading, and without the first piece of work, in which a model warms up. A second pass over the same rows is no measure:
-vLLM finds whole texts in its prefix cache, so begin with a fresh server too.
+Each engine rates into a run directory of its own, in a process of its own. The rate is from its first report of
+progress to its last: without loading, and without the first piece of work, in which a model warms up. A second pass
+over the same rows is no measure: vLLM finds whole texts in its prefix cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import selectit
-from selectit import Settings, prompts
+from selectit import Settings, models, prompts
 from selectit.methods import selectit as method
 from selectit.ratings import load_ratings, raters
 from selectit.run import open_run
 from selectit.selection import spearman
 
 UNIT = 25
+VLLM_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+SERVED_WITH = ("--hf-overrides", '{"head_dtype": "float32"}', "--kv-cache-memory-bytes", str(4 * 2**30))
+"""What the engine `vllm` does by itself: logits rounded to bf16 are up to 0.1 off."""
 
 
 class Clock:
@@ -73,51 +82,91 @@ class Column:
         """(N,) sentence-level SelectIT, profile 'paper'."""
         return method.sentence_scores(method.token_scores(self.logprob).T, 0.2, len(self.logprob))
 
+    def rank(self, other: Column) -> float:
+        """Spearman of the sentence scores."""
+        return spearman(self.scores, other.scores)
 
-def settings_of(name: str, args: argparse.Namespace, run: Path) -> Settings:
-    """What one engine is told. A further column is a further case here."""
+    def apart(self, other: Column) -> float:
+        """Largest difference of a log-probability."""
+        return float(np.abs(self.logprob - other.logprob).max())
+
+
+@contextlib.contextmanager
+def served(model: str, dtype: str) -> Iterator[str]:
+    """The address of a vLLM server with the model that runs inside the `with` statement."""
+    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    from vllm_server import free_url, serve
+
+    with serve(models.resolve(model).path, model, free_url(), VLLM_DTYPES[dtype], *SERVED_WITH) as url:
+        yield url
+
+
+def measure(name: str, dtype: str, args: argparse.Namespace, folder: Path) -> Column:
+    """Rate with one engine. A further column is a further case here."""
     common = Settings(
-        run=str(run), model=args.model, engine=name, k=args.k, limit=args.limit, max_tokens=1024, unit_size=UNIT
+        run=str(folder / f"{name}-{dtype}"),
+        model=args.model,
+        k=args.k,
+        limit=args.limit,
+        max_tokens=1024,
+        unit_size=UNIT,
     )
     if name == "server":
-        return dataclasses.replace(common, base_url=args.base_url, tokenizer=args.model)
-    return dataclasses.replace(common, dtype=args.dtype)
+        with served(args.model, dtype) as url:
+            return rated(args, dataclasses.replace(common, engine=name, base_url=url, tokenizer=args.model))
+    if name == "ray":
+        return rated(args, dataclasses.replace(common, engine="hf", executor="ray", dtype=dtype))
+    return rated(args, dataclasses.replace(common, engine=name, dtype=dtype))
 
 
-def measure(name: str, args: argparse.Namespace, folder: Path) -> Column:
-    """Rate with one engine."""
+def rated(args: argparse.Namespace, settings: Settings) -> Column:
+    """Rate and read what is stored."""
     clock, load = Clock(), os.getloadavg()[0]
-    run = open_run(selectit.rate(args.data, settings_of(name, args, folder / name), clock))
+    run = open_run(selectit.rate(args.data, settings, clock))
     stored = load_ratings(run, raters(run), prompts.packaged().first(args.k))
     return Column(clock.rate, stored.logprob[:, 0].transpose(1, 0, 2), load)
 
 
+def show(columns: dict[str, Column], exact: Column) -> None:
+    """Print the table of one dtype; `exact` is the first engine in the first dtype."""
+    name, first = next(iter(columns.items()))
+    print(f"| engine | prompts/s | ratio | apart from {name} | ranks as {name} | ranks as {name} in the first dtype |")
+    print("|---|---|---|---|---|---|")
+    for each, column in columns.items():
+        speed = f"{column.rate:.2f} | {column.rate / first.rate:.2f}"
+        own = "| " if column is first else f"{column.apart(first):.1e} | {column.rank(first):.4f}"
+        print(f"| {each} | {speed} | {own} | {column.rank(exact):.4f} |")
+    pairs = list(combinations(columns.values(), 2))
+    if pairs:
+        print(
+            f"\nOf any two engines: ranks {min(one.rank(other) for one, other in pairs):.4f} or more, "
+            f"log-probabilities {max(one.apart(other) for one, other in pairs):.1e} or less apart.",
+            flush=True,
+        )
+
+
 def main() -> None:
-    """Measure and print two tables."""
+    """Measure, and print a table for each dtype."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--engines", default="hf,vllm")
+    parser.add_argument("--engines", default="hf,ray,vllm,server")
+    parser.add_argument("--dtypes", default="fp32,bf16")
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--dtype", default="fp32")
     parser.add_argument("--limit", type=int, default=100)
-    parser.add_argument("--k", type=int, default=3)
-    parser.add_argument("--base-url")
+    parser.add_argument("--k", type=int, default=2)
     args = parser.parse_args()
-    columns: dict[str, Column] = {}
+    exact = None
     with tempfile.TemporaryDirectory() as folder:
-        for name in args.engines.split(","):
-            columns[name] = measure(name, args, Path(folder))
-            print(f"{name}: {columns[name].rate:.2f} prompts/s, load before {columns[name].load:.1f}", flush=True)
-    first = next(iter(columns.values()))
-    print(f"\n{args.model}, {args.dtype}, {args.limit} rows, {args.k} prompts\n")
-    print("| engine | prompts/s | ratio |\n|---|---|---|")
-    for name, column in columns.items():
-        print(f"| {name} | {column.rate:.2f} | {column.rate / first.rate:.2f} |")
-    print("\n| | Spearman of the sentence scores | largest difference in log-probability |\n|---|---|---|")
-    for one, other in combinations(columns, 2):
-        a, b = columns[one], columns[other]
-        difference = np.abs(a.logprob - b.logprob).max()
-        print(f"| {one}, {other} | {spearman(a.scores, b.scores):.4f} | {difference:.1e} |")
+        for dtype in args.dtypes.split(","):
+            columns: dict[str, Column] = {}
+            for name in args.engines.split(","):
+                # Threads and environment variables that one engine sets are not for the next.
+                with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                    columns[name] = pool.submit(measure, name, dtype, args, Path(folder)).result()
+                print(f"{name}: {columns[name].rate:.2f} prompts/s, load before {columns[name].load:.1f}", flush=True)
+            exact = exact or next(iter(columns.values()))
+            print(f"\n{args.model}, {dtype}, {args.limit} rows, {args.k} prompts\n")
+            show(columns, exact)
 
 
 if __name__ == "__main__":

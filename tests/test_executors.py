@@ -9,8 +9,10 @@ import pytest
 
 import selectit
 from selectit import Settings, rating
+from selectit.engines import hf, loading
 from selectit.errors import RunError, SettingsError
 from selectit.executors import folder as shared
+from selectit.models import Model
 from selectit.ratings import named_rater, units
 from selectit.run import open_run
 
@@ -82,3 +84,20 @@ def test_ray_that_is_not_installed_is_told(data, monkeypatch):
 def test_choosing_without_rating_takes_no_executor(run):
     with pytest.raises(SettingsError, match="--executor does nothing here"):
         selectit.select(None, Settings(run="run", executor="ray"))
+
+
+@pytest.mark.parametrize(
+    ("stored", "fused"),
+    [
+        ({}, None),
+        ({"threads": 1}, None),
+        ({"threads": 1, "dtype": "bf16"}, False),
+        ({"dtype": "bf16", "fused": 1}, True),
+    ],
+)
+def test_a_worker_that_begins_a_run_chooses_as_one_process_does(monkeypatch, stored, fused):
+    asked = []
+    monkeypatch.setattr(hf, "load", lambda path, **options: asked.append(options["fused"]))
+    monkeypatch.setattr(loading, "_max_tokens", lambda *_: 1)
+    loading.load_engine(Model("m", "", "0" * 64, False), Settings(engine="hf"), stored)
+    assert asked == [fused]

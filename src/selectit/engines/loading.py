@@ -51,7 +51,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
             model.path,
             pooling=settings.pooling or stored.get("pooling", "mean"),
             dtype=stored.get("dtype", settings.dtype),
-            fused=bool(stored.get("fused")) if stored else None,
+            fused=_fused(stored),
             max_tokens=min(_module("texts").context_length(model.path, settings.trust_remote_code), MAX_TOKENS),
             threads=stored.get("threads"),
             trust_remote_code=settings.trust_remote_code,
@@ -86,11 +86,19 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
         batch_tokens=settings.batch_tokens or stored.get("batch_tokens", 0),
         overflow=settings.overflow or stored.get("overflow", "cut"),
         threads=stored.get("threads"),
-        fused=bool(stored.get("fused")) if stored else None,
+        fused=_fused(stored),
         device_map=settings.device_map,
         trust_remote_code=settings.trust_remote_code,
     )
     return engine
+
+
+def _fused(stored: Mapping[str, Any]) -> bool | None:
+    """Whether a stored rater has compiled layers; None = it is still to be begun, and the engine decides.
+
+    A worker that begins one knows how many threads it has, and nothing else.
+    """
+    return bool(stored.get("fused")) if "dtype" in stored else None
 
 
 def _load_vllm(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
