@@ -1,8 +1,8 @@
 """Losses of responses with and without their instruction: the engine against a loop of single passes.
 
-    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40] [--lm-eval BATCH]
+    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40] [--lm-eval BATCH] [--dtype fp32]
 
-The loop, as the published codes of IFD but with the own loss of the model: batch 1, all logits, fp32, two passes a row.
+The loop, as the published codes of IFD but with the own loss of the model: batch 1, all logits, two passes a row, in the same dtype.
 They take turns in pieces, so that a machine which gets slower or faster treats them alike. With --lm-eval also against
 lm-evaluation-harness's loglikelihood of all rows in batches of that size (pip install lm_eval), and joined tokenising.
 """
@@ -73,12 +73,13 @@ def main() -> None:
     parser.add_argument("--loop-rows", type=int, default=40)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--lm-eval", type=int, metavar="BATCH")
+    parser.add_argument("--dtype", default="fp32", help="of engine, loop and lm-eval")
     args = parser.parse_args()
     samples = [sample for sample in read(args.data, args.limit) if sample.response.strip()]
     folder, text = models.resolve(args.model).path, loss_text("alpaca")
     words = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    engine = hf.load(folder, dtype="fp32", max_tokens=2048, batch_tokens=2048)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=hf.DTYPES[args.dtype]).to(hf.default_device()).eval()
+    engine = hf.load(folder, dtype=args.dtype, max_tokens=2048)
     engine.losses(text, samples[:4], lambda *_: None)
     loop(model, words, text, samples[:4])
     print(f"load before {os.getloadavg()[0]:.1f}")

@@ -5,8 +5,8 @@ prompt, batch 1, all logits, fp32, same tokenizer and threads. Both are loaded a
 Engine and loop take turns in small pieces, so that a machine which gets slower or faster treats them alike; the
 loop's rate is over the first 200 rows, the engine's over all of them, so both are given per token as well.
 
-The limit is what the layers' matrix products alone take for a batch of tokens, in the engine's dtype in the same process;
-the share of it is the tokens that had to be computed (the shared beginning once a batch) a second, over that.
+The limit is what the layers' matrix products alone take for a batch of tokens, in the engine's dtype in the same
+process; the share of it is the tokens that had to be computed (the shared beginning once a batch) a second, over that.
 
     python benchmarks/rate.py DATA [--model smollm2] [--limit 1000] [--loop-rows 200] [--batch-tokens 2048]
 """
@@ -118,7 +118,7 @@ def compare(
             ids = [text.ids for text in engine.texts.fit_all(prompt, unit) if not isinstance(text, str)]
             batches: list[int] = []
             start = time.perf_counter()
-            rated = engine.rate([prompt], unit, lambda ratings, tokens: batches.append(ratings))[0]
+            rated = engine.rate([prompt], unit, lambda ratings, tokens, into=batches: into.append(ratings))[0]
             fast.add(time.perf_counter() - start, len(unit), int(rated.tokens.sum()))
             fast.computed += int(rated.tokens.sum()) - common_prefix(ids) * (len(unit) - len(batches))
             done.append(rated.logprob)
