@@ -1,10 +1,11 @@
 """Losses of responses with and without their instruction: the engine against a loop of single passes.
 
-    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40] [--lm-eval BATCH] [--dtype fp32]
+    python benchmarks/losses.py DATA [--model smollm2] [--limit 200] [--loop-rows 40] [--lm-eval B] [--dtype fp32]
 
-The loop, as the published codes of IFD but with the own loss of the model: batch 1, all logits, two passes a row, in the
-same dtype. They take turns in pieces, so that a machine which gets slower or faster treats them alike. With --lm-eval also against
-lm-evaluation-harness's loglikelihood of all rows in batches of that size (pip install lm_eval), and joined tokenising.
+The loop, as the published codes of IFD but with the own loss of the model: batch 1, all logits, two passes a row, in
+the same dtype. They take turns in pieces, so that a machine which gets slower or faster treats them alike. With
+--lm-eval also against lm-evaluation-harness's loglikelihood of all rows in batches of that size (pip install lm_eval),
+and joined tokenising.
 """
 
 from __future__ import annotations
