@@ -119,13 +119,16 @@ def load(
     device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
-    model = _model(path, resolved, device_map, trust_remote_code)
     if fused is None:
         fused = device == "cpu" and resolved == "bf16" and can_compile()
-    fused = fused and fuse(model)
-    if dtype == "auto" and device == "cpu" and resolved == "bf16" and not fused:
+    ours = dtype == "auto" and device == "cpu"
+    if ours and not fused:
         resolved = "fp32"
-        model = _model(path, resolved, device_map, trust_remote_code)
+    model = _model(path, resolved, device_map, trust_remote_code)
+    if fused and not fuse(model):
+        fused = False
+        if ours:
+            resolved, model = "fp32", _model(path, "fp32", device_map, trust_remote_code)
     head = model.get_output_embeddings()
     if resolved != "fp32" and type(head) is torch.nn.Linear and not head.weight.is_meta:
         model.set_output_embeddings(Float32Head(head))
