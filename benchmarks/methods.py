@@ -1,13 +1,14 @@
 """Every method on the same real rows: what it costs, and how its choice differs from chance and from mere length.
 
     python benchmarks/methods.py DATA [--model smollm2] [--limit 300] [--judged 40] [--noisy 40] [--run DIR]
+                                 [--reward-model FOLDER] [--only all|judged|tagged|noisy|rewarded …]
     python benchmarks/methods.py DATA --probe 50 [--model smollm2] [--k 3] [--run DIR]
 
 Signals are collected once and shared, so the seconds are those of the signals that a method reads, at their mean rate.
-Methods whose signals are dear on a CPU (a judge's answers, T-SHIRT's 62 passes) run on the first --judged and --noisy
-rows. Not here: `reward` and `instruction-mining`, which need a reward model, `alpagasus`, which needs ChatGPT, `instag`
-and `instag-complexity`, which need a tagger, and `field`, which needs a score in the data. With --probe it says instead
-how often each method that scores rows prefers an original of so many rows to planted defects of it.
+Methods whose signals are dear on a CPU (a judge's or tagger's answers, T-SHIRT's 62 passes) run on the first --judged
+and --noisy rows. `reward` and `instruction-mining` run with --reward-model: benchmarks/reward_model.py trains one, no
+paper's. Not here: `alpagasus`, which needs ChatGPT, and `field`, which needs a score in the data. With --probe it says
+instead how often each method that scores rows prefers an original of so many rows to planted defects of it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ CHEAP = (
 SETS = ("full", "instag-tfidf", "kcenter", "facility-location", "dpp", "herding", "kmeans")
 """These choose sets, as do those that read other scores; a set has no score to probe."""
 JUDGED = ("random", "alpagasus-local")
+TAGGED = ("random", "instag:min_count=1", "instag-complexity:min_count=1")
+"""Of so few rows no tag is in 20, the default."""
 NOISY = ("random", "tshirt")
+REWARDED = ("random", "reward", "instruction-mining")
 
 
 def measure(data: Path, methods: Sequence[str], settings: Settings) -> Comparison:
@@ -67,7 +71,7 @@ def measure(data: Path, methods: Sequence[str], settings: Settings) -> Compariso
 
 
 def _fields(settings: Settings, reads: bool = True) -> dict[str, object]:
-    names = ("run", "model", "judge", "layout", *(("limit",) if reads else ()))
+    names = ("run", "model", "judge", "reward_model", "layout", *(("limit",) if reads else ()))
     return {name: getattr(settings, name) for name in names}
 
 
@@ -105,6 +109,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--judged", type=int, default=40)
     parser.add_argument("--noisy", type=int, default=40)
+    parser.add_argument("--reward-model", help="a folder: measure what needs a reward model too")
+    parser.add_argument("--only", nargs="+", choices=("all", "judged", "tagged", "noisy", "rewarded"))
     parser.add_argument("--probe", type=int, help="rows to plant defects in")
     parser.add_argument("--k", type=int, default=3, help="prompts of the probe")
     parser.add_argument("--run", type=Path, help="keep the run directories here, and go on with them")
@@ -117,13 +123,23 @@ def main() -> None:
             return
         print(f"load before {os.getloadavg()[0]:.1f}")
         lines = []
-        for name, methods, limit in (
-            ("all", CHEAP, args.limit),
-            ("judged", JUDGED, args.judged),
-            ("noisy", NOISY, args.noisy),
-        ):
-            run = str(base / name)
-            settings = Settings(run=run, limit=limit, model=(args.model,), judge=args.model, layout="prompt-first")
+        groups = {
+            "all": (CHEAP, args.limit),
+            "judged": (JUDGED, args.judged),
+            "tagged": (TAGGED, args.judged),
+            "noisy": (NOISY, args.noisy),
+            "rewarded": (REWARDED, args.limit),
+        }
+        for name in args.only or [each for each in groups if each != "rewarded" or args.reward_model]:
+            methods, limit = groups[name]
+            settings = Settings(
+                run=str(base / name),
+                limit=limit,
+                model=(args.model,),
+                judge=args.model,
+                reward_model=args.reward_model,
+                layout="prompt-first",
+            )
             lines += rows(measure(args.data, methods, settings), methods)
         print("| method | rows | passes | seconds | kept | no score | with random (chance) | length | words |")
         print("|---|---|---|---|---|---|---|---|---|")
