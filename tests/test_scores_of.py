@@ -76,6 +76,11 @@ def test_a_method_that_reads_ratings_through_another_one_rates(data):
     plain = select(None, Settings(method="selectit", run="run", out="plain.json", keep=3))
     assert chosen.selection.rows.tolist() == plain.selection.rows.tolist()
     assert len(json.loads(Path("out.json").read_text())) == 3
+    timing = {name: {**each, "seconds": 7.0} for name, each in json.loads(Path("run/timing.json").read_text()).items()}
+    Path("run/timing.json").write_text(json.dumps(timing))
+    # The seconds are those of the ratings, though the method reads none itself.
+    again, plain = (select(None, Settings(**each, run="run", keep=3)) for each in (method, dict(method="selectit")))
+    assert again.seconds == pytest.approx(plain.seconds) and again.seconds >= 7
 
 
 @dataclass(frozen=True)

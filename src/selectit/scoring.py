@@ -24,7 +24,7 @@ from selectit.errors import RunError, SettingsError, nearest
 from selectit.gather import Answered, check, collect, gather
 from selectit.prompts import PromptSet, RatingPrompt
 from selectit.rating import model_named, prompts_of_run
-from selectit.ratings import Rater, load_ratings, models_in, named_rater
+from selectit.ratings import Rater, load_ratings, models_in, named_rater, stored_columns
 from selectit.run import (
     Run,
     column,
@@ -408,12 +408,13 @@ def seconds_of(run: Run, scored: Scored) -> float | None:
         if not spent.get("ratings"):
             return None
         by_row = sum(passes(work) > 0 for work in works)  # one text for all rows takes no time a row
-        total += spent["seconds"] / spent["ratings"] * _items(scored.signals) * by_row
+        total += spent["seconds"] / spent["ratings"] * _items(run, scored) * by_row
     return total
 
 
-def _items(signals: Signals) -> int:
+def _items(run: Run, scored: Scored) -> int:
     """Rated answers of all rows."""
+    signals = scored.signals
     stored = (
         signals.stored_ratings,
         signals.stored_losses,
@@ -421,7 +422,12 @@ def _items(signals: Signals) -> int:
         signals.stored_judgements,
         signals.stored_rewards,
     )
-    return next((len(signal.row) for signal in stored if signal is not None), 0)
+    found = next((signal for signal in stored if signal is not None), None)
+    if found is not None:
+        return len(found.row)
+    # The method reads other methods' scores alone: the signals are theirs.
+    rater, work = next((rater, work) for rater, works in scored.answered for work in works if passes(work) > 0)
+    return len(stored_columns(run, rater, work, ["row"]))
 
 
 def free_name(folder: Path, name: str, config: Mapping[str, Any]) -> str:
