@@ -15,7 +15,6 @@ import commandline
 import selectit
 from selectit import Settings, estimate, prompts
 from selectit.cost import Lot, TextLengths, even_by_length, spread, tokens_to_compute
-from selectit.engines import memory
 from selectit.errors import EngineError, SettingsError
 
 FAKE = {"engine": "fake", "model": "m", "run": "run"}
