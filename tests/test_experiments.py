@@ -407,7 +407,7 @@ def test_subsets_have_the_ending_of_their_format(small):
 
 def test_tasks_that_are_not_run_are_said(small):
     evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
-    notes = " ".join(job._notes(dataclasses.replace(small, evaluation=evaluation), clean_of(small)))
+    notes = " ".join(job._notes(dataclasses.replace(small, evaluation=evaluation), clean_of(small), []))
     assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
 
 
