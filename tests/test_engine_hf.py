@@ -389,6 +389,10 @@ def test_a_batch_on_cuda_takes_half_of_what_is_free(engine, monkeypatch):
 
 
 def test_layers_are_compiled_where_that_can_be_done(folders, engine, monkeypatch):
+    try:
+        torch.compile(lambda x: x + 1)(torch.ones(2))
+    except RuntimeError as error:  # no C++ compiler, or no headers of Python
+        pytest.skip(f"nothing can be compiled here: {error}")
     monkeypatch.setattr(fusing, "_SMALLEST", 0)
     fused = load(folders["llama"], fused=True)
     assert fused.settings["fused"] == 1 and "fused" not in engine.settings
