@@ -422,6 +422,8 @@ def test_auto_is_fp32_where_bf16_can_t_be_compiled(folders, monkeypatch):
     assert chosen.settings["dtype"] == "fp32" and chosen._reader.model.dtype == torch.float32
     np.testing.assert_array_equal(rate(chosen)[0].logprob, rate(load(folders["llama"]))[0].logprob)
     assert load(folders["llama"], dtype="bf16").settings["dtype"] == "bf16"  # who asks for it gets it
+    monkeypatch.setattr(fusing, "_SMALLEST", 0)
+    assert "fused" not in load(folders["llama"], dtype="bf16", fused=True).settings  # and not under a false name
 
 
 def test_a_compiler_is_looked_for(monkeypatch):

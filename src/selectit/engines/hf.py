@@ -119,15 +119,15 @@ def load(
     device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
-    if fused is None:
-        fused = device == "cpu" and resolved == "bf16" and can_compile()
-    ours = dtype == "auto" and device == "cpu"
-    if ours and not fused:
+    wanted = device == "cpu" and resolved == "bf16" if fused is None else fused
+    fused = wanted and can_compile()  # a stored run that wants it is refused where it can't be had: its settings differ
+    left_to_us = dtype == "auto" and device == "cpu"
+    if left_to_us and not fused:
         resolved = "fp32"
     model = _model(path, resolved, device_map, trust_remote_code)
     if fused and not fuse(model):
         fused = False
-        if ours:
+        if left_to_us:
             resolved, model = "fp32", _model(path, "fp32", device_map, trust_remote_code)
     head = model.get_output_embeddings()
     if resolved != "fp32" and type(head) is torch.nn.Linear and not head.weight.is_meta:
