@@ -192,6 +192,7 @@ TALK = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]
 SAID = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": [{"type": "text", "text": "So."}]}]
 LAYOUTS = {
     "sharegpt": {"id": "x", "conversations": TALK},
+    "lima": {"source": "x", "conversations": ["Why?", "So."]},
     "messages": {"messages": SAID, "source": "s"},
     "prompt-completion": {"prompt": "Why?", "completion": "So."},
     "prompt-completion of messages": {"prompt": SAID[:1], "completion": SAID[1:]},

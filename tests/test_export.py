@@ -78,7 +78,9 @@ def in_order(run):
 
 
 @pytest.mark.parametrize("to", TARGETS)
-@pytest.mark.parametrize("records", [TALKS, [{"instruction": "a{}", "input": "b", "output": "ç"}] * 2])
+@pytest.mark.parametrize(
+    "records", [TALKS, [{"instruction": "a{}", "input": "b", "output": "ç"}] * 2, [{"conversations": ["a", "ç"]}] * 2]
+)
 def test_what_is_exported_is_read_again_as_the_same_turns(records, to):
     run = made(records * 10)
     done = selectit.export(run, to)

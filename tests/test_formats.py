@@ -42,6 +42,10 @@ LAYOUTS = {
         st.lists(st.tuples(text, text), min_size=1, max_size=3),
         text,
     ),
+    "lima": st.builds(
+        lambda pairs: {"conversations": [text for pair in pairs for text in pair]},
+        st.lists(st.tuples(text, text), min_size=1, max_size=3),
+    ),
     "messages": st.builds(
         lambda a, b: {
             "messages": [
@@ -184,6 +188,16 @@ def test_which_answers_are_rated():
     assert [(sample.item, sample.response) for sample in each] == [(0, "Hello"), (1, "Here")]
     (plain,) = formats.samples(0, (Turn("user", "a"), Turn("assistant", "b")), "last")
     assert plain.instruction == "a"
+
+
+def test_bare_texts_are_question_and_answer_in_turn():
+    layout = formats.detect({"conversations": ["a", "b"]})
+    found, _ = formats.turns({"conversations": ["a", "b", "c", "d"]}, layout)
+    assert found == (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d"))
+    with pytest.raises(formats.RowError, match="has no answer"):
+        formats.turns({"conversations": ["a"]}, layout)
+    with pytest.raises(formats.RowError, match=r"conversations\[0\] is a text, not an object"):
+        formats.turns({"conversations": ["a", {"from": "gpt", "value": "b"}]}, layout)
 
 
 def test_each_answer_is_an_item_and_the_row_their_mean(folder):

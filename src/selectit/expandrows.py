@@ -173,12 +173,15 @@ def _empty_input(like: Mapping[str, Any]) -> dict[str, str]:
     return {"input": ""} if "input" in like else {}
 
 
-def _messages(like: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Messages with these texts, the roles in the words of others."""
+def _messages(like: Sequence[Mapping[str, Any] | str], texts: Sequence[str]) -> list[Any]:
+    """Messages with these texts, the roles in the words of others; bare texts where the others are."""
     if len(like) != len(texts):
         raise DataError("question and answer are not in a field each", "Convert the data to messages first.")
-    made = []
+    made: list[Any] = []
     for message, text in zip(like, texts, strict=True):
+        if isinstance(message, str):
+            made.append(text)
+            continue
         who, what = ("from", "value") if "from" in message else ("role", "content")
         made.append({who: message[who], what: _content(message[what], text)})
     return made

@@ -95,7 +95,8 @@ def left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]
     if layout in _PLACES:
         for place in places:
             for message in record[place] if isinstance(record.get(place), list) else ():
-                found |= {f"{place}.{name}" for name in message if name not in inner}
+                keys = message if isinstance(message, Mapping) else ()  # a bare text holds nothing else
+                found |= {f"{place}.{name}" for name in keys if name not in inner}
     return found
 
 

@@ -167,7 +167,11 @@ def _alpaca(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> It
 def _sharegpt(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
     if record.get("system"):
         yield Turn("system", _text(record, "system"))
-    yield from _messages_in(record, "conversations", left_out)
+    said = _list(record, "conversations")
+    if said and all(isinstance(text, str) for text in said):
+        yield from (Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(said))
+    else:
+        yield from _messages_in(record, "conversations", left_out)
 
 
 def _messages(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
