@@ -389,6 +389,34 @@ def test_a_judge_compares_in_both_orders(model, files, monkeypatch):
     assert seen[-1] == "closed" and len(seen) == 2 * (2 * len(part.items) + 1)
 
 
+def test_what_a_judge_has_said_is_not_asked_again(model, files, monkeypatch):
+    asked, fails = [], [True]
+
+    class Judge:
+        settings = {}
+        parameters = 0
+
+        def reply(self, question, samples, on_batch):
+            if len(asked) == 4 and fails and fails.pop():
+                raise KeyboardInterrupt
+            asked.extend((sample.row, sample.item) for sample in samples)
+            return [Reply("neither" if len(asked) == 2 else "A" if sample.item else "B") for sample in samples]
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(alpacaeval, "load_engine", lambda *_: Judge())
+    monkeypatch.setattr(alpacaeval, "PAIRS", 1)
+    monkeypatch.setattr(harness.Harness, "generate", lambda self, prompts, protocol, *, chat: ["1"] * len(prompts))
+    chosen = settings(files, "alpacaeval", limit=4, judge="gpt-x", judge_url="http://x/v1")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, chosen)
+    (found,) = evaluate(model, chosen)
+    pairs = [(row, item) for row in range(4) for item in range(2)]
+    assert asked == [*pairs[:4], *pairs[:2], *pairs[4:]]  # the first had no verdict, the second had
+    assert found.parts[0].values == (0.0,) * 4
+
+
 @contextmanager
 def served(folder):
     """The model behind /v1/completions, as a server with echo and log-probabilities answers."""

@@ -38,6 +38,8 @@ QUESTION = Question(
     ),
     max_new_tokens=8,
 )
+PAIRS = 50
+"""Judged between two savings."""
 _VERDICT = re.compile(r"\b([ABC])\b")
 
 
@@ -74,7 +76,10 @@ def print_of(harness: Harness, protocol: Protocol, judge: Model) -> str:
 
 
 def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Part:
-    """Answer, then let the judge compare in both orders. Answers are kept: a judge may fail, or be another."""
+    """Answer, then let the judge compare in both orders.
+
+    Answers are kept, as a judge may fail or be another, and verdicts every `PAIRS` pairs.
+    """
     began = time.monotonic()
     mark = print_of(harness, protocol, judge)
     _, records = instructions(harness.settings.data_dir)
@@ -82,8 +87,9 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
     asked = [records[item] for item in items]
     answers, chat = _answers(harness, protocol, [record["instruction"] for record in asked], folder)
     harness.close()  # there may be no room for two models
+    kept = folder / f"alpacaeval.{fingerprint(mark, answers)}.replies.json"
     replies = judged(judge, harness.settings, [record["instruction"] for record in asked], answers,
-                     [record["output"] for record in asked])  # fmt: skip
+                     [record["output"] for record in asked], kept)  # fmt: skip
     outcomes = [verdict(*pair) for pair in replies]
     _write(folder / "alpacaeval.json", asked, answers, replies, outcomes)
     values = [outcome for outcome in outcomes if outcome is not None]
@@ -132,17 +138,44 @@ def _answers(harness: Harness, protocol: Protocol, asked: Sequence[str], folder:
 
 
 def judged(
-    judge: Model, settings: EvalSettings, asked: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+    judge: Model, settings: EvalSettings, asked: Sequence[str], ours: Sequence[str], theirs: Sequence[str], kept: Path
 ) -> list[tuple[str | None, str | None]]:
-    """The judge's replies on each pair: with our answer as A, and with our answer as B."""
-    samples = [
-        Sample(row, item, instruction, f"Answer A:\n{first}\n\nAnswer B:\n{second}")
-        for row, (instruction, our, their) in enumerate(zip(asked, ours, theirs, strict=True))
-        for item, (first, second) in enumerate(((our, their), (their, our)))
-    ]
+    """The judge's replies on each pair: with our answer as A, and with our answer as B.
+
+    Args:
+        judge: from `judge_of`.
+        settings: where it is served.
+        asked: N instructions.
+        ours: N answers of the model.
+        theirs: N answers of the reference.
+        kept: a file of the replies so far, written every `PAIRS` pairs: what is in it is not asked again. Pairs
+            without a verdict are not in it, as the judge may be mended.
+    """
+    known: dict[str, list[str]] = read_json(kept) if kept.is_file() else {}
+    pairs = list(zip(asked, ours, theirs, strict=True))
+    todo = [number for number in range(len(pairs)) if str(number) not in known]
+    found: list[tuple[str | None, str | None]] = [(None, None)] * len(pairs)
+    for number, (as_a, as_b) in known.items():
+        found[int(number)] = as_a, as_b
+    if not todo:
+        return found
     with _loaded(judge, settings) as engine:
-        replies = [reply.text for reply in engine.reply(QUESTION, samples, lambda done, tokens: None)]
-    return list(zip(replies[::2], replies[1::2], strict=True))
+        for start in range(0, len(todo), PAIRS):
+            some = todo[start : start + PAIRS]
+            samples = [sample for place in some for sample in _both(place, *pairs[place])]
+            said = [reply.text for reply in engine.reply(QUESTION, samples, lambda done, tokens: None)]
+            for place, first, second in zip(some, said[::2], said[1::2], strict=True):
+                found[place] = first, second
+                if first is not None and second is not None and verdict(first, second) is not None:
+                    known[str(place)] = [first, second]
+            write_json(kept, known)
+    return found
+
+
+def _both(row: int, instruction: str, ours: str, theirs: str) -> Iterator[Sample]:
+    """The pair in both orders."""
+    for item, (first, second) in enumerate(((ours, theirs), (theirs, ours))):
+        yield Sample(row, item, instruction, f"Answer A:\n{first}\n\nAnswer B:\n{second}")
 
 
 def verdict(as_a: str | None, as_b: str | None) -> float | None:
