@@ -134,10 +134,10 @@ class Dying(executor.Worker):
 
 
 def test_workers_that_die_again_and_again_stop_the_run(cluster, data, monkeypatch):
-    monkeypatch.setattr(executor, "Worker", Dying)
-    with pytest.raises(RunError, match="3 workers were lost while they loaded the model"):
-        selectit.rate(data, Settings(**FAKE, **RAY, run="run"))
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(executor, "Worker", Dying)
+        with pytest.raises(RunError, match="3 workers were lost while they loaded the model"):
+            selectit.rate(data, Settings(**FAKE, **RAY, run="run"))
     selectit.rate(data, Settings(**FAKE, **RAY, run="run"))
 
 
