@@ -113,6 +113,10 @@ def test_parameters_with_flags_and_without():
         ),
         ("[[choices]]\nmethod = 'random'\nbudgets = ['search']\nsettings = { alpha = 'no' }", "alpha"),
         ("[evaluation]\ntask = ['wmt22_de-en']\n[[choices]]\nmethod = 'random'", "wmt22_de-en can't be run"),
+        ("[[choices]]\nmethod = 'random'\nsettings = { limit = 3 }", "random: limit would read the experiment's data"),
+        ("[settings]\nengine = 'vllm'\n[[choices]]\nmethod = 'ifd'", "ifd: the engine vllm gives no losses"),
+        ("[[choices]]\nmethod = 'reward'", "reward: "),
+        ("[[choices]]\nmethod = 'selectit'\nsettings = { k = 99 }", "selectit: k is 99"),
         ("x = ", "is not TOML"),
     ],
 )
@@ -239,6 +243,25 @@ def test_a_list_of_rows_is_compared_with_as_many_random_ones():
     ).keys() == {("m", "Ours", "20%")}
 
 
+def test_a_budget_of_another_data_set_is_another_number_of_rows():
+    other = dataclasses.replace(outcome("LIMA", 0, [1, 1, 1, 0], method="random", rows=7), data="lima.json")
+    assert ("m", "LIMA", "20%") not in tables.compared([*OUTCOMES, other], "random")
+    as_many = dataclasses.replace(other, rows=20, line=("m", "LIMA", "50%"))
+    found = tables.compared([*OUTCOMES, as_many], "random")
+    assert found["m", "LIMA", "50%"]["quiz"].value == pytest.approx(37.5)
+
+
+def test_another_data_set_is_read_its_own_way(folder):
+    text = SMALL.format(model="tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
+    Path("e.toml").write_text(text + "[[choices]]\nmethod = 'full'\ndata = 'lima.json'\nsettings = { turns = 'each' }")
+    found = settings.load("e.toml", "data.json")
+    own, other = (settings.settings_for(found, choice) for choice in (found.choices[0], found.choices[-1]))
+    assert (own.limit, own.map, own.turns, own.engine) == (5, "instruction=q,response=a", "last", "fake")
+    assert (other.limit, other.map, other.turns, other.engine) == (None, None, "each", "fake")
+    rated = dataclasses.replace(found.choices[-1], settings={"turns": "each", "prompts": "yes-no"})
+    assert rated.source == found.choices[-1].source != dataclasses.replace(rated, settings={}).source
+
+
 def test_losses_alone_have_no_average():
     loss = {"heldout": OUTCOMES[0].scores["heldout"]}
     header, lines = tables.results([dataclasses.replace(each, scores=loss) for each in OUTCOMES])
@@ -360,6 +383,34 @@ def test_a_search_for_the_size(small, monkeypatch):
     assert figures(job.experiment(searching, "out")) == figures(finished)
 
 
+def test_a_choice_from_another_data_set(small, capfd):
+    rows = [{"conversations": [f"another question {n}", f"its answer {n}"]} for n in range(4)]
+    rows[1]["conversations"][0] = "question number 3"  # the evaluation asks it
+    Path("lima.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = Path("e.toml").read_text() + (
+        "[[choices]]\nmethod = 'full'\ndata = 'lima.jsonl'\n"
+        "[[choices]]\nmethod = 'random'\ndata = 'lima.jsonl'\nname = 'one of LIMA'\nbudgets = ['1']\nseeds = [0]\n"
+    )
+    Path("e.toml").write_text(text)
+    code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
+    assert code == 0 and "lima.jsonl: 3 rows, 1 left out" in out and "tuning: 16 steps" in out
+    finished = job.experiment(settings.load("e.toml", "data.json"), "out")
+    model = finished.outcomes[0].line[0]
+    assert (
+        "15 rows of data.json, 1 left out since the evaluation asks about them; 3 rows of lima.jsonl, 1"
+        in finished.report
+    )
+    rows_of = {each.line[1:]: each.rows for each in finished.outcomes}
+    assert rows_of["full of lima", ""] == 3 and rows_of["one of LIMA", "1"] == 1 and rows_of["full", ""] == 15
+    subset = Path(next(Path("out/subsets").glob("*full-of-lima*.jsonl"))).read_text().splitlines()
+    assert [json.loads(line) for line in subset] == [rows[0], rows[2], rows[3]]
+    to_random = tables.compared(finished.outcomes, "random")
+    assert (model, "full of lima", "") in to_random  # as many rows as random ones of the experiment's own data
+    to_all = tables.compared(finished.outcomes, "full")
+    assert (model, "full of lima", "") in to_all and (model, "full", "") not in to_all
+    assert (model, "one of LIMA", "1") not in to_random  # no random rows of that number but its own
+
+
 def with_choice(small, method, **more):
     return dataclasses.replace(small, choices=(settings.Choice(method=method, **more),))
 
@@ -407,23 +458,44 @@ def test_subsets_have_the_ending_of_their_format(small):
 
 def test_tasks_that_are_not_run_are_said(small):
     evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
-    notes = " ".join(job._notes(dataclasses.replace(small, evaluation=evaluation), clean_of(small), []))
+    other = dataclasses.replace(small, evaluation=evaluation)
+    notes = " ".join(job._notes(cell.Place(other, Path("out"), clean_of(small)), []))
     assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
 
 
 def clean_of(small):
-    return Clean("data.json", ".json", "digest", 16, 0, ())
+    clean = Clean(
+        name="data.json",
+        home=Path("out"),
+        settings=small.settings,
+        path="data.json",
+        suffix=".json",
+        source="digest",
+        rows=16,
+        left_out=0,
+        unknown=(),
+    )
+    return {"": clean}
 
 
 def test_what_raters_are_asked_is_counted_once(small):
-    place = cell.Place(small, Path("out"), clean_of(small))
-    raters = {"base": dataclasses.replace(small.settings, model=("a",), k=2)}
-    raters["both"] = dataclasses.replace(raters["base"], model=("a", "b"), level="model")
-    raters["again"] = dataclasses.replace(raters["base"], alpha=0.5)
-    text, asked = plan._choosing(place, [raters["both"], raters["base"]], set(), False, Silent())
-    assert text == "64 ratings, at most 0 other forward passes"
-    text, _ = plan._choosing(place, [raters["again"]], asked, False, Silent())
-    assert text == "0 ratings, at most 0 other forward passes"
+    other = settings.Choice(method="selectit:k=2", data="lima.json")
+    found = clean_of(small)
+    found[other.source] = dataclasses.replace(found[""], rows=5)
+    place = cell.Place(small, Path("out"), found)
+    both = settings.Choice(method="selectit:k=2;level=model", rater=("a", "b"))
+    once, again = (settings.Choice(method=f"selectit:k=2;alpha={alpha}") for alpha in (0.2, 0.5))
+
+    def told(asked, *choices):
+        made = [settings.Cell("a", choice, "25%", 0) for choice in choices]
+        text, asked = plan._choosing(place, made, asked, False, Silent())
+        return int(text.removesuffix(" ratings, at most 0 other forward passes")), asked
+
+    ratings, asked = told(set(), both, once)
+    assert ratings == 64
+    ratings, asked = told(asked, again)
+    assert ratings == 0
+    assert told(asked, other)[0] == 10  # the rows are others
 
 
 def test_the_time_to_evaluate_is_that_of_the_base_model(small):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from selectit import api, rowlists, training
 from selectit import methods as method_files
 from selectit.collect import Progress
+from selectit.config import Settings
 from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.job import evaluate
-from selectit.experiments.clean import Clean, run_in
+from selectit.experiments.clean import Clean
 from selectit.experiments.identity import fingerprint
 from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, selecting
 from selectit.experiments.tables import Outcome, Scored
@@ -27,12 +29,21 @@ class Place:
 
     experiment: Experiment
     folder: Path
-    clean: Clean
+    cleans: Mapping[str, Clean]
+    """From `clean.cleaned`: the data sets by `Choice.source`."""
 
     @property
-    def run(self) -> Path:
-        """The run directory that all choices share."""
-        return self.folder / "run"
+    def clean(self) -> Clean:
+        """The experiment's own data."""
+        return self.cleans[""]
+
+    def clean_of(self, cell: Cell) -> Clean:
+        """The data that the rows of a cell are from."""
+        return self.cleans["" if cell.choice is None else cell.choice.source]
+
+    def selecting(self, cell: Cell) -> Settings:
+        """The settings of the choice of a cell, in the run of its data."""
+        return selecting(self.experiment, cell, str(self.clean_of(cell).run))
 
     def outcome(self, cell: Cell) -> Path:
         """The file of a finished cell."""
@@ -60,33 +71,31 @@ def check(place: Place) -> None:
         DataError: a list that names what is not among the rows.
     """
     experiment = place.experiment
-    run = None
     for cell in (*cells(experiment), *largest_trials(experiment)):
         if cell.choice is None:
             continue
-        settings = selecting(experiment, cell, str(place.run))
+        settings, clean = place.selecting(cell), place.clean_of(cell)
         rows_of(place, cell)
         for value in settings.param.values():
             if not isinstance(value, str) or not Path(value).exists():
                 continue
-            if place.clean.left_out and rowlists.by_number(value):
+            if clean.left_out and rowlists.by_number(value):
                 raise SettingsError(
-                    f"{cell.choice.name}: {value} names rows by number, and {place.clean.left_out:,} rows that the "
+                    f"{cell.choice.name}: {value} names rows by number, and {clean.left_out:,} rows that the "
                     "evaluation asks about were left out, so that the numbers are of other rows",
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
             if settings.method == "fixed":
-                run = run or run_in(experiment, place.clean.path, place.run)
-                rowlists.find(value, run.basic_rows())
+                rowlists.find(value, clean.opened().basic_rows())
 
 
 def rows_of(place: Place, cell: Cell) -> int:
     """How many rows a cell is tuned on at most; 0 for the model as it was. Raises SettingsError."""
     if cell.choice is None:
         return 0
-    settings = selecting(place.experiment, cell, str(place.run))
+    settings, rows = place.selecting(cell), place.clean_of(cell).rows
     try:
-        return min(budget_of(settings, parts_of(settings, None)).count(place.clean.rows), place.clean.rows)
+        return min(budget_of(settings, parts_of(settings, None)).count(rows), rows)
     except SelectitError as error:
         raise SettingsError(
             f"{cell.choice.name}, budget {cell.budget}: {error.message}",
@@ -113,12 +122,11 @@ def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
     """Choose the rows: a selection of the run, and a file of them in the data's own format."""
     if cell.choice is None:
         return Chosen()
-    clean = place.clean.path
-    subset = place.folder / "subsets" / f"{cell.name}{place.clean.suffix}"
+    clean = place.clean_of(cell)
+    subset = place.folder / "subsets" / f"{cell.name}{clean.suffix}"
     subset.parent.mkdir(exist_ok=True)
-    settings = selecting(place.experiment, cell, str(place.run))
-    settings = dataclasses.replace(settings, out=str(subset), name=cell.name, force=True)
-    selected = api.select(clean, settings, progress)
+    settings = dataclasses.replace(place.selecting(cell), out=str(subset), name=cell.name, force=True)
+    selected = api.select(clean.path, settings, progress)
     return Chosen(selected.passes, selected.seconds)
 
 
@@ -144,6 +152,7 @@ def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcom
     outcome = Outcome(
         line=cell.line,
         method="" if cell.choice is None else method_files.spelled(cell.choice.method)[0],
+        data="" if cell.choice is None else cell.choice.data,
         seed=cell.seed,
         passes=chosen.passes,
         select_seconds=chosen.seconds,
@@ -162,7 +171,7 @@ def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
         return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
     settings = place.experiment.settings
     tuned = training.train(
-        place.run,
+        place.clean_of(cell).run,
         cell.name,
         cell.model,
         dataclasses.replace(place.experiment.recipe, seed=cell.seed),
@@ -182,7 +191,8 @@ def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
 
 
 def _mark(place: Place, cell: Cell) -> str:
-    return fingerprint(place.experiment, cell, place.clean.source, place.clean.rows)
+    clean = place.clean_of(cell)
+    return fingerprint(place.experiment, cell, clean.source, clean.rows)
 
 
 def _remove_weights(place: Place, cell: Cell) -> None:

@@ -2,6 +2,7 @@
 
 OUT/clean.*            the data without the rows that the evaluation asks about (only where there are any)
 OUT/run/               the run directory: every signal once, for all choices
+OUT/data/              the same of every other data set that a choice names
 OUT/subsets/           the chosen rows in the data's own format
 OUT/models/<cell>/     while a cell is under way; kept with keep_models
 OUT/evaluations/       part by part, as `selectit eval` stores them
@@ -61,16 +62,15 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     check_search(experiment)
     progress = progress or Silent()
     with locked(folder):
-        clean = cleaned(experiment, folder)
-        place = Place(experiment, folder, clean)
+        place = Place(experiment, folder, cleaned(experiment, folder))
         check(place)
         outcomes = made(place, cells(experiment), progress)
         tried, best = search(experiment, lambda cell: made(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        notes = [*_notes(experiment, clean, outcomes), *(each.text for each in best)]
+        notes = [*_notes(place, outcomes), *(each.text for each in best)]
         text = report.write(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
-    return Finished(folder, clean, tuple(outcomes), text)
+    return Finished(folder, place.clean, tuple(outcomes), text)
 
 
 def locked(folder: Path) -> AbstractContextManager[None]:
@@ -78,19 +78,20 @@ def locked(folder: Path) -> AbstractContextManager[None]:
     return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
 
 
-def _notes(experiment: Experiment, clean: Clean, outcomes: Sequence[Outcome]) -> list[str]:
+def _notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
     """What stands above the tables."""
-    recipe = experiment.recipe
+    experiment, recipe = place.experiment, place.experiment.recipe
     by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"
-    lines = [
-        f"{clean.rows:,} rows of {Path(experiment.data).name}; {clean.left_out:,} left out since the evaluation asks "
-        f"about them. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}."
-    ]
+    data = "; ".join(
+        f"{clean.rows:,} rows of {clean.name}, {clean.left_out:,} left out since the evaluation asks about them"
+        for clean in place.cleans.values()
+    )
+    lines = [f"{data}. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}."]
     read = (recipe.steps or 0) * recipe.batch_size
     if read and any(each.rows > read for each in outcomes):
         lines.append(f"So many steps read {read:,} rows: of larger choices only so many, drawn with the seed.")
-    if clean.unknown:
-        names = ", ".join(clean.unknown)
+    if place.clean.unknown:
+        names = ", ".join(place.clean.unknown)
         lines.append(
             f"Not compared with the data, since their questions are not in files that are known here: {names}."
         )

@@ -14,9 +14,9 @@ from selectit.collect import Progress, Silent
 from selectit.config import Settings
 from selectit.engines.texts import load_tokenizer
 from selectit.experiments.cell import Place, check, rows_of, stored
-from selectit.experiments.clean import cleaned, run_in
+from selectit.experiments.clean import cleaned
 from selectit.experiments.job import locked
-from selectit.experiments.settings import Cell, Experiment, cells, searches, selecting, trial
+from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
 from selectit.experiments.tables import Outcome
 from selectit.gather import works_of
 from selectit.models import Model, resolve
@@ -33,8 +33,8 @@ COUNTED_ROWS = 200
 """Tokens of a row are the mean over so many, evenly spaced."""
 TIMED_STEPS = 2
 TIMED_ANSWERS = 12
-_Asked = tuple[object, Work]
-"""Who is asked what about every row."""
+_Asked = tuple[str, object, Work]
+"""About the rows of which data set (`Choice.source`) who is asked what."""
 
 
 def plan(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> list[str]:
@@ -53,10 +53,12 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     with locked(folder):
         place = Place(experiment, folder, cleaned(experiment, folder))
         check(place)
-        run = run_in(experiment, place.clean.path, place.run)
         every = cells(experiment)
         done = {cell.name: outcome for cell in every if (outcome := stored(place, cell)) is not None}
-        lines = [f"{run.rows:,} rows, {place.clean.left_out:,} left out since the evaluation asks about them"]
+        lines = [
+            f"{clean.name}: {clean.rows:,} rows, {clean.left_out:,} left out since the evaluation asks about them"
+            for clean in place.cleans.values()
+        ]
         for cell in every:
             rows = rows_of(place, cell)
             what = f"{rows:,} rows, {_steps(experiment.recipe, rows):,} training steps"
@@ -68,7 +70,7 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
         todo = [*(cell for cell in every if cell.name not in done), *left]
         if todo:
             known = [*done.values(), *tried]
-            lines += [*_costs(place, run, todo, progress or Silent()), _evaluating(todo, known)]
+            lines += [*_costs(place, todo, progress or Silent()), _evaluating(todo, known)]
     return lines
 
 
@@ -86,7 +88,7 @@ def _trials(place: Place) -> tuple[list[Outcome], list[Cell]]:
     return tried, left
 
 
-def _costs(place: Place, run: Run, todo: Sequence[Cell], progress: Progress) -> list[str]:
+def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
     """Passes, tokens, disk and time of these cells, base model by base model."""
     experiment, lines = place.experiment, []
     here = experiment.settings.executor == "local"
@@ -96,17 +98,21 @@ def _costs(place: Place, run: Run, todo: Sequence[Cell], progress: Progress) -> 
         if not own:
             continue
         rows = [rows_of(place, cell) for cell in own]
-        row = _tokens_a_row(experiment, model, run)
-        tokens = row * sum(_rows_read(experiment.recipe, number) for number in rows)
+        read = [_rows_read(experiment.recipe, number) for number in rows]
+        cleans = [place.clean_of(cell) for cell in own]
+        row = {
+            clean.home: _tokens_a_row(experiment, model, clean.opened())
+            for clean in {clean.home: clean for clean in cleans}.values()
+        }
+        tokens = sum(number * row[clean.home] for number, clean in zip(read, cleans, strict=True))
         weights = sum(file.stat().st_size for file in Path(_resolved(experiment, model).path).glob("*.safetensors"))
         kept = f"{len(own)} of them are kept" if experiment.keep_models else "removed once it is evaluated"
-        steps = sum(_steps(experiment.recipe, number) for number in rows)
-        tuning = f"{steps:,} steps, about {tokens:,.0f} tokens ({row:.0f} a row; more where long rows are chosen)"
+        steps, mean = sum(_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
+        tuning = f"{steps:,} steps, about {tokens:,.0f} tokens ({mean:.0f} a row; more where long rows are chosen)"
         if here:
-            speed = _tokens_a_second(place, run, model, progress)
+            speed = _tokens_a_second(place, model, progress)
             tuning += f", {_time(tokens / speed)} at {speed:,.0f} tokens a second, measured"
-        choices = [selecting(experiment, cell, str(run.path)) for cell in own]
-        choosing, asked = _choosing(place, choices, asked, here, progress)
+        choosing, asked = _choosing(place, own, asked, here, progress)
         lines += [
             f"{model}:",
             f"  choosing: {choosing}",
@@ -117,27 +123,30 @@ def _costs(place: Place, run: Run, todo: Sequence[Cell], progress: Progress) -> 
 
 
 def _choosing(
-    place: Place, choices: Sequence[Settings], asked: set[_Asked], here: bool, progress: Progress
+    place: Place, own: Sequence[Cell], asked: set[_Asked], here: bool, progress: Progress
 ) -> tuple[str, set[_Asked]]:
-    """What the choices ask of models and has not been asked before, and all that is asked then."""
+    """What the choices of cells ask of models and has not been asked before, and all that is asked then."""
     before, seconds = asked, 0.0
-    for settings in sorted(choices, key=lambda each: -len(_ratings(each))):
+    choices = [(place.clean_of(cell), place.selecting(cell), cell.choice.source) for cell in own if cell.choice]
+    for clean, settings, source in sorted(choices, key=lambda each: -len(_ratings(each[1]))):
         ratings = _ratings(settings)
-        wanted: set[_Asked] = {(name, work) for name in settings.model for work in ratings}
+        wanted: set[_Asked] = {(source, name, work) for name in settings.model for work in ratings}
         if here and not wanted <= asked:
-            cost = api.plan(place.clean.path, settings, TIMED_ANSWERS, progress=progress)
-            new = {name for name, _ in wanted - asked}
+            cost = api.plan(clean.path, settings, TIMED_ANSWERS, progress=progress)
+            new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        asked = asked | wanted | {(others, work) for part in _parts(settings) for work in works_of(part.method)}
-    works = [work for _, work in asked - before]
-    rated = [work for work in works if isinstance(work, RatingPrompt)]
-    ratings_, rest = (
-        place.clean.rows * sum(map(passes, some)) for some in (rated, [each for each in works if each not in rated])
-    )
-    most = "at most " if any(settings.cascade for settings in choices) else ""
+        asked = asked | wanted | {(source, others, work) for part in _parts(settings) for work in works_of(part.method)}
+    rated = rest = 0
+    for source, _, work in asked - before:
+        number = place.cleans[source].rows * passes(work)
+        if isinstance(work, RatingPrompt):
+            rated += number
+        else:
+            rest += number
+    most = "at most " if any(settings.cascade for _, settings, _ in choices) else ""
     time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
-    return f"{most}{ratings_:,} ratings{time}, at most {rest:,} other forward passes", asked
+    return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes", asked
 
 
 def _evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
@@ -171,9 +180,9 @@ def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
     return float(np.mean([len(each.ids) for each in found]))
 
 
-def _tokens_a_second(place: Place, run: Run, model: str, progress: Progress) -> float:
+def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
     """In training: some steps on a few rows, by the function that tunes."""
-    experiment = place.experiment
+    experiment, run = place.experiment, place.clean.opened()
     recipe = experiment.recipe
     size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
     rehearsal = place.folder / "rehearsal"

@@ -17,15 +17,20 @@ from selectit.errors import SettingsError, nearest
 from selectit.evaluation.job import refusal
 from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.suites import chosen
+from selectit.rating import prompts_of_run
 from selectit.recipes import Recipe
 from selectit.run import digest_of
 from selectit.schema import Method
-from selectit.scoring import flags_of, part_named
+from selectit.scoring import check_all, check_raters, flags_of, part_named, parts_of, prompts_asked_by, with_inner
 from selectit.selection import parse_keep
 
 BASE = "base"
 """The choice of nothing: the model as it was before any tuning."""
 _SERVER = "the tuned models are on this machine, not on a server"
+_OF_DATA = ("limit", "format", "map", "split", "subset")
+"""What is of one data set: another one has its own."""
+_READING = (*_OF_DATA, "turns", "bad_rows")
+"""All that decides how data is read."""
 _OWN = ("run", "model", "method", "param", "combine", "combine_by", "keep", "out", "rest", "name", "force", "share")
 """Settings that the experiment itself decides."""
 
@@ -37,21 +42,31 @@ class Choice:
     method: str
     """A method as for `compare`: 'name:parameter=value;parameter=value'."""
     name: str = ""
-    """In the table; '' = the method's text."""
+    """In the table; '' = the method's text, and the data set's where it has its own."""
+    data: str = ""
+    """Another data set that the rows are from: LIMA beside Alpaca; '' = the experiment's."""
     budgets: tuple[str, ...] = ()
     """Empty = those of the experiment."""
     seeds: tuple[int, ...] = ()
     """Empty = those of the experiment."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Other settings of rating for this choice alone: prompts, chat, labels, judge, encoder."""
+    """Other settings for this choice alone: of rating (prompts, chat, labels, judge, encoder), of reading `data`."""
     rater: tuple[str, ...] = ()
     """Other models that rate, instead of the one that is tuned: a small one, or several for the level `model`."""
 
     def __post_init__(self) -> None:
         _tuples(self, "budgets", "seeds", "rater")
-        object.__setattr__(self, "name", self.name or self.method)
         _check_kinds(self, "choices: ")
         _check_seeds(self.seeds)
+        object.__setattr__(self, "name", self.name or " of ".join(filter(None, [self.method, Path(self.data).stem])))
+
+    @property
+    def source(self) -> str:
+        """A name for its data set and how that is read, for files; '' for the experiment's."""
+        if not self.data:
+            return ""
+        reading = {name: self.settings.get(name) for name in _READING}
+        return f"{_slug(Path(self.data).stem)}-{digest_of({'data': self.data, **reading})[:6]}"
 
 
 SEARCH = "search"
@@ -124,13 +139,16 @@ class Cell:
     def name(self) -> str:
         """For files: different for different cells of one experiment, however long or odd their names are."""
         text = "-".join(filter(None, [*self.line, f"s{self.seed}"]))
-        readable = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[-80:].strip("-.")
-        return f"{readable}-{digest_of({'line': self.line, 'seed': self.seed})[:6]}"
+        return f"{_slug(text)}-{digest_of({'line': self.line, 'seed': self.seed})[:6]}"
 
     @property
     def line(self) -> tuple[str, str, str]:
         """Model, choice and budget: what one line of the table is about."""
         return self.model, BASE if self.choice is None else self.choice.name, self.budget
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[-80:].strip("-.")
 
 
 def cells(experiment: Experiment) -> list[Cell]:
@@ -177,12 +195,17 @@ def own_size(choice: Choice) -> bool:
     return getattr(_method(choice), "keep", None) is not None
 
 
+def settings_for(experiment: Experiment, choice: Choice) -> Settings:
+    """The experiment's settings with the choice's; how the experiment's own data is read is not how another one is."""
+    plain = {name: getattr(Settings(), name) for name in _OF_DATA} if choice.data else {}
+    return dataclasses.replace(experiment.settings, **{**plain, **choice.settings})
+
+
 def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
     """The settings of the choice of a cell."""
     assert cell.choice is not None
-    base = dataclasses.replace(
-        experiment.settings, **cell.choice.settings, run=run, model=cell.choice.rater or (cell.model,)
-    )
+    base = settings_for(experiment, cell.choice)
+    base = dataclasses.replace(base, run=run, model=cell.choice.rater or (cell.model,))
     settings = settings_of(cell.choice.method, base)
     if cell.budget:
         settings = dataclasses.replace(settings, keep=cell.budget)
@@ -269,19 +292,14 @@ def _check(experiment: Experiment) -> None:
     """Whatever would only be found after hours."""
     _check_evaluation(experiment.evaluation)
     for choice in experiment.choices:
-        _known(choice.settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
-        level = getattr(_method(choice), "level", "")
-        if level.startswith("model") and len(choice.rater) < 2:
-            raise SettingsError(
-                f"the level {level!r} of {choice.name} is of several models", "Name them: rater = ['A', 'B']."
-            )
+        _check_choice(choice)
     for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
         if budget != SEARCH:
             parse_keep(budget)
     found = [*cells(experiment), *largest_trials(experiment)]
     for cell in found:
         if cell.choice is not None:
-            selecting(experiment, cell, "run")
+            _check_choosing(cell.choice.name, selecting(experiment, cell, "run"))
     lines = [(cell.line, cell.seed) for cell in found]
     for line in lines:
         if lines.count(line) > 1:
@@ -289,6 +307,34 @@ def _check(experiment: Experiment) -> None:
                 f"two cells are {' '.join(filter(None, line[0]))}, seed {line[1]}",
                 "Give the choices different names, and name budgets and seeds once.",
             )
+
+
+def _check_choice(choice: Choice) -> None:
+    """Its own settings, before they are laid over the experiment's."""
+    _known(choice.settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
+    for name in choice.settings:
+        if not choice.data and name in _READING:
+            raise SettingsError(
+                f"{choice.name}: {name} would read the experiment's data otherwise, for this choice alone",
+                "Write it in [settings], or give the choice its own data.",
+            )
+    level = getattr(_method(choice), "level", "")
+    if level.startswith("model") and len(choice.rater) < 2:
+        raise SettingsError(
+            f"the level {level!r} of {choice.name} is of several models", "Name them: rater = ['A', 'B']."
+        )
+
+
+def _check_choosing(name: str, settings: Settings) -> None:
+    """That models, engine and prompts can give what the method asks, as `select` checks it."""
+    try:
+        parts, prompts = with_inner(parts_of(settings, None), None), prompts_of_run(settings, None)
+        prompts_asked_by(parts, prompts)
+        check_all(parts)
+        for part in parts:
+            check_raters(part, len(prompts.labels))
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error.message}", error.hint) from error
 
 
 def _check_evaluation(evaluation: EvalSettings) -> None:

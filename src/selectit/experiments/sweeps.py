@@ -17,7 +17,7 @@ class Sweep:
 
     parameter: str
     rest: str
-    """What they share: the method with its other parameters, raters and settings."""
+    """What they share: the method with its other parameters, data set, raters and settings."""
     names: tuple[tuple[float, str], ...]
     """The number and the choice's name, smallest number first."""
 
@@ -78,10 +78,10 @@ Amounts = dict[tuple[str, str], dict[str, list[Outcome]]]
 
 
 def amounts(outcomes: Sequence[Outcome]) -> Amounts:
-    """Of models of which some choice has two budgets or more, every choice that has a budget."""
+    """Of models of which some choice has two budgets or more, every choice of the data that has a budget."""
     found: Amounts = {}
     for (model, choice, budget), some in sorted(by_line(outcomes).items(), key=lambda each: each[1][0].rows):
-        if budget:
+        if budget and not some[0].data:  # so many percent of another data set are another number of rows
             found.setdefault((model, choice), {})[budget] = some
     models = {model for (model, _), cells in found.items() if len(cells) > 1}
     ordered = dict.fromkeys(each.line[:2] for each in outcomes)
@@ -108,6 +108,7 @@ def _rest(choice: Choice, parameter: str) -> str:
     """The choice without one parameter, in words; equal for equal choices."""
     method, given = method_files.spelled(choice.method)
     others = ";".join(f"{key}={value}" for key, value in sorted(given.items()) if key != parameter)
+    data = f"from {choice.data}" if choice.data else ""
     rated = "rated by " + " and ".join(choice.rater) if choice.rater else ""
     settings = (f"{key} = {value}" for key, value in sorted(choice.settings.items()))
-    return ", ".join(filter(None, [f"{method}:{others}" if others else method, rated, *settings]))
+    return ", ".join(filter(None, [f"{method}:{others}" if others else method, data, rated, *settings]))

@@ -72,6 +72,8 @@ class Outcome:
     """To choose, as far as the run's timing tells; signals that choices share are counted for each."""
     scores: Mapping[str, Scored]
     eval_seconds: float
+    data: str = ""
+    """The data set of the rows, where it is not the experiment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +167,21 @@ def results(outcomes: Sequence[Outcome]) -> Table:
 def compared(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str, Estimate]]:
     """Each line less the line of the reference method: for `full` of any budget, for `random` of the same one.
 
-    A choice with a size of its own (a list of rows) is compared with the random choice of as many rows. Of each
-    benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in percent), and its
-    bootstrap interval. Empty without a reference.
+    A choice with a size of its own (a list of rows) or from another data set is compared with the random choice of as
+    many rows. Of each benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in
+    percent), and its bootstrap interval. Empty without a reference.
     """
     grouped, shown = by_line(outcomes), _with_items(outcomes)
     found = {}
     for line, some in grouped.items():
         model, _, budget = line
+        by_rows = not budget or bool(some[0].data)
         same = [
             each
             for (m, _, b), each in grouped.items()
-            if m == model and (reference == "full" or b == budget or (not budget and each[0].rows == some[0].rows))
+            if m == model and (reference == "full" or (each[0].rows == some[0].rows if by_rows else b == budget))
         ]
-        candidates = [each for each in same if each[0].method == reference]
+        candidates = [each for each in same if each[0].method == reference and not each[0].data]
         # Of several random choices the plain one: another may be balanced, or drawn from fewer rows.
         other = next((each for each in candidates if each[0].line[1] == reference), next(iter(candidates), None))
         if other is None or other is some or not some[0].method:
