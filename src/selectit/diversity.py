@@ -254,7 +254,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
-        raise SettingsError("k-means needs scikit-learn", 'Install it: pip install "selectit[methods]"') from error
+        raise SettingsError("k-means needs scikit-learn", 'Install it: pip install -e ".[methods]"') from error
     different = len(np.unique(vectors, axis=0))
     fitted = KMeans(min(clusters, different), n_init=restarts, random_state=seed).fit(vectors)
     gap = vectors - fitted.cluster_centers_[fitted.labels_]

@@ -194,7 +194,7 @@ def _student() -> Callable[[int, float], float]:
         from scipy.special import stdtr
     except ImportError as error:
         raise SettingsError(
-            f"p-values need what is not installed: {error}", 'Install it: pip install "selectit[methods]"'
+            f"p-values need what is not installed: {error}", 'Install it: pip install -e ".[methods]"'
         ) from error
     found: Callable[[int, float], float] = stdtr
     return found

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 ALL = "all"
 """The name of the selection of every row."""
-_INSTALL = 'pip install "selectit[train]"'
+_INSTALL = 'pip install -e ".[train]"'
 
 
 @dataclass(frozen=True, slots=True)

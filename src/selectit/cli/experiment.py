@@ -17,7 +17,7 @@ from selectit.cli.options import options
     "--plan",
     "only_plan",
     is_flag=True,
-    help="Say what it will do and what that costs, and do nothing of it.",
+    help="Say what it will do and what that costs; a few rows are rated and a few steps tuned to measure it.",
 )
 @options("quiet")
 def command(file: Path, data: str | None, out: str | None, only_plan: bool, quiet: bool) -> None:

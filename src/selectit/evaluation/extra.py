@@ -8,7 +8,7 @@ from typing import Any
 
 from selectit.errors import SettingsError
 
-INSTALL = "pip install 'selectit[eval]'"
+INSTALL = "pip install -e '.[eval]'"
 
 
 def module(name: str) -> Any:

@@ -40,7 +40,7 @@ def _missing() -> str:
         import matplotlib  # noqa: F401
     except ImportError as error:
         return (
-            f'No figures and no page: {error}. Install what they need with pip install "selectit[report]" and type the '
+            f'No figures and no page: {error}. Install what they need with pip install -e ".[report]" and type the '
             f"command again; what is finished is not done again."
         )
     return ""

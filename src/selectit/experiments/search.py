@@ -48,7 +48,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError as error:
         raise SettingsError(
-            f"the search for a size needs what is not installed: {error}", 'Install it: pip install "selectit[search]"'
+            f"the search for a size needs what is not installed: {error}", 'Install it: pip install -e ".[search]"'
         ) from error
     return optuna
 
