@@ -396,10 +396,7 @@ def test_a_choice_from_another_data_set(small, capfd):
     assert code == 0 and "lima.jsonl: 3 rows, 1 left out" in out and "tuning: 16 steps" in out
     finished = job.experiment(settings.load("e.toml", "data.json"), "out")
     model = finished.outcomes[0].line[0]
-    assert (
-        "15 rows of data.json, 1 left out since the evaluation asks about them; 3 rows of lima.jsonl, 1"
-        in finished.report
-    )
+    assert "15 rows of data.json, 1 left out; 3 rows of lima.jsonl, 1 left out since the evaluation" in finished.report
     rows_of = {each.line[1:]: each.rows for each in finished.outcomes}
     assert rows_of["full of lima", ""] == 3 and rows_of["one of LIMA", "1"] == 1 and rows_of["full", ""] == 15
     subset = Path(next(Path("out/subsets").glob("*full-of-lima*.jsonl"))).read_text().splitlines()

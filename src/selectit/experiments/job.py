@@ -83,10 +83,12 @@ def _notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
     experiment, recipe = place.experiment, place.experiment.recipe
     by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"
     data = "; ".join(
-        f"{clean.rows:,} rows of {clean.name}, {clean.left_out:,} left out since the evaluation asks about them"
-        for clean in place.cleans.values()
+        f"{clean.rows:,} rows of {clean.name}, {clean.left_out:,} left out" for clean in place.cleans.values()
     )
-    lines = [f"{data}. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}."]
+    lines = [
+        f"{data} since the evaluation asks about them. Recipe {recipe.name}, {by}, batch {recipe.batch_size}, "
+        f"learning rate {recipe.learning_rate:g}."
+    ]
     read = (recipe.steps or 0) * recipe.batch_size
     if read and any(each.rows > read for each in outcomes):
         lines.append(f"So many steps read {read:,} rows: of larger choices only so many, drawn with the seed.")
