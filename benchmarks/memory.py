@@ -1,0 +1,47 @@
+"""Does a long rating grow? Resident memory after every 256 rows under one prompt, read again and again or each once.
+
+    python benchmarks/memory.py DATA [--same] [--model smollm2] [--dtype auto] [--times 14]
+
+DATA in a layout that selectit reads. With --same the first 256 rows are rated every time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from selectit import models, prompts
+from selectit.config import Settings
+from selectit.engines import hf
+from selectit.run import create
+
+ROWS = 256
+
+
+def main() -> None:
+    """Rate and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--same", action="store_true")
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--times", type=int, default=14)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = create(given.data, Settings(run=str(Path(folder) / "run"), limit=ROWS * given.times))
+        samples = list(run.samples(0, run.rows))
+    engine = hf.load(models.resolve(given.model).path, dtype=given.dtype, max_tokens=2048)
+    prompt, began = prompts.packaged().first(1), time.perf_counter()
+    for number in range(given.times):
+        start = 0 if given.same else number * ROWS
+        engine.rate(prompt, samples[start : start + ROWS], lambda done, tokens: None)
+        memory = psutil.Process().memory_info().rss / 1e6
+        print(f"{(number + 1) * ROWS:,} rows, {time.perf_counter() - began:.0f} s: {memory:,.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
