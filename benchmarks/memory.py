@@ -2,22 +2,20 @@
 
     python benchmarks/memory.py DATA [--same] [--model smollm2] [--dtype auto] [--times 14]
 
-DATA in a layout that selectit reads. With --same the first 256 rows are rated every time.
+DATA is an Alpaca file. With --same the first 256 rows are rated every time.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
+from rate import read
 from selectit import models, prompts
-from selectit.config import Settings
 from selectit.engines import hf
-from selectit.run import create
 
 ROWS = 256
 
@@ -25,15 +23,13 @@ ROWS = 256
 def main() -> None:
     """Rate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
+    parser.add_argument("data", type=Path)
     parser.add_argument("--same", action="store_true")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--times", type=int, default=14)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        run = create(given.data, Settings(run=str(Path(folder) / "run"), limit=ROWS * given.times))
-        samples = list(run.samples(0, run.rows))
+    samples = read(given.data, ROWS * given.times)
     engine = hf.load(models.resolve(given.model).path, dtype=given.dtype, max_tokens=2048)
     prompt, began = prompts.packaged().first(1), time.perf_counter()
     for number in range(given.times):

@@ -17,6 +17,7 @@ from selectit.experiments import cell, identity, job, plan, sections, settings, 
 from selectit.experiments.clean import Clean
 from selectit.experiments.decontamination import contaminated
 from selectit.experiments.tables import Outcome, Scored
+from selectit.run import Run
 from selectit.schema import Sample
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "experiments"
@@ -463,8 +464,7 @@ def test_tasks_that_are_not_run_are_said(small):
 def clean_of(small):
     clean = Clean(
         name="data.json",
-        home=Path("out"),
-        settings=small.settings,
+        run=Run(Path("out/run"), {}),
         path="data.json",
         suffix=".json",
         source="digest",

@@ -45,7 +45,6 @@ from selectit.scoring import (
     Scores,
     budget_of,
     check_all,
-    check_raters,
     collect_all,
     free_name,
     outcome_of,
@@ -278,9 +277,7 @@ def _checked(data: str | Path | None, settings: Settings) -> _Job:
     if data is not None:
         settings, parts = _with_models(settings, parts, any(rates_pairs(part.method) for part in every))
         every = with_inner(parts, old)
-        check_all(every)
-        for part in every:
-            check_raters(part, len(prompts.labels))
+        check_all(every, prompts)
     stages = None if settings.cascade is None else stages_of(settings, prompts, old)
     run = old or run_of(data, settings)
     out = destination(run, settings, data)

@@ -58,7 +58,6 @@ from selectit.scoring import (
     Part,
     Scored,
     check_all,
-    check_raters,
     collect_all,
     part_named,
     parts_of,
@@ -242,13 +241,9 @@ def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[
 
 def _checked(run: Run, settings: Settings, parts: Sequence[Part]) -> tuple[list[Part], PromptSet]:
     """The methods with all those that they read, and the prompts. Raises SettingsError where they can't be used."""
-    every = with_inner(parts, run)
-    check_all(every)
-    prompts = prompts_of_run(settings, run)
-    rating = [part for part in every if rates_pairs(part.method)]
-    for part in rating:
-        check_raters(part, len(prompts.labels))
-    if rating:
+    every, prompts = with_inner(parts, run), prompts_of_run(settings, run)
+    check_all(every, prompts)
+    if any(rates_pairs(part.method) for part in every):
         prompts_asked_by(every, prompts)
     return every, prompts
 

@@ -202,10 +202,17 @@ def prompts_instead(method: Method, prompts: PromptSet) -> tuple[RatingPrompt, .
     return tuple(prompt.instead(other) for other in others for prompt in prompts.first(prompts_asked(method)))
 
 
-def check_all(parts: Sequence[Part]) -> None:
-    """Refuse, before anything is read or rated, what the methods' signals can't be collected with."""
+def check_all(parts: Sequence[Part], prompts: PromptSet | None = None) -> None:
+    """Refuse, before anything is read or rated, what the methods' signals can't be collected with.
+
+    Args:
+        parts: with all the methods that they read.
+        prompts: where the models that rate are known already: what methods say of them and of the labels too.
+    """
     for part in parts:
         check(part.method, part.settings)
+        if prompts is not None:
+            check_raters(part, len(prompts.labels))
 
 
 def check_raters(part: Part, labels: int) -> None:

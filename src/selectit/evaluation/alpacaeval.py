@@ -151,7 +151,7 @@ def judged(
         kept: a file of the replies so far, written every `PAIRS` pairs: what is in it is not asked again. Pairs
             without a verdict are not in it, as the judge may be mended.
     """
-    known: dict[str, list[str]] = read_json(kept) if kept.is_file() else {}
+    known: dict[str, list[str | None]] = read_json(kept) if kept.is_file() else {}
     pairs = list(zip(asked, ours, theirs, strict=True))
     todo = [number for number in range(len(pairs)) if str(number) not in known]
     found: list[tuple[str | None, str | None]] = [(None, None)] * len(pairs)
@@ -166,7 +166,7 @@ def judged(
             said = [reply.text for reply in engine.reply(QUESTION, samples, lambda done, tokens: None)]
             for place, first, second in zip(some, said[::2], said[1::2], strict=True):
                 found[place] = first, second
-                if first is not None and second is not None and verdict(first, second) is not None:
+                if verdict(first, second) is not None:
                     known[str(place)] = [first, second]
             write_json(kept, known)
     return found

@@ -39,11 +39,11 @@ class Place:
 
     def clean_of(self, cell: Cell) -> Clean:
         """The data that the rows of a cell are from."""
-        return self.cleans["" if cell.choice is None else cell.choice.source]
+        return self.cleans[cell.source]
 
     def selecting(self, cell: Cell) -> Settings:
         """The settings of the choice of a cell, in the run of its data."""
-        return selecting(self.experiment, cell, str(self.clean_of(cell).run))
+        return selecting(self.experiment, cell, str(self.clean_of(cell).run.path))
 
     def outcome(self, cell: Cell) -> Path:
         """The file of a finished cell."""
@@ -86,7 +86,7 @@ def check(place: Place) -> None:
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
             if settings.method == "fixed":
-                rowlists.find(value, clean.opened().basic_rows())
+                rowlists.find(value, clean.run.basic_rows())
 
 
 def rows_of(place: Place, cell: Cell) -> int:
@@ -171,7 +171,7 @@ def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
         return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
     settings = place.experiment.settings
     tuned = training.train(
-        place.clean_of(cell).run,
+        place.clean_of(cell).run.path,
         cell.name,
         cell.model,
         dataclasses.replace(place.experiment.recipe, seed=cell.seed),

@@ -26,10 +26,8 @@ class Clean:
 
     name: str
     """The data set's."""
-    home: Path
-    """Its folder in the experiment's."""
-    settings: Settings
-    """How it is read."""
+    run: Run
+    """The run directory that all choices from it share."""
     path: str
     suffix: str
     """Of a file in the same format, with the point."""
@@ -40,15 +38,6 @@ class Clean:
     """Rows that share a question with the evaluation."""
     unknown: tuple[str, ...]
     """Benchmarks whose questions could not be read, so that nothing was compared with them."""
-
-    @property
-    def run(self) -> Path:
-        """The run directory that all choices from it share."""
-        return self.home / "run"
-
-    def opened(self) -> Run:
-        """The run directory, begun where it is not there. Raises RunError where it is of other data."""
-        return _run_in(self.settings, self.path, self.run)
 
 
 def cleaned(experiment: Experiment, folder: Path) -> dict[str, Clean]:
@@ -76,30 +65,28 @@ def _asked(experiment: Experiment) -> tuple[list[str], list[str]]:
 
 
 def _cleaned(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> Clean:
-    run = _run_in(settings, data, home / "source")
-    clean = Clean(
-        name=str(run.manifest["data"]),
-        home=home,
-        settings=settings,
-        path=data,
-        suffix=str(run.manifest["suffix"]),
-        source=str(run.manifest["identity"]["sha256"]),
-        rows=run.rows,
-        left_out=0,
+    whole = _run_in(settings, data, home / "source")
+    suffix = str(whole.manifest["suffix"])
+    starts = range(0, whole.rows, PART_ROWS)
+    samples = (each for start in starts for each in whole.samples(start, min(start + PART_ROWS, whole.rows)))
+    out = contaminated(samples, asked) if asked else set()
+    if len(out) == whole.rows:
+        raise DataError(f"every row of {data} is asked in the evaluation", "Evaluate on other data.")
+    path = data
+    if out:
+        path = str(home / f"clean{suffix}")
+        with _of_this_experiment(home):
+            write_rows(whole, Path(path), np.setdiff1d(np.arange(whole.rows), sorted(out)), None, force=False)
+    return Clean(
+        name=str(whole.manifest["data"]),
+        run=_run_in(settings, path, home / "run"),
+        path=path,
+        suffix=suffix,
+        source=str(whole.manifest["identity"]["sha256"]),
+        rows=whole.rows - len(out),
+        left_out=len(out),
         unknown=tuple(unknown),
     )
-    starts = range(0, run.rows, PART_ROWS)
-    samples = (each for start in starts for each in run.samples(start, min(start + PART_ROWS, run.rows)))
-    out = contaminated(samples, asked) if asked else set()
-    if len(out) == run.rows:
-        raise DataError(f"every row of {data} is asked in the evaluation", "Evaluate on other data.")
-    if not out:
-        return clean
-    path = home / f"clean{clean.suffix}"
-    rows = np.setdiff1d(np.arange(run.rows), sorted(out))
-    with _of_this_experiment(home):
-        write_rows(run, path, rows, None, force=False)
-    return dataclasses.replace(clean, path=str(path), rows=len(rows), left_out=len(out))
 
 
 def _run_in(settings: Settings, data: str, folder: Path) -> Run:

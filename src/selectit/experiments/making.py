@@ -50,7 +50,7 @@ def _side_by_side(place: Place, cells: Sequence[Cell], progress: Progress) -> No
     """Choose all rows first, as signals are shared and are themselves collected on the workers; then make the cells."""
     here = Path.cwd()
     tasks = [_Task(place, cell, choose(place, cell, progress), here) for cell in cells]
-    run = open_run(place.clean.opened().path.absolute())
+    run = open_run(place.clean.run.path.absolute())
     for number, task in enumerate(executors.each(_make, tasks, place.experiment.settings, run), start=1):
         log.info("%d of %d done: %s", number, len(tasks), task.cell.name)
 

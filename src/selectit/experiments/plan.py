@@ -99,12 +99,9 @@ def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
             continue
         rows = [rows_of(place, cell) for cell in own]
         read = [_rows_read(experiment.recipe, number) for number in rows]
-        cleans = [place.clean_of(cell) for cell in own]
-        row = {
-            clean.home: _tokens_a_row(experiment, model, clean.opened())
-            for clean in {clean.home: clean for clean in cleans}.values()
-        }
-        tokens = sum(number * row[clean.home] for number, clean in zip(read, cleans, strict=True))
+        sources = {cell.source for cell in own}
+        row = {source: _tokens_a_row(experiment, model, place.cleans[source].run) for source in sources}
+        tokens = sum(number * row[cell.source] for number, cell in zip(read, own, strict=True))
         weights = sum(file.stat().st_size for file in Path(_resolved(experiment, model).path).glob("*.safetensors"))
         kept = f"{len(own)} of them are kept" if experiment.keep_models else "removed once it is evaluated"
         steps, mean = sum(_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
@@ -127,12 +124,12 @@ def _choosing(
 ) -> tuple[str, set[_Asked]]:
     """What the choices of cells ask of models and has not been asked before, and all that is asked then."""
     before, seconds = asked, 0.0
-    choices = [(place.clean_of(cell), place.selecting(cell), cell.choice.source) for cell in own if cell.choice]
-    for clean, settings, source in sorted(choices, key=lambda each: -len(_ratings(each[1]))):
+    choices = [(cell.source, place.selecting(cell)) for cell in own]
+    for source, settings in sorted(choices, key=lambda each: -len(_ratings(each[1]))):
         ratings = _ratings(settings)
         wanted: set[_Asked] = {(source, name, work) for name in settings.model for work in ratings}
         if here and not wanted <= asked:
-            cost = api.plan(clean.path, settings, TIMED_ANSWERS, progress=progress)
+            cost = api.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
@@ -144,7 +141,7 @@ def _choosing(
             rated += number
         else:
             rest += number
-    most = "at most " if any(settings.cascade for _, settings, _ in choices) else ""
+    most = "at most " if any(settings.cascade for _, settings in choices) else ""
     time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
     return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes", asked
 
@@ -182,7 +179,7 @@ def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
 
 def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
     """In training: some steps on a few rows, by the function that tunes."""
-    experiment, run = place.experiment, place.clean.opened()
+    experiment, run = place.experiment, place.clean.run
     recipe = experiment.recipe
     size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
     rehearsal = place.folder / "rehearsal"

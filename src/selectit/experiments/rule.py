@@ -110,7 +110,7 @@ def fit_rule(
     outcomes = _outcomes(place, found)
     losses, named = _losses(found, outcomes, metric)
     check_values(np.log(losses), len(indicators))
-    asking = _asking(experiment, found[0], place.clean.run, settings or {})
+    asking = _asking(experiment, found[0], place.clean.run.path, settings or {})
     scores = _scores(asking, indicators, progress or Silent())
     means = _means(scores, place, found, indicators)
     regression = regress(indicators, means, np.log(losses), drop)
@@ -237,7 +237,7 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
 def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
-    parts = [read_part(place.clean.run / "selections" / cell.name / "rows.parquet", ["row"]) for cell in found]
+    parts = [read_part(place.clean.run.path / "selections" / cell.name / "rows.parquet", ["row"]) for cell in found]
     subsets = [numbers(part["row"]) for part in parts]
     if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
         raise SettingsError(

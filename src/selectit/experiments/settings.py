@@ -21,7 +21,7 @@ from selectit.rating import prompts_of_run
 from selectit.recipes import Recipe
 from selectit.run import digest_of
 from selectit.schema import Method
-from selectit.scoring import check_all, check_raters, flags_of, part_named, parts_of, prompts_asked_by, with_inner
+from selectit.scoring import check_all, flags_of, part_named, parts_of, prompts_asked_by, with_inner
 from selectit.selection import parse_keep
 
 BASE = "base"
@@ -140,6 +140,11 @@ class Cell:
         """For files: different for different cells of one experiment, however long or odd their names are."""
         text = "-".join(filter(None, [*self.line, f"s{self.seed}"]))
         return f"{_slug(text)}-{digest_of({'line': self.line, 'seed': self.seed})[:6]}"
+
+    @property
+    def source(self) -> str:
+        """Whose rows it is tuned on: `Choice.source`."""
+        return "" if self.choice is None else self.choice.source
 
     @property
     def line(self) -> tuple[str, str, str]:
@@ -330,9 +335,7 @@ def _check_choosing(name: str, settings: Settings) -> None:
     try:
         parts, prompts = with_inner(parts_of(settings, None), None), prompts_of_run(settings, None)
         prompts_asked_by(parts, prompts)
-        check_all(parts)
-        for part in parts:
-            check_raters(part, len(prompts.labels))
+        check_all(parts, prompts)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error.message}", error.hint) from error
 
