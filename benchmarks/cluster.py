@@ -20,10 +20,12 @@ import numpy as np
 import torch
 
 import selectit
-from selectit import Settings, prompts
-from selectit.collect import Silent
-from selectit.ratings import load_ratings, raters
-from selectit.run import open_run
+from selectit.config import Settings
+from selectit.progress import Silent
+from selectit.runs.annotators import raters
+from selectit.runs.run import open_run
+from selectit.runs.stored import load_ratings
+from selectit.signals import prompts
 
 
 class Clock(Silent):

@@ -33,11 +33,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import selectit
-from selectit import Settings, models, prompts
+from selectit.config import Settings
 from selectit.methods import selectit as method
-from selectit.ratings import load_ratings, raters
-from selectit.run import open_run
-from selectit.selection import spearman
+from selectit.models import resolve
+from selectit.numerics import label_probs
+from selectit.numerics.ranking import spearman
+from selectit.runs.annotators import raters
+from selectit.runs.run import open_run
+from selectit.runs.stored import load_ratings
+from selectit.signals import prompts
 
 UNIT = 25
 VLLM_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -80,7 +84,7 @@ class Column:
     @property
     def scores(self) -> NDArray[np.float64]:
         """(N,) sentence-level SelectIT, profile 'paper'."""
-        return method.sentence_scores(method.token_scores(self.logprob).T, 0.2, len(self.logprob))
+        return label_probs.sentence_scores(method.token_scores(self.logprob).T, 0.2, len(self.logprob))
 
     def rank(self, other: Column) -> float:
         """Spearman of the sentence scores."""
@@ -97,7 +101,7 @@ def served(model: str, dtype: str) -> Iterator[str]:
     sys.path.append(str(Path(__file__).parent.parent / "tests"))
     from vllm_server import free_url, serve
 
-    with serve(models.resolve(model).path, model, free_url(), VLLM_DTYPES[dtype], *SERVED_WITH) as url:
+    with serve(resolve.resolve(model).path, model, free_url(), VLLM_DTYPES[dtype], *SERVED_WITH) as url:
         yield url
 
 

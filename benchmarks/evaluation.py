@@ -17,10 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from selectit import EvalSettings, evaluate, models
-from selectit.engines.hf import default_device
+from selectit.engines.device import default_device
 from selectit.evaluation import humaneval, translation
+from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.results import Part
+from selectit.evaluation.settings import EvalSettings
+from selectit.models import resolve
 
 COMPARED = {
     "mmlu": (None, ("mmlu_anatomy", "mmlu_virology"), 8, 5),
@@ -92,7 +94,7 @@ def lm_eval(data: str, model: str, suite: str | None, tasks: tuple[str, ...], li
         settings = EvalSettings(suite=suite, task=tasks, data_dir=data, limit=limit, dtype="fp32", out=str(out))
         (results,) = evaluate(model, settings)
         print(f"{', '.join(tasks)} by selectit: {time.monotonic() - began:.0f} s", flush=True)
-        path = models.resolve(model).path
+        path = resolve.resolve(model).path
         return all([_same(part, out.with_suffix(""), path, shots) for part in results.parts])
 
 

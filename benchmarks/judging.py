@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import selectit
-from selectit.detection import DETECTED, PREFERRED, Estimate, mean_over_kinds
-from selectit.planting import KINDS
-from selectit.proberows import drawn
-from selectit.probing import Probe, Probed, preference_table
-from selectit.run import open_run
-from selectit.schema import Float64
+from selectit.array_types import Float64
+from selectit.numerics.statistics import Estimate, mean_over_kinds
+from selectit.probing.defects import KINDS
+from selectit.probing.probe import Probe, Probed, preference_table
+from selectit.probing.rows import drawn
+from selectit.probing.verdicts import DETECTED, PREFERRED
+from selectit.runs.run import open_run
 
 PAPER = "selectit"
 METHODS = (

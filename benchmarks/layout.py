@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 
 import selectit
-from selectit import Settings, collect, prompts
-from selectit.engines.packing import Reader
+from selectit.config import Settings
+from selectit.engines.hf.packing import Reader
 from selectit.engines.texts import Texts
-from selectit.ratings import load_ratings, raters
-from selectit.run import Run, open_run
-from selectit.selection import spearman
+from selectit.inference import units as collect
+from selectit.numerics.ranking import spearman
+from selectit.runs.annotators import raters
+from selectit.runs.run import Run, open_run
+from selectit.runs.stored import load_ratings
+from selectit.signals import prompts, requests
 
 CLOCKS: tuple[tuple[Any, str, str], ...] = (
     (Reader, "packed", "model"),
@@ -58,15 +61,15 @@ def clocked(seconds: Counter[str]) -> Iterator[None]:
 
     for (place, name, original), (_, _, what) in zip(originals, CLOCKS, strict=True):
         setattr(place, name, timed(original, what))
-    from selectit.executors import local
+    from selectit.inference import units
 
-    local.do_group = collect.do_group  # type: ignore[attr-defined]
+    units.do_group = units.do_group  # type: ignore[attr-defined]
     try:
         yield
     finally:
         for place, name, original in originals:
             setattr(place, name, original)
-        local.do_group = collect.do_group  # type: ignore[attr-defined]
+        units.do_group = units.do_group  # type: ignore[attr-defined]
 
 
 def main() -> None:
@@ -81,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = str(args.run or Path(folder) / "run")
         scores = {}
-        for layout in prompts.LAYOUTS:
+        for layout in requests.LAYOUTS:
             seconds: Counter[str] = Counter()
             load = os.getloadavg()[0]
             settings = Settings(run=run, limit=args.limit, model=(args.model,), k=args.k, layout=layout)

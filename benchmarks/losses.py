@@ -22,10 +22,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rate import read
-from selectit import models
-from selectit.engines import hf
-from selectit.losstexts import loss_text
-from selectit.schema import LossText, Sample
+from selectit.data.records import Sample
+from selectit.engines import device
+from selectit.engines.hf import engine as hf_engine
+from selectit.models import resolve
+from selectit.signals.loss_templates import loss_text
+from selectit.signals.requests import LossText
 
 
 def loop(model: Any, words: Any, text: LossText, samples: Sequence[Sample]) -> list[tuple[float, float]]:
@@ -77,10 +79,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="fp32", help="of engine, loop and lm-eval")
     args = parser.parse_args()
     samples = [sample for sample in read(args.data, args.limit) if sample.response.strip()]
-    folder, text = models.resolve(args.model).path, loss_text("alpaca")
+    folder, text = resolve.resolve(args.model).path, loss_text("alpaca")
     words = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=hf.DTYPES[args.dtype]).to(hf.default_device()).eval()
-    engine = hf.load(folder, dtype=args.dtype, max_tokens=2048)
+    model = (
+        AutoModelForCausalLM.from_pretrained(folder, dtype=device.DTYPES[args.dtype]).to(device.default_device()).eval()
+    )
+    engine = hf_engine.load(folder, dtype=args.dtype, max_tokens=2048)
     engine.losses(text, samples[:4], lambda *_: None)
     loop(model, words, text, samples[:4])
     print(f"load before {os.getloadavg()[0]:.1f}")

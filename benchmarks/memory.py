@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 
 from rate import read
-from selectit import models, prompts
-from selectit.engines import hf
+from selectit.engines.hf import engine as hf_engine
+from selectit.models import resolve
+from selectit.signals import prompts
 
 ROWS = 256
 
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=14)
     given = parser.parse_args()
     samples = read(given.data, ROWS * given.times)
-    engine = hf.load(models.resolve(given.model).path, dtype=given.dtype, max_tokens=2048)
+    engine = hf_engine.load(resolve.resolve(given.model).path, dtype=given.dtype, max_tokens=2048)
     prompt, began = prompts.packaged().first(1), time.perf_counter()
     for number in range(given.times):
         start = 0 if given.same else number * ROWS

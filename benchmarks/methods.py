@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import selectit
-from selectit import Settings
-from selectit.comparison import Comparison
-from selectit.detection import DETECTED
+from selectit.config import Settings
+from selectit.probing.verdicts import DETECTED
+from selectit.selection.compare import Comparison
 
 CHEAP = (
     "random",

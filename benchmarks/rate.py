@@ -25,14 +25,17 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from selectit import models, prompts
 from selectit.data import read as reader
-from selectit.engines import hf
-from selectit.engines.packing import common_prefix
+from selectit.data.records import Sample
+from selectit.engines import device as engines_device
+from selectit.engines.hf import engine as hf_engine
+from selectit.engines.hf.packing import common_prefix
 from selectit.methods import selectit
-from selectit.prompts import RatingPrompt
-from selectit.schema import Sample
-from selectit.selection import spearman
+from selectit.models import resolve
+from selectit.numerics import label_probs
+from selectit.numerics.ranking import spearman
+from selectit.signals import prompts
+from selectit.signals.requests import RatingPrompt
 
 UNIT = 512
 WARM_UP = 8
@@ -59,7 +62,7 @@ def loop(model: Any, words: Any, labels: list[int], prompt: RatingPrompt, sample
 
 def sentence_scores(logprob: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N,) sentence-level SelectIT of (K, N, R) log-probabilities, profile 'paper'."""
-    return selectit.sentence_scores(selectit.token_scores(logprob).T, 0.2, len(logprob))
+    return label_probs.sentence_scores(selectit.token_scores(logprob).T, 0.2, len(logprob))
 
 
 class Clock:
@@ -78,7 +81,7 @@ class Clock:
         return f"{self.ratings / self.seconds:6.2f} prompts/s {self.tokens / self.seconds:7.0f} tokens of text/s"
 
 
-def matrix_limit(engine: hf.HFEngine, rounds: int = 5) -> float:
+def matrix_limit(engine: hf_engine.HFEngine, rounds: int = 5) -> float:
     """Tokens a second if there were nothing but the layers' matrix products, in batches of the engine's size."""
     model, tokens = engine._reader.model, int(engine.settings["batch_tokens"])
     matrices = [each for each in model.get_decoder().modules() if isinstance(each, torch.nn.Linear)]
@@ -96,7 +99,7 @@ def matrix_limit(engine: hf.HFEngine, rounds: int = 5) -> float:
 
 
 def compare(
-    engine: hf.HFEngine, model: Any, words: Any, samples: Sequence[Sample], loop_rows: int, k: int
+    engine: hf_engine.HFEngine, model: Any, words: Any, samples: Sequence[Sample], loop_rows: int, k: int
 ) -> tuple[Clock, Clock, float, float]:
     """Rate `samples` with the engine and the first of them with the loop, by turns.
 
@@ -160,12 +163,12 @@ def main() -> None:
     parser.add_argument("--dtype", action="append", help="fp32 and auto where none is named")
     args = parser.parse_args()
     samples = read(args.data, args.limit)
-    folder = models.resolve(args.model).path
+    folder = resolve.resolve(args.model).path
     words = AutoTokenizer.from_pretrained(folder)
-    device = hf.default_device()
+    device = engines_device.default_device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
     for dtype in args.dtype or ("fp32", "auto"):
-        engine = hf.load(folder, dtype=dtype, max_tokens=2048, batch_tokens=args.batch_tokens)
+        engine = hf_engine.load(folder, dtype=dtype, max_tokens=2048, batch_tokens=args.batch_tokens)
         prompt = prompts.packaged().first(1)[0]
         engine.rate([prompt], samples[: WARM_UP if device == "cpu" else UNIT], lambda ratings, tokens: None)
         loop(model, words, [0], prompt, samples[:WARM_UP])

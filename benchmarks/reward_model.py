@@ -23,11 +23,11 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from rate import read
-from selectit import models
-from selectit.engines import reward
+from selectit.data.records import Sample
+from selectit.engines.hf import reward
 from selectit.engines.texts import load_tokenizer
-from selectit.planting import KINDS, ORIGINAL, plant, with_response
-from selectit.schema import Sample
+from selectit.models import resolve
+from selectit.probing.defects import KINDS, ORIGINAL, plant, with_response
 
 LONGEST = 200
 """Words of a response that is trained on: longer ones would take most of the time."""
@@ -93,7 +93,7 @@ def main() -> None:
     training, held_out = samples[: args.pairs], samples[args.pairs : args.pairs + args.held_out]
 
     torch.manual_seed(args.seed)
-    folder = models.resolve(args.model).path
+    folder = resolve.resolve(args.model).path
     words = load_tokenizer(folder, False)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
     if words.pad_token_id is None:

@@ -8,24 +8,9 @@ import numpy as np
 
 from selectit import methods
 from selectit.data.formats import digest
-from selectit.schema import (
-    EmbeddedText,
-    Embeddings,
-    Field,
-    Instead,
-    Judgements,
-    Losses,
-    LossText,
-    Question,
-    Ratings,
-    Rewards,
-    RewardText,
-    Rows,
-    Sample,
-    ScoreOf,
-    Signals,
-    Turn,
-)
+from selectit.data.records import Sample, Turn
+from selectit.signals.arrays import Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
+from selectit.signals.requests import EmbeddedText, Field, Instead, LossText, Question, RewardText, ScoreOf
 
 WORDS = "the cat sat on a mat and dog ran over hill to see red barn while rain fell soft upon old green roof".split()
 VOCABULARY = 7

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from selectit import Settings
+from selectit.config import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.methods.selectit import SelectIT
 
@@ -37,7 +37,7 @@ def test_the_whole_job(data, rows):
 def test_choosing_anew_needs_no_data_and_no_engine(data, monkeypatch):
     selectit.select(data, FAKE)
     data.unlink()
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     again = selectit.select(None, with_settings(alpha=0.9, k=3, keep=5, out="b.json"))
     assert len(json.loads(Path("b.json").read_text())) == 5
     assert again.name == "selectit-sentence-paper-k3-a0.9-5rows"
@@ -46,13 +46,14 @@ def test_choosing_anew_needs_no_data_and_no_engine(data, monkeypatch):
 
 def test_scores_are_those_of_the_stored_ratings(data):
     selectit.select(data, FAKE)
-    from selectit import prompts
-    from selectit import ratings as stored
-    from selectit.run import open_run
-    from selectit.schema import Signals
+    pass
+    from selectit.runs import annotators as stored
+    from selectit.runs import stored as runs_stored
+    from selectit.runs.run import open_run
+    from selectit.signals.arrays import Signals
 
     run = open_run("run")
-    ratings = stored.load_ratings(run, stored.raters(run), prompts.packaged().first(5))
+    ratings = runs_stored.load_ratings(run, stored.raters(run), prompts.packaged().first(5))
     assert ratings.logprob.shape == (12, 1, 5, 5)
     expected = SelectIT().score(Signals(run.basic_rows(), ratings))
     stored = pq.read_table("run/scores/selectit-sentence-paper-k5-a0.2.parquet")
@@ -203,7 +204,7 @@ def test_a_method_of_an_installed_package(data, folder, monkeypatch):
     ],
 )
 def test_mistakes_are_told_before_a_model_is_loaded(data, monkeypatch, changes, says):
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(SettingsError, match=says):
         selectit.select(data, with_settings(**changes))
 
@@ -254,7 +255,7 @@ def test_show(data):
     best = int(selected.selection.rows[0])
     row = selectit.show("run", best)
     assert len(row["ratings"]) == 5
-    from selectit import prompts
+    from selectit.signals import prompts
 
     assert [rating["prompt"] for rating in row["ratings"]] == list(prompts.packaged().texts[:5])
     assert row["selections"] == {selected.name: "rank 1 of 12"}
@@ -294,11 +295,11 @@ def test_models_keep_the_order_in_which_they_began(data):
 
 
 def test_weights_that_changed_under_one_name_are_told_apart(data, monkeypatch):
-    from selectit import rating
-    from selectit.models import Model
+    pass
+    from selectit.models.files import Model
 
     for digest in ("old", "new"):
-        monkeypatch.setattr(rating, "model_named", lambda name, _, digest=digest: Model(name, "", digest * 20, False))
+        monkeypatch.setattr(rate, "model_named", lambda name, _, digest=digest: Model(name, "", digest * 20, False))
         selectit.rate(data, FAKE)
     with pytest.raises(RunError, match="with different weights"):
         selectit.score("run", FAKE)
@@ -307,10 +308,10 @@ def test_weights_that_changed_under_one_name_are_told_apart(data, monkeypatch):
 
 
 def test_equal_weights_are_no_two_models(data, monkeypatch):
-    from selectit import rating
-    from selectit.models import Model
+    from selectit.inference import rate
+    from selectit.models.files import Model
 
-    monkeypatch.setattr(rating, "model_named", lambda name, settings: Model(name, "", "same" * 10, False))
+    monkeypatch.setattr(rate, "model_named", lambda name, settings: Model(name, "", "same" * 10, False))
     with pytest.raises(SettingsError, match="same weights"):
         selectit.select(data, with_settings(model=("m", "n")))
 
@@ -354,7 +355,7 @@ def test_a_set_that_is_none_is_refused(data, folder, returned):
 )
 def test_more_mistakes_are_told_before_rating(data, monkeypatch, changes, says):
     if "name" not in changes:
-        monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(SettingsError, match=says):
         selectit.select(data, with_settings(**changes))
 

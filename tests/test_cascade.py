@@ -12,13 +12,18 @@ import pytest
 
 import selectit
 from fakecalls import recorded
-from selectit import Settings, cascade, cascadefacts, prompts, summary
-from selectit.collect import Silent
-from selectit.detection import wilson
+from selectit.config import Settings
 from selectit.errors import RunError, SettingsError
-from selectit.run import create, open_run, read_toml
-from selectit.selection import Budget
-from selectit.stages import stages_of
+from selectit.numerics.statistics import wilson
+from selectit.progress import Silent
+from selectit.runs import files as runs_files
+from selectit.runs.files import read_toml
+from selectit.runs.run import open_run
+from selectit.runs.source import create
+from selectit.selection import cascade, cascade_report, summary
+from selectit.selection.cascade import stages_of
+from selectit.selection.choose import Budget
+from selectit.signals import prompts
 
 ROWS = 60
 CASCADE = Settings(engine="fake", model="m", run="run", unit_size=20, k=3, cascade="50%", keep="20%", out="out.json")
@@ -126,7 +131,7 @@ def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeyp
     selectit.select(many, CASCADE)
     stored, asked = files("run"), list(calls)
     Path("run").rename("first")
-    original, written = cascade.write_table, []
+    original, written = runs_files.write_table, []
 
     def write_table(path, table):
         if len(written) == 1:
@@ -147,7 +152,7 @@ def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls
     settings = changed(keep=None, out=None)
     assert selectit.rate(many, settings) == Path("run")
     before = len(calls)
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     selectit.select(None, Settings(run="run", k=3, cascade="50%", out="b.json"))
     assert len(calls) == before
     with pytest.raises(RunError, match="no ratings of such a cascade"):
@@ -177,7 +182,7 @@ def test_what_it_says_of_the_agreement(many):
     facts = selected.summary.cascade
     assert (facts.sample, facts.best, facts.best_went_on, facts.low) == (ROWS, 12, len(common), None)
     assert 0 < len(common) < 12, "the example is to lose some"
-    lines = list(summary.summary_lines(selected.summary, cascadefacts.timing_of(open_run("run"))))
+    lines = list(summary.summary_lines(selected.summary, cascade_report.timing_of(open_run("run"))))
     assert any(f"{len(common)} of the 12 rows that full ratings would choose went on" in line for line in lines)
     assert "  180 forward passes instead of 180: nothing saved" in lines
 

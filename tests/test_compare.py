@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import selectit
-from selectit import Settings, methods
+from selectit import methods
 from selectit.cli.main import main
-from selectit.comparison import Outcome, compare, lines
+from selectit.config import Settings
 from selectit.errors import SettingsError
-from selectit.selection import chance_jaccard, intersection, jaccard, rank_average, spearman, union
+from selectit.numerics.ranking import chance_jaccard, intersection, jaccard, rank_average, spearman, union
+from selectit.selection.compare import Outcome, compare_outcomes, lines
 
 NAN = float("nan")
 FAKE = Settings(engine="fake", model="m", run="run", k=3)
@@ -68,7 +69,7 @@ def test_figures_of_methods_and_pairs():
         Outcome("b", -words.astype(float), np.array([0, 1]), 0, 0.0),
         Outcome("set", None, np.array([3]), 62, None),
     ]
-    found = compare(outcomes, words)
+    found = compare_outcomes(outcomes, words)
     a, b, chosen = found.methods
     assert (a.kept, a.unscored, a.length_correlation, a.mean_words) == (2, 1, pytest.approx(1), 2.5)
     assert (b.length_correlation, b.mean_words) == (pytest.approx(-1), 1.5)
@@ -109,7 +110,7 @@ def test_what_is_no_parameter():
 
 def test_comparing_reads_stored_signals(data, monkeypatch, capsys):
     selectit.rate(data, FAKE)
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     names = ["selectit:k=3", "selectit:k=3;alpha=0.9", "length", "random:seed=1", "full"]
     found = selectit.compare("run", names, Settings(keep="50%"))
     assert [facts.kept for facts in found.methods] == [6, 6, 6, 6, 12]
@@ -222,7 +223,7 @@ def test_losses_are_collected_once_and_compared_without_a_model(data, tmp_path_f
     model = tiny.build(tmp_path_factory.mktemp("llama"))
     both = Settings(run="run", combine="ifd,superfiltering,length:unit=words", model=model)
     selectit.rate(data, both)
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     names = ["ifd", "el2n", "superfiltering", "length:unit=words"]
     found = selectit.compare("run", names, Settings(keep=3))
     assert [facts.passes_per_row for facts in found.methods] == [2, 2, 2, 0]

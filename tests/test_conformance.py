@@ -11,9 +11,10 @@ import tomli_w
 
 import signals as made
 from selectit import methods
-from selectit.schema import Field, ScoringMethod
-from selectit.scoring import _parameters
-from selectit.selection import Budget, parse_keep
+from selectit.methods._base import ScoringMethod
+from selectit.selection.choose import Budget, parse_keep
+from selectit.selection.spec import parameters_of
+from selectit.signals.requests import Field
 
 SECTIONS = ("Source", "Needs", "Direction", "Cost", "Differs", "Licence", "Checked")
 CHOSEN = "chosen.jsonl"
@@ -142,7 +143,7 @@ def test_parameters_come_back_from_text_and_toml(name, given, contents):
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method) if field.init}
     texts = {key: as_text(value) for key, value in values.items() if value is not None}
     assert methods.build(name, texts) == method
-    assert methods.build(name, tomllib.loads(tomli_w.dumps(_parameters(method)))) == method
+    assert methods.build(name, tomllib.loads(tomli_w.dumps(parameters_of(method)))) == method
 
 
 def as_text(value):

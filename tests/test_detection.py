@@ -7,22 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectit.detection import (
-    BARELY,
-    DETECTED,
-    NOT_TOLD,
-    PREFERRED,
+from selectit.numerics.statistics import (
     auroc,
     auroc_estimate,
     holm,
-    kind_facts,
     mean_over_kinds,
     preferences,
     rank_sum_test,
     sign_test,
-    told,
     wilson,
 )
+from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, kind_facts, told
 
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectit import diversity
 from selectit.errors import SettingsError
-from selectit.schema import Embeddings, Signals
+from selectit.numerics import subsets
+from selectit.signals.arrays import Embeddings, Signals
 from signals import rows
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
@@ -29,22 +29,22 @@ def points(seed=0, n=30, width=5):
 
 
 def test_k_center_of_the_specification():
-    assert diversity.k_center(LINE, 3, start=np.array([0])).tolist() == [6, 3, 2]
+    assert subsets.k_center(LINE, 3, start=np.array([0])).tolist() == [6, 3, 2]
 
 
 def test_k_center_draws_its_first_point_with_the_seed():
-    first = {int(diversity.k_center(points(), 1, seed=seed)[0]) for seed in range(20)}
+    first = {int(subsets.k_center(points(), 1, seed=seed)[0]) for seed in range(20)}
     assert len(first) > 5
-    assert diversity.k_center(points(), 9, seed=3).tolist() == diversity.k_center(points(), 9, seed=3).tolist()
+    assert subsets.k_center(points(), 9, seed=3).tolist() == subsets.k_center(points(), 9, seed=3).tolist()
 
 
 def test_k_center_stops_when_only_duplicates_are_left():
-    assert sorted(diversity.k_center(np.repeat(LINE, 3, axis=0), 20)) == sorted(
-        set(diversity.k_center(np.repeat(LINE, 3, axis=0), 20))
+    assert sorted(subsets.k_center(np.repeat(LINE, 3, axis=0), 20)) == sorted(
+        set(subsets.k_center(np.repeat(LINE, 3, axis=0), 20))
     )
-    assert len(diversity.k_center(np.repeat(points(1, 8, 384), 3, axis=0), 20)) == 8
-    assert len(diversity.k_center(np.ones((5, 3), np.float32), 4)) == 1
-    assert diversity.k_center(LINE, 3, start=np.arange(7)).tolist() == []
+    assert len(subsets.k_center(np.repeat(points(1, 8, 384), 3, axis=0), 20)) == 8
+    assert len(subsets.k_center(np.ones((5, 3), np.float32), 4)) == 1
+    assert subsets.k_center(LINE, 3, start=np.arange(7)).tolist() == []
 
 
 @given(st.integers(0, 1000), st.integers(1, 12))
@@ -52,7 +52,7 @@ def test_k_center_stops_when_only_duplicates_are_left():
 def test_k_center_is_the_greedy_rule(seed, n):
     z = points(seed, 20, 3)
     distance = np.linalg.norm(z[:, None].astype(float) - z, axis=2)
-    found = diversity.k_center(z, n, seed=seed)
+    found = subsets.k_center(z, n, seed=seed)
     for count in range(1, len(found)):
         covered = distance[found[:count]].min(axis=0)
         assert covered[found[count]] == pytest.approx(covered.max(), rel=1e-4)
@@ -67,25 +67,25 @@ def test_k_center_is_within_twice_the_best_radius():
 
     best = min(radius(chosen) for chosen in itertools.combinations(range(9), 3))
     for seed in range(9):
-        assert radius(diversity.k_center(z, 3, seed=seed)) <= 2 * best + 1e-6
+        assert radius(subsets.k_center(z, 3, seed=seed)) <= 2 * best + 1e-6
 
 
 # Facility location and QDIT
 
 
 def test_facility_location_of_the_specification():
-    chosen, gains = diversity.facility_location(by_distance(LINE), 7, 3)
+    chosen, gains = subsets.facility_location(by_distance(LINE), 7, 3)
     assert chosen.tolist() == [1, 4, 5]
     assert gains == pytest.approx([2.496480, 1.435338, 0.968182], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", diversity.SIMILARITIES)
+@pytest.mark.parametrize("name", subsets.SIMILARITIES)
 @pytest.mark.parametrize("n", [1, 7, 30, 99])
 def test_facility_location_is_greedy(name, n):
     z = points(2, 30, 6)
-    alike = diversity.similarity(z, name)
+    alike = subsets.similarity(z, name)
     matrix = alike(np.arange(30)).astype(np.float64)
-    chosen, gains = diversity.facility_location(alike, 30, n)
+    chosen, gains = subsets.facility_location(alike, 30, n)
     assert len(set(chosen.tolist())) == len(chosen) == min(n, 30)
     covered = np.zeros(30)
     for place, row in enumerate(chosen):
@@ -98,14 +98,14 @@ def test_facility_location_is_greedy(name, n):
 
 def test_facility_location_over_more_points_than_a_block():
     z = points(3, 700, 8)
-    alike = diversity.similarity(z, "cosine01")
+    alike = subsets.similarity(z, "cosine01")
     matrix = alike(np.arange(700))
     covered, expected = np.zeros(700, np.float32), []
     for _ in range(20):
         gain = np.maximum(matrix - covered[:, None], 0).sum(axis=0, dtype=np.float64)
         expected.append(int(gain.argmax()))
         covered = np.maximum(covered, matrix[:, expected[-1]])
-    assert diversity.facility_location(alike, 700, 20)[0].tolist() == expected
+    assert subsets.facility_location(alike, 700, 20)[0].tolist() == expected
 
 
 # What submodlib-py 0.0.3 chose of these points, with its Euclidean similarity and with the matrix of cosine01.
@@ -120,32 +120,32 @@ def test_facility_location_chooses_as_submodlib(name):
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(12, 16)) * 2
     z = (centres[rng.integers(12, size=300)] + rng.normal(size=(300, 16))).astype(np.float32)
-    assert diversity.facility_location(diversity.similarity(z, name), 300, 15)[0].tolist() == SUBMODLIB[name]
+    assert subsets.facility_location(subsets.similarity(z, name), 300, 15)[0].tolist() == SUBMODLIB[name]
 
 
 def test_facility_location_of_equal_points_takes_the_first():
-    alike = diversity.similarity(np.ones((4, 2), np.float32), "cosine01")
-    assert diversity.facility_location(alike, 4, 3)[0].tolist() == [0, 1, 2]
+    alike = subsets.similarity(np.ones((4, 2), np.float32), "cosine01")
+    assert subsets.facility_location(alike, 4, 3)[0].tolist() == [0, 1, 2]
 
 
 def test_similarities_by_hand():
     units = np.eye(384, dtype=np.float32)[:2]
     z = np.concatenate([units, -units[:1]])
-    near = diversity.similarity(z, "submodlib-euclidean")(np.array([0]))[:, 0]
+    near = subsets.similarity(z, "submodlib-euclidean")(np.array([0]))[:, 0]
     assert near == pytest.approx([1, 0.996324, 0.994805], abs=1e-6)
-    assert diversity.similarity(z, "cosine01")(np.array([0]))[:, 0] == pytest.approx([1, 0.5, 0])
+    assert subsets.similarity(z, "cosine01")(np.array([0]))[:, 0] == pytest.approx([1, 0.5, 0])
     # squared distances 0, 2, 4 in both directions: 0 three times, 2 four times, 4 twice; mean 16 / 9
-    assert diversity.similarity(z, "rbf")(np.array([0]))[:, 0] == pytest.approx(np.exp([0, -9 / 8, -9 / 4]), abs=1e-6)
+    assert subsets.similarity(z, "rbf")(np.array([0]))[:, 0] == pytest.approx(np.exp([0, -9 / 8, -9 / 4]), abs=1e-6)
     with pytest.raises(SettingsError, match="no similarity 'cosine'"):
-        diversity.similarity(z, "cosine")
+        subsets.similarity(z, "cosine")
 
 
 def test_qdit_goes_from_facility_location_to_quality():
     z = points(5, 40, 4)
     quality = np.random.default_rng(6).random(40) * 7 - 3
-    alike = diversity.similarity(z, "cosine01")
-    assert diversity.qdit(alike, quality, 10, 0).tolist() == diversity.facility_location(alike, 40, 10)[0].tolist()
-    assert diversity.qdit(alike, quality, 10, 1).tolist() == np.argsort(-quality)[:10].tolist()
+    alike = subsets.similarity(z, "cosine01")
+    assert subsets.qdit(alike, quality, 10, 0).tolist() == subsets.facility_location(alike, 40, 10)[0].tolist()
+    assert subsets.qdit(alike, quality, 10, 1).tolist() == np.argsort(-quality)[:10].tolist()
 
 
 def test_qdit_by_hand():
@@ -154,15 +154,15 @@ def test_qdit_by_hand():
     quality = np.array([0, 0, 0, 1.0, 0, 0, 0])
     gain = alike(np.arange(7)).sum(axis=0)
     expected = 0.5 * gain / np.ptp(gain) + 0.5 * quality
-    assert diversity.qdit(alike, quality, 1, 0.5).tolist() == [expected.argmax()] == [3]
-    assert diversity.qdit(alike, np.full(7, 2.0), 2, 0.5).tolist() == [1, 4]
+    assert subsets.qdit(alike, quality, 1, 0.5).tolist() == [expected.argmax()] == [3]
+    assert subsets.qdit(alike, np.full(7, 2.0), 2, 0.5).tolist() == [1, 4]
 
 
 # DPP
 
 
 def test_dpp_of_the_specification():
-    chosen, values = diversity.dpp(lambda row: KERNEL[row], np.diag(KERNEL), 3)
+    chosen, values = subsets.dpp(lambda row: KERNEL[row], np.diag(KERNEL), 3)
     assert chosen.tolist() == [0, 1, 2]
     assert values == pytest.approx([2, 1.18, 0.954661], abs=1e-6)
     assert np.log(values).sum() == pytest.approx(0.812263, abs=1e-6)
@@ -173,7 +173,7 @@ def test_dpp_of_the_specification():
 def test_dpp_takes_the_largest_determinant_each_time(seed):
     z = points(seed, 12, 20).astype(np.float64)
     kernel = z @ z.T
-    chosen, values = diversity.dpp(lambda row: kernel[row], np.diag(kernel), 5)
+    chosen, values = subsets.dpp(lambda row: kernel[row], np.diag(kernel), 5)
     for count in range(5):
         before = chosen[:count].tolist()
         minors = {
@@ -187,20 +187,20 @@ def test_dpp_takes_the_largest_determinant_each_time(seed):
 def test_dpp_stops_at_the_rank():
     z = points(7, 10, 3).astype(np.float64)
     kernel = z @ z.T
-    assert len(diversity.dpp(lambda row: kernel[row], np.diag(kernel), 8)[0]) == 3
+    assert len(subsets.dpp(lambda row: kernel[row], np.diag(kernel), 8)[0]) == 3
 
 
 # Herding, filter, k-means
 
 
 def test_herding_of_the_specification():
-    assert diversity.herding(LINE, 3).tolist() == [3, 4, 2]
-    assert sorted(diversity.herding(LINE, 99)) == list(range(7))
+    assert subsets.herding(LINE, 3).tolist() == [3, 4, 2]
+    assert sorted(subsets.herding(LINE, 99)) == list(range(7))
 
 
 def test_herding_is_the_greedy_rule():
     z = points(8, 25, 4).astype(np.float64)
-    chosen = diversity.herding(z, 10)
+    chosen = subsets.herding(z, 10)
     for count in range(10):
         left = [row for row in range(25) if row not in chosen[:count]]
         misfit = [np.linalg.norm(z.mean(0) - z[[*chosen[:count], row]].mean(0)) for row in left]
@@ -210,66 +210,66 @@ def test_herding_is_the_greedy_rule():
 def test_similarity_filter_of_the_specification():
     angles = np.deg2rad([0, 10, 30, 31, 90])
     z = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    assert diversity.similarity_filter(z, np.arange(5), 5, 0.9).tolist() == [0, 2, 4]
-    assert diversity.similarity_filter(z, np.arange(5), 2, 0.9).tolist() == [0, 2]
-    assert diversity.similarity_filter(z, np.array([3, 4, 2, 1, 0]), 5, 0.9).tolist() == [3, 4, 0]
+    assert subsets.similarity_filter(z, np.arange(5), 5, 0.9).tolist() == [0, 2, 4]
+    assert subsets.similarity_filter(z, np.arange(5), 2, 0.9).tolist() == [0, 2]
+    assert subsets.similarity_filter(z, np.array([3, 4, 2, 1, 0]), 5, 0.9).tolist() == [3, 4, 0]
 
 
 def test_similarity_filter_over_blocks_is_the_plain_loop():
     z = points(9, 900, 4)
-    cosine = diversity.unit(z) @ diversity.unit(z).T
+    cosine = subsets.unit(z) @ subsets.unit(z).T
     order = np.random.default_rng(1).permutation(900)
     kept = []
     for row in order:
         if all(cosine[row, other] <= 0.8 for other in kept):
             kept.append(int(row))
-    assert diversity.similarity_filter(z, order, 900, 0.8).tolist() == kept
+    assert subsets.similarity_filter(z, order, 900, 0.8).tolist() == kept
     assert len(kept) < 300
 
 
 def test_k_means_takes_one_point_of_each_clear_cluster():
     pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
     z = (np.repeat(np.eye(3) * 20, [8, 4, 2], axis=0) + 0.1 * points(1, 14, 3)).astype(np.float32)
-    chosen = diversity.k_means_pick(z, 3)
+    chosen = subsets.k_means_pick(z, 3)
     assert [int(row) for row in np.digitize(chosen, [8, 12])] == [0, 1, 2]
     for row, part in zip(chosen, (slice(0, 8), slice(8, 12), slice(12, 14)), strict=True):
         middle = z[part].mean(axis=0)
         assert np.linalg.norm(z[row] - middle) == pytest.approx(np.linalg.norm(z[part] - middle, axis=1).min())
-    shared = diversity.k_means_pick(z, 7, clusters=3)
+    shared = subsets.k_means_pick(z, 7, clusters=3)
     assert np.bincount(np.digitize(shared, [8, 12])).tolist() == [4, 2, 1]
 
 
 def test_k_means_has_no_more_clusters_than_points():
     pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
     z = np.repeat(points(2, 4, 3), 3, axis=0)
-    assert len(diversity.k_means_pick(z, 10)) == 4
-    assert len(diversity.k_means_pick(z, 10, clusters=6)) == 10
+    assert len(subsets.k_means_pick(z, 10)) == 4
+    assert len(subsets.k_means_pick(z, 10, clusters=6)) == 10
 
 
 # Shares
 
 
 def test_quotas_by_hand():
-    assert diversity.quotas(np.array([50, 30, 20]), 10).tolist() == [5, 3, 2]
-    assert diversity.quotas(np.array([1, 1, 1]), 2).tolist() == [1, 1, 0]
-    assert diversity.quotas(np.array([3, 0, 7]), 4).tolist() == [1, 0, 3]
-    assert diversity.quotas(np.array([3, 2]), 99).tolist() == [3, 2]
+    assert subsets.quotas(np.array([50, 30, 20]), 10).tolist() == [5, 3, 2]
+    assert subsets.quotas(np.array([1, 1, 1]), 2).tolist() == [1, 1, 0]
+    assert subsets.quotas(np.array([3, 0, 7]), 4).tolist() == [1, 0, 3]
+    assert subsets.quotas(np.array([3, 2]), 99).tolist() == [3, 2]
 
 
 def test_equal_quotas_by_hand():
-    assert diversity.equal_quotas(np.array([100, 100, 5]), 60).tolist() == [28, 27, 5]
-    assert diversity.equal_quotas(np.array([10, 10, 10]), 8).tolist() == [3, 3, 2]
-    assert diversity.equal_quotas(np.array([0, 4]), 9).tolist() == [0, 4]
+    assert subsets.equal_quotas(np.array([100, 100, 5]), 60).tolist() == [28, 27, 5]
+    assert subsets.equal_quotas(np.array([10, 10, 10]), 8).tolist() == [3, 3, 2]
+    assert subsets.equal_quotas(np.array([0, 4]), 9).tolist() == [0, 4]
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 200))
 def test_shares_add_up_and_fit(sizes, n):
     sizes = np.array(sizes)
-    for share in (diversity.quotas, diversity.equal_quotas):
+    for share in (subsets.quotas, subsets.equal_quotas):
         shares = share(sizes, n)
         assert shares.sum() == min(n, sizes.sum())
         assert ((shares >= 0) & (shares <= sizes)).all()
-    equal = diversity.equal_quotas(sizes, n)
+    equal = subsets.equal_quotas(sizes, n)
     unfilled = equal[equal < sizes]
     assert not len(unfilled) or equal.max() - unfilled.min() <= 1
 
@@ -279,26 +279,26 @@ def test_shares_add_up_and_fit(sizes, n):
 
 def test_knn_distance_of_the_specification():
     line = np.array([[0], [1], [3], [7], [8]], dtype=np.float32)
-    assert diversity.knn_distance(line, 2).tolist() == [3, 2, 3, 4, 5]
-    assert np.isnan(diversity.knn_distance(line, 5)).all()
+    assert subsets.knn_distance(line, 2).tolist() == [3, 2, 3, 4, 5]
+    assert np.isnan(subsets.knn_distance(line, 5)).all()
 
 
 def test_knn_distance_of_duplicates_is_exactly_zero():
     z = np.repeat(points(3, 200, 384), 2, axis=0)
-    assert (diversity.knn_distance(z, 1) == 0).all()
+    assert (subsets.knn_distance(z, 1) == 0).all()
     exact = np.linalg.norm(z[:, None].astype(np.float64) - z, axis=2)
-    assert diversity.knn_distance(z, 2) == pytest.approx(np.sort(exact, axis=1)[:, 2], rel=1e-5)
+    assert subsets.knn_distance(z, 2) == pytest.approx(np.sort(exact, axis=1)[:, 2], rel=1e-5)
 
 
 def test_vendi_of_the_specification():
-    assert diversity.vendi(np.array([[1.0, 0], [2, 0], [0, 1]])) == pytest.approx(1.889882, abs=1e-6)
-    assert diversity.vendi(np.eye(4)) == pytest.approx(4)
-    assert diversity.vendi(np.eye(4)[:, :3] + 0) == pytest.approx(np.exp(-3 * 0.25 * np.log(0.25)))
+    assert subsets.vendi(np.array([[1.0, 0], [2, 0], [0, 1]])) == pytest.approx(1.889882, abs=1e-6)
+    assert subsets.vendi(np.eye(4)) == pytest.approx(4)
+    assert subsets.vendi(np.eye(4)[:, :3] + 0) == pytest.approx(np.exp(-3 * 0.25 * np.log(0.25)))
 
 
 def test_vendi_is_the_same_from_either_side():
     z = points(4, 6, 9)
-    assert diversity.vendi(np.concatenate([z, z])) == pytest.approx(diversity.vendi(z))
+    assert subsets.vendi(np.concatenate([z, z])) == pytest.approx(subsets.vendi(z))
 
 
 # Rows
@@ -306,7 +306,7 @@ def test_vendi_is_the_same_from_either_side():
 
 def test_row_vectors_are_means_of_items():
     vectors = np.array([[1, 0], [3, 2], [5, 5], [np.nan, np.nan]], dtype=np.float32)
-    found = diversity.row_vectors(Embeddings(np.array([0, 0, 1, 2]), vectors), 4)
+    found = subsets.row_vectors(Embeddings(np.array([0, 0, 1, 2]), vectors), 4)
     assert found[:2].tolist() == [[2, 1], [5, 5]] and np.isnan(found[2:]).all()
 
 
@@ -314,11 +314,11 @@ def test_the_pool_is_in_the_order_of_a_draw_and_has_only_embedded_rows():
     vectors = points(0, 40, 3)
     vectors[[5, 9], 1] = np.nan
     signals = Signals(rows(40), stored_embeddings=Embeddings(np.arange(40), vectors))
-    chosen, their = diversity.pool(signals)
+    chosen, their = subsets.pool(signals)
     assert sorted(chosen) == [row for row in range(40) if row not in (5, 9)] != chosen.tolist()
     assert np.array_equal(their, vectors[chosen])
-    assert chosen.tolist() != diversity.pool(signals, seed=1)[0].tolist()
+    assert chosen.tolist() != subsets.pool(signals, seed=1)[0].tolist()
 
 
 def test_zero_vectors_stay_zero():
-    assert diversity.unit(np.array([[0.0, 0], [3, 4]])).tolist() == [[0, 0], [0.6, 0.8]]
+    assert subsets.unit(np.array([[0.0, 0], [3, 4]])).tolist() == [[0, 0], [0.6, 0.8]]

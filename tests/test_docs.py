@@ -12,8 +12,8 @@ import textwrap
 from pathlib import Path
 
 import selectit
-from selectit import Settings
 from selectit import methods as method_files
+from selectit.config import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN = "<!-- From the docstrings: WRITE_DOCS=1 pytest tests/test_docs.py -->"
@@ -38,7 +38,7 @@ def test_the_method_of_ones_own(data, rows):
 
 
 def test_the_prompt_file(folder):
-    from selectit import prompts
+    from selectit.signals import prompts
 
     blocks = re.findall(r"((?:^    .*\n|^\n)+)", (DOCS / "prompts.md").read_text(), re.MULTILINE)
     toml = next(block for block in blocks if "labels =" in block)

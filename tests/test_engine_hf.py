@@ -9,12 +9,16 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
-from selectit import prompts
-from selectit.engines import fusing, hf, packing, texts
+from selectit.data.records import Sample
+from selectit.engines import device as engines_device
+from selectit.engines import texts
 from selectit.engines.base import CountsTokens, RatesLabels
+from selectit.engines.hf import engine as hf_engine
+from selectit.engines.hf import fusing, packing
 from selectit.errors import EngineError, ModelError
-from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, Sample
+from selectit.signals import prompts, requests
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED
+from selectit.signals.requests import RatingPrompt
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
 SAMPLES = [
@@ -32,7 +36,7 @@ def folders(tmp_path_factory):
 
 
 def load(folder, **changes):
-    return hf.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
+    return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -241,9 +245,9 @@ def test_counting_tokens(engine, folders):
 
 def test_context_length_and_dtypes(folders):
     assert texts.context_length(folders["llama"]) == 512
-    assert hf.resolve_dtype("auto", "mps") == "fp16"
-    assert hf.resolve_dtype("fp16", "cpu") == "fp16"
-    assert hf.resolve_dtype("auto", "cpu") in ("fp32", "bf16")
+    assert engines_device.resolve_dtype("auto", "mps") == "fp16"
+    assert engines_device.resolve_dtype("fp16", "cpu") == "fp16"
+    assert engines_device.resolve_dtype("auto", "cpu") in ("fp32", "bf16")
     assert load(folders["llama"], dtype="auto").settings["dtype"] == "fp32"  # too small to be compiled
 
 
@@ -294,7 +298,9 @@ def test_chat_puts_the_same_question_through_the_models_template(folders):
     assert chat.fingerprint != PROMPT.fingerprint
 
 
-SAMPLE_FIRST = [RatingPrompt(text, prompts.SAMPLE_FIRST) for text in ("Rate it.", "How good is it? One digit.", "1-5?")]
+SAMPLE_FIRST = [
+    RatingPrompt(text, requests.SAMPLE_FIRST) for text in ("Rate it.", "How good is it? One digit.", "1-5?")
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -382,10 +388,10 @@ def test_a_batch_on_cuda_takes_half_of_what_is_free(engine, monkeypatch):
     config = engine._reader.model.config
     on = SimpleNamespace(device=torch.device("cuda"), dtype=torch.bfloat16, config=config)
     each = 2 * (16 * config.hidden_size + 4 * config.intermediate_size)
-    for free, tokens in ((2 * each * 10_000, 10_000), (0, hf.CPU_BATCH), (2**60, hf.CUDA_BATCH)):
+    for free, tokens in ((2 * each * 10_000, 10_000), (0, hf_engine.CPU_BATCH), (2**60, hf_engine.CUDA_BATCH)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
-        assert hf.suitable_batch(on) == tokens
-    assert hf.suitable_batch(engine._reader.model) == hf.CPU_BATCH
+        assert hf_engine.suitable_batch(on) == tokens
+    assert hf_engine.suitable_batch(engine._reader.model) == hf_engine.CPU_BATCH
 
 
 def test_layers_are_compiled_where_that_can_be_done(folders, engine, monkeypatch):
@@ -416,8 +422,8 @@ def test_layers_that_can_t_be_compiled_run_as_they_are(folders, engine, monkeypa
 
 
 def test_auto_is_fp32_where_bf16_can_t_be_compiled(folders, monkeypatch):
-    monkeypatch.setattr(hf, "resolve_dtype", lambda dtype, device: "bf16" if dtype == "auto" else dtype)
-    monkeypatch.setattr(hf, "can_compile", lambda: False)
+    monkeypatch.setattr(engines_device, "resolve_dtype", lambda dtype, device: "bf16" if dtype == "auto" else dtype)
+    monkeypatch.setattr(hf_engine, "can_compile", lambda: False)
     chosen = load(folders["llama"], dtype="auto")
     assert chosen.settings["dtype"] == "fp32" and chosen._reader.model.dtype == torch.float32
     np.testing.assert_array_equal(rate(chosen)[0].logprob, rate(load(folders["llama"]))[0].logprob)

@@ -8,10 +8,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
-from selectit.engines import hf, packing
+from selectit.data.records import Sample
 from selectit.engines.base import ScoresText
+from selectit.engines.hf import engine as hf_engine
+from selectit.engines.hf import packing
 from selectit.errors import EngineError
-from selectit.schema import LossText, Sample
+from selectit.signals.requests import LossText
 
 SAMPLES = [
     Sample(
@@ -31,7 +33,7 @@ def folders(tmp_path_factory):
 
 
 def load(folder, **changes):
-    return hf.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
+    return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
 
 
 @pytest.fixture(scope="module")

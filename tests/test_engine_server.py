@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 import tiny
-from selectit.engines import endpoint, server
+from selectit.data.records import Sample
 from selectit.engines.base import RatesLabels
-from selectit.engines.completions import Entry, Labels, read_answer
-from selectit.engines.endpoint import Malformed, Patience, checked_url, retry_after
+from selectit.engines.server import endpoint
+from selectit.engines.server import engine as server_engine
+from selectit.engines.server.completions import Entry, Labels, read_answer
+from selectit.engines.server.endpoint import Malformed, Patience, checked_url, retry_after
 from selectit.errors import EngineError, ModelError, SelectitError, SettingsError
-from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_FLOOR, FLAG_NO_ROOM, FLAG_TRUNCATED, Sample
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_NO_ROOM, FLAG_TRUNCATED
+from selectit.signals.requests import RatingPrompt
 from stub_server import LABELS, RARE, serving
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
@@ -50,7 +52,9 @@ def load(stub):
     engines = []
 
     def load(**changes):
-        engine = server.load("served", **{"base_url": stub.url, "patience": PATIENT, "concurrency": 4, **changes})
+        engine = server_engine.load(
+            "served", **{"base_url": stub.url, "patience": PATIENT, "concurrency": 4, **changes}
+        )
         engines.append(engine)
         stub.asked.clear()  # forget how they met
         stub.times.clear()

@@ -12,10 +12,13 @@ from transformers import (
 )
 
 import tiny
-from selectit.engines import encoder, hf, reward
+from selectit.data.records import Sample
 from selectit.engines.base import Embeds, Replies, Reply, Rewards
+from selectit.engines.hf import encoder, reward
+from selectit.engines.hf import engine as hf_engine
 from selectit.errors import ModelError
-from selectit.schema import FLAG_NO_ROOM, FLAG_UNFINISHED, EmbeddedText, Question, Sample
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
+from selectit.signals.requests import EmbeddedText, Question
 
 SAMPLES = [Sample(row, 0, "Name three colours.", "Red and blue, " * (row % 4) + "done.") for row in range(9)]
 CHAT = (
@@ -60,7 +63,7 @@ def test_a_text_without_tokens_has_no_vector(folders):
 
 @pytest.mark.parametrize("template", [None, CHAT])
 def test_replies_are_greedy_and_see_the_question(folders, template):
-    engine = hf.load(folders["llama"], dtype="fp32", max_tokens=120, batch_tokens=256)
+    engine = hf_engine.load(folders["llama"], dtype="fp32", max_tokens=120, batch_tokens=256)
     engine.texts.tokenizer.chat_template = template
     question = Question("You judge.", "Instruction: {instruction}\nResponse: {response}\nGood?", max_new_tokens=5)
     long = Sample(9, 0, "Name it. " * 60, "Red {instruction}.")

@@ -18,15 +18,16 @@ import torch
 
 import selectit
 import tiny
-from selectit import Settings
+from selectit.config import Settings
+from selectit.data.records import Sample
 from selectit.engines import loading
 from selectit.engines.base import RatesLabels
 from selectit.errors import EngineError, ModelError, SettingsError
-from selectit.models import Model
-from selectit.prompts import SAMPLE_FIRST, RatingPrompt
-from selectit.ratings import raters
-from selectit.run import open_run
-from selectit.schema import FLAG_NO_ROOM, FLAG_TRUNCATED, Sample
+from selectit.models.files import Model
+from selectit.runs.annotators import raters
+from selectit.runs.run import open_run
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
+from selectit.signals.requests import SAMPLE_FIRST, RatingPrompt
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
 OTHER = RatingPrompt("Is it good or bad?", labels=("2", "4"))

@@ -11,14 +11,16 @@ import torch
 
 import tiny
 from commandline import run
-from selectit import EvalSettings, SelectitError, evaluate, models
-from selectit.errors import DataError, RunError, SettingsError
-from selectit.evaluation import alpacaeval, heldout, local, translation
+from selectit.errors import DataError, RunError, SelectitError, SettingsError
+from selectit.evaluation import alpacaeval, heldout, local_files, translation
+from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.harness import draw
 from selectit.evaluation.humaneval import pass_at_k
 from selectit.evaluation.results import Part, Results, as_plain, score, stderr_of, store, stored, table
+from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol, chosen
-from selectit.losstexts import PLAIN
+from selectit.models import packaged
+from selectit.signals.loss_templates import PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,7 @@ def test_missing_files_are_named(folder):
         ("tydiqa", "english", "tydiqa/english_tydiqa_dev.json"),
     ]:
         with pytest.raises(DataError, match=f"there is no file .*{file}") as caught:
-            local.files(benchmark, folder, name)
+            local_files.files(benchmark, folder, name)
         assert "--data-dir" in caught.value.hint
     with pytest.raises(DataError, match=r"text_davinci_003\.json"):
         alpacaeval.instructions(str(folder))
@@ -195,25 +197,25 @@ def test_missing_files_are_named(folder):
 def test_mmlu_with_and_without_a_header(folder):
     write(folder / "mmlu/dev/x_dev.csv", 'question,choice0,choice1,choice2,choice3,answer\n"a, b",1,2,3,4,2\n')
     write(folder / "mmlu/test/x_test.csv", "q,1,2,3,4,D\n")
-    found = local.mmlu(data_dir=str(folder), name="x", version=1.0)
+    found = local_files.mmlu(data_dir=str(folder), name="x", version=1.0)
     assert found["dev"][0] == {"question": "a, b", "choices": ["1", "2", "3", "4"], "answer": 2}
     assert found["test"][0]["answer"] == 3
     write(folder / "mmlu/test/x_test.csv", "q,1,2,3,4,D\nq,1,2,3,E\n")
     with pytest.raises(DataError, match=r"x_test\.csv, row 2"):
-        local.mmlu(data_dir=str(folder), name="x")
+        local_files.mmlu(data_dir=str(folder), name="x")
 
 
 def test_other_layouts(folder):
     write(folder / "bbh/snarks.json", json.dumps({"canary": "c", "examples": [{"input": "i", "target": "(A)"}]}))
-    assert local.bbh(data_dir=str(folder), name="snarks")["test"][0] == {"input": "i", "target": "(A)"}
+    assert local_files.bbh(data_dir=str(folder), name="snarks")["test"][0] == {"input": "i", "target": "(A)"}
     write(folder / "gsm8k/test.jsonl", '{"question": "q\\u2028", "answer": "#### 1"}\n')
-    assert local.gsm8k(data_dir=str(folder), name="main")["test"].num_rows == 1
+    assert local_files.gsm8k(data_dir=str(folder), name="main")["test"].num_rows == 1
     write(folder / "gsm8k/test.jsonl", '{"question": "q", "answer": "#### 1"}\n{"question": 3}\n')
     with pytest.raises(DataError, match=r"test\.jsonl, item 2"):
-        local.gsm8k(data_dir=str(folder), name="main")
+        local_files.gsm8k(data_dir=str(folder), name="main")
     write(folder / "bbh/snarks.json", "[]")
     with pytest.raises(DataError, match="no list of objects 'examples'"):
-        local.bbh(data_dir=str(folder), name="snarks")
+        local_files.bbh(data_dir=str(folder), name="snarks")
 
 
 def squad(count):
@@ -226,15 +228,15 @@ def squad(count):
 
 def test_tydiqa_keeps_shots_out_of_what_is_asked(folder):
     write(folder / "tydiqa/english_tydiqa_dev.json", squad(8))
-    found = local.tydiqa(data_dir=str(folder), name="english")
+    found = local_files.tydiqa(data_dir=str(folder), name="english")
     assert not set(found["train"]["id"]) & set(found["validation"]["id"])
     assert (found["train"].num_rows, found["validation"].num_rows) == (5, 3)
     write(folder / "tydiqa/english_tydiqa_train.json", squad(2))
-    found = local.tydiqa(data_dir=str(folder), name="english")
+    found = local_files.tydiqa(data_dir=str(folder), name="english")
     assert (found["train"].num_rows, found["validation"].num_rows) == (2, 8)
     write(folder / "tydiqa/finnish_tydiqa_dev.json", squad(5))
     with pytest.raises(DataError, match="5 are kept as shots"):
-        local.tydiqa(data_dir=str(folder), name="finnish")
+        local_files.tydiqa(data_dir=str(folder), name="finnish")
 
 
 def test_held_out_losses_are_the_models(model, data, rows):
@@ -318,7 +320,7 @@ def test_a_model_without_a_chat_template_is_refused_first(model, data, given):
 
 
 def test_the_template_of_tuning_is_that_of_held_out_losses():
-    from selectit.training_texts import plain_template
+    from selectit.training.examples import plain_template
 
     words = tiny.tokenizer()
     words.eos_token = "~"
@@ -378,4 +380,4 @@ def test_models_are_resolved_before_anything_else(capfd):
     code, _, err = run(capfd, "eval", "./nowhere", "--suite", "quick")
     assert code == 2
     assert "there is no folder ./nowhere" in err
-    assert models.PACKAGED  # the packaged ones are named by name alone
+    assert packaged.PACKAGED  # the packaged ones are named by name alone

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 import selectit
-from selectit import Settings, rating
-from selectit.engines import hf, loading
+from selectit.config import Settings
+from selectit.engines import loading
+from selectit.engines.hf import engine as hf_engine
 from selectit.errors import RunError, SettingsError
-from selectit.executors import folder as shared
-from selectit.models import Model
-from selectit.ratings import named_rater, units
-from selectit.run import open_run
+from selectit.inference import rate
+from selectit.inference import shared_folder as shared
+from selectit.models.files import Model
+from selectit.runs.annotators import named_rater, units
+from selectit.runs.run import open_run
 
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "k": 1, "run": "run"}
 
@@ -56,7 +58,7 @@ def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
 
 
 def test_what_is_never_seen_is_told(run, monkeypatch):
-    prompt = rating.prompts_of_run(Settings(), None).first(1)
+    prompt = rate.prompts_of_run(Settings(), None).first(1)
     found = units(run, named_rater(run, "m", Settings()), prompt)
     paths = [unit.path for unit in found]
     shared.wait_until_seen(paths)
@@ -75,8 +77,8 @@ def test_options_of_ray_without_ray_are_refused(name):
 
 def test_ray_that_is_not_installed_is_told(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "selectit.executors.ray", raising=False)
-    monkeypatch.delattr("selectit.executors.ray", raising=False)
+    monkeypatch.delitem(sys.modules, "selectit.inference.ray", raising=False)
+    monkeypatch.delattr("selectit.inference.ray", raising=False)
     with pytest.raises(SettingsError, match=r"Ray can't be loaded(.|\n)*pip install ray"):
         selectit.rate(data, Settings(**FAKE, executor="ray"))
 
@@ -97,7 +99,7 @@ def test_choosing_without_rating_takes_no_executor(run):
 )
 def test_a_worker_that_begins_a_run_chooses_as_one_process_does(monkeypatch, stored, fused):
     asked = []
-    monkeypatch.setattr(hf, "load", lambda path, **options: asked.append(options["fused"]))
+    monkeypatch.setattr(hf_engine, "load", lambda path, **options: asked.append(options["fused"]))
     monkeypatch.setattr(loading, "_max_tokens", lambda *_: 1)
     loading.load_engine(Model("m", "", "0" * 64, False), Settings(engine="hf"), stored)
     assert asked == [fused]

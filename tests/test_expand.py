@@ -12,18 +12,19 @@ import pytest
 import fakecalls
 import selectit
 from commandline import run as command
-from selectit import Settings, rewriting
+from selectit.config import Settings
 from selectit.data import write
 from selectit.engines.base import Reply
 from selectit.errors import DataError, EngineError, RunError, SettingsError
-from selectit.expanding import NotMade
-from selectit.run import open_run
-from selectit.schema import FLAG_NO_ROOM, FLAG_UNFINISHED
+from selectit.expansion import styles as expansion_styles
+from selectit.expansion.expand import NotMade
+from selectit.runs.run import open_run
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
 from stub_server import serving
 
 FAKE = Settings(engine="fake", model="m", run="run")
-ANSWERS = {style.answer.text: style.name for style in rewriting.styles(["reasoning"], 9)}
-STYLE_OF = {style.rewrite.text: style.name for style in rewriting.styles(rewriting.STYLES, 9)}
+ANSWERS = {style.answer.text: style.name for style in expansion_styles.styles(["reasoning"], 9)}
+STYLE_OF = {style.rewrite.text: style.name for style in expansion_styles.styles(expansion_styles.STYLES, 9)}
 
 
 def say(question, sample):
@@ -38,7 +39,7 @@ def calls(monkeypatch):
     return fakecalls.replied(monkeypatch, say)
 
 
-def new_rows(rows, styles=rewriting.STYLES):
+def new_rows(rows, styles=expansion_styles.STYLES):
     """What `say` makes of Alpaca rows, those with one question and an answer, of equal ones the first."""
     return [
         {
@@ -72,7 +73,7 @@ def test_the_data_as_it_was_and_the_new_rows(data, rows, calls):
     written = json.loads(done.out.read_text())
     assert written == rows + new_rows(rows)
     assert (done.rows, done.rewritten, done.left_alone) == (12, 11, {"the same question as an earlier row": 1})
-    assert (done.added, done.not_made) == (dict.fromkeys(rewriting.STYLES, 11), ())
+    assert (done.added, done.not_made) == (dict.fromkeys(expansion_styles.STYLES, 11), ())
     assert [question in STYLE_OF for (question, _), *_ in calls] == [True] * 3 + [False] * 3
     assert done.seconds == sum(t["seconds"] for run in _runs() for t in run.timing().values())
     again = selectit.expand(None, FAKE)  # from the run, without the data: nothing is asked again
@@ -146,7 +147,7 @@ def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
         NotMade(4, "depth", "rewriting", unfinished),
         NotMade(5, "depth", "rewriting", "the answer is what was asked about, as it was"),
         NotMade(6, "depth", "rewriting", "the answer has a null byte"),
-        NotMade(7, "breadth", "rewriting", rewriting.NO_ROOM),
+        NotMade(7, "breadth", "rewriting", expansion_styles.NO_ROOM),
         NotMade(8, "breadth", "answering", unfinished),
         NotMade(9, "breadth", "answering", "the answer is empty"),
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selectit.experiments import panels, report, sections, sweeps, tables
+from selectit.experiments.outcomes import Outcome, Scored
+from selectit.experiments.report import panels, sections, sweeps, tables, write
 from selectit.experiments.settings import Choice
-from selectit.experiments.tables import Outcome, Scored
 
 ODD = "a <script>alert('x')</script> | *b* _c_ `d` [e](f) & $g$ \\ -- \"h\""
 
@@ -232,7 +232,7 @@ def libraries():
 
 
 def written(folder, outcomes=AMOUNT):
-    report.write(Path(folder), f"{ODD}.json", [f"rows of {ODD}.json"], outcomes, CHOICES)
+    write.write(Path(folder), f"{ODD}.json", [f"rows of {ODD}.json"], outcomes, CHOICES)
     return {path.name: path.read_bytes() for path in sorted(Path(folder).rglob("*.*")) if path.is_file()}
 
 
@@ -308,7 +308,7 @@ def contrast(one, other):
 
 
 def test_colours_are_seen_on_both_grounds(libraries):
-    from selectit.experiments import figures, page
+    from selectit.experiments.report import figures, page
 
     for colour in (figures.INK, figures.QUIET, *figures.COLOURS):
         assert contrast(colour, "#ffffff") >= 4.5

@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 
 from commandline import run
-from selectit import training
-from selectit.collect import Silent
+from selectit import config
+from selectit.data.records import Sample
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.experiments import cell, identity, job, plan, sections, settings, tables
+from selectit.evaluation import evaluate as evaluation_evaluate
+from selectit.experiments import cell, experiment, plan, settings
+from selectit.experiments import cell as experiments_cell
 from selectit.experiments.clean import Clean
 from selectit.experiments.decontamination import contaminated
-from selectit.experiments.tables import Outcome, Scored
-from selectit.run import Run
-from selectit.schema import Sample
+from selectit.experiments.outcomes import Outcome, Scored
+from selectit.experiments.report import sections, tables
+from selectit.progress import Silent
+from selectit.runs.run import Run
+from selectit.training import train as training_train
+from selectit.training.train import train
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "experiments"
 SMALL = """
@@ -75,7 +80,7 @@ def test_cells_and_their_settings(folder):
 
 
 def test_parameters_with_flags_and_without():
-    plain = settings.Settings()
+    plain = config.Settings()
     made = settings.settings_of("selectit:alpha=0.4;profile=official;k=3", plain)
     assert (made.alpha, made.profile, made.k, made.param) == (0.4, "official", 3, {})
     made = settings.settings_of("calibrated:by=batch;k=2", plain)
@@ -297,7 +302,7 @@ def figures(finished):
 
 
 def test_a_whole_experiment(small, monkeypatch):
-    finished = job.experiment(small, "out")
+    finished = experiment.experiment(small, "out")
     assert finished.clean.left_out == 1 and finished.clean.rows == 15
     assert [each.rows for each in finished.outcomes] == [0, 15, 3, 3, 3, 3]
     assert "read 8 rows: of larger choices only so many" in finished.report
@@ -308,15 +313,15 @@ def test_a_whole_experiment(small, monkeypatch):
     assert not list(Path("out/models").iterdir())  # the weights are gone
     losses = {each.scores["heldout heldout.json"].value for each in finished.outcomes}
     assert len(losses) == 6  # every cell is another model
-    monkeypatch.setattr(training, "train", None)  # whoever calls it fails
+    monkeypatch.setattr(training_train, "train", None)  # whoever calls it fails
     monkeypatch.setattr(cell, "evaluate", None)
-    assert figures(job.experiment(small, "out")) == figures(finished)
+    assert figures(experiment.experiment(small, "out")) == figures(finished)
 
 
 def test_an_interrupted_experiment_goes_on(small, monkeypatch):
-    whole = job.experiment(small, "whole")
+    whole = experiment.experiment(small, "whole")
     trained, evaluated = [], []
-    train, evaluate = training.train, cell.evaluate
+    train, evaluate = train, evaluation_evaluate.evaluate
 
     def counted(*given, **named):
         result = train(*given, **named)
@@ -330,42 +335,42 @@ def test_an_interrupted_experiment_goes_on(small, monkeypatch):
         evaluated.append(models[0])
         return evaluate(models, given)
 
-    monkeypatch.setattr(training, "train", counted)
+    monkeypatch.setattr(training_train, "train", counted)
     monkeypatch.setattr(cell, "evaluate", stopping)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            job.experiment(small, "out")
-    assert figures(job.experiment(small, "out")) == figures(whole)
+            experiment.experiment(small, "out")
+    assert figures(experiment.experiment(small, "out")) == figures(whole)
     assert len(trained) == len(set(trained)) == 5  # no training twice
 
 
 def test_what_decides_nothing_may_change_and_what_decides_may_not(small):
-    finished = job.experiment(small, "out")
+    finished = experiment.experiment(small, "out")
     quicker = dataclasses.replace(
         small,
         recipe=dataclasses.replace(small.recipe, micro_batch=1),
         settings=dataclasses.replace(small.settings, batch_tokens=999),
         evaluation=dataclasses.replace(small.evaluation, batch_size=1),
     )
-    assert figures(job.experiment(quicker, "out")) == figures(finished)
+    assert figures(experiment.experiment(quicker, "out")) == figures(finished)
     Path("heldout.json").write_text(json.dumps([{"instruction": "another", "output": "word"}] * 3))
     with pytest.raises(RunError, match="with other settings|another experiment"):
-        job.experiment(small, "out")
+        experiment.experiment(small, "out")
 
 
 def test_weights_that_a_kill_left_are_removed(small):
-    job.experiment(small, "out")
+    experiment.experiment(small, "out")
     left = Path("out/models") / next(Path("out/cells").glob("*random*")).stem
     left.mkdir(parents=True)
-    job.experiment(small, "out")
+    experiment.experiment(small, "out")
     assert not left.exists()
 
 
 def test_other_settings_need_another_folder(small):
-    job.experiment(small, "out")
+    experiment.experiment(small, "out")
     other = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, steps=3))
     with pytest.raises(RunError, match="with other settings"):
-        job.experiment(other, "out")
+        experiment.experiment(other, "out")
 
 
 def test_a_search_for_the_size(small, monkeypatch):
@@ -374,14 +379,14 @@ def test_a_search_for_the_size(small, monkeypatch):
     searching = dataclasses.replace(
         small, choices=(choice,), base=False, seeds=(0,), search=settings.Search(trials=5, low=20, high=60)
     )
-    finished = job.experiment(searching, "out")
+    finished = experiment.experiment(searching, "out")
     assert finished.outcomes[0].line[2] == "25%"
     tried = {each.line[2]: each.scores["heldout heldout.json"].value for each in finished.outcomes}
     assert 3 <= len(tried) <= 6 and all(20 <= int(budget[:-1]) <= 60 for budget in tried)
     best = re.search(r"is best with (\d+%) by heldout heldout.json", finished.report)[1]
     assert tried[best] == min(value for budget, value in tried.items() if budget != "25%" or best == "25%")
-    monkeypatch.setattr(training, "train", None)  # begun again, it asks for the same sizes
-    assert figures(job.experiment(searching, "out")) == figures(finished)
+    monkeypatch.setattr(training_train, "train", None)  # begun again, it asks for the same sizes
+    assert figures(experiment.experiment(searching, "out")) == figures(finished)
 
 
 def test_a_choice_from_another_data_set(small, capfd):
@@ -395,7 +400,7 @@ def test_a_choice_from_another_data_set(small, capfd):
     Path("e.toml").write_text(text)
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
     assert code == 0 and "lima.jsonl: 3 rows, 1 left out" in out and "tuning: 16 steps" in out
-    finished = job.experiment(settings.load("e.toml", "data.json"), "out")
+    finished = experiment.experiment(settings.load("e.toml", "data.json"), "out")
     model = finished.outcomes[0].line[0]
     assert "15 rows of data.json, 1 left out; 3 rows of lima.jsonl, 1 left out since the evaluation" in finished.report
     rows_of = {each.line[1:]: each.rows for each in finished.outcomes}
@@ -414,24 +419,24 @@ def with_choice(small, method, **more):
 
 
 def test_what_choosing_would_refuse_is_refused_first(small, monkeypatch):
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(training_train, "train", None)
     monkeypatch.setattr(cell, "evaluate", None)
     with pytest.raises(SettingsError, match="length, budget 1000: 1,000 rows were asked for and there are 15"):
-        job.experiment(with_choice(small, "length", budgets=("1000",)), "out")
+        experiment.experiment(with_choice(small, "length", budgets=("1000",)), "out")
     Path("rows.txt").write_text("1\n2\n")  # row 3 is left out, so that later numbers are of other rows
     for method in ("fixed:file=rows.txt", "random:exclude=rows.txt"):
         with pytest.raises(SettingsError, match="rows.txt names rows by number, and 1 rows"):
-            job.experiment(with_choice(small, method), "out")
+            experiment.experiment(with_choice(small, method), "out")
     Path("lima.json").write_text(json.dumps([{"instruction": "not there", "output": "x"}]))
     with pytest.raises(DataError, match=r"lima\.json"):
-        job.experiment(with_choice(small, "fixed:file=lima.json"), "out")
+        experiment.experiment(with_choice(small, "fixed:file=lima.json"), "out")
 
 
 def test_changed_data_is_another_experiment(small):
     plan.plan(dataclasses.replace(small, choices=small.choices[:1]), "out")
     Path("data.json").write_text(json.dumps([{"instruction": "other", "output": "word"}] * 9))
     with pytest.raises(RunError, match="out holds another experiment") as error:
-        job.experiment(small, "out")
+        experiment.experiment(small, "out")
     assert "--out" in error.value.hint
 
 
@@ -442,7 +447,7 @@ def test_a_changed_selection_is_another_choice(folder):
     marks = []
     for content in (b"a", b"b"):
         (kept / "rows.parquet").write_bytes(content)
-        marks.append(identity._content(str(kept)))
+        marks.append(experiments_cell._content(str(kept)))
     assert marks[0] != marks[1] != str(kept)
 
 
@@ -450,14 +455,14 @@ def test_subsets_have_the_ending_of_their_format(small):
     text = "".join(json.dumps(row) + "\n" for row in json.loads(Path("data.json").read_text()))
     Path("data.jsonl.gz").write_bytes(gzip.compress(text.encode()))
     one = dataclasses.replace(with_choice(small, "random"), data="data.jsonl.gz", base=False, seeds=(0,))
-    job.experiment(one, "out")
+    experiment.experiment(one, "out")
     assert [path.name.partition(".")[2] for path in Path("out/subsets").iterdir()] == ["jsonl.gz"]
 
 
 def test_tasks_that_are_not_run_are_said(small):
     evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
     other = dataclasses.replace(small, evaluation=evaluation)
-    notes = " ".join(job._notes(cell.Place(other, Path("out"), clean_of(small)), []))
+    notes = " ".join(experiment._notes(cell.Place(other, Path("out"), clean_of(small)), []))
     assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
 
 

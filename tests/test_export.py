@@ -13,11 +13,13 @@ import yaml
 
 import selectit
 from commandline import run as command
-from selectit import Settings, exports
+from selectit.config import Settings
+from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.exportrows import TARGETS
-from selectit.run import open_run
-from selectit.schema import Turn
+from selectit.exports import export
+from selectit.exports import export as exports
+from selectit.exports.layouts import TARGETS, converted
+from selectit.runs.run import open_run
 
 ANSWER = {"from": "gpt", "value": "Grüße {name} 😀"}
 CALL = '{"name": "look_up", "arguments": {"q": "Ł"}}'
@@ -381,7 +383,7 @@ def test_what_is_there_and_differs_is_kept_without_force(data, monkeypatch):
     selectit.select(data, Settings(run="run", method="length", keep=3, name="three"))
     done = selectit.export("run", "llama-factory", "out")
     before = {name: (Path("out") / name).stat().st_mtime_ns for name in done.files}
-    monkeypatch.setattr(exports, "datetime", Tomorrow)
+    monkeypatch.setattr(export, "datetime", Tomorrow)
     selectit.export("run", "llama-factory", "out")  # the same rows on another day are no conflict
     assert {name: (Path("out") / name).stat().st_mtime_ns for name in done.files} == before
     with pytest.raises(RunError, match=r"something else than this export: train.jsonl, README.md"):
@@ -410,7 +412,7 @@ class Tomorrow:
 
 def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
     selectit.select(data, Settings(run="run", method="length", keep=3))
-    monkeypatch.setattr(exports, "card", lambda *_: 1 / 0)
+    monkeypatch.setattr(export, "card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         selectit.export("run", "trl", "out")
     assert not list(Path().glob("out*")) and not list(Path().glob(".out*"))
@@ -418,16 +420,17 @@ def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
-    import selectit.run as run_room
+    from selectit.runs import files
+    from selectit.runs import run as run_room
 
     for room in (run_room, exports):
         monkeypatch.setattr(room, "PART_ROWS", 8)
     run = made([{"instruction": f"q{n}", "output": "a " * (n * 37 % 200 + 1)} for n in range(200)])
     sizes = []
-    read_part = run_room.read_part
-    monkeypatch.setattr(run_room, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
+    read_part = files.read_part
+    monkeypatch.setattr(files, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
     alive, most = [0], [0]
-    make = exports.converted
+    make = converted
 
     def counted(*args):
         row = Row(make(*args))
@@ -436,7 +439,7 @@ def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
         weakref.finalize(row, lambda: alive.__setitem__(0, alive[0] - 1))
         return row
 
-    monkeypatch.setattr(exports, "converted", counted)
+    monkeypatch.setattr(export, "converted", counted)
     done = selectit.export(run, to, scores=to != "openai")
     assert done.rows == 200 and max(sizes) == 8
     assert 0 < most[0] <= 2 * 8 + 2

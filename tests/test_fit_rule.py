@@ -12,11 +12,12 @@ import pytest
 
 import selectit
 from commandline import run
-from selectit import Settings
+from selectit.config import Settings
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.experiments import job, settings
-from selectit.experiments.rule import fit_rule
-from selectit.run import numbers, read_part
+from selectit.experiments import experiment as experiments_experiment
+from selectit.experiments import settings
+from selectit.experiments.fit_rule import fit_rule
+from selectit.runs.files import numbers, read_part
 
 pytest.importorskip("trl")
 pytest.importorskip("scipy")
@@ -59,7 +60,7 @@ def done(tmp_path_factory):
         Path("data.json").write_text(json.dumps(rows))
         Path("heldout.json").write_text(json.dumps([{"instruction": "another one", "output": "word word word"}] * 3))
         Path("e.toml").write_text(FILE.format(model=model))
-        job.experiment(settings.load("e.toml", "data.json"), "out")
+        experiments_experiment.experiment(settings.load("e.toml", "data.json"), "out")
     finally:
         os.chdir(before)
     return folder
@@ -170,20 +171,20 @@ def test_an_indicator_of_a_model_is_that_of_select(finished):
 
 
 def test_rows_without_a_score_are_left_out_of_the_means_and_counted(finished, monkeypatch, capfd):
-    from selectit.experiments import rule
+    from selectit.experiments import fit_rule as experiments_fit_rule
 
-    real = rule._scores
+    real = experiments_fit_rule._scores
 
     def holed(*given):
         scores = real(*given)
         scores[3, 0] = np.nan
         return scores
 
-    monkeypatch.setattr(rule, "_scores", holed)
+    monkeypatch.setattr(experiments_fit_rule, "_scores", holed)
     assert fit_rule(finished, "out", ["length"]).missing == {"length": 1}
     code, out, _ = run(capfd, "fit-rule", "e.toml", "--data", "data.json", "--out", "out", "--indicators", "length")
     assert code == 0 and "1 of 24 rows have no length; means are over the others" in out
-    monkeypatch.setattr(rule, "_scores", lambda *given: np.full((24, 1), np.nan))
+    monkeypatch.setattr(experiments_fit_rule, "_scores", lambda *given: np.full((24, 1), np.nan))
     with pytest.raises(DataError, match="no row of .* has a score of the indicator 'length'"):
         fit_rule(finished, "out", ["length"])
 

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import selectit
-from selectit import Settings
-from selectit import run as run_room
 from selectit.cli.main import main
+from selectit.config import Settings
 from selectit.data import formats
+from selectit.data.records import Turn
 from selectit.errors import DataError, SettingsError
-from selectit.run import open_run
-from selectit.schema import Turn
+from selectit.runs import run as run_room
+from selectit.runs.run import open_run
 from test_tables import TABLE
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -205,11 +205,12 @@ def test_each_answer_is_an_item_and_the_row_their_mean(folder):
     (folder / "d.json").write_text(json.dumps(rows))
     shared = {"engine": "fake", "model": "m", "k": 2}
     selectit.select("d.json", Settings(run="each", turns="each", keep=1, **shared))
-    from selectit import prompts
-    from selectit import ratings as stored
+    from selectit.runs import annotators as stored
+    from selectit.runs import stored as runs_stored
+    from selectit.signals import prompts
 
     run = open_run("each")
-    ratings = stored.load_ratings(run, stored.raters(run), prompts.packaged().first(2))
+    ratings = runs_stored.load_ratings(run, stored.raters(run), prompts.packaged().first(2))
     assert ratings.row.tolist() == [0, 1, 1, 1, 2, 2]
     assert run.basic_rows().response_words.tolist() == [1, 3, 2]
     scores = selectit.score("each", Settings(k=2)).score

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectit.lexical import distinct, flesch, hdd, mtld, syllables, ttr, words
+from selectit.numerics.lexical import distinct, flesch, hdd, mtld, syllables, ttr, words
 
 CAT = "the cat sat on the mat and the dog sat on the rug near the cat"
 texts = st.lists(st.sampled_from("a b c d e f g h".split()), min_size=1, max_size=80)

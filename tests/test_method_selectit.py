@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.errors import SettingsError
-from selectit.methods.selectit import SelectIT, mean_by_row, sentence_scores, token_scores
-from selectit.schema import Ratings, Rows, Signals
-from selectit.selection import Budget, top
+from selectit.methods.selectit import SelectIT, token_scores
+from selectit.numerics.label_probs import sentence_scores
+from selectit.numerics.segments import mean_by_row
+from selectit.selection.choose import Budget, top
+from selectit.signals.arrays import Ratings, Rows, Signals
 
 ONE_HOT_5, ONE_HOT_1 = [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]
 

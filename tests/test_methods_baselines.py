@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 import selectit
 import signals as made
-from selectit import Settings
+from selectit.config import Settings
+from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.methods.fixed import Fixed
 from selectit.methods.full import Full
 from selectit.methods.length import Length, repetition
 from selectit.methods.random import Random
-from selectit.schema import Sample, Signals
-from selectit.selection import Budget, top
+from selectit.selection.choose import Budget, top
+from selectit.signals.arrays import Signals
 
 
 def test_full_takes_all_rows_and_no_fewer(data, rows):

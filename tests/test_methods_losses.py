@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 import signals as made
 from selectit.errors import SettingsError
-from selectit.losstexts import ALPACA, PLAIN, loss_text
 from selectit.methods.el2n import El2n
 from selectit.methods.ifd import Ifd
 from selectit.methods.perplexity import Perplexity
 from selectit.methods.superfiltering import Superfiltering
 from selectit.methods.tshirt import Tshirt
 from selectit.methods.uncertainty import Uncertainty
-from selectit.schema import Signals
-from selectit.segments import least, means, means_after_first
+from selectit.numerics.segments import least, means, means_after_first
+from selectit.signals.arrays import Signals
+from selectit.signals.loss_templates import ALPACA, PLAIN, loss_text
 
 NAN = float("nan")
 

@@ -8,12 +8,13 @@ import pytest
 
 import signals as made
 from selectit import methods
+from selectit.data.records import Sample
 from selectit.errors import RunError, SettingsError
 from selectit.methods.alpagasus_local import parse, parse_strict
-from selectit.methods.expected_rating import expected
 from selectit.methods.lift import row_variance
-from selectit.schema import Embeddings, Judgements, Rewards, Sample, Signals
-from selectit.selection import Budget, top
+from selectit.numerics.label_probs import expected
+from selectit.selection.choose import Budget, top
+from selectit.signals.arrays import Embeddings, Judgements, Rewards, Signals
 
 
 def embedded(vectors, **more):

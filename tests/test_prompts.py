@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import GOLDEN
-from selectit import prompts
+from selectit.data.records import Sample
+from selectit.engines import fitting
 from selectit.errors import SettingsError
-from selectit.schema import Sample
+from selectit.signals import prompts, requests
 
 
 def test_the_packaged_prompts_are_the_golden_ones():
@@ -17,22 +18,22 @@ def test_the_packaged_prompts_are_the_golden_ones():
 
 
 def test_the_rated_text_is_the_published_one():
-    prompt = prompts.RatingPrompt("Rate it.")
+    prompt = requests.RatingPrompt("Rate it.")
     assert prompt.render("Do\nthis", "Done") == "Rate it.\n\nInstruction:Do\nthis\nResponse:Done\nThe answer is: \n"
 
 
 def test_braces_in_the_sample_are_plain_text():
-    assert "Instruction:{response}\nResponse:{prompt}\n" in prompts.RatingPrompt("{instruction}").render(
+    assert "Instruction:{response}\nResponse:{prompt}\n" in requests.RatingPrompt("{instruction}").render(
         "{response}", "{prompt}"
     )
 
 
 def test_every_part_changes_the_fingerprint():
-    base = prompts.RatingPrompt("a")
+    base = requests.RatingPrompt("a")
     others = [
-        prompts.RatingPrompt("b"),
-        prompts.RatingPrompt("a", template=prompts.TEMPLATE + " "),
-        prompts.RatingPrompt("a", labels=("1", "2")),
+        requests.RatingPrompt("b"),
+        requests.RatingPrompt("a", template=requests.TEMPLATE + " "),
+        requests.RatingPrompt("a", labels=("1", "2")),
     ]
     assert len({prompt.fingerprint for prompt in [base, *others]}) == 4
 
@@ -40,7 +41,7 @@ def test_every_part_changes_the_fingerprint():
 def test_a_text_file_has_one_prompt_a_line(folder):
     (folder / "mine.txt").write_text("\ufeffFirst.\n\n  Second. \r\n")
     found = prompts.load("mine.txt")
-    assert (found.name, found.texts, found.template) == ("mine", ("First.", "Second."), prompts.TEMPLATE)
+    assert (found.name, found.texts, found.template) == ("mine", ("First.", "Second."), requests.TEMPLATE)
 
 
 def test_toml_round_trip(folder):
@@ -83,11 +84,11 @@ def encode(text):
 
 @given(st.text(max_size=300), st.integers(0, 400))
 def test_the_longest_response_that_fits_is_kept(response, room):
-    prompt = prompts.RatingPrompt("p")
+    prompt = requests.RatingPrompt("p")
     sample = Sample(0, 0, "i", response)
     bare = len(encode(prompt.render("i", "")))
     ids = encode(prompt.render("i", response))
-    fitted = prompts.fit(prompt, sample, encode, bare + room, cut=True, ids=ids)
+    fitted = fitting.fit(prompt, sample, encode, bare + room, cut=True, ids=ids)
     text = bytes(fitted.ids).decode()
     assert text.endswith("\nThe answer is: \n")
     assert fitted.truncated == (len(ids) > bare + room)
@@ -99,9 +100,9 @@ def test_the_longest_response_that_fits_is_kept(response, room):
 
 
 def test_no_room_or_no_leave_to_cut():
-    prompt, sample = prompts.RatingPrompt("p"), Sample(0, 0, "i" * 50, "r" * 50)
+    prompt, sample = requests.RatingPrompt("p"), Sample(0, 0, "i" * 50, "r" * 50)
     ids = encode(prompt.render(sample.instruction, sample.response))
-    with pytest.raises(prompts.TooLong, match="instruction is too long"):
-        prompts.fit(prompt, sample, encode, 60, cut=True, ids=ids)
-    with pytest.raises(prompts.TooLong, match="refuse"):
-        prompts.fit(prompt, sample, encode, len(ids) - 1, cut=False, ids=ids)
+    with pytest.raises(fitting.TooLong, match="instruction is too long"):
+        fitting.fit(prompt, sample, encode, 60, cut=True, ids=ids)
+    with pytest.raises(fitting.TooLong, match="refuse"):
+        fitting.fit(prompt, sample, encode, len(ids) - 1, cut=False, ids=ids)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from selectit import recipes
 from selectit.errors import SettingsError
-from selectit.recipes import Recipe
+from selectit.training import recipes
+from selectit.training.recipes import Recipe
 
 FILES = Path(recipes.__file__).parent / "recipe_files"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.errors import SettingsError
-from selectit.regression import regress
+from selectit.numerics.regression import regress
 
 stats = pytest.importorskip("scipy.stats")
 

@@ -11,11 +11,13 @@ import pytest
 
 import selectit
 from fakecalls import recorded
-from selectit import Settings, collect, ratings
-from selectit import run as run_room
+from selectit import progress
+from selectit.config import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
-from selectit.schema import FLAG_EMPTY
+from selectit.runs import annotators, source
+from selectit.runs import run as run_room
+from selectit.signals.arrays import FLAG_EMPTY
 
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "run": "run"}
 
@@ -216,21 +218,21 @@ def test_empty_responses_are_flagged_and_rated(data):
 def test_stored_settings_answer_for_what_is_left_open(data):
     selectit.rate(data, Settings(**{**FAKE, "unit_size": 3}, k=1, max_tokens=77))
     run = run_room.open_run("run")
-    rater = ratings.named_rater(run, "m", Settings())
+    rater = annotators.named_rater(run, "m", Settings())
     assert (rater.unit_size, rater.manifest["settings"]["max_tokens"]) == (3, 77)
     digest = rater.manifest["digest"]
-    assert ratings.find_rater(run, digest, Settings()) == rater
-    assert ratings.find_rater(run, digest, Settings(max_tokens=78)) is None
-    assert ratings.find_rater(run, digest, Settings(unit_size=4)) is None
-    assert ratings.find_rater(run, digest, Settings(engine="hf")) is None
-    assert ratings.find_rater(run, "another digest", Settings()) is None
+    assert annotators.find_rater(run, digest, Settings()) == rater
+    assert annotators.find_rater(run, digest, Settings(max_tokens=78)) is None
+    assert annotators.find_rater(run, digest, Settings(unit_size=4)) is None
+    assert annotators.find_rater(run, digest, Settings(engine="hf")) is None
+    assert annotators.find_rater(run, "another digest", Settings()) is None
 
 
 def test_source_parts_and_rows(folder, monkeypatch):
     monkeypatch.setattr(run_room, "PART_ROWS", 4)
     records = [{"instruction": str(n % 3), "output": "x"} for n in range(10)]
     (folder / "d.jsonl").write_text("\n".join(map(json.dumps, records)))
-    run = run_room.create("d.jsonl", Settings(run="run"))
+    run = source.create("d.jsonl", Settings(run="run"))
     assert len(list(Path("run/source").iterdir())) == 3
     assert run.source_rows(3, 9, ["row"])["row"].to_pylist() == [3, 4, 5, 6, 7, 8]
     assert run.source_rows(4, 8, ["row"])["row"].to_pylist() == [4, 5, 6, 7]
@@ -247,7 +249,7 @@ def test_an_unfinished_rating_says_how_to_go_on(data, calls):
         selectit.select(None, Settings(run="run", k=2))
 
 
-class Counted(collect.Silent):
+class Counted(progress.Silent):
     """A progress that remembers what it was told."""
 
     def start(self, what, total, done):

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from selectit import methods
-from selectit.api import score, select
 from selectit.config import Settings
 from selectit.errors import SettingsError
-from selectit.schema import ScoreOf
-from selectit.selection import ranking
+from selectit.numerics.ranking import ranking
+from selectit.selection.score import score
+from selectit.selection.select import select
+from selectit.signals.requests import ScoreOf
 
 SUM = """
 from dataclasses import dataclass

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.errors import SettingsError
-from selectit.selection import Budget, chosen, parse_keep, ranking, spearman, top
+from selectit.numerics.ranking import ranking, spearman
+from selectit.selection.choose import Budget, chosen, parse_keep, top
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 
 import selectit
-from selectit import Settings
 from selectit.cli.main import main
-from selectit.engines import server
+from selectit.config import Settings
+from selectit.data.records import Sample
 from selectit.engines.base import RatesLabels, Replies, Reply
-from selectit.engines.completions import read_reply
-from selectit.engines.endpoint import Malformed, Patience
+from selectit.engines.server import engine as server_engine
+from selectit.engines.server.completions import read_reply
+from selectit.engines.server.endpoint import Malformed, Patience
 from selectit.errors import EngineError, SettingsError
-from selectit.ratings import raters
-from selectit.run import open_run
-from selectit.schema import FLAG_UNFINISHED, Question, Sample
+from selectit.runs.annotators import raters
+from selectit.runs.run import open_run
+from selectit.signals.arrays import FLAG_UNFINISHED
+from selectit.signals.requests import Question
 from stub_server import serving
 
 QUESTION = Question("You judge.", "{instruction} was answered with {response}. How well?", max_new_tokens=17)
@@ -42,7 +44,9 @@ def judge(stub):
     judges = []
 
     def judge(name=JUDGE, concurrency=4, patience=Patience(first_wait=0.01), **changes):
-        made = server.load_judge(name, **{"base_url": stub.url, **changes}, concurrency=concurrency, patience=patience)
+        made = server_engine.load_judge(
+            name, **{"base_url": stub.url, **changes}, concurrency=concurrency, patience=patience
+        )
         judges.append(made)
         return made
 

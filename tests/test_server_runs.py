@@ -11,11 +11,12 @@ import pytest
 import commandline
 import selectit
 import tiny
-from selectit import Settings
+from selectit.config import Settings
 from selectit.errors import ModelError, RunError, SettingsError
-from selectit.models import parameter_count, resolve_tokenizer
-from selectit.ratings import raters
-from selectit.run import open_run
+from selectit.models.files import parameter_count
+from selectit.models.resolve import resolve_tokenizer
+from selectit.runs.annotators import raters
+from selectit.runs.run import open_run
 from stub_server import RARE, serving
 
 KEY = "sk-secret-0123456789"

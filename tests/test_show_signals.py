@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import selectit
-from selectit import Settings
 from selectit.cli.main import main
-from selectit.run import open_run
-from selectit.signalfacts import SignalFacts, signal_line
-from selectit.summary import from_plain
+from selectit.config import Settings
+from selectit.runs.run import open_run
+from selectit.selection.summary import SignalFacts, from_plain, signal_line
 
 FAKE = {"engine": "fake", "run": "run", "unit_size": 5, "keep": 2, "allow_fewer": True, "force": True}
 NAMED = {"model": ("m",), "encoder": "e", "judge": "j", "reward_model": "r"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import selectit
-from selectit import Settings
+from selectit.config import Settings
 from selectit.errors import RunError, SettingsError
 
 FAKE = {"engine": "fake", "run": "run", "unit_size": 5}
@@ -83,9 +83,9 @@ def test_losses_of_a_response_alone_are_read_where_they_are_wanted(source, monke
 
 def test_stored_losses_are_what_the_engine_gave(source):
     from selectit.engines.fake import FakeEngine
-    from selectit.gather import gather
     from selectit.methods import build
-    from selectit.run import open_run
+    from selectit.runs.run import open_run
+    from selectit.selection.collect import gather
 
     method = build("tshirt", {"copies": 2})
     settings = Settings(**FAKE, method="tshirt", param={"copies": 2}, keep=2, allow_fewer=True, model=("m",))
@@ -137,7 +137,7 @@ def test_rows_of_several_answers(folder):
 
 
 def test_what_is_wrong_with_a_method_is_said_before_anything_is_rated(source, monkeypatch):
-    monkeypatch.setattr("selectit.collect.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
     wrong = (
         {"combine": "selectit,reward"},
         {"combine": "selectit,alpagasus", "judge": "x"},

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from selectit import Settings
-from selectit import run as run_room
+from selectit.config import Settings
 from selectit.data import write
 from selectit.errors import DataError
-from selectit.run import open_run
+from selectit.runs import run as run_room
+from selectit.runs.run import open_run
 
 ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectit import tags
-from selectit.schema import Judgements
+from selectit.numerics import tags
+from selectit.signals.arrays import Judgements
 
 
 def test_the_order_of_choice_of_the_specification():

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import commandline
 import selectit
 import tiny
-from selectit import Settings
+from selectit.config import Settings
 from selectit.errors import DataError, ModelError, RunError, SettingsError
 
 with_recipe = partial(dataclasses.replace, tiny.QUICK)
@@ -180,7 +180,7 @@ def test_the_same_again_does_nothing(run, model, monkeypatch):
     first = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert first.path.parent == Path("run/train")
     before = {path: path.stat().st_mtime_ns for path in first.path.rglob("*")}
-    monkeypatch.setattr("selectit.training._loop", lambda: pytest.fail("something was trained"))
+    monkeypatch.setattr("selectit.training.train._loop", lambda: pytest.fail("something was trained"))
     again = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert again == dataclasses.replace(first, fresh=False)
     assert {path: path.stat().st_mtime_ns for path in first.path.rglob("*")} == before
@@ -252,7 +252,7 @@ def test_which_rows(run, model, data):
 
 def test_without_the_extra(run, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "trl", None)
-    monkeypatch.delitem(sys.modules, "selectit.training_loop", raising=False)
+    monkeypatch.delitem(sys.modules, "selectit.training.loop", raising=False)
     with pytest.raises(SettingsError) as error:
         selectit.train(run, model=model, recipe=tiny.QUICK)
     assert 'pip install -e ".[train]"' in error.value.hint

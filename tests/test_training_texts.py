@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from selectit import Settings
+from selectit.config import Settings
 from selectit.errors import ModelError
-from selectit.run import create
-from selectit.training_texts import (
+from selectit.runs.source import create
+from selectit.training.examples import (
     IGNORED,
     SYSTEM,
     end_of_answer,

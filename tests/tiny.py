@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from selectit import Recipe
+from selectit.training.recipes import Recipe
 
 QUICK = Recipe(
     epochs=2,

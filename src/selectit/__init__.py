@@ -4,28 +4,9 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from selectit import methods, models
-    from selectit.api import Selected, compare, plan, rate, score, select, show
-    from selectit.config import Settings
-    from selectit.errors import SelectitError
-    from selectit.estimate import Cost
-    from selectit.evaluation.job import evaluate
-    from selectit.evaluation.options import EvalSettings
-    from selectit.expanding import Expanded, expand
-    from selectit.experiments.job import experiment
-    from selectit.experiments.rule import Rule, fit_rule
-    from selectit.exports import Exported, export
-    from selectit.probing import Probe, probe
-    from selectit.recipes import Recipe
-    from selectit.scoring import Scores
-    from selectit.training import Trained, train
-    from selectit.tuneprompts import tune_prompts
+from typing import Any
 
 __version__ = "0.1.0"
-
 __all__ = [
     "Cost",
     "EvalSettings",
@@ -56,7 +37,6 @@ __all__ = [
     "train",
     "tune_prompts",
 ]
-
 _ROOMS = {
     "Settings": "config",
     "SelectitError": "errors",
@@ -93,4 +73,4 @@ class Verb(ModuleType):
     """A room that is a stage too: `selectit.methods()` and `selectit.models()` list what is in those rooms."""
 
     def __call__(self) -> Any:
-        return getattr(importlib.import_module("selectit.api"), self.__name__.rpartition(".")[2])()
+        return getattr(importlib.import_module("selectit.selection.select"), self.__name__.rpartition(".")[2])()

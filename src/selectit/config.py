@@ -31,6 +31,7 @@ TURNS = ("last", "each", "first")
 EXECUTORS = ("local", "ray")
 DEFAULT_MODEL = "smollm2"
 
+
 OWN_ARGUMENTS = {
     "model": "--model",
     "tokenizer": "--model",

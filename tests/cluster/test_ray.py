@@ -19,11 +19,15 @@ import torch  # noqa: E402
 
 import selectit  # noqa: E402
 import tiny  # noqa: E402
-from selectit import Settings  # noqa: E402
-from selectit.collect import Silent  # noqa: E402
-from selectit.errors import EngineError, RunError, SettingsError  # noqa: E402
-from selectit.executors import ray as executor  # noqa: E402
-from selectit.executors.folder import Mark  # noqa: E402
+from selectit.config import Settings  # noqa: E402
+from selectit.errors import (
+    EngineError,
+    RunError,
+    SettingsError,  # noqa: E402
+)
+from selectit.inference import ray as executor  # noqa: E402
+from selectit.inference.shared_folder import Mark  # noqa: E402
+from selectit.progress import Silent  # noqa: E402
 
 THREADS = torch.get_num_threads()
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "k": 2}

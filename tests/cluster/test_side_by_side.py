@@ -14,10 +14,17 @@ pytest.importorskip("trl", reason="the extra train is not installed")
 import torch  # noqa: E402
 
 import tiny  # noqa: E402
-from selectit import Settings, executors  # noqa: E402
-from selectit.errors import DataError, RunError  # noqa: E402
-from selectit.experiments import job, settings  # noqa: E402
-from selectit.run import create  # noqa: E402
+from selectit.config import Settings
+from selectit.errors import (
+    DataError,
+    RunError,  # noqa: E402
+)
+from selectit.experiments import (
+    experiment,
+    settings,  # noqa: E402
+)
+from selectit.inference import execute  # noqa: E402
+from selectit.runs.source import create  # noqa: E402
 
 THREADS = torch.get_num_threads()
 RAY = {"executor": "ray", "workers": 2, "worker_cpus": THREADS}
@@ -77,19 +84,19 @@ def refuse(path):
 
 def test_each_item_is_done_and_a_lost_worker_s_again(cluster, run, tmp_path):
     items = [tmp_path / name for name in ("a", "dies", "b")]
-    done = list(executors.each(die_once, items, Settings(**RAY), run))
+    done = list(execute.each(die_once, items, Settings(**RAY), run))
     assert sorted(done) == sorted(items)
     assert [path.read_text() for path in items] == ["x", "xx", "x"]
 
 
 def test_workers_that_are_always_lost_stop_it(cluster, run, tmp_path):
     with pytest.raises(RunError, match="3 workers were lost on the same task"):
-        list(executors.each(die, [tmp_path / "a"], Settings(**RAY), run))
+        list(execute.each(die, [tmp_path / "a"], Settings(**RAY), run))
 
 
 def test_what_goes_wrong_on_a_worker_is_said_here(cluster, run, tmp_path):
     with pytest.raises(DataError, match="a is refused"):
-        list(executors.each(refuse, [tmp_path / "a"], Settings(**RAY), run))
+        list(execute.each(refuse, [tmp_path / "a"], Settings(**RAY), run))
 
 
 def test_an_experiment_side_by_side(cluster, folder, tmp_path_factory):
@@ -99,7 +106,9 @@ def test_an_experiment_side_by_side(cluster, folder, tmp_path_factory):
     Path("e.toml").write_text(FILE.format(model=tiny.build_chat(tmp_path_factory.mktemp("chat"))))
     one = settings.load("e.toml", "data.json")
     several = dataclasses.replace(one, settings=dataclasses.replace(one.settings, **RAY))
-    found = [job.experiment(each, out).outcomes for each, out in ((one, "one"), (several, "several"))]
+    found = [experiment.experiment(each, out).outcomes for each, out in ((one, "one"), (several, "several"))]
     known = [[(o.line, o.seed, o.rows, o.steps, o.tokens, o.loss, o.scores) for o in some] for some in found]
     assert known[0] == known[1] and len(known[0]) == 4
-    assert [o.outcomes for o in (job.experiment(one, "several"),)] == [found[1]]  # what is done there stands here
+    assert [o.outcomes for o in (experiment.experiment(one, "several"),)] == [
+        found[1]
+    ]  # what is done there stands here

@@ -29,7 +29,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def model_folder():
-    from selectit.models import resolve
+    from selectit.models.resolve import resolve
 
     return resolve(NAME).path
 

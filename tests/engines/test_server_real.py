@@ -9,10 +9,11 @@ import os
 import numpy as np
 import pytest
 
-from selectit import prompts
-from selectit.engines import hf, server
-from selectit.schema import Sample
-from selectit.selection import spearman
+from selectit.data.records import Sample
+from selectit.engines.hf import engine as hf_engine
+from selectit.engines.server import engine as server_engine
+from selectit.numerics.ranking import spearman
+from selectit.signals import prompts
 
 SERVER = os.environ.get("SELECTIT_TEST_SERVER", "")
 TOLERANCE = {"fp32": 0.002, "bf16": 0.15}
@@ -41,8 +42,8 @@ def test_parity_with_hf(tokenizer):
     name, folder = os.environ["SELECTIT_TEST_MODEL"], os.environ["SELECTIT_TEST_FOLDER"]
     dtype = os.environ.get("SELECTIT_TEST_DTYPE", "fp32")
     prompt = prompts.packaged().first(1)[0]
-    here = hf.load(folder, dtype=dtype, max_tokens=1024, batch_tokens=2048)
-    served = server.load(name, base_url=SERVER, tokenizer_path=folder if tokenizer else "", tokenizer_name="t")
+    here = hf_engine.load(folder, dtype=dtype, max_tokens=1024, batch_tokens=2048)
+    served = server_engine.load(name, base_url=SERVER, tokenizer_path=folder if tokenizer else "", tokenizer_name="t")
     try:
         own, theirs = (engine.rate([prompt], samples(), lambda n, t: None)[0] for engine in (here, served))
     finally:

@@ -13,14 +13,17 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from selectit import prompts
-from selectit.engines import hf
+from selectit.data.records import Sample
 from selectit.engines import vllm as engine_file
 from selectit.engines.base import Rated
+from selectit.engines.fitting import FittedText
+from selectit.engines.hf import engine as hf_engine
 from selectit.methods import selectit
-from selectit.prompts import SAMPLE_FIRST, FittedText, RatingPrompt
-from selectit.schema import FLAG_TRUNCATED, Sample
-from selectit.selection import spearman
+from selectit.numerics import label_probs
+from selectit.numerics.ranking import spearman
+from selectit.signals import prompts
+from selectit.signals.arrays import FLAG_TRUNCATED
+from selectit.signals.requests import SAMPLE_FIRST, RatingPrompt
 
 WORDS = "red green blue seven eight nine old new bright dark river stone bread glass and or the a of in".split()
 ROWS = 32
@@ -57,7 +60,7 @@ def logprobs(found):
 
 
 def by_hf(folder, dtype, asked=THREE, samples=SAMPLES, max_tokens=1024):
-    engine = hf.load(folder, dtype=dtype, max_tokens=max_tokens, batch_tokens=2048)
+    engine = hf_engine.load(folder, dtype=dtype, max_tokens=max_tokens, batch_tokens=2048)
     try:
         return rated(engine, asked, samples), engine.parameters
     finally:
@@ -67,7 +70,7 @@ def by_hf(folder, dtype, asked=THREE, samples=SAMPLES, max_tokens=1024):
 def agree(ours, theirs, within):
     """Compare (K, N, R) log-probabilities, and the sentence scores made of them."""
     difference = np.abs(ours - theirs).max()
-    scores = [selectit.sentence_scores(selectit.token_scores(each).T, 0.2, len(each)) for each in (ours, theirs)]
+    scores = [label_probs.sentence_scores(selectit.token_scores(each).T, 0.2, len(each)) for each in (ours, theirs)]
     rank = spearman(*scores)
     print(f"largest difference {difference:.1e}, rank correlation {rank:.4f}")
     assert difference < within

@@ -17,10 +17,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from commandline import run
-from selectit import EvalSettings, evaluate
 from selectit.engines.base import Reply
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
+from selectit.evaluation.evaluate import evaluate
+from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra eval is not installed: make test-eval")
@@ -223,9 +224,9 @@ def test_another_protocol_or_data_is_run_again(model, files, tmp_path):
 
 
 def _resolved(model):
-    from selectit import models
+    from selectit.models import resolve
 
-    return models.resolve(model)
+    return resolve.resolve(model)
 
 
 def test_unknown_tasks_and_groups(files, monkeypatch):

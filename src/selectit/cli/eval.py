@@ -35,11 +35,11 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
 
     Where no suite is named, --task and --heldout alone say what is run.
     """
-    from selectit.evaluation.options import EvalSettings
+    from selectit.evaluation.settings import EvalSettings
 
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = EvalSettings(**{**chosen, "engine_param": dict(chosen["engine_param"])})
-    from selectit.evaluation.job import evaluate
+    from selectit.evaluation.evaluate import evaluate
     from selectit.evaluation.results import as_plain, table
 
     with notes(quiet):

@@ -11,7 +11,8 @@ import click
 from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
 
 if TYPE_CHECKING:
-    from selectit.expanding import Expanded
+    from selectit.expansion.expand import Expanded
+
 
 _READING = ("run", "limit", "format", "map", "bad_rows", "split", "subset")
 _ASKING = (
@@ -51,12 +52,12 @@ def command(
     chosen = settings(given)
     if as_json:
         refuse_mixed(data, chosen)
-    from selectit import expanding
     from selectit.cli.progress import notes
+    from selectit.expansion.expand import expand
 
     names = [name.strip() for name in styles.split(",") if name.strip()]
     with notes(quiet) as progress:
-        done = expanding.expand(data, chosen, names, sample, sample_seed, max_new_tokens, progress)
+        done = expand(data, chosen, names, sample, sample_seed, max_new_tokens, progress)
     if as_json:
         print_json(dataclasses.asdict(done))
     elif not quiet:

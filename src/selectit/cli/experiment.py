@@ -26,7 +26,7 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
     Interrupt it at any moment and type it again: what is finished is not done again.
     """
     from selectit.cli.progress import notes
-    from selectit.experiments import job, settings
+    from selectit.experiments import experiment, settings
     from selectit.experiments.plan import plan
 
     loaded = settings.load(file, data)
@@ -35,7 +35,7 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
         if only_plan:
             click.echo("\n".join(plan(loaded, folder, progress)))
             return
-        finished = job.experiment(loaded, folder, progress)
+        finished = experiment.experiment(loaded, folder, progress)
     if not quiet:
         click.echo(finished.report)
         click.echo(f"tables: {finished.out}/results.md, .csv, .tex")

@@ -11,7 +11,7 @@ import click
 from selectit.cli.options import options, print_json
 
 if TYPE_CHECKING:
-    from selectit.exports import Exported
+    from selectit.exports.export import Exported
 
 
 @click.command("export")
@@ -38,9 +38,9 @@ def command(
     A README.md beside the data says where the rows come from and how they were chosen. What the layout can't hold is
     refused, or left out and counted with --bad-rows skip. No model is loaded.
     """
-    from selectit import exports
+    from selectit.exports.export import export
 
-    done = exports.export(
+    done = export(
         run,
         to,
         out,

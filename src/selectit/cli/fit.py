@@ -11,11 +11,11 @@ from selectit.errors import SelectitError
 
 def main(folder: str) -> None:
     """Take part in the training that is written down in the folder; the first process tells how far it is."""
-    from selectit import training_loop
     from selectit.cli.progress import notes
+    from selectit.training import loop
 
     with notes(quiet=os.environ.get("RANK", "0") != "0") as progress:
-        training_loop.fit(training_loop.read_job(folder), progress)
+        loop.fit(loop.read_job(folder), progress)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ def command(
     rule is written as a configuration of `selectit select`.
     """
     from selectit.cli.progress import notes
-    from selectit.experiments import rule as rules
+    from selectit.experiments import fit_rule as rules
     from selectit.experiments import settings
-    from selectit.experiments.rulelines import lines
+    from selectit.experiments.rule_report import lines
 
     loaded = settings.load(file, data)
     with notes(quiet) as progress:

@@ -31,7 +31,6 @@ VERBS = {
     "methods": "List the methods of selection.",
     "models": "List and fetch the packaged models.",
 }
-
 _USER_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 

@@ -11,9 +11,9 @@ from selectit.cli.options import options, print_json
 @options("json")
 def command(as_json: bool) -> None:
     """List the methods by name."""
-    from selectit import api
+    from selectit.methods import list_methods
 
-    listed = api.methods()
+    listed = list_methods()
     if as_json:
         print_json(listed)
     else:

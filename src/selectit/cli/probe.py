@@ -47,13 +47,13 @@ def command(
     Several models, prompt sets and methods stand in one table. Rate the whole data set with what works.
     """
     chosen = settings(given)
-    from selectit import probing
     from selectit.cli.progress import notes
-    from selectit.probelines import lines
+    from selectit.probing.probe import probe
+    from selectit.probing.report import lines
 
     names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
     with notes(quiet) as progress:
-        found = probing.probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
+        found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:

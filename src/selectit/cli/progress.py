@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from selectit.collect import Progress, Silent
+from selectit.progress import Progress, Silent
 
 _EVERY = 15.0  # seconds between the lines where there is no terminal
 

@@ -19,11 +19,11 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     --combine, what these methods read of a model is collected.
     """
     chosen = settings(given)
-    from selectit import api
     from selectit.cli.progress import notes
+    from selectit.selection.rate import rate
 
     with notes(quiet) as progress:
-        run = api.rate(data, chosen, progress)
+        run = rate(data, chosen, progress)
     if as_json:
         print_json({"run": run})
     elif not quiet:

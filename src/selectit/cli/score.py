@@ -17,11 +17,11 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
     chosen = settings(given)
-    from selectit import api
     from selectit.cli.progress import notes
+    from selectit.selection.score import score
 
     with notes(quiet) as progress:
-        scores = api.score(given["run"], chosen, progress)
+        scores = score(given["run"], chosen, progress)
     if as_json:
         names = list(scores.parts)
         columns = [scores.parts[name].tolist() for name in names]

@@ -23,7 +23,7 @@ from selectit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from selectit.api import Selected
+    from selectit.selection.select import Selected
 
 
 @click.command("select")
@@ -39,17 +39,17 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     chosen = settings(given)
     if as_json:
         refuse_mixed(data, chosen)
-    from selectit import api
     from selectit.cli.progress import notes
+    from selectit.selection.select import select
 
     with notes(quiet) as progress:
-        selected = api.select(data, chosen, progress)
+        selected = select(data, chosen, progress)
     if as_json:
         print_json(_table(selected))
     elif not quiet:
-        from selectit.cascadefacts import timing_of
-        from selectit.run import open_run
-        from selectit.summary import summary_lines
+        from selectit.runs.run import open_run
+        from selectit.selection.cascade_report import timing_of
+        from selectit.selection.summary import summary_lines
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
         for line in summary_lines(selected.summary, timing_of(open_run(selected.run))):

@@ -17,9 +17,9 @@ from selectit.cli.options import options, print_json
 @options("json")
 def command(run: Path, row: int | None, as_json: bool) -> None:
     """Show the run directory RUN, or one of its rows with its ratings and scores."""
-    from selectit import api
+    from selectit.selection.describe import show
 
-    facts = api.show(run, row)
+    facts = show(run, row)
     if as_json:
         print_json(facts)
     else:
@@ -27,7 +27,7 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
 
 
 def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
-    from selectit.summary import from_plain, left_out_lines, summary_lines
+    from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 
     if facts["note"]:
         yield f"note: {facts['note']}"

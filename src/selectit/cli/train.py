@@ -13,7 +13,7 @@ from selectit.cli.options import Parameter, options, print_json
 from selectit.cli.progress import duration
 
 if TYPE_CHECKING:
-    from selectit.training import Trained
+    from selectit.training.train import Trained
 
 
 @click.command("train")
@@ -45,14 +45,15 @@ def command(
     Typed again after an interruption, the command goes on from the last checkpoint; a finished training is left as it
     is. Needs the extra: pip install -e ".[train]".
     """
-    from selectit import recipes, training
     from selectit.cli.progress import notes
     from selectit.config import DEFAULT_MODEL
+    from selectit.training import recipes
+    from selectit.training.train import train
 
     changes = dict(recipe_param) | ({} if seed is None else {"seed": seed})
     chosen = recipes.changed(recipes.load(recipe or recipes.DEFAULT), changes)
     with notes(quiet) as progress:
-        trained = training.train(
+        trained = train(
             run,
             selection,
             model or DEFAULT_MODEL,

@@ -27,11 +27,11 @@ def command(
     What they are worth is told on rows that had no part in the picking.
     """
     chosen = settings(given)
-    from selectit import tuneprompts
     from selectit.cli.progress import notes
+    from selectit.probing import tune_prompts
 
     with notes(quiet) as progress:
-        found = tuneprompts.tune_prompts(data, out, chosen, k, sample, sample_seed, progress)
+        found = tune_prompts.tune_prompts(data, out, chosen, k, sample, sample_seed, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
         return

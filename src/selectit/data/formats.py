@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selectit.data.records import Sample, Turn
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Sample, Turn
 
 LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks")
+
+
 MAX_CHARACTERS = 8_000_000
 """A record with more text than this is a mistake in the data, not an instruction and its response."""
+
 
 _ROLES = {
     "system": "system",

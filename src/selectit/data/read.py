@@ -23,8 +23,8 @@ import pyarrow as pa
 from selectit.data import json_text, tables
 from selectit.data.formats import Layout, LayoutError, RowError, detect, digest, samples, turns
 from selectit.data.json_text import Found
+from selectit.data.records import Record
 from selectit.errors import DataError
-from selectit.schema import Record
 
 _SHOWN = 10
 _HINT = "A data set is JSON, JSON Lines (both also .gz or .zst), Parquet, a folder of these, or a hub id."

@@ -14,6 +14,8 @@ from selectit.data.json_text import Found
 from selectit.errors import DataError, nearest
 
 _BATCH = 1024
+
+
 _DECODER = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 4000 else float(text))
 """Reads what was read before: int refuses more than 4,300 digits."""
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selectit.array_types import Int64
 from selectit.data.tables import without_nulls
 from selectit.errors import DataError
-from selectit.schema import Int64
 
 FIELD = "selectit"
 """The one field that --with-scores and --rest add."""
@@ -179,6 +179,8 @@ def _left_empty(value: Any, kind: pa.DataType, within: str = "") -> Iterator[str
 
 
 _GROUP_ROWS = 8192
+
+
 _MOST_GROUPS = 64
 """Each group is an open file while the parts are read."""
 

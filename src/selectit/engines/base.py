@@ -9,22 +9,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.array_types import Float32, Float64, Int64
+from selectit.data.records import Sample
+from selectit.engines.fitting import FittedText
 from selectit.errors import EngineError
-from selectit.prompts import FittedText, RatingPrompt
-from selectit.schema import (
-    FLAG_NO_ROOM,
-    FLAG_TRUNCATED,
-    EmbeddedText,
-    Float32,
-    Float64,
-    Int64,
-    LossText,
-    Question,
-    Sample,
-)
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
+from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPrompt
 
 OnBatch = Callable[[int, int], None]
 """Called after each batch with the number of ratings done and the tokens of their texts."""
+
 
 SAME_ERROR_LIMIT = 20
 """So many rows in a row that fail with one error stop the run: the engine is broken, not the rows."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float32, Float64, Int64
+from selectit.data.records import Sample
 from selectit.engines.base import OnBatch, RatingBatch, Reply, ResponseLosses
-from selectit.prompts import RatingPrompt
-from selectit.schema import FLAG_NO_ROOM, EmbeddedText, Float32, Float64, Int64, LossText, Question, Sample
+from selectit.signals.arrays import FLAG_NO_ROOM
+from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPrompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import Any
 from selectit.config import Settings
 from selectit.engines.base import CountsTokens, Embeds, RatesLabels, Replies, Rewards, ScoresText
 from selectit.errors import SettingsError
-from selectit.models import Model
+from selectit.models.files import Model
 
 MAX_TOKENS = 4096
 """The limit of a rated text where the model's context is longer."""
 
-Engine = RatesLabels | ScoresText | Embeds | Replies | Rewards
 
+Engine = RatesLabels | ScoresText | Embeds | Replies | Rewards
 _INSTALL = {
     "hf": "pip install torch transformers accelerate",
     "server": "pip install httpx2",

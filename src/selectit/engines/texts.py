@@ -13,12 +13,15 @@ import numpy as np
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from selectit.array_types import Int64
+from selectit.data.records import Sample
+from selectit.engines.fitting import FittedText, TooLong, fit
 from selectit.errors import ModelError
-from selectit.prompts import FittedText, RatingPrompt, TooLong, fit
-from selectit.schema import Int64, Sample
+from selectit.signals.requests import RatingPrompt
 
 NO_LIMIT = 2**31 - 1
 """Tokens, where nothing limits them."""
+
 
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx", "seq_length")
 _REMEDIES = {

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import vllm.platforms
 
+from selectit.array_types import Float32
+from selectit.data.records import Sample
 from selectit.engines.base import OnBatch, Rated, RatingBatch
-from selectit.engines.hf import resolve_dtype
+from selectit.engines.device import resolve_dtype
 from selectit.engines.texts import Texts, about, first_line, load_tokenizer, model_errors
 from selectit.errors import EngineError, SettingsError, nearest
-from selectit.prompts import RatingPrompt
-from selectit.schema import Float32, Sample
+from selectit.signals.requests import RatingPrompt
 
 # vLLM reads these when it is imported: standard output is the caller's, and nothing may ask for the network.
 for _name, _value in {
@@ -33,23 +35,24 @@ for _name, _value in {
     "VLLM_NO_USAGE_STATS": "1",
 }.items():
     os.environ.setdefault(_name, _value)
-
-import vllm  # noqa: E402
-import vllm.exceptions  # noqa: E402
-import vllm.platforms  # noqa: E402
-
 log = logging.getLogger(__name__)
+
 
 CHUNK = 256
 """Requests between two reports of progress; many more than run at once, so that few wait for a chunk's end."""
+
+
 ON_CPU = {
     "block_size": 32,  # only whole blocks of the cache are shared, and vLLM's 128 tokens are more than most prompts
     "enforce_eager": True,  # compiling needs a compiler and takes minutes
     "kv_cache_memory_bytes": 4 * 2**30,  # else it wants 92 % of the memory, and stops where that is not free
 }
 """Arguments on a CPU where the engine parameters don't say otherwise."""
+
+
 CLOSING = 60.0
 """Seconds that vLLM's processes have to end by themselves."""
+
 
 _WATCH = """
 import os, signal, sys
@@ -58,6 +61,7 @@ for process in sys.argv[1:]:
     os.kill(int(process), signal.SIGKILL)
 """
 """Ends the processes it is given when its standard input ends: vLLM's outlive the one that started them."""
+
 
 _DTYPES = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 

@@ -14,19 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from selectit import models
 from selectit.config import Settings
+from selectit.data.records import Sample
 from selectit.engines.base import Replies
 from selectit.engines.loading import load_engine
 from selectit.errors import DataError, EngineError, SettingsError
-from selectit.evaluation import local
+from selectit.evaluation import local_files
 from selectit.evaluation.harness import Harness, draw
-from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import Protocol
-from selectit.models import Model
-from selectit.run import read_json, write_json
-from selectit.schema import Question, Sample
+from selectit.models import resolve
+from selectit.models.files import Model
+from selectit.runs.files import read_json, write_json
+from selectit.signals.requests import Question
 
 REFUSAL = "it needs a judge: name one with --judge (and --judge-url for a served one)"
 QUESTION = Question(
@@ -38,8 +39,12 @@ QUESTION = Question(
     ),
     max_new_tokens=8,
 )
+
+
 PAIRS = 50
 """Judged between two savings."""
+
+
 _VERDICT = re.compile(r"\b([ABC])\b")
 
 
@@ -65,13 +70,13 @@ def judge_of(settings: EvalSettings) -> Model:
         raise SettingsError("alpacaeval needs a judge", "Name one with --judge (and --judge-url for a served one).")
     if settings.judge_url is not None:
         return Model(settings.judge, "", f"server:{settings.judge}", False)
-    return models.resolve(settings.judge, accept_terms=settings.accept_terms)
+    return resolve.resolve(settings.judge, accept_terms=settings.accept_terms)
 
 
 def print_of(harness: Harness, protocol: Protocol, judge: Model) -> str:
     """The fingerprint of the part."""
     path, _ = instructions(harness.settings.data_dir)
-    what = (protocol.plain(), local.digest([path]), judge.digest, QUESTION.system, QUESTION.text)
+    what = (protocol.plain(), local_files.digest([path]), judge.digest, QUESTION.system, QUESTION.text)
     return fingerprint(harness.model.digest, harness.about(), "alpacaeval", *what)
 
 

@@ -18,20 +18,23 @@ from typing import Any
 
 from selectit.engines.memory import release_cached
 from selectit.errors import EngineError, ModelError, SettingsError, nearest
-from selectit.evaluation import extra, local
-from selectit.evaluation.options import EvalSettings
+from selectit.evaluation import extras, local_files
 from selectit.evaluation.results import Part, fingerprint
+from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import Protocol
-from selectit.models import Model
+from selectit.models.files import Model
 
 log = logging.getLogger(__name__)
-
 _LANGUAGES = {
     "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ko": "korean",
     "ru": "russian", "sw": "swahili", "te": "telugu",
 }  # fmt: skip
+
+
 _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "shots": 1234}
 """lm-eval's own defaults (lm_eval/defaults.py), so that its command gives the same numbers."""
+
+
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -106,7 +109,7 @@ def _local(found: Sequence[Leaf], data_dir: str, folder: Path) -> list[Leaf]:
         name, task, manager = leaf.benchmark, leaf.name, leaf.manager
         entry = manager.task_index[task]
         part = _LANGUAGES[task.rpartition("_")[2]] if name == "tydiqa" else str(entry.cfg.get("dataset_name"))
-        digests.append(local.digest(local.files(name, data_dir, part)))
+        digests.append(local_files.digest(local_files.files(name, data_dir, part)))
         write_task(folder / f"{task}.yaml", entry.yaml_path, task, name, data_dir, part)
     manager = _manager(folder)
     return [replace(leaf, manager=manager, data=digest) for leaf, digest in zip(found, digests, strict=True)]
@@ -118,7 +121,7 @@ def write_task(path: Path, own: Path, task: str, benchmark: str, data_dir: str, 
     arguments = json.dumps({"data_dir": str(Path(data_dir).resolve()), "name": part}, ensure_ascii=False)
     path.write_text(
         f"include: {json.dumps(str(own))}\ntask: {task}\n"
-        f"custom_dataset: !function {local.__name__}.{benchmark}\ndataset_kwargs: {arguments}\n",
+        f"custom_dataset: !function {local_files.__name__}.{benchmark}\ndataset_kwargs: {arguments}\n",
         encoding="utf-8",
     )
 
@@ -139,7 +142,7 @@ def _any_task(protocol: Protocol) -> Leaf:
 
 
 def _task_manager() -> Any:
-    return extra.module("lm_eval.tasks").TaskManager
+    return extras.module("lm_eval.tasks").TaskManager
 
 
 def _manager(folder: Path) -> Any:
@@ -148,7 +151,7 @@ def _manager(folder: Path) -> Any:
 
 
 def _root() -> Path:
-    return Path(extra.module("lm_eval.tasks").__file__).parent
+    return Path(extras.module("lm_eval.tasks").__file__).parent
 
 
 def _tasks_in(manager: Any, folder: Path) -> list[str]:
@@ -171,9 +174,9 @@ class Harness:
         name, arguments = self.arguments()
         log.info("loading %s into lm-eval (%s)", self.model.name, name)
         sizes = {"batch_size": arguments.pop("batch_size"), "max_batch_size": None, "device": _device(name)}
-        extra.module("lm_eval.evaluator")
+        extras.module("lm_eval.evaluator")
         try:
-            own = extra.module("lm_eval.api.registry").get_model(name)
+            own = extras.module("lm_eval.api.registry").get_model(name)
             with quiet_lm_eval():
                 return own.create_from_arg_obj(arguments, sizes)
         except (ImportError, OSError, ValueError, RuntimeError) as error:
@@ -211,7 +214,7 @@ class Harness:
             "dtype": self.dtype,
             "chat": self.settings.chat,
             "engine_param": dict(self.settings.engine_param),
-            "lm_eval": extra.version("lm_eval"),
+            "lm_eval": extras.version("lm_eval"),
         }
 
     def print_of(self, leaf: Leaf) -> str:
@@ -236,7 +239,7 @@ class Harness:
             "until": list(protocol.stop or ()),
             "max_gen_toks": protocol.max_new_tokens or 256,
         }
-        instance = extra.module("lm_eval.api.instance").Instance
+        instance = extras.module("lm_eval.api.instance").Instance
         requests = [
             instance("generate_until", {}, (text, dict(arguments)), at, (None, at, 1)) for at, text in enumerate(texts)
         ]
@@ -249,7 +252,7 @@ class Harness:
     @contextlib.contextmanager
     def _errors(self, task: str) -> Iterator[None]:
         """Turn what lm-eval raises for a user's mistake into errors with a remedy."""
-        failures = (extra.module("aiohttp").ClientError, OSError) if self.settings.engine == "server" else ()
+        failures = (extras.module("aiohttp").ClientError, OSError) if self.settings.engine == "server" else ()
         try:
             yield
         except AssertionError as error:  # its way to say that context and answer don't fit into the model
@@ -296,7 +299,7 @@ def _evaluated(lm: Any, leaf: Leaf, chat: bool) -> Any:
     _apply(task, leaf.protocol)
     chosen = draw(len(task.eval_docs), leaf.protocol.items, leaf.protocol.seed)
     seed_all()
-    return extra.module("lm_eval.evaluator").evaluate(
+    return extras.module("lm_eval.evaluator").evaluate(
         lm,
         loaded,
         samples={leaf.name: list(chosen)},
@@ -368,7 +371,7 @@ def _number(value: Any) -> float:
 def _device(name: str) -> str | None:
     if name != "hf":
         return None
-    from selectit.engines.hf import default_device
+    from selectit.engines.device import default_device
 
     return default_device()
 

@@ -12,15 +12,16 @@ from typing import Any, cast
 
 from selectit.config import Settings
 from selectit.data import formats, read
+from selectit.data.records import Sample
 from selectit.engines.base import ResponseLosses, ScoresText
 from selectit.engines.loading import load_engine
 from selectit.errors import EngineError, ModelError
 from selectit.evaluation.harness import draw
-from selectit.evaluation.options import EvalSettings
 from selectit.evaluation.results import Part, fingerprint, stderr_of
-from selectit.losstexts import TEMPLATES
-from selectit.models import Model
-from selectit.schema import LossText, Sample
+from selectit.evaluation.settings import EvalSettings
+from selectit.models.files import Model
+from selectit.signals.loss_templates import TEMPLATES
+from selectit.signals.requests import LossText
 
 _SEED = 42
 _PLACE = "{instruction}"

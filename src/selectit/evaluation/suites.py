@@ -42,6 +42,7 @@ class Protocol:
 _CODE_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """New code at the top level: as of openai/human-eval's paper (Chen et al. 2021, section 2.1)."""
 
+
 _WHOLE = (
     Protocol(task="mmlu", shots=5),
     Protocol(task="bbh", shots=3),
@@ -51,7 +52,6 @@ _WHOLE = (
     Protocol(task="alpacaeval", max_new_tokens=1024),
     Protocol(task="wmt22", max_new_tokens=256, stop=("\n",)),
 )
-
 _PAPER = (
     Protocol(task="mmlu", shots=5),
     Protocol(task="bbh", shots=3, items=40),
@@ -60,12 +60,10 @@ _PAPER = (
     Protocol(task="humaneval", samples=20, temperature=0.8, top_p=0.95, k=10, max_new_tokens=512, stop=_CODE_STOPS),
     Protocol(task="alpacaeval", max_new_tokens=1024),
 )
-
 _QUICK = (
     Protocol(task="mmlu", shots=5, items=1),
     Protocol(task="gsm8k", shots=8, items=4, max_new_tokens=128, stop=("\n",)),
 )
-
 SUITES: dict[str, tuple[Protocol, ...]] = {
     "paper": _PAPER,  # SelectIT's, of its fork of allenai/open-instruct: docs/evaluation.md says where lm-eval differs
     "full": _WHOLE,

@@ -9,18 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selectit.errors import DataError, EngineError, SettingsError, nearest
-from selectit.evaluation import extra, local
+from selectit.evaluation import extras, local_files
 from selectit.evaluation.harness import Harness, draw
 from selectit.evaluation.results import Part, fingerprint, stderr_of
 from selectit.evaluation.suites import Protocol
-from selectit.run import read_json
+from selectit.runs.files import read_json
 
 PAIRS = ("de-en", "en-de", "zh-en", "en-zh", "cs-en", "en-cs", "is-en", "en-is", "ru-en", "en-ru")
 """The directions of fe1ixxu/ALMA; those whose files are there are asked."""
+
+
 _LANGUAGES = {"de": "German", "en": "English", "zh": "Chinese", "cs": "Czech", "is": "Icelandic", "ru": "Russian"}
+
+
 COMET = "comet-score"
 """The command of unbabel-comet."""
+
+
 COMET_MODEL = "Unbabel/wmt22-comet-da"
+
+
 _KEPT = ("source", "translation", "reference")
 """Files that stay, in comet-score's words."""
 
@@ -57,8 +65,8 @@ def prompt(pair: str, text: str) -> str:
 
 def print_of(harness: Harness, protocol: Protocol, pair: str) -> str:
     """The fingerprint of a direction's part."""
-    data = local.digest(list(files(harness.settings.data_dir or "", pair)))
-    what = (protocol.plain(), pair, data, extra.version("sacrebleu"))
+    data = local_files.digest(list(files(harness.settings.data_dir or "", pair)))
+    what = (protocol.plain(), pair, data, extras.version("sacrebleu"))
     return fingerprint(harness.model.digest, harness.about(), "wmt22", *what)
 
 
@@ -115,7 +123,7 @@ def bleu(translations: Sequence[str], references: Sequence[str], pair: str) -> t
 
     As `sacrebleu REFERENCE -i TRANSLATION -l PAIR -m bleu`: the tokens are those of the target language.
     """
-    sacrebleu = extra.module("sacrebleu")
+    sacrebleu = extras.module("sacrebleu")
     metric = sacrebleu.metrics.BLEU(trg_lang=pair.split("-")[1])
     found = metric.corpus_score(list(translations), [list(references)])
     return float(found.score), str(metric.get_signature()), _resampled(metric, translations, references)

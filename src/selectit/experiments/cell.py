@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selectit import api, rowlists, training
 from selectit import methods as method_files
-from selectit.collect import Progress
 from selectit.config import Settings
+from selectit.data import read
 from selectit.errors import RunError, SelectitError, SettingsError
-from selectit.evaluation.job import evaluate
+from selectit.evaluation.evaluate import evaluate
+from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import Clean
-from selectit.experiments.identity import fingerprint
+from selectit.experiments.outcomes import Outcome, Scored
 from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, selecting
-from selectit.experiments.tables import Outcome, Scored
-from selectit.run import read_json, write_json
-from selectit.scoring import budget_of, parts_of
+from selectit.inference.rate import model_named
+from selectit.jsonable import digest_of
+from selectit.models.resolve import resolve
+from selectit.progress import Progress
+from selectit.runs import row_lists
+from selectit.runs.files import read_json, write_json
+from selectit.selection.select import select
+from selectit.selection.spec import budget_of, parts_of
+from selectit.signals import prompts
+from selectit.training.recipes import Recipe
+from selectit.training.train import train
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +88,14 @@ def check(place: Place) -> None:
         for value in settings.param.values():
             if not isinstance(value, str) or not Path(value).exists():
                 continue
-            if clean.left_out and rowlists.by_number(value):
+            if clean.left_out and row_lists.by_number(value):
                 raise SettingsError(
                     f"{cell.choice.name}: {value} names rows by number, and {clean.left_out:,} rows that the "
                     "evaluation asks about were left out, so that the numbers are of other rows",
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
             if settings.method == "fixed":
-                rowlists.find(value, clean.run.basic_rows())
+                row_lists.find(value, clean.run.basic_rows())
 
 
 def rows_of(place: Place, cell: Cell) -> int:
@@ -126,7 +135,7 @@ def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
     subset = place.folder / "subsets" / f"{cell.name}{clean.suffix}"
     subset.parent.mkdir(exist_ok=True)
     settings = dataclasses.replace(place.selecting(cell), out=str(subset), name=cell.name, force=True)
-    selected = api.select(clean.path, settings, progress)
+    selected = select(clean.path, settings, progress)
     return Chosen(selected.passes, selected.seconds)
 
 
@@ -170,7 +179,7 @@ def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
     if cell.choice is None:
         return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
     settings = place.experiment.settings
-    tuned = training.train(
+    tuned = train(
         place.clean_of(cell).run.path,
         cell.name,
         cell.model,
@@ -199,3 +208,69 @@ def _remove_weights(place: Place, cell: Cell) -> None:
     """Remove a finished cell's weights, unless they are kept."""
     if not place.experiment.keep_models:
         shutil.rmtree(place.model(cell), ignore_errors=True)
+
+
+_IDLE = (
+    "run", "batch_tokens", "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors", "share",
+    "executor", "ray_address", "workers", "worker_cpus", "worker_gpus", "base_url", "concurrency", "out", "rest",
+    "name", "order", "with_scores", "force",
+)  # fmt: skip
+_IDLE_EVALUATION = ("batch_size", "base_url", "judge_url", "trust_remote_code", "accept_terms", "out", "engine_param")
+_IDLE_RECIPE = ("accelerate", "gradient_checkpointing", "micro_batch")
+
+
+def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
+    """16 hexadecimal digits.
+
+    Args:
+        experiment: all of it.
+        cell: one of its cells.
+        source: the digest of the data before anything was left out.
+        rows: how many were not.
+
+    Raises:
+        SelectitError: a model, a prompt file or data for the evaluation can't be had.
+    """
+    settings = experiment.settings
+    base = resolve(cell.model, accept_terms=settings.accept_terms).digest
+    identity: dict[str, Any] = {"data": [source, rows], "base": base, "seed": cell.seed}
+    identity["evaluation"] = _evaluation(experiment.evaluation)
+    if cell.choice is not None:
+        identity["choice"] = _choice_identity(selecting(experiment, cell, ""))
+        identity["recipe"] = _recipe(experiment.recipe)
+    return digest_of(identity)[:16]
+
+
+def _choice_identity(settings: Settings) -> dict[str, Any]:
+    plain = {name: value for name, value in dataclasses.asdict(settings).items() if name not in _IDLE}
+    plain["model"] = [model_named(name, settings).digest for name in settings.model]
+    plain["prompts"] = prompts.load(settings.prompts).fingerprint
+    plain["param"] = {name: _content(value) for name, value in settings.param.items()}
+    return plain
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in recipe.table().items() if name not in _IDLE_RECIPE}
+
+
+def _evaluation(settings: EvalSettings) -> dict[str, Any]:
+    plain = {name: value for name, value in dataclasses.asdict(settings).items() if name not in _IDLE_EVALUATION}
+    plain["heldout"] = [_data(path) for path in settings.heldout]
+    folder = None if settings.data_dir is None else Path(settings.data_dir)
+    files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
+    plain["data_dir"] = [[str(path.relative_to(folder)), _content(str(path))] for path in files if folder is not None]
+    return plain
+
+
+def _data(path: str) -> str:
+    with read.opened(path) as source:
+        return read.fingerprint(source)
+
+
+def _content(value: Any) -> Any:
+    """The digest of a file, or of the rows of a selection, that a value names; else the value."""
+    if isinstance(value, str):
+        for path in (Path(value), Path(value) / "rows.parquet"):
+            if path.is_file():
+                return hashlib.sha256(path.read_bytes()).hexdigest()
+    return value

@@ -12,12 +12,13 @@ import numpy as np
 
 from selectit.config import Settings
 from selectit.errors import DataError, RunError
-from selectit.evaluation.job import refusal
+from selectit.evaluation.evaluate import refusal
 from selectit.evaluation.suites import chosen
 from selectit.experiments.decontamination import contaminated, questions
 from selectit.experiments.settings import Experiment, settings_for
-from selectit.output import write_rows
-from selectit.run import PART_ROWS, Run, create
+from selectit.runs.output import write_rows
+from selectit.runs.run import PART_ROWS, Run
+from selectit.runs.source import create
 
 
 @dataclass(frozen=True, slots=True)

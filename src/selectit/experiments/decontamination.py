@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from selectit.evaluation import alpacaeval, humaneval, local, translation
+from selectit.data.records import Sample
+from selectit.evaluation import alpacaeval, humaneval, local_files, translation
 from selectit.evaluation.heldout import last_answers
-from selectit.evaluation.options import EvalSettings
-from selectit.schema import Sample
+from selectit.evaluation.settings import EvalSettings
 
 WORDS = 13
 """A row that has so many words in a row in common with a question is left out (Brown et al. 2020, appendix C)."""
+
+
 _WORD = re.compile(r"\w+")
 
 
@@ -64,7 +66,7 @@ def _asked(benchmark: str, data_dir: str | None) -> list[str] | None:
     if benchmark.partition("_")[0] == "wmt22":
         files = (path for pair in translation.pairs(benchmark, data_dir) for path in translation.files(data_dir, pair))
         return [line for path in files for line in translation.lines(path)]
-    return local.questions(benchmark, data_dir)
+    return local_files.questions(benchmark, data_dir)
 
 
 def _words(text: str) -> list[str]:

@@ -9,30 +9,34 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit import api, training
-from selectit.collect import Progress, Silent
+from selectit.array_types import Int64
 from selectit.config import Settings
+from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
 from selectit.experiments.cell import Place, check, rows_of, stored
 from selectit.experiments.clean import cleaned
-from selectit.experiments.job import locked
+from selectit.experiments.experiment import locked
+from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
-from selectit.experiments.tables import Outcome
-from selectit.gather import works_of
-from selectit.models import Model, resolve
-from selectit.prompts import RatingPrompt
-from selectit.rating import prompts_of_run
-from selectit.recipes import Recipe
-from selectit.run import Run
-from selectit.schema import Int64
-from selectit.scoring import Part, parts_of, prompts_asked_by, rates_pairs, with_inner
-from selectit.training_texts import examples, set_template
-from selectit.works import Work, passes
+from selectit.inference.rate import prompts_of_run
+from selectit.models.files import Model
+from selectit.models.resolve import resolve
+from selectit.progress import Progress, Silent
+from selectit.runs.run import Run
+from selectit.selection.spec import Part, parts_of, prompts_asked_by, rates_pairs, with_inner, works_of
+from selectit.signals.requests import RatingPrompt, Work, passes
+from selectit.training.examples import examples, set_template
+from selectit.training.recipes import Recipe
+from selectit.training.train import train
 
 COUNTED_ROWS = 200
 """Tokens of a row are the mean over so many, evenly spaced."""
+
+
 TIMED_STEPS = 2
 TIMED_ANSWERS = 12
+
+
 _Asked = tuple[str, object, Work]
 """About the rows of which data set (`Choice.source`) who is asked what."""
 
@@ -129,7 +133,7 @@ def _choosing(
         ratings = _ratings(settings)
         wanted: set[_Asked] = {(source, name, work) for name in settings.model for work in ratings}
         if here and not wanted <= asked:
-            cost = api.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
+            cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
@@ -184,7 +188,7 @@ def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
     size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
     rehearsal = place.folder / "rehearsal"
     shutil.rmtree(rehearsal, ignore_errors=True)
-    tuned = training.train(
+    tuned = train(
         run.path,
         _spaced(run.rows, TIMED_STEPS * size),
         model,

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from selectit.errors import SettingsError
+from selectit.experiments.outcomes import Outcome
+from selectit.experiments.report.tables import columns
 from selectit.experiments.settings import Cell, Experiment, Search, searches, trial
-from selectit.experiments.tables import Outcome, columns
 
 START = 4
 """Sizes that are drawn before the estimator has a say."""

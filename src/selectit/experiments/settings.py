@@ -11,26 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from selectit import methods as method_files
-from selectit import recipes
 from selectit.config import Settings, is_of, toml_table
 from selectit.errors import SettingsError, nearest
-from selectit.evaluation.job import refusal
-from selectit.evaluation.options import EvalSettings
+from selectit.evaluation.evaluate import refusal
+from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import chosen
-from selectit.rating import prompts_of_run
-from selectit.recipes import Recipe
-from selectit.run import digest_of
-from selectit.schema import Method
-from selectit.scoring import check_all, flags_of, part_named, parts_of, prompts_asked_by, with_inner
-from selectit.selection import parse_keep
+from selectit.inference.rate import prompts_of_run
+from selectit.jsonable import digest_of
+from selectit.methods._base import Method
+from selectit.selection.choose import parse_keep
+from selectit.selection.spec import check_all, flags_of, part_named, parts_of, prompts_asked_by, with_inner
+from selectit.training import recipes
+from selectit.training.recipes import Recipe
 
 BASE = "base"
 """The choice of nothing: the model as it was before any tuning."""
+
+
 _SERVER = "the tuned models are on this machine, not on a server"
+
+
 _OF_DATA = ("limit", "format", "map", "split", "subset")
 """What is of one data set: another one has its own."""
+
+
 _READING = (*_OF_DATA, "turns", "bad_rows")
 """All that decides how data is read."""
+
+
 _OWN = ("run", "model", "method", "param", "combine", "combine_by", "keep", "out", "rest", "name", "force", "share")
 """Settings that the experiment itself decides."""
 

@@ -8,8 +8,6 @@ A method is a frozen dataclass whose fields are its parameters. It offers `score
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.metadata
 import importlib.util
 import pkgutil
 import re
@@ -20,11 +18,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selectit import Verb
+
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Method, ScoreOf
+from selectit.methods._base import Method
+from selectit.signals.requests import ScoreOf
 
 ENTRY_POINTS = "selectit.methods"
+
+
 STORED = "stored:"
 """What a `ScoreOf` begins with that means scores which the run already has."""
 
@@ -161,3 +162,8 @@ def _checked(method: Any, name: str) -> type[Any]:
 
 
 sys.modules[__name__].__class__ = Verb
+
+
+def list_methods() -> dict[str, str]:
+    """Every method by name with the first line of its description."""
+    return {name: summary(lookup(name)) for name in names()}

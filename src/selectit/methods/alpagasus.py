@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.draws import draws
+from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.methods.alpagasus_local import AlpagasusLocal, judged, question
-from selectit.schema import Float64, Question, Signals
+from selectit.numerics.row_random import draws
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Question
 
 
 @dataclass(frozen=True, slots=True)

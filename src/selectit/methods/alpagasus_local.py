@@ -9,10 +9,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.draws import draws
+from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Float64, Question, Signals
-from selectit.segments import mean_by_row
+from selectit.numerics.row_random import draws
+from selectit.numerics.segments import mean_by_row
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Question
 
 DIMENSIONS = {"accuracy": "accurate", "helpfulness": "helpful"}
 PARSERS = ("ours", "strict")

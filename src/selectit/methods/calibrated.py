@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.labels import check_one_model, check_prompts, expected, label_shares
-from selectit.schema import Float64, Instead, Signals
-from selectit.segments import mean_by_row
+from selectit.methods._base import check_one_model, check_prompts
+from selectit.numerics.label_probs import expected, label_shares
+from selectit.numerics.segments import mean_by_row
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Instead
 
 WAYS = ("content-free", "batch")
 CONTENT_FREE = "N/A"

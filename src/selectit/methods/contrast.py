@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.labels import check_one_model, check_prompts, expected
-from selectit.schema import Float64, Instead, Signals
-from selectit.segments import mean_by_row
+from selectit.methods._base import check_one_model, check_prompts
+from selectit.numerics.label_probs import expected
+from selectit.numerics.segments import mean_by_row
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Instead
 
 OTHER = (
     "The ferry leaves from the north pier at half past nine and takes forty minutes to cross the bay. Tickets are sold "

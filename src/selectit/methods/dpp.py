@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.diversity import dpp, mean_squared_distance, pool, unit
+from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError, nearest
 from selectit.methods import short
-from selectit.methods.lift import standardised
-from selectit.schema import EmbeddedText, Float64, Int64, ScoreOf, Signals
+from selectit.numerics.ranking import standardised
+from selectit.numerics.subsets import dpp, mean_squared_distance, pool, unit
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText, ScoreOf
 
 KERNELS = ("rbf", "cosine")
 

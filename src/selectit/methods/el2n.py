@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.losstexts import loss_text
-from selectit.schema import Float64, LossText, Signals
-from selectit.segments import mean_by_row, means
+from selectit.array_types import Float64
+from selectit.numerics.segments import mean_by_row, means
+from selectit.signals.arrays import Signals
+from selectit.signals.loss_templates import loss_text
+from selectit.signals.requests import LossText
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.labels import check_one_model, check_prompts, expected, sentence_scores
-from selectit.schema import Float64, Signals
-from selectit.segments import mean_by_row
+from selectit.methods._base import check_one_model, check_prompts
+from selectit.numerics.label_probs import expected, sentence_scores
+from selectit.numerics.segments import mean_by_row
+from selectit.signals.arrays import Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.diversity import SIMILARITIES, facility_location, pool, similarity
+from selectit.array_types import Int64
 from selectit.errors import SettingsError, nearest
-from selectit.schema import EmbeddedText, Int64, Signals
+from selectit.numerics.subsets import SIMILARITIES, facility_location, pool, similarity
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.schema import Field as FieldNeed
-from selectit.schema import Float64, Signals
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Field as FieldNeed
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from selectit import rowlists
+from selectit.array_types import Int64
 from selectit.errors import SettingsError
-from selectit.schema import Int64, Signals
+from selectit.runs import row_lists
+from selectit.signals.arrays import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,15 @@ class Fixed:
     @property
     def keep(self) -> str:
         """The budget where none is given: the whole list."""
-        return str(rowlists.count(self.file))
+        return str(row_lists.count(self.file))
 
     @property
     def label(self) -> str:
-        return f"fixed-{Path(self.file).name.partition('.')[0]}-{rowlists.digest(self.file)}"
+        return f"fixed-{Path(self.file).name.partition('.')[0]}-{row_lists.digest(self.file)}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """The first `budget` rows of the list. Raises DataError where it names what is no row, or one twice."""
-        return rowlists.find(self.file, signals.rows)[:budget]
+        return row_lists.find(self.file, signals.rows)[:budget]
 
 
 METHOD = Fixed

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from selectit.array_types import Int64
 from selectit.errors import SettingsError
-from selectit.schema import Int64, Signals
+from selectit.signals.arrays import Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.diversity import herding, pool
-from selectit.schema import EmbeddedText, Int64, Signals
+from selectit.array_types import Int64
+from selectit.numerics.subsets import herding, pool
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText
 
 
 @dataclass(frozen=True, slots=True)

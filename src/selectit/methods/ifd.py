@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.losstexts import loss_text
-from selectit.schema import Float64, LossText, Signals
-from selectit.segments import flagged, mean_losses, rows_of
+from selectit.array_types import Float64
+from selectit.numerics.segments import flagged, mean_losses, rows_of
+from selectit.signals.arrays import Signals
+from selectit.signals.loss_templates import loss_text
+from selectit.signals.requests import LossText
 
 
 @dataclass(frozen=True, slots=True)

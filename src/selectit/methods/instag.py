@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit import tags
-from selectit.draws import draws
+from selectit.array_types import Int64
 from selectit.errors import SettingsError
-from selectit.schema import Int64, Question, Signals
+from selectit.numerics import tags
+from selectit.numerics.row_random import draws
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Question
 
 log = logging.getLogger(__name__)
 

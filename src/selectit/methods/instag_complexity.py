@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit import tags
+from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.schema import Float64, Question, Signals
+from selectit.numerics import tags
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Question
 
 
 @dataclass(frozen=True, slots=True)

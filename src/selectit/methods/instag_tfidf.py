@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit import tags
-from selectit.draws import draws
+from selectit.array_types import Int64
 from selectit.errors import SettingsError
-from selectit.lexical import words
-from selectit.schema import Int64, Signals
+from selectit.numerics import tags
+from selectit.numerics.lexical import words
+from selectit.numerics.row_random import draws
+from selectit.signals.arrays import Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.schema import Float64, ScoreOf, Signals
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import ScoreOf
 
 RULES = {
     "v1": ((1.0684, -0.1498, 8.257e-5, -0.9350), ("reward", "length:unit=tokens", "knn:k=6")),

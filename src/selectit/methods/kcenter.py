@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.diversity import k_center, pool
-from selectit.schema import EmbeddedText, Int64, Signals
+from selectit.array_types import Int64
+from selectit.numerics.subsets import k_center, pool
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.diversity import k_means_pick, pool
+from selectit.array_types import Int64
 from selectit.errors import SettingsError
-from selectit.schema import EmbeddedText, Int64, Signals
+from selectit.numerics.subsets import k_means_pick, pool
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.diversity import knn_distance, pool
+from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.schema import EmbeddedText, Float64, Signals
+from selectit.numerics.subsets import knn_distance, pool
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float64, Int64
+from selectit.data.records import Sample
 from selectit.errors import SettingsError, nearest
-from selectit.lexical import distinct, words
-from selectit.schema import Float64, Int64, Need, Sample, Signals
+from selectit.numerics.lexical import distinct, words
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Need
 
 UNITS = ("words", "tokens", "chars")
 FIELDS = ("response", "instruction", "both")
 ORDERS = ("longest", "shortest")
+
+
 GRAM = 4
 """Words of the runs in which repetition is counted: shorter ones come back in any long text."""
 

@@ -8,10 +8,13 @@ from decimal import Decimal
 
 import numpy as np
 
-from selectit.diversity import pool
+from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
 from selectit.methods import short
-from selectit.schema import EmbeddedText, Float64, Int64, ScoreOf, Signals
+from selectit.numerics.ranking import standardised
+from selectit.numerics.subsets import pool
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,3 @@ def row_variance(vectors: Float64 | np.ndarray, components: int, explained: floa
         return np.zeros(len(vectors))  # one axis, or one point
     variance: Float64 = coordinates.var(axis=1, ddof=1)
     return variance
-
-
-def standardised(values: Float64) -> Float64:
-    """Values less their mean, over their standard deviation; all 0 where they are equal."""
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.losstexts import loss_text
-from selectit.schema import Float64, Losses, LossText, Signals
-from selectit.segments import mean_by_row, mean_ranks, means
+from selectit.numerics.segments import mean_by_row, mean_ranks, means
+from selectit.signals.arrays import Losses, Signals
+from selectit.signals.loss_templates import loss_text
+from selectit.signals.requests import LossText
 
 POLICIES = ("low", "high", "middle")
 SPANS = ("response", "instruction", "whole")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.diversity import SIMILARITIES, pool, qdit, similarity
+from selectit.array_types import Int64
 from selectit.errors import SettingsError, nearest
 from selectit.methods import short
-from selectit.schema import EmbeddedText, Int64, ScoreOf, Signals
+from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import EmbeddedText, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)

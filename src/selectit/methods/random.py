@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit import rowlists
-from selectit.draws import draws
-from selectit.schema import Field, Float64, Need, Signals
+from selectit.array_types import Float64
+from selectit.numerics.row_random import draws
+from selectit.runs import row_lists
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import Field, Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,14 @@ class Random:
     @property
     def label(self) -> str:
         balanced = f"-by-{re.sub(r'[^A-Za-z0-9_.]+', '_', self.balance)}" if self.balance else ""
-        without = f"-without-{rowlists.digest(self.exclude)}" if self.exclude else ""
+        without = f"-without-{row_lists.digest(self.exclude)}" if self.exclude else ""
         return f"random-seed{self.seed}{balanced}{without}"
 
     def score(self, signals: Signals) -> Float64:
         """(N,) draws; NaN for rows to exclude. Raises DataError where that list is wrong."""
         scores = draws(signals.rows, f"selectit random {self.seed}")
         if self.exclude:
-            scores[rowlists.find(self.exclude, signals.rows)] = np.nan
+            scores[row_lists.find(self.exclude, signals.rows)] = np.nan
         if not self.balance:
             return scores
         _, source = np.unique(np.array(signals.field, dtype=object), return_inverse=True)

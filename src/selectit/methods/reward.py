@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.schema import Float64, RewardText, Signals
-from selectit.segments import mean_by_row
+from selectit.array_types import Float64
+from selectit.numerics.segments import mean_by_row
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import RewardText
 
 
 @dataclass(frozen=True, slots=True)

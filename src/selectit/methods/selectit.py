@@ -8,15 +8,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.array_types import Float32, Float64
 from selectit.errors import SettingsError, nearest
-from selectit.labels import check_prompts, sentence_scores
-from selectit.schema import Float32, Float64, Ratings, Signals
-from selectit.segments import mean_by_row
+from selectit.methods._base import check_prompts
+from selectit.numerics.label_probs import sentence_scores
+from selectit.numerics.segments import mean_by_row
+from selectit.signals.arrays import Ratings, Signals
 
 LEVELS = ("token", "sentence", "model", "model-token")
 PROFILES = ("paper", "official")
+
+
 OFFICIAL_WEIGHTS = (7 / 20, 13 / 20, 70 / 90)
 """Blue-Raincoat/SelectIT@4813250:self_reflection/model_level.py; they sum to 1.78, by position."""
+
 
 _CHUNK = 1 << 12  # rows scored at a time: the arrays stay in the processor's cache
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.array_types import Float32, Float64, Int64
 from selectit.errors import SettingsError
-from selectit.losstexts import loss_text
-from selectit.schema import Float32, Float64, Int64, LossText, Signals
-from selectit.segments import mean_by_row, means, means_after_first
+from selectit.numerics.segments import mean_by_row, means, means_after_first
+from selectit.signals.arrays import Signals
+from selectit.signals.loss_templates import loss_text
+from selectit.signals.requests import LossText
 
 
 @dataclass(frozen=True, slots=True)

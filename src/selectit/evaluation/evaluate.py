@@ -1,0 +1,253 @@
+"""`evaluate`: models, tasks, and what of it is done already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from selectit.errors import ModelError, SelectitError, SettingsError
+from selectit.evaluation import alpacaeval, harness, humaneval, translation
+from selectit.evaluation.harness import Harness
+from selectit.evaluation.heldout import HeldOut, heldout_name
+from selectit.evaluation.results import Part, Results, score, store, stored
+from selectit.evaluation.settings import EvalSettings
+from selectit.evaluation.suites import Protocol, chosen
+from selectit.models import resolve as model_files
+from selectit.models.files import Model
+from selectit.runs.files import slug
+from selectit.runs.run import Run
+
+log = logging.getLogger(__name__)
+NO_COMET = "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is run and stored as one: an interruption loses no more."""
+
+    name: str
+    fingerprint: str
+    run: Callable[[], Part]
+
+
+def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings()) -> list[Results]:
+    """Evaluate models, and store the results part by part. What is stored under the same settings is not run again.
+
+    Args:
+        models: packaged names, hub ids or folders; of the engine 'server' the names under which they are served.
+        settings: everything else.
+
+    Returns:
+        The results of each model, in their order.
+
+    Raises:
+        SelectitError: any of its children, with a remedy. What is finished stays.
+    """
+    names = [models] if isinstance(models, str) else list(models)
+    if not names:
+        raise SettingsError("no model is named", "Name a packaged model, a hub id or a folder.")
+    if len(names) > 1 and settings.out is not None:
+        raise SettingsError("--out is one file, and several models are named", "Leave it out: each has its own file.")
+    if len(names) > 1 and settings.engine == "server":
+        raise SettingsError("a server's --tokenizer is one model's, and several are named", "Evaluate one at a time.")
+    protocols = [
+        protocol.limited(settings.limit)
+        for protocol in chosen(settings.suite, settings.task, heldout=bool(settings.heldout))
+    ]
+    return [_evaluate_one(_model(name, settings), protocols, settings) for name in names]
+
+
+def _model(name: str, settings: EvalSettings) -> Model:
+    if settings.engine != "server":
+        return model_files.resolve(name, accept_terms=settings.accept_terms)
+    tokenizer = model_files.resolve_tokenizer(settings.tokenizer or "")
+    return Model(name, tokenizer.path, f"server:{name}:{tokenizer.digest}", False)
+
+
+def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSettings) -> Results:
+    if settings.chat or settings.template == "chat":
+        _check_chat(model, settings)
+    path = _path(model, settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Run(path.parent, {}).lock(path.name, f"another selectit is evaluating into {path.parent}"):
+        losses = HeldOut(model, settings)
+        lm = Harness(model, settings, _dtype(settings))
+        pieces = [
+            Piece(heldout_name(data), losses.print_of(data), partial(losses.run, data)) for data in settings.heldout
+        ]
+        more, skipped = _pieces(lm, protocols, path), left_out(settings)
+        comets = _comets(lm, protocols, path)
+        kept = stored(path)
+        done: list[Part] = []
+        total = len(pieces) + len(more) + len(comets)
+        try:
+            # Each holder is closed before the next model is loaded: there may be no room for two.
+            for some, holder in ((pieces, losses), (more, lm), (comets, None)):
+                for piece in some:
+                    done.append(_done(piece, kept, f"{len(done) + 1} of {total}"))
+                    store(_results(model, settings, path, done, skipped, lm), kept)
+                if holder is not None:
+                    holder.close()
+        finally:
+            losses.close()
+            lm.close()
+        results = _results(model, settings, path, done, skipped, lm)
+        store(results, kept)
+    return results
+
+
+def _check_chat(model: Model, settings: EvalSettings) -> None:
+    from selectit.engines.texts import load_tokenizer
+
+    if not load_tokenizer(model.path, settings.trust_remote_code).chat_template:
+        raise ModelError(
+            f"{model.name} has no chat template",
+            "Leave out chat, or name a chat model; in an experiment: base = false.",
+        )
+
+
+def _done(piece: Piece, kept: Mapping[str, Part], place: str) -> Part:
+    """The piece's part: the stored one where it is of the same model, protocol and data."""
+    old = kept.get(piece.name)
+    if old is not None and old.fingerprint == piece.fingerprint:
+        log.info("%s: %s is done already", place, piece.name)
+        return old
+    log.info("%s: %s", place, piece.name)
+    part = piece.run()
+    log.info("%s: %s %.4f of %d items in %.0f s", piece.name, part.metric, part.value, len(part.items), part.seconds)
+    return part
+
+
+def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Piece]:
+    """What the protocols ask, but those that are refused. A task that was named is never left out."""
+    pieces: list[Piece] = []
+    for protocol in protocols:
+        why = refusal(protocol.task, lm.settings)
+        if why and protocol.task in lm.settings.task:
+            raise SettingsError(f"{protocol.task} can't be run", why[:1].upper() + why[1:] + ".")
+        if not why:
+            pieces += _of_protocol(lm, protocol, path)
+    return pieces
+
+
+def refusal(task: str, settings: EvalSettings) -> str:
+    """Why a task can't be run under these settings; '' where it can."""
+    if task == "humaneval" and not settings.allow_code_execution:
+        return humaneval.REFUSAL
+    if task == "alpacaeval" and settings.judge is None:
+        return alpacaeval.REFUSAL
+    if task.partition("_")[0] in ("alpacaeval", "wmt22") and settings.data_dir is None:
+        return "its files are read from --data-dir"
+    return ""
+
+
+def left_out(settings: EvalSettings) -> dict[str, str]:
+    """The tasks of the suite that can't be run under these settings, and why; COMET where its command is missing."""
+    protocols = chosen(settings.suite, settings.task, heldout=bool(settings.heldout))
+    found = {protocol.task: refusal(protocol.task, settings) for protocol in protocols}
+    translates = any(_translates(protocol) and not found[protocol.task] for protocol in protocols)
+    if translates and not translation.has_comet():
+        found["COMET"] = NO_COMET
+    return {task: why for task, why in found.items() if why}
+
+
+def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
+    folder = path.with_suffix("")
+    if protocol.task == "humaneval":
+        humaneval.problems()  # says what is not installed before anything is loaded
+        return [Piece("humaneval", humaneval.print_of(lm, protocol), partial(humaneval.run, lm, protocol))]
+    if protocol.task == "alpacaeval":
+        judge = alpacaeval.judge_of(lm.settings)
+        mark = alpacaeval.print_of(lm, protocol, judge)
+        return [Piece("alpacaeval", mark, partial(alpacaeval.run, lm, protocol, judge, folder))]
+    if _translates(protocol):
+        return [
+            Piece(
+                f"wmt22_{pair}",
+                translation.print_of(lm, protocol, pair),
+                partial(translation.run, lm, protocol, pair, folder),
+            )
+            for pair in translation.pairs(protocol.task, lm.settings.data_dir)
+        ]
+    return [
+        Piece(leaf.name, lm.print_of(leaf), partial(lm.run, leaf, folder / "answers"))
+        for leaf in harness.leaves(protocol, lm.settings, folder / "tasks")
+    ]
+
+
+def _comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Piece]:
+    """COMET of what is translated, where its command is there."""
+    if not translation.has_comet():
+        return []
+    return [
+        Piece(
+            f"wmt22_{pair}_comet",
+            translation.comet_print(lm, protocol, pair),
+            partial(translation.comet, lm, protocol, pair, path.with_suffix("")),
+        )
+        for protocol in protocols
+        if _translates(protocol) and not refusal(protocol.task, lm.settings)
+        for pair in translation.pairs(protocol.task, lm.settings.data_dir)
+    ]
+
+
+def _translates(protocol: Protocol) -> bool:
+    return protocol.task.partition("_")[0] == "wmt22"
+
+
+def _results(
+    model: Model, settings: EvalSettings, path: Path, parts: Sequence[Part], skipped: Mapping[str, str], lm: Harness
+) -> Results:
+    benchmarks = dict.fromkeys(part.benchmark for part in parts)
+    groups = [[part for part in parts if part.benchmark == name] for name in benchmarks]
+    about = lm.about() if len(parts) > len(settings.heldout) else {"engine": settings.engine, "dtype": settings.dtype}
+    return Results(
+        model=model.name,
+        digest=model.digest,
+        suite=_suite_name(settings),
+        path=path,
+        scores=tuple(score(group) for group in groups),
+        skipped=dict(skipped),
+        settings=about,
+        parts=tuple(parts),
+    )
+
+
+def _suite_name(settings: EvalSettings) -> str:
+    if settings.task:
+        return "tasks"
+    return settings.suite or ("heldout" if settings.heldout else "quick")
+
+
+def _path(model: Model, settings: EvalSettings) -> Path:
+    """The results' file: --out, or one beside others of the model; of a model in a run directory, in that run."""
+    if settings.out is not None:
+        return Path(settings.out)
+    name = f"{_suite_name(settings)}.json"
+    run = next((folder for folder in Path(model.path).parents if _is_run(folder)), None)
+    if run is None or settings.engine == "server":
+        return Path("selectit-evals") / slug(model.name) / name
+    return run / "eval" / slug(str(Path(model.path).relative_to(run))) / name
+
+
+def _is_run(folder: Path) -> bool:
+    from selectit.runs.run import open_run
+
+    if not (folder / "manifest.json").is_file():
+        return False
+    try:
+        open_run(folder)
+    except SelectitError:
+        return False
+    return True
+
+
+def _dtype(settings: EvalSettings) -> str:
+    if settings.engine != "hf":
+        return settings.dtype
+    from selectit.engines.device import default_device, resolve_dtype
+
+    return resolve_dtype(settings.dtype, default_device())

@@ -1,0 +1,91 @@
+"""What `selectit eval` can be told, once: fields are flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selectit.config import DTYPES
+from selectit.errors import SettingsError, nearest
+from selectit.signals.loss_templates import TEMPLATES
+
+ENGINES = ("hf", "vllm", "server")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalSettings:
+    """What models are asked, by what, and where the answers go."""
+
+    suite: str | None = None
+    """A set of tasks with their protocol: see `suites.SUITES`; None = 'quick', or nothing beside `task` and
+    `heldout`."""
+    task: tuple[str, ...] = ()
+    """Single tasks: a benchmark ('mmlu'), one of its parts ('mmlu_anatomy'), or any task of lm-eval."""
+    data_dir: str | None = None
+    """A folder with the benchmarks' files, for machines without the hub; see docs/evaluation.md."""
+    limit: int | None = None
+    """At most so many items of each part, drawn with the protocol's seed."""
+    heldout: tuple[str, ...] = ()
+    """Data sets of any layout whose responses' losses are measured."""
+    format: str | None = None
+    map: str | None = None
+    """The layout of `heldout`, as of `Settings`."""
+    template: str = "plain"
+    """What stands before a held-out response: see `losstexts.TEMPLATES`; 'chat' = the model's own chat template."""
+    chat: bool = False
+    """Ask everything through the model's chat template, held-out responses too."""
+    engine: str = "hf"
+    engine_param: Mapping[str, Any] = field(default_factory=dict)
+    """More arguments of lm-eval's model class, by name."""
+    base_url: str | None = None
+    """Of the engine 'server': what stands before /completions."""
+    tokenizer: str | None = None
+    """Of the engine 'server': the served model's tokenizer."""
+    dtype: str = "auto"
+    batch_size: int = 8
+    """Texts that lm-eval reads at once (hf), or requests under way at one time (server)."""
+    trust_remote_code: bool = False
+    accept_terms: bool = False
+    allow_code_execution: bool = False
+    """HumanEval runs what the model wrote."""
+    judge: str | None = None
+    """Compares answers for AlpacaEval: a model, or with `judge_url` the name of a served one."""
+    judge_url: str | None = None
+    out: str | None = None
+    """The results' file; None = selectit-evals/<model>/<suite>.json, in a run eval/<model>/<suite>.json."""
+
+    def __post_init__(self) -> None:
+        for name in ("task", "heldout"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        choices = {"engine": ENGINES, "dtype": DTYPES, "template": (*TEMPLATES, "chat")}
+        for name, known in choices.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise SettingsError(f"--{name} is {value!r}, which there is not", nearest(value, known))
+        for name in ("limit", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"--{name.replace('_', '-')} is {value}", "It is a number of 1 or more.")
+        names = [Path(path).name for path in self.heldout]
+        if len(set(names)) != len(names):
+            raise SettingsError("two held-out data sets have one file name", "Rename one: results go by that name.")
+        self._check_server()
+
+    def _check_server(self) -> None:
+        if self.engine == "server" and self.base_url is None:
+            raise SettingsError("the engine server needs an address", "Give --base-url, as http://localhost:8000/v1.")
+        if self.engine == "server" and self.tokenizer is None:
+            raise SettingsError(
+                "the engine server needs the model's tokenizer: lm-eval counts the tokens of the texts it sends",
+                "Name it with --tokenizer: packaged name, hub id or folder.",
+            )
+        for name in ("base_url", "tokenizer"):
+            if self.engine != "server" and getattr(self, name) is not None:
+                raise SettingsError(f"--{name.replace('_', '-')} is for a server", "Give --engine server.")
+        if self.judge_url is not None and self.judge is None:
+            raise SettingsError("--judge-url names no model", "Give the name under which it is served with --judge.")
+        if self.heldout and self.engine == "server":
+            raise SettingsError("a server gives no losses of responses", "Use --engine hf for --heldout.")

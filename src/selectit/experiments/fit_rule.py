@@ -1,0 +1,256 @@
+"""A rule of one's own for Instruction Mining: what the rows that models were tuned on say about the models' loss.
+
+Cao et al., arXiv 2307.06290: random subsets, a model tuned on each, and the logarithm of its evaluation loss regressed
+on the mean indicators of its rows. The subsets, models and losses are an experiment's cells of the choice `random`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from selectit import methods as method_files
+from selectit.array_types import Float64
+from selectit.config import Settings
+from selectit.errors import DataError, RunError, SettingsError, nearest
+from selectit.experiments.cell import Place, stored
+from selectit.experiments.clean import cleaned
+from selectit.experiments.experiment import locked
+from selectit.experiments.outcomes import Outcome
+from selectit.experiments.rule_report import Rule, about
+from selectit.experiments.settings import Cell, Experiment, cells, settings_of
+from selectit.numerics.regression import check_values, regress
+from selectit.progress import Progress, Silent
+from selectit.runs.files import numbers, read_part, replacing
+from selectit.selection.rate import rate
+from selectit.selection.score import score
+from selectit.training.recipes import Recipe
+
+DROP = 0.05
+_AGAIN = "Run it to its end: selectit experiment FILE, with the same --data and --out."
+
+
+_OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed", "k")
+"""An indicator has its own, written where it is named, or the defaults: as where a method reads another's scores."""
+
+
+_WRITTEN = (
+    "model", "prompts", "labels", "chat", "layout", "max_tokens", "overflow", "encoder", "pooling", "judge",
+    "reward_model",
+)  # fmt: skip
+"""Settings that decide an indicator's scale, and so are part of the rule. Engines agree but for rounding."""
+
+
+def fit_rule(
+    experiment: Experiment,
+    out: str | Path,
+    indicators: Sequence[str],
+    *,
+    metric: str = "",
+    model: str | None = None,
+    choice: str | None = None,
+    budget: str | None = None,
+    drop: float = DROP,
+    rule: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Rule:
+    """Fit a rule to the finished cells of an experiment's random choice, and write it for `selectit select --config`.
+
+    Args:
+        experiment: from `settings.load`, as it was run.
+        out: the experiment's folder. Indicators that its run does not have are collected there, as `select` does.
+        indicators: scoring methods, each 'name' or 'name:parameter=value;parameter=value'.
+        metric: a line of the evaluation that is a loss; '' = the only one.
+        model: the base model, where the experiment has several.
+        choice: the random choice, where it has several.
+        budget: its budget, where it has several.
+        drop: indicators are dropped one at a time while the largest p-value is above this; 1 keeps all.
+        rule: the file to write; None = OUT/rule.toml.
+        settings: other settings of the indicators: encoder, pooling, judge, reward_model.
+        progress: told what is going on.
+
+    Raises:
+        SettingsError: no random choice, several of something and none named, no such loss, too few subsets,
+            indicators that do not vary or follow from each other, or what scoring them refuses.
+        RunError: cells that are not finished, or of other settings.
+        DataError: a subset in which no row has an indicator's score.
+    """
+    folder = Path(out)
+    _check(indicators, drop)
+    found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
+    place = _place(experiment, folder)
+    outcomes = _outcomes(place, found)
+    losses, named = _losses(found, outcomes, metric)
+    check_values(np.log(losses), len(indicators))
+    asking = _asking(experiment, found[0], place.clean.run.path, settings or {})
+    scores = _scores(asking, indicators, progress or Silent())
+    means = _means(scores, place, found, indicators)
+    regression = regress(indicators, means, np.log(losses), drop)
+    path = Path(rule) if rule is not None else folder / "rule.toml"
+    made = Rule(
+        line=found[0].line,
+        recipe=_recipe(experiment.recipe),
+        data=Path(experiment.data).name,
+        fingerprint=place.clean.source,
+        rows=len(scores),
+        subset_rows=outcomes[0].rows,
+        metric=named,
+        losses=tuple(losses.tolist()),
+        missing={text: int((~np.isfinite(scores[:, at])).sum()) for at, text in enumerate(indicators)},
+        regression=regression,
+        out=path if regression.kept.slopes else None,
+    )
+    if made.out is not None:
+        with replacing(made.out) as file:
+            file.write(_toml(made, asking).encode())
+    return made
+
+
+def _check(indicators: Sequence[str], drop: float) -> None:
+    if not indicators:
+        raise SettingsError("there are no indicators", "Name them: --indicators reward,length:unit=tokens,knn:k=6")
+    for text in indicators:
+        if text.startswith(method_files.STORED):
+            raise SettingsError(
+                f"the indicator {text!r} is of one run, and a rule is for any data", "Name the method that scored it."
+            )
+        if indicators.count(text) > 1:
+            raise SettingsError(f"the indicator {text!r} is named twice", "Name it once.")
+    if not 0 < drop <= 1:
+        raise SettingsError(f"--drop is {drop}", "It is a p-value above 0; 1 keeps every indicator.")
+
+
+def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> list[Cell]:
+    """The cells of one model, random choice and budget. Raises SettingsError where it is not clear which."""
+    found = [
+        cell
+        for cell in cells(experiment)
+        if cell.choice is not None and not cell.choice.data and method_files.spelled(cell.choice.method)[0] == "random"
+    ]
+    if not found:
+        raise SettingsError(
+            "the experiment has no random subsets",
+            "Add a choice with method = 'random' and 30 seeds: see examples/experiments/instruction-mining.toml.",
+        )
+    for place, (what, name) in enumerate(named.items()):
+        known = list(dict.fromkeys(cell.line[place] for cell in found))
+        if name is not None and name not in known:
+            raise SettingsError(f"the random subsets have no {what} {name!r}", nearest(name, known))
+        if name is None and len(known) > 1:
+            raise SettingsError(f"the random subsets have several {what}s: {', '.join(known)}", f"Name one: --{what}.")
+        found = [cell for cell in found if name is None or cell.line[place] == name]
+    return found
+
+
+def _place(experiment: Experiment, folder: Path) -> Place:
+    """Where the experiment was made. Raises RunError where nothing of it is finished, or it is of other data."""
+    if not (folder / "cells").is_dir():
+        raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
+    with locked(folder):
+        return Place(experiment, folder, cleaned(experiment, folder))
+
+
+def _outcomes(place: Place, found: Sequence[Cell]) -> list[Outcome]:
+    """What came of the cells. Raises RunError where one is not finished."""
+    outcomes = [stored(place, cell) for cell in found]
+    undone = [place.outcome(cell) for cell, outcome in zip(found, outcomes, strict=True) if outcome is None]
+    if undone:
+        raise RunError(
+            f"{len(undone)} of {len(found)} random subsets are not finished: there is no {undone[0]}", _AGAIN
+        )
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
+    """(M,) as the tables show them, and what they are. Raises SettingsError where it is no loss, or not above 0."""
+    first = outcomes[0].scores
+    losses = [name for name, score in first.items() if score.lower]
+    known = f"Losses: {', '.join(losses)}." if losses else "Evaluate on held-out data: docs/experiments.md."
+    if metric and metric not in first:
+        raise SettingsError(f"the evaluation has no line {metric!r}", nearest(metric, losses or first))
+    if metric and metric not in losses:
+        raise SettingsError(f"{metric} ({first[metric].metric}) is no loss: more of it is better", known)
+    if not metric and len(losses) != 1:
+        raise SettingsError(
+            f"the evaluation has {len(losses)} losses", f"Name one with --metric. {known}" if losses else known
+        )
+    name = metric or losses[0]
+    values = [outcome.scores[name].mean for outcome in outcomes]
+    for value, cell in zip(values, found, strict=True):
+        if not 0 < value < math.inf:
+            raise SettingsError(
+                f"{name} of {cell.name} is {value:g}, which has no logarithm", "Name another with --metric."
+            )
+    unit = first[name].metric
+    return np.array(values), f"{name}, {unit.replace('per token', 'per row') if first[name].values else unit}"
+
+
+def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
+    """The settings of scoring: the experiment's, and those that are given beside."""
+    assert cell.choice is not None
+    fresh = {name: getattr(Settings(), name) for name in _OF_ONE_METHOD}
+    raters = cell.choice.rater or (cell.model,)
+    return dataclasses.replace(
+        experiment.settings, **{**cell.choice.settings, **fresh, **given}, run=str(run), model=raters
+    )
+
+
+def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -> Float64:
+    """(N, P) scores of all rows of the run; what they are made of is collected where it is missing."""
+    zeros = [0.0] * (len(indicators) + 1)
+    rule = {"rule": "own", "indicators": list(indicators), "coefficients": zeros}
+    rate(None, dataclasses.replace(settings, method="instruction-mining", param=rule), progress)
+    assert settings.run is not None
+    return np.stack([score(settings.run, settings_of(text, settings), progress).score for text in indicators], axis=1)
+
+
+def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
+    """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
+    means = np.empty((len(found), len(indicators)))
+    parts = [read_part(place.clean.run.path / "selections" / cell.name / "rows.parquet", ["row"]) for cell in found]
+    subsets = [numbers(part["row"]) for part in parts]
+    if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
+        raise SettingsError(
+            "all subsets are of the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."
+        )
+    for number, (cell, rows) in enumerate(zip(found, subsets, strict=True)):
+        for column, text in enumerate(indicators):
+            values = scores[rows, column]
+            values = values[np.isfinite(values)]
+            if not len(values):
+                raise DataError(
+                    f"no row of {cell.name} has a score of the indicator {text!r}",
+                    "Leave the indicator out, or draw larger subsets.",
+                )
+            means[number, column] = values.mean()
+    return means
+
+
+def _recipe(recipe: Recipe) -> str:
+    by = f"{recipe.steps:,} steps" if recipe.steps is not None else f"{recipe.epochs:g} epochs"
+    return f"{recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}"
+
+
+def _toml(rule: Rule, settings: Settings) -> str:
+    fresh = Settings()
+    plain = {name: getattr(settings, name) for name in _WRITTEN}
+    kept = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in plain.items()
+        if value != getattr(fresh, name)
+    }
+    terms = rule.regression.kept.terms
+    param = {
+        "rule": "own",
+        "indicators": [term.name for term in terms[1:]],
+        "coefficients": [term.value for term in terms],
+    }
+    notes = "".join(f"# {' '.join(line.split())}\n" for line in about(rule))
+    return notes + tomli_w.dumps({"method": "instruction-mining", **kept, "param": param})

@@ -1,0 +1,132 @@
+"""The report of an experiment, section by section: tables, what its figures show, and both in Markdown. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selectit.experiments.outcomes import Outcome
+from selectit.experiments.report import panels, sweeps, tables
+from selectit.experiments.report.panels import Forest, Panel
+from selectit.experiments.settings import Choice
+
+_SPECIAL = re.compile(r"[\\`*<>|~$]|&(?=[#\w])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown reads as its own; brackets where they would be a link, underscores where they are not inside a word."""
+
+
+_NUMBER = re.compile(r"[-+]?\d|-$")
+"""How cells of numbers begin; '-' stands for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, a table, and the figures that show it."""
+
+    title: str
+    text: str
+    """Between the two; '' = nothing."""
+    table: tables.Table
+    panels: tuple[Panel | Forest, ...] = ()
+    reading: str = ""
+    """How the figures are read."""
+
+
+def sections(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Section]:
+    """All of the report but its notes."""
+    return [
+        Section("Results", "The mean over the seeds ± its standard deviation.", tables.results(outcomes)),
+        *_amounts(outcomes),
+        *_sweeps(outcomes, choices),
+        *_differences(outcomes),
+        Section(
+            "What each choice cost",
+            "",
+            tables.costs(outcomes),
+            tuple(panels.cost_panels(outcomes)),
+            "What was gained against what it took; a line joins the budgets of one choice, bars are the standard "
+            "deviation over seeds. Choices whose time to choose is not known are left out, and labels "
+            "without room.",
+        ),
+    ]
+
+
+def markdown(notes: Sequence[str], found: Sequence[Section]) -> str:
+    """The report: notes, and every section with its table."""
+    parts = ["\n".join(escaped(note) for note in notes)]
+    parts += [section_markdown(section) for section in found]
+    return "\n\n".join(parts) + "\n"
+
+
+def section_markdown(section: Section) -> str:
+    """One section with its table."""
+    header, lines = section.table
+    rows = [f"| {' | '.join(escaped(cell) or '-' for cell in line)} |" for line in (header, *lines)]
+    columns = zip(*lines, strict=True)
+    numbers = [name != "budget" and all(map(_NUMBER.match, cells)) for name, cells in zip(header, columns, strict=True)]
+    rule = "|" + "".join("---:|" if number else "---|" for number in numbers)
+    table = "\n".join([rows[0], rule, *rows[1:]])
+    return "\n\n".join(filter(None, [f"## {escaped(section.title)}", escaped(section.text), table]))
+
+
+def escaped(text: str) -> str:
+    """Text on one line that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def _amounts(outcomes: Sequence[Outcome]) -> list[Section]:
+    found = sweeps.amounts(outcomes)
+    if not found:
+        return []
+    column = tables.headline(outcomes)
+    return [
+        Section(
+            f"{column.title} by budget",
+            "",
+            sweeps.amount_table(found, column),
+            tuple(panels.amount_panels(outcomes, found)),
+            "Scores against the number of rows; bars are the standard deviation over seeds.",
+        )
+    ]
+
+
+def _sweeps(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Section]:
+    column, every = tables.headline(outcomes), sweeps.sweeps(choices)
+    made = []
+    for parameter in dict.fromkeys(each.parameter for each in every):
+        found = {each.rest: sweeps.swept(outcomes, each) for each in every if each.parameter == parameter}
+        if not any(found.values()):
+            continue
+        made.append(
+            Section(
+                f"{column.title} by {parameter}",
+                "",
+                sweeps.sweep_table(parameter, found, column),
+                tuple(panels.sweep_panels(outcomes, parameter, found)),
+                f"Scores against {parameter}; bars are the standard deviation over seeds.",
+            )
+        )
+    return made
+
+
+def _differences(outcomes: Sequence[Outcome]) -> list[Section]:
+    """To all rows and to random ones; figures of the second alone where there is one."""
+    to_full, to_random = tables.compared(outcomes, "full"), tables.compared(outcomes, "random")
+    made = []
+    for found, to, title in (
+        (to_full, "all rows", "Difference to all rows"),
+        (to_random, "random rows", "Difference to random rows of the same number"),
+    ):
+        if not found:
+            continue
+        shown = panels.difference_panels(outcomes, found, to) if found is to_random or not to_random else []
+        made.append(
+            Section(
+                title,
+                "With a 95 % interval over the items, seeds averaged.",
+                tables.differences(outcomes, found),
+                tuple(shown),
+                "A filled point: the interval leaves out 0. Where less is better, points to the left of 0 are better.",
+            )
+        )
+    return made

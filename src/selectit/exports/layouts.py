@@ -1,0 +1,260 @@
+"""One row in the layout of a training tool. Pure functions of its turns and its record.
+
+What a layout can't hold is a RowError that says why; nothing is changed or dropped to make it fit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selectit.data.formats import RowError, parse_map
+from selectit.data.records import Turn
+
+TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")
+
+
+FILES = {
+    "trl": ("train.jsonl",),
+    "llama-factory": ("train.jsonl", "dataset_info.json"),
+    "axolotl": ("train.jsonl", "axolotl.yaml"),
+    "openai": ("train.jsonl",),
+    "hf-dataset": ("data/train-00000-of-00001.parquet",),
+    "parquet": ("train.parquet",),
+}
+"""What a target's folder holds beside README.md; the data is the first."""
+
+
+CARRY_TOOLS = ("llama-factory", "openai")
+"""The layouts whose rows have the record's `tools`: the definitions of what a tool call may call."""
+
+
+NO_TOOLS = ("trl", "axolotl", "hf-dataset")
+"""Those without tool calls: `datasets`, which reads their files, takes the fields of all messages from the first ten
+megabytes of JSON Lines, and breaks off where the first tool call comes later."""
+
+
+_PLACES = {
+    "alpaca": {"instruction", "input", "output"},
+    "sharegpt": {"conversations", "system"},
+    "messages": {"messages"},
+    "prompt-completion": {"prompt", "completion"},
+    "seed-tasks": {"instruction", "instances"},
+}
+"""The fields of a record that its turns are made of."""
+
+
+_INNER = {"from", "value", "role", "content", "tool_calls", "tool_call_id"}
+"""The same of a message."""
+
+
+_SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt", "call": "function_call", "tool": "observation"}
+_AXOLOTL = """\
+# For your configuration of axolotl, beside base_model and the rest; the path is from where you start it.
+datasets:
+  - path: {path}
+    ds_type: json
+    type: chat_template
+    field_messages: messages
+    roles_to_train: [assistant]
+    train_on_eos: turn
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    id: str | None
+    name: str
+    arguments: Any
+    """As the record has them: an object, or its JSON text."""
+
+
+def converted(target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as one of TARGETS has it ('parquet': where the source was no table).
+
+    Args:
+        target: the training tool.
+        layout: of the source, as its run's manifest has it.
+        turns: the conversation.
+        record: the original; of a table, the columns that may hold text.
+
+    Raises:
+        RowError: the layout can't hold the row.
+    """
+    if target == "parquet":
+        return {"messages": [_message("tool_call" if turn.role == "call" else turn.role, turn.text) for turn in turns]}
+    if turns[-1].role != "assistant":
+        raise RowError("it doesn't end with an answer")
+    if target == "llama-factory":
+        return _llama_factory(layout, turns, record)
+    if target == "openai":
+        return _openai(turns, record)
+    if any(turn.role in ("call", "tool") for turn in turns):  # one of NO_TOOLS
+        raise RowError("it has tool calls")
+    return {"messages": [_message(turn.role, turn.text) for turn in turns]}
+
+
+def left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
+    """The fields of a record that no layout of turns has a place for, such as an id; dots for fields within fields."""
+    places = _PLACES[layout] if layout in _PLACES else {path.partition(".")[0] for _, path in parse_map(layout).fields}
+    kept = places | ({"tools"} if target in CARRY_TOOLS else set())
+    found = {name for name, value in record.items() if name not in kept and value not in (None, "", [], {})}
+    inner = _INNER | ({"input", "output"} if layout == "seed-tasks" else set())
+    if layout in _PLACES:
+        for place in places:
+            for message in record[place] if isinstance(record.get(place), list) else ():
+                keys = message if isinstance(message, Mapping) else ()  # a bare text holds nothing else
+                found |= {f"{place}.{name}" for name in keys if name not in inner}
+    return found
+
+
+def side_files(target: str, layout: str, name: str, path: str) -> dict[str, str]:
+    """The texts of the files that a target wants beside the data.
+
+    Args:
+        target: the training tool.
+        layout: of the source.
+        name: of the data set.
+        path: of the data, as the user names it.
+    """
+    if target == "axolotl":
+        return {"axolotl.yaml": _AXOLOTL.format(path=json.dumps(path, ensure_ascii=False))}
+    if target != "llama-factory":
+        return {}
+    columns = {"messages": "conversations"} | ({"tools": "tools"} if _has_tools_column(layout) else {})
+    tags = {f"{role}_tag": _SHAREGPT[role] for role in ("user", "assistant", "system")}
+    tags |= {"observation_tag": _SHAREGPT["tool"], "function_tag": _SHAREGPT["call"]}
+    entry = {
+        "file_name": FILES[target][0],
+        "formatting": "sharegpt",
+        "columns": columns,
+        "tags": {"role_tag": "from", "content_tag": "value", **tags},  # all: one that is left out has no default then
+    }
+    info = {re.sub(r"\W+", "_", name) + "_selected": entry}
+    return {"dataset_info.json": json.dumps(info, indent=2, ensure_ascii=False) + "\n"}
+
+
+def _has_tools_column(layout: str) -> bool:
+    """Whether LLaMA-Factory's rows have `tools`: all of a file or none, since dataset_info.json names its columns."""
+    return layout not in ("alpaca", "seed-tasks")
+
+
+def _message(role: str, content: str) -> dict[str, Any]:
+    return {"role": role, "content": content}
+
+
+def _llama_factory(layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+    """Its ShareGPT layout. Rows whose turns don't take turns it skips with a warning; here they are refused."""
+    talk = turns[1:] if turns[0].role == "system" else turns
+    for place, turn in enumerate(talk):
+        if turn.role not in (("user", "tool"), ("assistant", "call"))[place % 2]:
+            raise RowError("its turns don't alternate between user or tool result and answer or tool call")
+    conversations = [
+        {"from": _SHAREGPT[turn.role], "value": _call_text(turn.text) if turn.role == "call" else turn.text}
+        for turn in turns
+    ]
+    row: dict[str, Any] = {"conversations": conversations}
+    if _has_tools_column(layout):
+        tools = record.get("tools") or ""
+        row["tools"] = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
+    return row
+
+
+def _call_text(text: str) -> str:
+    """A tool call as LLaMA-Factory reads it: the text as it is where it is already name and arguments."""
+    calls = _calls(text)
+    value = json.loads(text)
+    if all("function" not in each for each in (value if isinstance(value, list) else [value])):
+        return text
+    plain = [{"name": call.name, "arguments": _parsed(call.arguments)} for call in calls]
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def _parsed(arguments: Any) -> Any:
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return json.loads(arguments)
+    except ValueError as error:
+        raise RowError("the arguments of a tool call are no JSON") from error
+
+
+def _openai(turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+    if any(turn.role == "assistant" and not turn.text for turn in turns):
+        raise RowError("an answer is empty")
+    messages = list(_openai_messages(turns))
+    given = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+    own = record.get("messages")
+    stated = [each["tool_call_id"] for each in own if each.get("tool_call_id")] if isinstance(own, list) else []
+    if stated and stated != given:
+        raise RowError("the results of its tool calls are not in the order of the calls")
+    row: dict[str, Any] = {"messages": messages}
+    if record.get("tools"):
+        row["tools"] = _tools(record["tools"])
+    return row
+
+
+def _openai_messages(turns: Sequence[Turn]) -> Iterator[dict[str, Any]]:
+    """A tool call is a message with an id, which its result repeats; ids that the data lacks are counted up."""
+    waiting: list[str] = []
+    number, place = 0, 0
+    while place < len(turns):
+        turn = turns[place]
+        if waiting and turn.role != "tool":
+            raise RowError("a tool call has no result")
+        if turn.role == "tool":
+            if not waiting:
+                raise RowError("a tool result has no call")
+            yield {"role": "tool", "tool_call_id": waiting.pop(0), "content": turn.text}
+        elif turn.role == "call":
+            found = [(call.id or f"call_{number + at}", call) for at, call in enumerate(_calls(turn.text))]
+            number += len(found)
+            waiting = [name for name, _ in found]
+            message: dict[str, Any] = {"role": "assistant"}
+            if place + 1 < len(turns) and turns[place + 1].role == "assistant":  # words and calls of one message
+                place += 1
+                message["content"] = turns[place].text
+            yield message | {"tool_calls": [_openai_call(name, call) for name, call in found]}
+        else:
+            yield _message(turn.role, turn.text)
+        place += 1
+
+
+def _openai_call(name: str, call: _Call) -> dict[str, Any]:
+    own = call.arguments
+    arguments = own if isinstance(own, str) else json.dumps(own, ensure_ascii=False)
+    return {"id": name, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _calls(text: str) -> list[_Call]:
+    """The calls of a turn: one or a list of {"name", "arguments"}, or of OpenAI's {"id", "type", "function"}."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RowError("a tool call is no JSON") from error
+    found = []
+    for each in value if isinstance(value, list) else [value]:
+        function = each.get("function", each) if isinstance(each, Mapping) else None
+        if (
+            not isinstance(function, Mapping)
+            or not isinstance(function.get("name"), str)
+            or "arguments" not in function
+        ):
+            raise RowError("a tool call has no name or no arguments")
+        found.append(_Call(each.get("id"), function["name"], function["arguments"]))
+    return found
+
+
+def _tools(tools: Any) -> list[Any]:
+    """Definitions as OpenAI wants them: each {"type": "function", "function": …}."""
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except ValueError as error:
+            raise RowError("its tools are no JSON") from error
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise RowError("its tools are no list of definitions")
+    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]

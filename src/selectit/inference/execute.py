@@ -1,0 +1,70 @@
+"""Who does the work units: this process, or the workers of a Ray cluster. Nothing else of the program knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import TypeVar
+
+from selectit.config import Settings
+from selectit.errors import SettingsError
+from selectit.inference import local
+from selectit.inference.units import Task, refuse_twice
+from selectit.models.files import Model
+from selectit.progress import Progress
+from selectit.runs.annotators import Rater
+from selectit.runs.run import Run
+from selectit.signals.requests import Work
+
+T = TypeVar("T")
+
+
+def rate_units(
+    run: Run, models: Sequence[Model], works: Sequence[Work], settings: Settings, progress: Progress
+) -> list[Rater]:
+    """Do every unit of these models and works that is not finished; models are loaded one at a time.
+
+    Raises:
+        RunError: another process rates the same share.
+        EngineError: a whole unit failed.
+        SettingsError: two models are the same; the executor can't be had, or has no room for its workers.
+    """
+    refuse_twice(models)
+    rate_with = _executor(settings)
+    share, shares = settings.share_numbers()
+    busy = f"another selectit is rating share {share}/{shares} of {run.path}"
+    with run.lock(f"rate-{share}-of-{shares}", busy):
+        return [rate_with(Task(run, model, tuple(works), settings), progress) for model in models]
+
+
+def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+    """Call a function for each item on Ray's workers, each in a process of its own, as many at a time as have room.
+
+    Args:
+        function: of an importable module; may be called again for the same item where its worker was lost.
+        items: are sent to the workers.
+        settings: `ray_address`, `workers`, `worker_cpus` and `worker_gpus`.
+        run: a folder that the workers must see.
+
+    Yields:
+        Items as they are done. Where one fails, what is under way is stopped and the error raised here.
+
+    Raises:
+        SettingsError: Ray is not installed or can't be reached, or has no room.
+        RunError: a worker doesn't see the run, or workers are lost.
+    """
+    yield from _ray().each(function, items, settings, run)
+
+
+def _executor(settings: Settings) -> Callable[[Task, Progress], Rater]:
+    rate_with: Callable[[Task, Progress], Rater] = (local if settings.executor == "local" else _ray()).rate_with
+    return rate_with
+
+
+def _ray() -> ModuleType:
+    """The room that imports ray. Raises SettingsError where it is not installed."""
+    try:
+        from selectit.inference import ray
+    except ImportError as error:
+        raise SettingsError(f"Ray can't be loaded: {error}", "Install it: pip install ray") from error
+    return ray

@@ -1,0 +1,252 @@
+"""The work units of a run: which are not finished, and the one function that has an engine do some of them.
+
+A unit is (signal, model, prompt or other work, row range). It is fixed by the manifests, not by who does it, and it is
+finished when its file has its final name; so resuming, another prompt, another model and several machines are one
+mechanism. Who does them, this process or those of a cluster, is the matter of `executors`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from selectit.array_types import Int64
+from selectit.config import Settings
+from selectit.engines.loading import Engine, load_counter, load_engine
+from selectit.errors import EngineError, RunError, SettingsError
+from selectit.inference.answers import answers
+from selectit.jsonable import digest_of
+from selectit.models.files import Model
+from selectit.progress import Progress
+from selectit.runs.annotators import Rater, Unit, asked, find_rater, raters, units
+from selectit.runs.files import numbers, part_name, read_part, slug, write_json, write_table
+from selectit.runs.run import Run
+from selectit.signals.arrays import FLAG_NO_ROOM
+from selectit.signals.requests import Work, about, signal_of, together
+
+log = logging.getLogger(__name__)
+UNIT_SIZE = 512
+_DOING = {
+    "ratings": "rating with",
+    "losses": "reading losses with",
+    "embeddings": "embedding with",
+    "judgements": "asking",
+    "rewards": "rewarding with",
+}
+
+
+def refuse_twice(models: Sequence[Model]) -> None:
+    """Raise SettingsError where two of the models are the same weights."""
+    if len({model.digest for model in models}) < len(models):
+        names = ", ".join(model.name for model in models)
+        raise SettingsError(f"two of the models {names} are the same weights", "Name each model once.")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one model is to answer: all that a process with an engine has to be told, here or on another machine."""
+
+    run: Run
+    model: Model
+    works: tuple[Work, ...]
+    """All of one signal."""
+    settings: Settings
+
+    @property
+    def signal(self) -> str:
+        """The signal of the works."""
+        return signal_of(self.works[0])
+
+    def rater(self) -> Rater | None:
+        """The stored rater that goes on; None = it is still to be begun."""
+        return find_rater(self.run, self.model.digest, self.settings, self.signal)
+
+    def load(self, stored: Mapping[str, Any]) -> Engine:
+        """The engine with the model; what the settings leave open, `stored` decides where it has it."""
+        return load_engine(self.model, self.settings, stored, self.signal)
+
+    def units(self, rater: Rater) -> Sequence[Unit]:
+        """The units of this share, finished or not."""
+        share, shares = self.settings.share_numbers()
+        return units(self.run, rater, self.works)[share::shares]
+
+    def pending(self, some: Iterable[Unit]) -> list[Unit]:
+        """Those of `some` that have to be done: not finished, or to be tried again."""
+        return [unit for unit in some if not unit.path.exists() or (self.settings.retry_errors and _has_errors(unit))]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What rating a group of units came to."""
+
+    rows: int
+    """Rows of all its units together, as progress counts them."""
+    ratings: int
+    """Answers rated, each prompt counted; equal texts are rated once and count once."""
+    tokens: int
+    seconds: float
+
+
+def begin(task: Task, settings: Mapping[str, Any], parameters: int) -> Rater:
+    """The rater of an engine with these settings: a new one, or the one that another process has begun meanwhile."""
+    with task.run.lock("plan", wait=True):
+        return task.rater() or _new_rater(task, settings, parameters)
+
+
+def check_settings(rater: Rater, settings: Mapping[str, Any]) -> None:
+    """Raise RunError where an engine would not rate as the rater has rated."""
+    if dict(settings) != rater.manifest["settings"]:
+        raise RunError(
+            f"{rater.path} was rated with {rater.manifest['settings']}, and here it would be {dict(settings)}",
+            "Go on where it was begun, or begin a new run with --run.",
+        )
+
+
+@contextmanager
+def rating(task: Task, rater: Rater, progress: Progress) -> Iterator[list[list[Unit]]]:
+    """The groups of units that are to be done, with progress from the first to the last."""
+    mine = task.units(rater)
+    pending = task.pending(mine)
+    total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
+    progress.start(f"{_DOING[task.signal]} {task.model.name}", total, total - left)
+    try:
+        yield groups(pending)
+    finally:
+        progress.finish()
+
+
+def _has_errors(unit: Unit) -> bool:
+    errors = read_part(unit.path, ["error"])["error"]
+    return bool(errors.null_count < len(errors))
+
+
+def _new_rater(task: Task, settings: Mapping[str, Any], parameters: int) -> Rater:
+    model = task.model
+    manifest = {
+        "model": model.name,
+        "digest": model.digest,
+        "packaged": model.packaged,
+        "parameters": parameters,
+        "settings": dict(settings),
+        "asked": asked(task.settings, task.signal),
+        "order": len(raters(task.run, task.signal)),
+        "unit_size": task.settings.unit_size or UNIT_SIZE,
+    }
+    identity = {key: manifest[key] for key in ("digest", "settings", "unit_size")}
+    path = task.run.path / task.signal / f"{slug(model.name)}-{digest_of(identity)[:8]}"
+    write_json(path / "manifest.json", manifest)
+    return Rater(path, manifest)
+
+
+def groups(pending: Sequence[Unit]) -> list[list[Unit]]:
+    """The units that go to the engine in one call: those whose prompts can share one reading of the same samples."""
+    found: list[list[Unit]] = []
+    for unit in pending:
+        last = found[-1][-1] if found else None
+        fresh = last is not None and not unit.path.exists() and not last.path.exists()
+        if last is not None and fresh and together(last.work, unit.work) and unit.start == last.start:
+            found[-1].append(unit)
+        else:
+            found.append([unit])
+    return found
+
+
+def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[[float, int], None]) -> Done:
+    """Do units of the same rows and store each; of one that is there, only the rows that failed.
+
+    The only place that asks an engine about the data, whoever holds it.
+
+    Args:
+        run: where the samples lie.
+        group: one of `groups`.
+        engine: loaded with the settings of the units' rater.
+        on_rows: called as it goes on with so many rows more (parts of one, where a row has several answers), and the
+            tokens of their texts.
+
+    Raises:
+        EngineError: every row failed; nothing is stored.
+    """
+    start, stop = group[0].start, group[0].stop
+    samples = run.samples(start, stop)
+    stored = read_part(group[0].path) if group[0].path.exists() else None
+    again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
+    began = time.perf_counter()
+    # A unit counts its rows, however many answers they have and however few of them are tried again.
+    rows_each = (stop - start) / max(len(again), 1)
+    found = answers(
+        engine,
+        [unit.work for unit in group],
+        [samples[i] for i in again],
+        lambda done, tokens: on_rows(done * rows_each, tokens),
+    )
+    seconds = time.perf_counter() - began
+    for table in found.tables:
+        _refuse_failed(table, start, len(samples))
+    for unit, table in zip(group, found.tables, strict=True):
+        if stored is not None:
+            rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
+            table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
+        note_work(unit)
+        write_table(unit.path, table)
+        log.debug("finished %s", unit.path)
+    return Done((stop - start) * len(group), found.asked, found.tokens, seconds)
+
+
+def add_timing(rater: Rater, run: Run, done: Done) -> None:
+    """Add what a group took to the run's timing: seconds of the engine, whoever held it."""
+    run.add_timing(f"{rater.signal}/{rater.path.name}", seconds=done.seconds, ratings=done.ratings, tokens=done.tokens)
+
+
+def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
+    """Raise EngineError where every sample of a unit failed, and not for want of room."""
+    errors, flags = table["error"].to_pylist(), table["flags"].to_pylist()
+    failed = [error for error, flag in zip(errors, flags, strict=True) if error and not flag & FLAG_NO_ROOM]
+    if len(failed) == samples > 1:
+        raise EngineError(
+            f"all {samples} rows from row {start} failed: {failed[0]}",
+            "Nothing of this unit was stored. Mend the cause and type the same command again.",
+        )
+
+
+def note_work(unit: Unit) -> None:
+    """Write beside a unit what was asked, where it does not stand there."""
+    manifest = unit.path.parent / "manifest.json"
+    if not manifest.exists():
+        write_json(manifest, about(unit.work))
+
+
+def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:
+    """(N,) tokens of every response under a model's tokenizer; counted once, then read."""
+    folder = run.path / "tokens" / f"{slug(model.name)}-{model.digest[:8]}"
+    ranges = [(start, min(start + UNIT_SIZE, run.rows)) for start in range(0, run.rows, UNIT_SIZE)]
+    pending = [(n, *span) for n, span in enumerate(ranges) if not (folder / part_name(n)).exists()]
+    with run.lock("tokens", f"another selectit is counting tokens in {run.path}") if pending else nullcontext():
+        if pending:
+            write_json(folder / "manifest.json", {"model": model.name, "digest": model.digest})
+            counter = load_counter(model, settings)
+            progress.start(f"counting tokens with {model.name}", run.rows, run.rows - sum(b - a for _, a, b in pending))
+        for number, start, stop in pending:
+            samples = run.samples(start, stop)
+            counts = np.zeros(stop - start, dtype=np.int64)
+            np.add.at(
+                counts,
+                [sample.row - start for sample in samples],
+                counter.count_tokens([sample.response for sample in samples]),
+            )
+            table = pa.table({"row": np.arange(start, stop), "tokens": counts}, schema=TOKENS_SCHEMA)
+            write_table(folder / part_name(number), table)
+            progress.advance(stop - start, int(counts.sum()))
+        if pending:
+            progress.finish()
+    parts = [numbers(read_part(folder / part_name(number))["tokens"]) for number in range(len(ranges))]
+    return np.concatenate(parts)
+
+
+TOKENS_SCHEMA = pa.schema([("row", pa.int64()), ("tokens", pa.int64())])

@@ -1,0 +1,31 @@
+"""Values as JSON can say them, and digests over them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """The value with null for a number that is none (NaN, infinity), lists for tuples, and paths as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def digest_of(identity: Mapping[str, Any] | Sequence[Any]) -> str:
+    """sha256 over plain values, hexadecimal."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def without_nan(value: Any) -> Any:
+    """The value; None for NaN, which JSON does not have."""
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,124 @@
+"""What lies in a model's folder: weights, tokenizer, digest, parameter count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from selectit.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is on this machine."""
+
+    name: str  # as the user wrote it: 'smollm2', 'Qwen/Qwen2.5-7B', './my-model'
+    path: str  # the folder for from_pretrained
+    digest: str  # 64 hexadecimal digits that change with the weights or the tokenizer
+    packaged: bool  # from the package registry: for trying the program out only, too small to judge data
+
+
+WEIGHTS = ("*.safetensors", "*.bin")
+TOKENIZER = ("tokenizer*", "*.model", "vocab*", "merges*", "added_tokens.json", "special_tokens_map.json")
+WORDS = ("chat_template*", *TOKENIZER)
+ABOUT = ("config.json", "chat_template*", "*.index.json", *TOKENIZER)
+
+
+def cache_dir() -> Path:
+    """Where models and digests are kept: $SELECTIT_CACHE, $XDG_CACHE_HOME/selectit or ~/.cache/selectit."""
+    if own := os.environ.get("SELECTIT_CACHE"):
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "selectit"
+
+
+def parameter_count(path: str | Path) -> int:
+    """Parameters in the folder's safetensors by their headers; tied weights stored once count once.
+
+    A model stored quantised counts its packed numbers. Raises ModelError where safetensors are missing or broken.
+    Source of the layout: huggingface/safetensors README, "Format".
+    """
+    folder = Path(path)
+    shapes: dict[str, list[int]] = {}
+    # What transformers loads is named model*; beside it may lie a copy of the same weights under other names.
+    for file in sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("*.safetensors")):
+        try:
+            with file.open("rb") as handle:
+                header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+            shapes.update({name: entry["shape"] for name, entry in header.items() if name != "__metadata__"})
+        except (OSError, ValueError, OverflowError, MemoryError, LookupError, TypeError, AttributeError) as error:
+            raise ModelError(f"can't read {file}: {error}", "It may be cut short; fetch or copy it again.") from error
+    if not shapes:
+        raise ModelError(f"{folder} has no safetensors to count", "Save the model with save_pretrained first.")
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none or it is broken."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_files(folder: Path, name: str) -> None:
+    """Raise ModelError unless the folder has a config.json and weights."""
+    if not (folder / "config.json").is_file():
+        hint = "Name the folder that save_pretrained wrote; an adapter must be merged into its base model first."
+        raise ModelError(f"{name} has no config.json, so it isn't a model that transformers loads", hint)
+    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        raise ModelError(f"{name} has no weights (*.safetensors or *.bin)", "Fetch or copy the whole model.")
+
+
+def folder_digest(folder: Path) -> str:
+    """sha256 over the sorted (name, sha256 of content) of weights, config and tokenizer. Raises ModelError."""
+    check_files(folder, str(folder))
+    return file_digest(folder, (*WEIGHTS, *ABOUT))
+
+
+def file_digest(folder: Path, patterns: tuple[str, ...]) -> str:
+    """sha256 over the sorted (name, sha256 of content) of the files of these names. Raises ModelError."""
+    cache = cache_dir() / "digests.json"
+    remembered, fresh, pairs = read_json(cache), {}, []
+    if cache.exists() and not remembered:
+        logger.info("%s is broken; the digests are computed anew", cache)
+    try:
+        for name in sorted(name for name in os.listdir(folder) if any(fnmatch(name, p) for p in patterns)):
+            file = (folder / name).resolve()
+            status = file.stat()
+            digest = remembered.get(key := f"{file} {status.st_size} {status.st_mtime_ns}")
+            if not isinstance(digest, str):
+                with file.open("rb") as handle:
+                    digest = hashlib.file_digest(handle, "sha256").hexdigest()
+                # A younger file may change once more without a change of its time, whose steps can be coarse.
+                if abs(time.time() - status.st_mtime) > 2.0:
+                    fresh[key] = digest
+            pairs.append((name, digest))
+    except OSError as error:
+        raise ModelError(f"can't read the model in {folder}: {error}", "Copy or fetch it again.") from error
+    if fresh:
+        write_json(cache, remembered | fresh)
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace the file in one step. It only saves time, so a failure is no more than noted."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as out:
+            json.dump(value, out, indent=1)
+        os.replace(out.name, path)
+    except OSError as error:
+        logger.info("can't remember digests in %s: %s", path, error)

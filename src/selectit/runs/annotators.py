@@ -1,0 +1,178 @@
+"""What models have answered: which model with what settings, which units there are, and the ratings as arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from selectit.config import ENGINES, Settings
+from selectit.errors import RunError, SettingsError, nearest
+from selectit.runs.files import part_name, read_json, read_part
+from selectit.runs.run import Run
+from selectit.signals.requests import SIGNALS, Work, folder_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rater:
+    """A model with resolved settings, and its folder of ratings, or of another signal, in a run."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["model"])
+
+    @property
+    def unit_size(self) -> int:
+        return int(self.manifest["unit_size"])
+
+    @property
+    def signal(self) -> str:
+        """'ratings', 'losses' and so on."""
+        return self.path.parent.name
+
+    def folder(self, work: Work) -> Path:
+        """Where the units of a work lie."""
+        return self.path / folder_of(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Rows [start, stop) under one prompt or other work; finished when `path` exists."""
+
+    work: Work
+    start: int
+    stop: int
+    path: Path
+
+
+def raters(run: Run, signal: str = "ratings") -> list[Rater]:
+    """Every model that has answered for a signal of the run, in the order in which they began."""
+    found = [Rater(file.parent, read_json(file)) for file in (run.path / signal).glob("*/manifest.json")]
+    return sorted(found, key=lambda rater: (rater.manifest["order"], rater.path.name))
+
+
+def models_in(run: Run, signal: str = "ratings") -> list[str]:
+    """The names of the models that have answered anything for a signal, in the order in which they began."""
+    return list(dict.fromkeys(rater.name for rater in raters(run, signal) if any(rater.path.glob("*/part-*"))))
+
+
+def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
+    """The engine that has answered for a signal with these models, else hf; in a run made up by 'fake', fake."""
+    used = {str(rater.manifest["settings"]["engine"]) for rater in raters(run, signal) if rater.name in names}
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} has {signal} by the engines {', '.join(sorted(used))}", "Say which: --engine.")
+    if used and used <= set(ENGINES):
+        return used.pop()
+    made_up = any(rater.manifest["settings"]["engine"] == "fake" for each in SIGNALS for rater in raters(run, each))
+    return "fake" if made_up and not used else "hf"
+
+
+def asked(settings: Settings, signal: str = "ratings") -> dict[str, str | int | None]:
+    """What the settings say of a rater; None = left open. Encoders and reward models have few settings of their own."""
+    said = _asked(settings)
+    return (
+        said if signal in ("ratings", "losses", "judgements") else {key: said[key] for key in ("pooling", "unit_size")}
+    )
+
+
+def _asked(settings: Settings) -> dict[str, str | int | None]:
+    return {
+        "engine": settings.engine,
+        "dtype": None if settings.dtype == "auto" else settings.dtype,
+        "max_tokens": settings.max_tokens,
+        "batch_tokens": settings.batch_tokens,
+        "overflow": settings.overflow,
+        "engine_param": json.dumps(dict(settings.engine_param), sort_keys=True) if settings.engine_param else None,
+        "missing_label": settings.missing_label,
+        "unit_size": settings.unit_size,
+        "pooling": settings.pooling,
+    }
+
+
+def find_rater(run: Run, digest: str, settings: Settings, signal: str = "ratings") -> Rater | None:
+    """The stored rater with those weights that the settings allow: what they leave open, the stored one has decided.
+
+    Of several the one that was begun in the same words. Raises RunError where that doesn't decide.
+    """
+    return _fitting([rater for rater in raters(run, signal) if rater.manifest["digest"] == digest], settings)
+
+
+def named_rater(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Rater:
+    """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
+    same = [rater for rater in raters(run, signal) if name in (rater.name, rater.path.name)]
+    same = [rater for rater in same if any(rater.path.glob("*/part-*"))] or same  # not what only began
+    if not same:
+        known = models_in(run, signal)
+        raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
+    if len({rater.manifest["digest"] for rater in same}) > 1:
+        folders = ", ".join(rater.path.name for rater in same)
+        raise RunError(f"{name} has answered for {run.path} with different weights", f"Name the folder: {folders}")
+    rater = _fitting(same, settings)
+    if rater is None:
+        raise RunError(
+            f"{run.path} has {signal} by {name}, but none with these settings",
+            "Leave out --engine, --dtype, --max-tokens, --overflow, --missing-label and --batch-tokens, or rate with "
+            "them first.",
+        )
+    return rater
+
+
+def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
+    wanted = asked(settings, same[0].signal) if same else {}
+
+    def fits(rater: Rater) -> bool:
+        stored = {**rater.manifest["settings"], "unit_size": rater.unit_size}
+        return all(value is None or stored.get(key, value) == value for key, value in wanted.items())
+
+    fitting = [rater for rater in same if fits(rater)]
+    exact = [rater for rater in fitting if _said(rater.manifest["asked"]) == _said(wanted)]
+    if len(fitting) > 1 and len(exact) != 1:
+        told = "; ".join(f"{rater.path.name}: {rater.manifest['settings']}" for rater in fitting)
+        raise RunError(
+            f"{fitting[0].name} has rated with several settings: {told}",
+            "Say which with --engine, --dtype, --max-tokens, --overflow, --missing-label, --unit-size, or --model "
+            "FOLDER.",
+        )
+    return next(iter(exact or fitting), None)
+
+
+def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in asked.items() if value is not None}
+
+
+def units(run: Run, rater: Rater, works: Sequence[Work]) -> list[Unit]:
+    """All units of a rater: row range after row range, all works of each."""
+    return [
+        Unit(work, start, min(start + rater.unit_size, run.rows), rater.folder(work) / part_name(number))
+        for number, start in enumerate(range(0, run.rows, rater.unit_size))
+        for work in works
+    ]
+
+
+def stored_columns(run: Run, rater: Rater, work: Work, names: Sequence[str] | None) -> pa.Table:
+    """Columns of all units of a work, None = all, in the order of the rows. Raises RunError where units are missing."""
+    require(run, rater, [work])
+    return pa.concat_tables([read_part(unit.path, names) for unit in units(run, rater, [work])])
+
+
+def require(run: Run, rater: Rater, works: Sequence[Work]) -> None:
+    """Raise RunError where units are missing; it says how many, and how to go on."""
+    wanted = units(run, rater, works)
+    missing = sum(not unit.path.exists() for unit in wanted)
+    if missing and rater.signal == "ratings":
+        raise RunError(
+            f"{missing} of {len(wanted)} units of {rater.name} are not rated yet in {run.path}",
+            f"Finish them with: selectit rate --run {run.path} --model {rater.name} --k {len(works)}",
+        )
+    if missing:
+        raise RunError(
+            f"{missing} of {len(wanted)} units of {rater.signal} by {rater.name} are missing in {run.path}",
+            "Collect them: selectit rate with this --run, --method and model.",
+        )

@@ -1,0 +1,162 @@
+"""The files a user asked for: the subset, the rest with its reasons, or the data with new rows."""
+
+from __future__ import annotations
+
+import filecmp
+import itertools
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selectit.array_types import Int64
+from selectit.config import Settings
+from selectit.data import write
+from selectit.errors import RunError, SettingsError
+from selectit.expansion.records import FIELDS
+from selectit.jsonable import digest_of
+from selectit.runs.files import replacing, write_json
+from selectit.runs.run import Run
+from selectit.runs.source import data_name
+
+STDOUT = Path("-")
+
+
+def destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
+    """The file to write (STDOUT for data from standard input without --out), checked before hours are spent.
+
+    Without --out it is <name>.<kind>.<ext> here.
+
+    Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest.
+    """
+    name = data_name(str(run.manifest["data"]))
+    out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{run.manifest['suffix']}")
+    for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
+        if path == STDOUT:
+            continue
+        if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+            raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise SettingsError(
+                f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output."
+            )
+        if path.is_dir() and run.manifest["written"] != "arrow":
+            raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
+        if not path.absolute().parent.is_dir():
+            raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+    if settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
+        raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
+    if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
+        raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
+    return Path(out)
+
+
+def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:
+    """Write records in the kind of file they came from.
+
+    Args:
+        run: the run.
+        out: the file; STDOUT for standard output.
+        rows: row numbers, in the order wanted.
+        values: one for each, as a field `selectit`; None = the records as they were.
+        force: replace what is there and differs.
+
+    Raises:
+        RunError: `out` is there, differs, and `force` is off. It stays as it was.
+    """
+    identity = {"rows": rows.tolist(), **run.manifest}
+    _put(run, out, lambda file: _write_file(run, file, rows, values), "selection", identity, force=force)
+
+
+def write_longer(run: Run, out: Path, new: Sequence[Mapping[str, Any]], *, force: bool) -> None:
+    """Write all records as they were, and new ones after them, in the kind of file that the data is.
+
+    Args:
+        run: the run.
+        out: as for `write_rows`.
+        new: records with the two fields of `expandrows` more.
+        force: as for `write_rows`.
+
+    Raises:
+        DataError: the data is a table that can't hold a new record.
+        RunError: as of `write_rows`.
+    """
+    _put(run, out, lambda file: _write_longer(run, file, new), "expansion", {"new": new, **run.manifest}, force=force)
+
+
+def _put(
+    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], *, force: bool
+) -> None:
+    """Have `fill` write the file, or the data file of a folder, and put it in its place whole."""
+    if run.manifest["written"] == "arrow":
+        _write_folder(run, out, fill, what, identity, force)
+    elif out == STDOUT:
+        sys.stdout.flush()
+        fill(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        with replacing(out.resolve()) as file:  # through a link to what it points at
+            fill(file)
+            file.flush()
+            if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
+                raise _conflict(run, out, what)
+
+
+def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
+    manifest = run.manifest
+    if manifest["written"] in ("parquet", "arrow"):
+        write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
+        return
+    texts = write.in_order(rows, _raw_texts(run))
+    if values is not None:
+        texts = (write.with_field(text, value) for text, value in zip(texts, values, strict=True))
+    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+
+
+def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]]) -> None:
+    manifest = run.manifest
+    if manifest["written"] in ("parquet", "arrow"):
+        write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, FIELDS, new)
+        return
+    (_, like), *_ = itertools.islice(_raw_texts(run), 1)
+    added = (write.record_text(record, like, manifest["indent"]) for record in new)
+    texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
+    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+
+
+def _write_folder(
+    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], force: bool
+) -> None:
+    """A folder as `datasets` saves it, renamed into place when it is whole."""
+    beside = out.absolute().with_name(f".{out.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    with replacing(beside / write.ARROW_FILE) as file:
+        fill(file)
+    write_json(beside / "state.json", write.arrow_state(digest_of(identity)))
+    write_json(beside / "dataset_info.json", {})
+    try:
+        if out.exists() and not filecmp.cmp(beside / write.ARROW_FILE, out / write.ARROW_FILE, shallow=False):
+            if not force:
+                raise _conflict(run, out, what)
+        if out.exists():
+            shutil.rmtree(out)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _conflict(run: Run, out: Path, what: str) -> RunError:
+    return RunError(
+        f"{out} is there and holds something else than this {what}",
+        f"Name another file, or replace it with --force. The {what} is kept in {run.path}.",
+    )
+
+
+def _raw_texts(run: Run) -> Iterator[tuple[int, str]]:
+    for part in run.source(["row", "raw"]):
+        yield from zip(part["row"].to_pylist(), part["raw"].to_pylist(), strict=True)

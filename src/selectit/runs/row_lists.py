@@ -1,0 +1,143 @@
+"""Rows that a user names: by their numbers, as a selection of a run, or as a data set of the rows themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selectit.array_types import Int64
+from selectit.data import read
+from selectit.errors import DataError
+from selectit.runs.files import numbers, read_part
+from selectit.signals.arrays import Rows
+
+_NUMBERS = re.compile(rb"\s*(\[\s*(-?\d|\])|-?\d)")
+_SHOWN = 10
+
+
+def count(path: str) -> int:
+    """How many rows the list names. Raises DataError where it can't be read or names none."""
+    named = _numbers(path)
+    return len(_digests(path)) if named is None else len(named)
+
+
+def by_number(path: str) -> bool:
+    """Whether it is a list of numbers, or a selection. Raises DataError where such a list can't be read."""
+    return _numbers(path) is not None
+
+
+def digest(path: str) -> str:
+    """Six hexadecimal digits of what the list names, for a label. Raises DataError as `count`."""
+    named = _numbers(path)
+    content = b"".join(_digests(path)) if named is None else json.dumps([int(row) for row in named]).encode()
+    return hashlib.sha256(content).hexdigest()[:6]
+
+
+def find(path: str, rows: Rows) -> Int64:
+    """The row numbers that a list names, in its order.
+
+    Args:
+        path: a JSON list of row numbers, a text with one on each line, the folder of a selection
+            (RUN/selections/NAME), or a data set whose records are looked for among the rows by their text: of equal
+            records the first stands for the first such row, the second for the second.
+        rows: where they are looked for.
+
+    Raises:
+        DataError: the list can't be read or is empty; a number is no row or stands twice; a record is no row.
+    """
+    named = _numbers(path)
+    if named is None:
+        return _by_digest(path, _digests(path), rows)
+    outside = [int(row) for row in named if not 0 <= row < len(rows)]
+    if outside:
+        raise DataError(
+            f"{path} names {_some(outside)}: of its {len(named):,} numbers {len(outside):,} are no rows",
+            f"The rows of this data go from 0 to {len(rows) - 1:,}.",
+        )
+    twice = [int(row) for row, times in Counter(map(int, named)).items() if times > 1]
+    if twice:
+        raise DataError(f"{path} names {_some(twice)} more than once", "Name each row once.")
+    return np.array(named, dtype=np.int64)
+
+
+def _numbers(path: str) -> Sequence[int] | None:
+    """The numbers of a list of row numbers or of a selection; None where the path is of something else."""
+    file = Path(path)
+    if (file / "rows.parquet").is_file():
+        selected: Sequence[int] = numbers(read_part(file / "rows.parquet", ["row"])["row"]).tolist()
+        return selected
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        start = opened.read(4096)
+    if not _NUMBERS.match(start):
+        return None
+    text = file.read_text(encoding="utf-8")
+    found = _from_json(path, text) if start.lstrip().startswith(b"[") else _from_lines(path, text)
+    if not found:
+        raise DataError(f"{path} names no rows", "Write row numbers, which count from 0.")
+    return found
+
+
+def _from_json(path: str, text: str) -> list[int]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON list of row numbers: {error}", "Write for example [0, 17, 3].") from error
+    for place, value in enumerate(found):
+        if type(value) is not int:
+            raise DataError(f"{path}, entry {place}: {value!r} is no row number", "Write for example [0, 17, 3].")
+    numbers: list[int] = found
+    return numbers
+
+
+def _from_lines(path: str, text: str) -> list[int]:
+    found = []
+    for place, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                found.append(int(line))
+            except ValueError as error:
+                raise DataError(f"{path}, line {place}: {line!r} is no row number", "Write one on a line.") from error
+    return found
+
+
+def _digests(path: str) -> list[bytes]:
+    """The digest of each record of a data set."""
+    with read.opened(path) as source:
+        records = read.records(source, read.Checked(), layout=None, which="last", limit=None)
+        return [record.digest for record in records]
+
+
+def _by_digest(path: str, wanted: list[bytes], rows: Rows) -> Int64:
+    places: dict[bytes, list[int]] = {each: [] for each in wanted}
+    for row, each in enumerate(map(bytes, rows.digest)):
+        if each in places:
+            places[each].append(row)
+    seen = Counter[bytes]()
+    found, lacking = [], []
+    for place, each in enumerate(wanted):
+        if seen[each] < len(places[each]):
+            found.append(places[each][seen[each]])
+        else:
+            lacking.append(place)
+        seen[each] += 1
+    if lacking:
+        raise DataError(
+            f"{path}: {len(lacking):,} of its {len(wanted):,} records are not among the rows: record {_some(lacking)}",
+            "Records count from 0 and are found by their text, letter by letter: leave out or mend those that differ.",
+        )
+    return np.array(found, dtype=np.int64)
+
+
+def _some(values: Sequence[Any]) -> str:
+    listed = ", ".join(map(str, values[:_SHOWN]))
+    more = f" and {len(values) - _SHOWN:,} more" if len(values) > _SHOWN else ""
+    return f"{listed}{more}"

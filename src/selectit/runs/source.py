@@ -1,0 +1,216 @@
+"""Data sets of pairs made from a run's rows, each with a run directory of its own inside that run.
+
+So they are rated, asked about, stored and resumed like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from selectit.config import Settings
+from selectit.data import formats, read
+from selectit.data.records import Record
+from selectit.errors import DataError, RunError
+from selectit.jsonable import digest_of
+from selectit.runs.files import part_name, replacing, sync_folder, write_json, write_table
+from selectit.runs.run import PART_ROWS, Run, open_run
+
+
+def run_of_pairs(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
+    """The run of these pairs: written where it is not there.
+
+    It is `folder`/run; where that has other pairs (of other data, or made otherwise), that of a folder beside it whose
+    name ends in a digest of these.
+
+    Args:
+        folder: inside a run.
+        pairs: one or more, with 'prompt' and 'completion', and what else should be known of each.
+    """
+    text = ("\n".join(json.dumps(pair) for pair in pairs) + "\n").encode()
+    path = folder / "rows.jsonl"
+    if path.is_file() and path.read_bytes() != text:
+        path = folder.with_name(f"{folder.name}-{hashlib.sha256(text).hexdigest()[:8]}") / "rows.jsonl"
+    if not path.is_file():
+        with replacing(path) as file:
+            file.write(text)
+    return create(path, Settings(run=str(path.parent / "run"), format="prompt-completion"))
+
+
+def create(data: str | Path, settings: Settings) -> Run:
+    """The run of a data set: opened where it is there, else read, checked and written.
+
+    Args:
+        data: a file, a folder, a hub id, or '-' for standard input.
+        settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
+            and what of the data is read, and how.
+
+    Raises:
+        DataError: the data can't be read, or has bad rows; nothing is left behind.
+        RunError: `run` holds another source, or another process is writing it.
+    """
+    layout = formats.layout_of(settings.format, settings.map)
+    with read.opened(str(data), settings.split, settings.subset) as source:
+        return _create(source, settings, layout)
+
+
+def _create(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
+    before = _times(source)
+    identity = {
+        "sha256": read.fingerprint(source),
+        "limit": settings.limit,
+        "format": settings.format,
+        "map": settings.map,
+        "turns": settings.turns,
+        "bad_rows": settings.bad_rows,
+    }
+    fingerprint = digest_of(identity)
+    run = settings.run
+    path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(source.name)}-{fingerprint[:8]}"
+    if (path / "manifest.json").is_file():
+        return _same_source(open_run(path), source, identity)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
+    if path.is_dir() and any(not _begun(entry) for entry in path.iterdir()):
+        raise RunError(f"{path} is not empty and is not a run directory", "Name another folder with --run.")
+    fresh = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
+            if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
+                return _same_source(open_run(path), source, identity)
+            return _write_source(path, source, layout, identity, before)
+    except DataError:
+        if fresh:
+            shutil.rmtree(path)
+        raise
+
+
+def data_name(data: str) -> str:
+    """The name of a data set without folders and endings: 'alpaca' of 'data/alpaca.jsonl.gz'."""
+    name = Path(data).resolve().name
+    return name.partition(".")[0] or name
+
+
+def _begun(entry: Path) -> bool:
+    """Whether a source that was interrupted may have left this entry."""
+    return entry.name in ("locks", "source", "source.partial") or entry.name.startswith(".manifest.json")
+
+
+def _same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> Run:
+    stored = run.manifest["identity"]
+    changed = [key for key in identity if stored.get(key) != identity[key]]
+    if changed:
+        what = {"sha256": f"the content of {source.name}"}
+        differ = ", ".join(what.get(key, "--" + key.replace("_", "-")) for key in changed)
+        raise RunError(
+            f"{run.path} is the run of another source: {differ} differs",
+            "Leave --run out or name a new folder.",
+        )
+    return run
+
+
+def _write_source(
+    path: Path,
+    source: read.Source,
+    layout: formats.Layout | None,
+    identity: Mapping[str, Any],
+    before: list[tuple[int, int]],
+) -> Run:
+    partial, final = path / "source.partial", path / "source"
+    for leftover in (partial, final):  # without a manifest neither is finished
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    found = read.Checked()
+    skip = identity["bad_rows"] == "skip"
+    with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
+        records = read.records(
+            source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
+        )
+        schema = source_schema(source.schema)
+        for number in itertools.count():
+            part = list(itertools.islice(records, PART_ROWS))
+            if not part:
+                break
+            write_table(partial / part_name(number), _part(part, schema))
+    if source.schema is not None:
+        (partial / "schema.arrow").write_bytes(source.schema.serialize())
+    if _times(source) != before:
+        raise DataError(f"{source.name} changed while it was read", "Run again when it is finished.")
+    partial.rename(final)
+    sync_folder(path)
+    assert found.layout is not None  # there is at least one good row
+    manifest = {
+        "data": Path(source.name).name,
+        "identity": identity,
+        "rows": found.rows,
+        "skipped_rows": found.bad_rows,
+        "layout": found.layout.label,
+        "written": source.written,
+        "compression": source.suffix.rpartition(".")[2] if source.suffix.endswith((".gz", ".zst")) else "",
+        "indent": source.indent,
+        "suffix": source.suffix,
+    }
+    write_json(path / "manifest.json", manifest)
+    return Run(path, manifest)
+
+
+def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+    columns = {
+        "row": [record.row for record in records],
+        "digest": [record.digest for record in records],
+        "words": [record.words for record in records],
+        "turns": [[{"role": turn.role, "text": turn.text} for turn in record.turns] for record in records],
+        "left_out": [record.left_out for record in records],
+        "raw": _raw([record.raw for record in records], schema.field("raw").type),
+    }
+    return pa.table(columns, schema=schema)
+
+
+def _raw(values: Sequence[Any], kind: pa.DataType) -> Any:
+    """The records; of a table they are pyarrow's scalars, which make no array of a type that is in part unknown."""
+    if not pa.types.is_struct(kind) or not _untyped(kind):
+        return values
+    fields = []
+    for field in kind:
+        column = [value[field.name] for value in values]
+        if _untyped(field.type):
+            items = [each.as_py() for each in column]
+        else:
+            items = [each if each.is_valid else None for each in column]  # a map's null scalar makes no array
+        fields.append(pa.array(items, field.type))
+    return pa.StructArray.from_arrays(fields, fields=list(kind))
+
+
+def _untyped(kind: pa.DataType) -> bool:
+    """Whether a column, or something in it, is null throughout and so has no type."""
+    return pa.types.is_null(kind) or any(_untyped(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _times(source: read.Source) -> list[tuple[int, int]]:
+    return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in source.files)]
+
+
+TURNS_TYPE = pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))
+
+
+def source_schema(table: pa.Schema | None) -> pa.Schema:
+    """Columns of the source. `raw` is the JSON text, or the row of a table with that schema."""
+    return pa.schema(
+        [
+            ("row", pa.int64()),
+            ("digest", pa.binary(16)),
+            ("words", pa.int64()),
+            ("turns", TURNS_TYPE),
+            ("left_out", pa.list_(pa.string())),
+            ("raw", pa.string() if table is None else pa.struct(list(table))),
+        ]
+    )

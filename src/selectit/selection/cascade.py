@@ -1,0 +1,398 @@
+"""Cheap first, dear later: all rows are rated with few prompts or a small model, and only the best of them fully.
+
+What goes on is a data set of its own, with a run directory of its own inside the data's run: so it is rated, stored and
+resumed like any other. A random sample of all rows goes with it, which says what the first rating has lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selectit.array_types import Float64, Int64
+from selectit.config import Settings
+from selectit.data.formats import LAYOUTS
+from selectit.errors import RunError, SettingsError
+from selectit.inference.rate import rate_prompts
+from selectit.inference.units import note_work
+from selectit.methods._base import ScoringMethod
+from selectit.numerics.ranking import ranking
+from selectit.numerics.row_random import draws
+from selectit.numerics.statistics import wilson
+from selectit.progress import Progress
+from selectit.runs.annotators import Rater, stored_columns, units
+from selectit.runs.files import column, numbers, write_json, write_table
+from selectit.runs.output import write_rows
+from selectit.runs.run import Run, open_run
+from selectit.runs.source import create
+from selectit.runs.stored import failures
+from selectit.selection.cascade_report import CascadeFacts
+from selectit.selection.choose import Budget, Selection, parse_keep
+from selectit.selection.score import Scored, choose, score_part, store_scores
+from selectit.selection.spec import Part, check_raters, method_of, parts_of, prompts_asked, prompts_asked_by
+from selectit.selection.summary import Summary, packaged_note, rating_facts, summarise
+from selectit.signals.prompts import PromptSet
+from selectit.signals.requests import Instead, Work, passes
+
+SAMPLE = 200
+"""Rows of all that `select` and `rate` draw for the agreement with the full choice."""
+
+
+_BOOL = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """What the first rating says."""
+
+    scored: Scored
+    ranked: Int64
+    """(S,) the rows with a score, best first."""
+    went_on: _BOOL
+    """(N,) the best of them, and the rows without a score, of which nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The data set of the rows that are rated fully."""
+
+    name: str
+    run: Run
+    rows: Int64
+    """(F,) which rows of the data they are, rising."""
+    went_on: _BOOL
+    """(F,)"""
+    sampled: _BOOL
+    """(F,)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cascaded:
+    """What a cascade came to."""
+
+    scored: Scored
+    """Scores of all rows of the data; NaN for those that did not go on."""
+    selection: Selection
+    summary: Summary
+    first: First
+    second: Second
+    full: Scored
+    """Scores of the rows of `second`."""
+
+    def dropped(self) -> dict[int, str]:
+        """Why rows did not go on."""
+        cheap, dear = self.first.scored.raters[0].name, self.full.raters[0].name
+        by = "" if cheap == dear else f" by {cheap}"
+        assert self.summary.cascade is not None
+        after = f"dropped by the cascade after K={self.summary.cascade.first_prompts}{by}"
+        ranks = {row: rank for rank, row in enumerate(self.first.ranked.tolist(), start=1)}
+        return {
+            row: f"{after}: rank {ranks[row]} of {len(ranks)}" for row in np.flatnonzero(~self.first.went_on).tolist()
+        }
+
+    def failed(self) -> dict[int, str]:
+        """Why rows have no score although they went on."""
+        return {
+            int(self.second.rows[at]): why
+            for rater, works in self.full.answered
+            for at, why in failures(self.second.run, [rater], works).items()
+        }
+
+
+def rate_stages(
+    run: Run, stages: Stages, progress: Progress, *, rates: bool, sample: int
+) -> tuple[First, Second, Scored]:
+    """Both ratings, where they are not there yet, and what the method makes of them.
+
+    Args:
+        run: of the data.
+        stages: with the models named where `rates`.
+        progress: told what is going on.
+        rates: False = everything has to be there.
+        sample: rows of all that are drawn for the agreement with the full choice.
+
+    Raises:
+        SelectitError: as of `rate`; RunError where something has to be there and is not.
+    """
+    first = _first(run, stages, progress, rates)
+    second = _second(run, stages, first, sample, rates=rates)
+    full = stages.full
+    if rates and stages.one_model:
+        for rater, works in first.scored.answered:
+            carry(run, rater, works, second)
+    if rates and full.settings.engine is None:  # the one that rated first, not what a new run would take
+        engine = str(first.scored.raters[0].manifest["settings"]["engine"])
+        full = dataclasses.replace(full, settings=dataclasses.replace(full.settings, engine=engine))
+    return first, second, _scored(second.run, full, stages.prompts, progress, rates)
+
+
+def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
+    scored = _scored(run, stages.first, stages.prompts, progress, rates)
+    ranked = ranking(scored.scores.score, getattr(stages.first.method, "ties", "smaller"))
+    went_on = np.isnan(scored.scores.score)
+    went_on[ranked[: stages.amount.count(run.rows)]] = True
+    return First(scored, ranked, went_on)
+
+
+def _scored(run: Run, part: Part, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
+    """The scores of one way of rating; where `rates`, what is missing is rated before."""
+    rated = None
+    if rates:
+        rated = rate_prompts(run, part.settings, prompts, prompts_asked_by([part], prompts), progress)
+    return score_part(run, part.settings, part.method, rated, progress)
+
+
+def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
+    """The data set of the rows that are rated fully, written where it is not there: their own records."""
+    drawn = np.zeros(run.rows, np.bool_)
+    drawn[np.argsort(draws(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
+    rows = np.flatnonzero(first.went_on | drawn).astype(np.int64)
+    digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
+    name = f"{first.scored.label}-{stages.amount.label}-{digest}"
+    folder = run.path / "cascades" / name
+    if (folder / "run" / "manifest.json").is_file():
+        inner = open_run(folder / "run")
+    elif rates:
+        inner = _created(run, folder, rows)
+    else:
+        raise RunError(
+            f"{run.path} has no ratings of such a cascade: its second stage was not begun",
+            "Name the data, or rate it first: selectit rate with the same --cascade, --cascade-k and --cascade-model.",
+        )
+    return Second(name, inner, rows, first.went_on[rows], drawn[rows])
+
+
+def _created(run: Run, folder: Path, rows: Int64) -> Run:
+    """A run of these rows, read as the data was. What the folder has already is of the same rows: its name says so."""
+    path = folder / f"rows{run.manifest['suffix']}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_rows(run, path, rows, None, force=False)
+    layout = str(run.manifest["layout"])
+    as_read = {"format": layout} if layout in LAYOUTS else {"map": layout}
+    turns = str(run.manifest["identity"]["turns"])
+    return create(path, Settings(run=str(folder / "run"), turns=turns, **as_read))  # type: ignore[arg-type]
+
+
+def carry(run: Run, rater: Rater, works: Sequence[Work], second: Second) -> None:
+    """Give the second stage the ratings that its rows have from the first, so that nothing is rated twice."""
+    same = Rater(second.run.path / rater.signal / rater.path.name, {**rater.manifest, "order": 0})
+    if not (same.path / "manifest.json").exists():
+        write_json(same.path / "manifest.json", same.manifest)
+    for work in works:
+        missing = [unit for unit in units(second.run, same, [work]) if not unit.path.exists()]
+        if not missing:
+            continue
+        table = stored_columns(run, rater, work, None)
+        table = table.take(column(np.flatnonzero(np.isin(numbers(table["row"]), second.rows))))
+        row = np.searchsorted(second.rows, numbers(table["row"])).astype(np.int64)
+        table = table.set_column(table.schema.get_field_index("row"), table.schema.field("row"), column(row))
+        for unit in missing:
+            start, stop = np.searchsorted(row, (unit.start, unit.stop)).tolist()
+            note_work(unit)
+            write_table(unit.path, table.slice(start, stop - start))
+
+
+def cascaded(
+    run: Run,
+    stages: Stages,
+    budget: Budget,
+    progress: Progress,
+    *,
+    rates: bool,
+    sample: int,
+) -> Cascaded:
+    """Rate in two stages, score, choose, and say what that saved and lost. Arguments and errors as of `rate_stages`."""
+    first, second, full = rate_stages(run, stages, progress, rates=rates, sample=sample)
+    scored = _mapped(run, stages, first, second, full)
+    selection = _chosen(run, stages, budget, second, full)
+    facts = _facts(stages, budget, first, second, full)
+    found = summarise(
+        run,
+        scored.signals.rows,
+        scored.scores.score,
+        selection,
+        full.raters,
+        full.signals.stored_ratings,
+        full.about,
+        (),
+    )
+    return Cascaded(scored, selection, _with_cascade(found, facts, first, second, full), first, second, full)
+
+
+def _mapped(run: Run, stages: Stages, first: First, second: Second, full: Scored) -> Scored:
+    """The full scores as scores of the data's rows, stored there; those of rows that did not go on are left out."""
+
+    def spread(values: NDArray[Any], which: _BOOL) -> Float64:
+        whole = np.full(run.rows, math.nan)
+        whole[second.rows[which]] = values[which]
+        return whole
+
+    everywhere = np.ones(len(second.rows), np.bool_)
+    parts = {name: spread(values, everywhere) for name, values in full.scores.parts.items()}
+    config = {
+        **full.config,
+        "cascade": {
+            "run": second.run.path.relative_to(run.path).as_posix(),
+            "first": first.scored.config,
+            "goes_on": stages.amount.label,
+            "went_on": int(second.went_on.sum()),
+            "sample": int(second.sampled.sum()),
+        },
+    }
+    label = f"{full.label}-cascade-{stages.amount.label}"
+    values = spread(full.scores.score, second.went_on)
+    scores = store_scores(run, label, config, values, {**parts, "first": first.scored.scores.score})
+    return dataclasses.replace(full, scores=scores, signals=first.scored.signals, config=config, label=label)
+
+
+def _chosen(run: Run, stages: Stages, budget: Budget, second: Second, full: Scored) -> Selection:
+    """The best of those that went on, as rows of the data."""
+    if not budget.only_threshold:
+        budget = dataclasses.replace(budget, rows=budget.count(run.rows), share=None)
+    only = dataclasses.replace(full.scores, score=np.where(second.went_on, full.scores.score, math.nan))
+    selection = choose(stages.full.method, dataclasses.replace(full, scores=only), budget, len(second.rows))
+    return dataclasses.replace(selection, rows=second.rows[selection.rows])
+
+
+def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeFacts:
+    cheap, dear = first.scored.signals.ratings, full.signals.ratings
+    (rater, works), (full_rater, full_works) = first.scored.answered[0], full.answered[0]
+    best = _best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
+    hits = int(second.went_on[second.sampled][best].sum())
+    whole = second.sampled.sum() == len(first.went_on)
+    share = None if whole or not len(best) else wilson(hits, len(best))
+    tokens = cheap.tokens.astype(np.float64)
+    each, each_full = (sum(passes(work) for work in some) for some in (works, full_works))
+    return CascadeFacts(
+        first_model=rater.name,
+        first_prompts=prompts_asked(stages.first.method),
+        full_model=full_rater.name,
+        full_prompts=prompts_asked(stages.full.method),
+        went_on=int(second.went_on.sum()),
+        fully_rated=len(second.rows),
+        first_ratings=len(cheap.row) * each,
+        second_ratings=len(dear.row) * (each_full - (each if stages.one_model else 0)),
+        full_ratings=len(cheap.row) * each_full,
+        length=float(tokens.mean() / max(tokens[np.isin(cheap.row, second.rows)].mean(), 1.0)),
+        first_timing=f"ratings/{rater.path.name}",
+        second_timing=f"{_within(second)}ratings/{full_rater.path.name}",
+        sample=int(second.sampled.sum()),
+        best=len(best),
+        best_went_on=hits,
+        low=None if share is None else share.low,
+        high=None if share is None else share.high,
+    )
+
+
+def _within(second: Second) -> str:
+    return f"cascades/{second.name}/run/"
+
+
+def _best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
+    """Places of the rows of the sample that full ratings of all rows would choose: the same share as of all."""
+    best = ranking(scores)
+    if budget.min_score is not None:
+        best = best[scores[best] >= budget.min_score]
+    return best if budget.only_threshold else best[: max(1, round(budget.count(rows) / rows * len(scores)))]
+
+
+def _with_cascade(found: Summary, facts: CascadeFacts, first: First, second: Second, full: Scored) -> Summary:
+    """The summary of the full ratings with what the cascade has to say."""
+    raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
+    if facts.first_model != facts.full_model:
+        raters = (*rating_facts(first.scored.raters, first.scored.signals.stored_ratings), *raters)
+    return dataclasses.replace(
+        found,
+        raters=raters,
+        unscored_rows=found.unscored_rows - int((~first.went_on).sum()),
+        note=packaged_note((*first.scored.raters, *full.raters)),
+        cascade=facts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The two ways of rating, and how much goes on from the first to the second."""
+
+    first: Part
+    full: Part
+    amount: Budget
+    prompts: PromptSet
+
+    @property
+    def one_model(self) -> bool:
+        """Whether both ways have the same model, whose ratings need not be asked for twice."""
+        return self.first.settings.model == self.full.settings.model
+
+
+def stages_of(settings: Settings, prompts: PromptSet, run: Run | None) -> Stages:
+    """The two ways of rating that the settings name. Raises SettingsError where they make no cascade."""
+    assert settings.cascade is not None
+    _check_settings(settings)
+    full = parts_of(settings, run)[0]
+    _check_method(full)
+    k = settings.cascade_k or 1
+    if settings.cascade_model is None and k >= prompts_asked(full.method):
+        raise SettingsError(
+            f"the first rating has {k} of {prompts_asked(full.method)} prompts: nothing would be saved",
+            "Give a smaller --cascade-k, a larger --k, or a smaller model with --cascade-model.",
+        )
+    model = settings.model if settings.cascade_model is None else (settings.cascade_model,)
+    cheap = dataclasses.replace(settings, model=model, k=k, min_prompts=None)
+    if settings.method == "selectit" and k == 1:  # what SelectIT makes of one prompt, in both profiles
+        cheap = dataclasses.replace(cheap, level="token", k=settings.k)
+    first = Part(1.0, cheap, method_of(cheap, run))
+    for part in (first, full):
+        prompts_asked_by([part], prompts)
+        if part.settings.model:
+            check_raters(part, len(prompts.labels))
+    amount = Budget(**parse_keep(settings.cascade, "--cascade"))  # type: ignore[arg-type]
+    return Stages(first, full, amount, prompts)
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.combine is not None:
+        raise SettingsError("--cascade is of one method, and --combine names several", "Leave one of them out.")
+    if len(settings.model) > 1:
+        raise SettingsError(
+            f"--cascade is of one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
+            "Name one with --model, and the one that rates first with --cascade-model.",
+        )
+    if settings.cascade_model is not None and settings.cascade_model in settings.model:
+        raise SettingsError(
+            f"--cascade-model {settings.cascade_model} is the model itself", "Name a smaller one, or leave it out."
+        )
+
+
+def _check_method(part: Part) -> None:
+    method, name = part.method, part.settings.method
+    others = [need for need in method.needs if need != "ratings" and not isinstance(need, Instead)]
+    if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:
+        raise SettingsError(
+            f"--cascade is for methods that score rows by ratings alone, and {name} does not",
+            "Leave out --cascade, or use a method such as selectit or expected-rating.",
+        )
+    if getattr(method, "by", "") == "batch":
+        raise SettingsError(
+            f"{name} by batch scores a row by all others, and a cascade leaves most of them out",
+            "Use --param by=content-free, or leave out --cascade.",
+        )
+
+
+def check_budget(stages: Stages, budget: Budget, rows: int) -> None:
+    """Raise SettingsError where fewer rows would go on than the budget keeps."""
+    goes_on = stages.amount.count(rows)
+    if not budget.only_threshold and goes_on < min(budget.count(rows), rows):
+        raise SettingsError(
+            f"--cascade lets {goes_on:,} of {rows:,} rows go on, and {budget.count(rows):,} are to be kept",
+            "Let more go on, or keep fewer with --keep.",
+        )

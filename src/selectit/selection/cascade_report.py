@@ -1,0 +1,98 @@
+"""What a selection says of its cascade: what was spared, and how far the choice agrees with the full one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from selectit.runs.files import read_json
+from selectit.runs.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeFacts:
+    """What a cascade did, what it spared, and how far its choice can be trusted.
+
+    A rating is that of one answer under one prompt: a forward pass.
+    """
+
+    first_model: str
+    first_prompts: int
+    full_model: str
+    full_prompts: int
+    went_on: int
+    """Rows that the first rating let go on."""
+    fully_rated: int
+    """Those, and the rows of the sample that did not go on."""
+    first_ratings: int
+    """Of all rows."""
+    second_ratings: int
+    """Those that came after: what the first rating had asked already is not asked again."""
+    full_ratings: int
+    """Of all rows, fully, by the full model: what there is without a cascade."""
+    length: float
+    """Mean tokens of a first rating over all rows / over the rows that were rated fully: long rows take longer."""
+    first_timing: str
+    second_timing: str
+    """The keys of `timing_of` that have the times."""
+    sample: int
+    """Rows drawn at random of all rows and rated fully, whether they went on or not."""
+    best: int
+    """Of these, the rows that full ratings of all would choose: the same share as of all rows."""
+    best_went_on: int
+    """Of those, the ones that went on."""
+    low: float | None
+    high: float | None
+    """95 % interval (Wilson) of the share of the full choice that went on; None = no estimate, the sample is all."""
+
+
+def cascade_lines(facts: CascadeFacts, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """The figures as lines of text; `timing` is `timing_of` the run."""
+    prompts = "1 prompt" if facts.first_prompts == 1 else f"{facts.first_prompts} prompts"
+    others = facts.fully_rated - facts.went_on
+    sample = f" and {others:,} more as a sample" if others else ""
+    yield (
+        f"cascade: after {prompts} of {facts.first_model}, {facts.went_on:,} rows went on; these{sample} were rated "
+        f"fully, under {facts.full_prompts} of {facts.full_model}"
+    )
+    done = facts.first_ratings + facts.second_ratings
+    if facts.first_model == facts.full_model:
+        yield f"  {done:,} forward passes instead of {facts.full_ratings:,}: {_saved(done, facts.full_ratings)}"
+    else:
+        yield (
+            f"  forward passes: {facts.first_ratings:,} of {facts.first_model} and {facts.second_ratings:,} of "
+            f"{facts.full_model} instead of {facts.full_ratings:,} of that"
+        )
+    first, second = (_seconds_each(timing.get(key, {})) for key in (facts.first_timing, facts.second_timing))
+    if first is not None and second is not None:
+        spent = first * facts.first_ratings + second * facts.second_ratings
+        full = second * facts.length * facts.full_ratings
+        yield f"  about {spent:,.0f} s instead of {full:,.0f} s: {_saved(spent, full)}"
+    if not facts.best:
+        yield "  agreement with the full choice: undefined, since it would take no row of the sample"
+        return
+    share = facts.best_went_on / facts.best
+    interval = "" if facts.low is None else f" (95 % interval {facts.low:.0%} to {facts.high:.0%})"
+    of_what = "rows" if facts.low is None else f"best rows of the sample of {facts.sample:,}"
+    yield (
+        f"  agreement with the full choice: {share:.0%}{interval}: {facts.best_went_on:,} of the {facts.best:,} "
+        f"{of_what} that full ratings would choose went on"
+    )
+
+
+def _saved(spent: float, full: float) -> str:
+    return f"{1 - spent / full:.0%} saved" if spent < full else "nothing saved"
+
+
+def _seconds_each(rates: Mapping[str, float]) -> float | None:
+    """Seconds of one rating, the mean of all that were timed."""
+    return rates["seconds"] / rates["ratings"] if rates.get("ratings") and rates.get("seconds") else None
+
+
+def timing_of(run: Run) -> dict[str, dict[str, float]]:
+    """The run's timing.json, and those of the runs of its cascades under 'cascades/NAME/run/…'."""
+    found = run.timing()
+    for path in sorted((run.path / "cascades").glob("*/run/timing.json")):
+        within = path.parent.relative_to(run.path).as_posix()
+        found |= {f"{within}/{key}": value for key, value in read_json(path).items()}
+    return found

@@ -1,0 +1,185 @@
+"""How far methods agree: of their scores and choices, from stored columns. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from selectit.array_types import Float64, Int64
+from selectit.config import Settings
+from selectit.errors import SettingsError
+from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
+from selectit.progress import Progress, Silent
+from selectit.runs.run import Run, open_run
+from selectit.selection.score import choose, passes_of, score_part, seconds_of
+from selectit.selection.spec import Part, budget_of, part_named
+from selectit.text_tables import table_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one method made of the rows."""
+
+    name: str
+    scores: Float64 | None
+    """(N,); None for a method that chooses a set."""
+    chosen: Int64
+    passes: float
+    """Passes of a model a row."""
+    seconds: float | None
+    """What its signals took, as far as timing.json tells; None = it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFacts:
+    """The figures of one method. None = undefined."""
+
+    name: str
+    kept: int
+    unscored: int
+    passes_per_row: float
+    seconds: float | None
+    length_correlation: float | None
+    """Spearman's rank correlation of score and words of the response; None for a method that chooses a set."""
+    mean_words: float | None
+    """Mean words of the responses that were kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """How far two methods agree. None = undefined."""
+
+    a: str
+    b: str
+    spearman: float | None
+    """Rank correlation of their scores, where both scored."""
+    jaccard: float | None
+    """Shared rows over the rows of either choice."""
+    chance: float | None
+    """The same for choices of these sizes by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several methods on the rows of one run."""
+
+    rows: int
+    mean_words: float
+    """Mean words of all responses."""
+    methods: tuple[MethodFacts, ...]
+    pairs: tuple[PairFacts, ...]
+
+
+def compare_outcomes(outcomes: Sequence[Outcome], words: Int64) -> Comparison:
+    """The figures of methods and of all pairs.
+
+    Args:
+        outcomes: two or more, each of the same N rows.
+        words: (N,) words of the responses.
+    """
+    methods = tuple(_method(outcome, words) for outcome in outcomes)
+    pairs = tuple(_pair(a, b, len(words)) for a, b in itertools.combinations(outcomes, 2))
+    return Comparison(len(words), float(words.mean()), methods, pairs)
+
+
+def lines(comparison: Comparison) -> Iterator[str]:
+    """The comparison as a table of text."""
+    yield f"{comparison.rows:,} rows, {comparison.mean_words:.1f} words a response"
+    header = ("method", "kept", "no score", "passes", "seconds", "length corr.", "mean words")
+    yield from table_lines(
+        header,
+        [
+            (
+                facts.name,
+                f"{facts.kept:,}",
+                f"{facts.unscored:,}",
+                f"{facts.passes_per_row:g}",
+                _figure(facts.seconds, "{:,.0f}"),
+                _figure(facts.length_correlation, "{:+.2f}"),
+                _figure(facts.mean_words, "{:.1f}"),
+            )
+            for facts in comparison.methods
+        ],
+    )
+    yield ""
+    yield from table_lines(
+        ("pair", "", "spearman", "jaccard", "by chance"),
+        [
+            (pair.a, pair.b, *(_figure(v, f) for v, f in zip(
+                (pair.spearman, pair.jaccard, pair.chance), ("{:+.2f}", "{:.2f}", "{:.2f}"), strict=True)))
+            for pair in comparison.pairs
+        ],
+        names=2,
+    )  # fmt: skip
+
+
+def _method(outcome: Outcome, words: Int64) -> MethodFacts:
+    scores = outcome.scores
+    return MethodFacts(
+        name=outcome.name,
+        kept=len(outcome.chosen),
+        unscored=0 if scores is None else int(np.isnan(scores).sum()),
+        passes_per_row=outcome.passes,
+        seconds=outcome.seconds,
+        length_correlation=None if scores is None else _number(spearman(scores, words.astype(np.float64))),
+        mean_words=float(words[outcome.chosen].mean()) if len(outcome.chosen) else None,
+    )
+
+
+def _pair(a: Outcome, b: Outcome, rows: int) -> PairFacts:
+    both = a.scores is not None and b.scores is not None
+    return PairFacts(
+        a=a.name,
+        b=b.name,
+        spearman=_number(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]
+        jaccard=_number(jaccard(a.chosen, b.chosen)),
+        chance=_number(chance_jaccard(len(a.chosen), len(b.chosen), rows)),
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def compare(
+    run: str | Path, methods: Sequence[str], settings: Settings = Settings(), progress: Progress | None = None
+) -> Comparison:
+    """What several methods make of a run: how far their scores and choices agree, and their cost. Loads no model.
+
+    Args:
+        run: with the signals that the methods read.
+        methods: two or more, each 'name' or 'name:parameter=value;parameter=value'.
+        settings: `keep` (None = 20 %), and which raters and prompts. A method that can't fill its choice has fewer
+            rows; one with a size of its own (full, fixed) keeps that.
+        progress: told what is going on.
+
+    Raises:
+        SelectitError: as of `score`.
+    """
+    if len(methods) < 2:
+        raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
+    opened = open_run(run)
+    named = [part_named(text, settings, opened) for text in methods]
+    outcomes = [outcome_of(opened, part, settings, progress or Silent()) for part in named]
+    return compare_outcomes(outcomes, opened.basic_rows().response_words)
+
+
+def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> Outcome:
+    """What one method makes of a run, for a comparison."""
+    scored = score_part(run, part.settings, part.method, None, progress)
+    own = getattr(part.method, "keep", None) is not None  # full and fixed have a size of their own
+    budget = budget_of(dataclasses.replace(settings, keep=None) if own else settings, [part])
+    budget = dataclasses.replace(budget, allow_fewer=True)
+    rows = choose(part.method, scored, budget, run.rows).rows
+    scores = None if scored.chooses_set else scored.scores.score
+    return Outcome(scored.scores.name, scores, rows, passes_of(scored), seconds_of(run, scored))

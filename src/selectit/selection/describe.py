@@ -1,0 +1,185 @@
+"""What a run holds, and all that is known of one row, as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selectit.errors import RunError
+from selectit.jsonable import without_nan
+from selectit.runs.annotators import Rater, raters
+from selectit.runs.files import numbers, part_name, read_json, read_part
+from selectit.runs.run import Run, open_run
+from selectit.selection.cascade_report import timing_of
+from selectit.selection.summary import _OTHERS, left_out, packaged_note
+from selectit.signals import prompts
+from selectit.signals.arrays import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
+
+
+def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
+    """What a run holds, or everything known of one row, as plain values.
+
+    Raises:
+        RunError: no such run or row.
+    """
+    opened = open_run(run)
+    return describe_run(opened) if row is None else describe_row(opened, row)
+
+
+_FLAG_WORDS = {
+    FLAG_TRUNCATED: "response cut",
+    FLAG_EMPTY: "empty response",
+    FLAG_FLOOR: "label at the floor",
+    FLAG_UNFINISHED: "answer not finished",
+}
+
+
+def describe_signals(run: Run) -> list[dict[str, Any]]:
+    """Every model of these signals and what it was asked, with how many units of each are there, as plain values."""
+    return [
+        {
+            "signal": signal,
+            "model": rater.name,
+            "parameters": rater.manifest["parameters"],
+            "digest": rater.manifest["digest"],
+            "settings": rater.manifest["settings"],
+            "works": [
+                {"about": read_json(folder / "manifest.json"), "units": units_there(run, rater, folder)}
+                for folder in sorted(file.parent for file in rater.path.glob("*/manifest.json"))
+            ],
+        }
+        for signal in _OTHERS
+        for rater in raters(run, signal)
+    ]
+
+
+def units_there(run: Run, rater: Rater, folder: Path) -> str:
+    """How many units of a work are finished, in words."""
+    return f"{len(list(folder.glob('part-*.parquet')))} of {-(-run.rows // rater.unit_size)} units"
+
+
+def describe_answers(run: Run, row: int) -> Iterator[dict[str, Any]]:
+    """What is stored of these signals for a row, as plain values; None = there is none."""
+    for signal in _OTHERS:
+        for rater in raters(run, signal):
+            for file in sorted(rater.path.glob(f"*/{part_name(row // rater.unit_size)}")):
+                for entry in (entry for entry in read_part(file).to_pylist() if entry["row"] == row):
+                    yield {
+                        "signal": signal,
+                        "model": rater.name,
+                        "item": entry["item"],
+                        **_figures(signal, entry),
+                        "flags": flag_words(entry["flags"]),
+                        "error": entry["error"],
+                    }
+
+
+def _figures(signal: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    if signal == "embeddings":  # a vector tells a reader nothing
+        return {"vector": entry["vector"] is not None}
+    if signal == "judgements":
+        return {"reply": entry["reply"]}
+    if signal == "rewards":
+        return {"reward": without_nan(entry["reward"])}
+    clean = len(entry["entropy"] or ())  # noisy copies follow the clean reading
+    means = {name: _mean((entry[name] or ())[:clean]) for name in ("given", "alone")}
+    return {**means, "tokens": entry["tokens"]}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """The mean of those that are defined: a first token that nothing stands before has no loss."""
+    defined = [value for value in values if not math.isnan(value)]
+    return math.fsum(defined) / len(defined) if defined else None
+
+
+def flag_words(flags: int) -> list[str]:
+    """The flags of an answer in words."""
+    return [word for flag, word in _FLAG_WORDS.items() if flags & flag]
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """What a run holds, as plain values."""
+    left_out_rows, kinds = left_out(run)
+    return {
+        "run": str(run.path),
+        "data": run.manifest["data"],
+        "rows": run.rows,
+        "left_out": {"rows": left_out_rows, "kinds": list(kinds)},
+        "note": packaged_note(raters(run)),
+        "raters": [_describe_rater(run, rater) for rater in raters(run)],
+        "signals": describe_signals(run),
+        "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),
+        "selections": {
+            path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
+        },
+        "probes": [read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
+        "timing": timing_of(run),
+    }
+
+
+def _describe_rater(run: Run, rater: Rater) -> dict[str, Any]:
+    manifest = rater.manifest
+    prompts = {
+        read_json(folder / "manifest.json")["prompt"]: units_there(run, rater, folder)
+        for folder in _prompt_folders(run, rater)
+    }
+    return {
+        "model": rater.name,
+        "parameters": manifest["parameters"],
+        "digest": manifest["digest"],
+        "settings": manifest["settings"],
+        "prompts": prompts,
+    }
+
+
+def describe_row(run: Run, row: int) -> dict[str, Any]:
+    """Everything known of one row, as plain values. Raises RunError where there is no such row."""
+    if not 0 <= row < run.rows:
+        raise RunError(f"there is no row {row}: rows go from 0 to {run.rows - 1}", "Name one of those with --row.")
+    scores = {}
+    for path in sorted((run.path / "scores").glob("*.parquet")):
+        values = read_part(path).slice(row, 1).to_pylist()[0]
+        scores[path.stem] = {key: without_nan(value) for key, value in values.items() if key != "row"}
+    selections = {}
+    for path in sorted((run.path / "selections").glob("*/rows.parquet")):
+        table = read_part(path)
+        place = np.flatnonzero(numbers(table["row"]) == row)
+        selections[path.parent.name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
+    return {
+        "row": row,
+        **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
+        "ratings": [entry for rater in raters(run) for entry in _describe_ratings(run, rater, row)],
+        "signals": list(describe_answers(run, row)),
+        "scores": scores,
+        "selections": selections,
+    }
+
+
+def _prompt_folders(run: Run, rater: Rater) -> list[Path]:
+    """The rater's prompts in the order of the run's prompt sets."""
+    sets = [prompts.load(path) for path in sorted((run.path / "prompts").glob("*.toml"))]
+    ordered = [rater.folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
+    return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
+
+
+def _describe_ratings(run: Run, rater: Rater, row: int) -> Iterator[dict[str, Any]]:
+    for folder in _prompt_folders(run, rater):
+        path = folder / part_name(row // rater.unit_size)
+        if not path.exists():
+            continue
+        about = read_json(folder / "manifest.json")
+        for entry in (entry for entry in read_part(path).to_pylist() if entry["row"] == row):
+            chances = [math.exp(value) for value in entry["logprob"]]
+            yield {
+                "model": rater.name,
+                "prompt": about["prompt"],
+                "probabilities": dict(zip(about["labels"], chances, strict=True)),
+                "mass": entry["mass"],
+                "tokens": entry["tokens"],
+                "flags": flag_words(entry["flags"]),
+                "error": entry["error"],
+            }

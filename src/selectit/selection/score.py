@@ -1,0 +1,260 @@
+"""From settings to scores: which methods with what parameters, alone or combined, and what they make of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from selectit import methods as method_files
+from selectit.array_types import Float64
+from selectit.config import Settings
+from selectit.errors import RunError, SettingsError, nearest
+from selectit.inference.rate import model_named, prompts_of_run
+from selectit.methods._base import Method, ScoringMethod
+from selectit.numerics.ranking import intersection, rank_average, union
+from selectit.progress import Progress, Silent
+from selectit.runs.annotators import Rater, models_in, named_rater, stored_columns
+from selectit.runs.files import column, free_name, numbers, read_part, write_table, write_toml
+from selectit.runs.run import Run, open_run
+from selectit.runs.stored import load_ratings
+from selectit.selection.choose import Budget, Selection, chosen, top
+from selectit.selection.collect import Answered, gather
+from selectit.selection.spec import (
+    Part,
+    parameters_of,
+    parts_of,
+    prompts_asked,
+    prompts_instead,
+    scoring_method,
+    with_inner,
+)
+from selectit.signals.arrays import Signals
+from selectit.signals.requests import passes
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of one method in one run."""
+
+    name: str
+    score: Float64
+    """(N,) higher = keep; NaN = could not be scored."""
+    parts: Mapping[str, NDArray[Any]]
+    """What each score was made of: named columns of length N."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a method, or several combined, made of a run."""
+
+    scores: Scores
+    signals: Signals
+    raters: tuple[Rater, ...]
+    answered: tuple[Answered, ...]
+    config: dict[str, Any]
+    label: str
+    """For the names of files."""
+    about: str
+    """What the method says of itself."""
+    chooses_set: bool
+
+
+def score_part(
+    run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress
+) -> Scored:
+    """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
+    gathered = gather(run, method, settings, model_named, progress)
+    config: dict[str, Any] = {"method": settings.method, **parameters_of(method), **gathered.config}
+    signals = gathered.signals
+    used: tuple[Rater, ...] = ()
+    answered = gathered.answered
+    if "ratings" in method.needs:
+        prompts = prompts_of_run(settings, run)
+        used = tuple(rated or _stored_raters(run, settings, method))
+        first = prompts.first(prompts_asked(method))
+        signals = dataclasses.replace(signals, stored_ratings=load_ratings(run, used, first))
+        instead = prompts_instead(method, prompts)
+        if instead:
+            signals = dataclasses.replace(signals, stored_ratings_instead=load_ratings(run, used, instead))
+        config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
+        answered = (*answered, *((rater, (*first, *instead)) for rater in used))
+    inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
+    if inner:
+        signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
+        config["scores"] = {text: each.scores.name for text, each in inner.items()}
+        answered = (*answered, *(one for each in inner.values() for one in each.answered))
+    about = str(getattr(method, "about", ""))
+    if not isinstance(method, ScoringMethod):
+        none = Scores(method.label, np.full(run.rows, math.nan), {})
+        return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True)
+    values = method.score(signals)
+    explain = getattr(method, "parts", None)
+    parts = explain(signals) if explain is not None else {}
+    scores = store_scores(run, method.label, config, values, parts)
+    return Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
+
+
+def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress) -> Scored:
+    """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
+    if not text.startswith(method_files.STORED):
+        part = scoring_method(text, settings, run)
+        return score_part(run, part.settings, part.method, rated, progress)
+    name = text.removeprefix(method_files.STORED)
+    known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+    if name not in known:
+        raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
+    path = run.path / "scores" / f"{name}.parquet"
+    scores = Scores(name, numbers(read_part(path, ["score"])["score"]), {})
+    return Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
+
+
+def store_scores(
+    run: Run, label: str, config: Mapping[str, Any], values: Float64, parts: Mapping[str, NDArray[Any]]
+) -> Scores:
+    """Store scores in the run under their label, or a free name like it."""
+    with run.lock("results", f"another selectit is writing results into {run.path}"):
+        name = free_name(run.path / "scores", label, config)
+        columns = {"row": np.arange(run.rows), "score": values, **parts}
+        table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
+        write_table(run.path / "scores" / f"{name}.parquet", table)
+        write_toml(run.path / "scores" / f"{name}.toml", config)
+    return Scores(name, values, parts)
+
+
+def rank_averaged(run: Run, settings: Settings, parts: Sequence[Part], scored: Sequence[Scored]) -> Scored:
+    """Several methods' scores as one, stored; each method's own stand among the parts."""
+    values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
+    whole = _together(settings, parts, scored, chooses_set=False)
+    columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
+    return dataclasses.replace(whole, scores=store_scores(run, whole.label, whole.config, values, columns))
+
+
+def _together(settings: Settings, parts: Sequence[Part], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
+    """What several methods read and were, as of one; its scores are still to come."""
+    rating = next((each for each in scored if each.raters), scored[0])
+    names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
+    weighted = [f"{name}{part.weight:g}" for name, part in zip(names, parts, strict=True)]
+    config = {
+        "method": "combine",
+        "by": settings.combine_by,
+        "weights": [part.weight for part in parts],
+        "parts": [each.config for each in scored],
+    }
+    label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
+    none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
+    answered = tuple(itertools.chain.from_iterable(each.answered for each in scored))
+    return Scored(none, rating.signals, rating.raters, answered, config, label, "", chooses_set)
+
+
+def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
+    """The run's raters that the settings name, or all of them; one for each model."""
+    known = models_in(run)
+    if not known:
+        raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
+    by_place = getattr(method, "weights", ()) or getattr(method, "profile", "") == "official"
+    if len(known) > 1 and by_place and not settings.model:
+        raise SettingsError(
+            f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
+            "Give the order: --model once for each.",
+        )
+    return [named_rater(run, name, settings) for name in settings.model or known]
+
+
+def scored_choice(
+    run: Run,
+    settings: Settings,
+    parts: Sequence[Part],
+    rated: Sequence[Rater] | None,
+    budget: Budget,
+    progress: Progress,
+) -> tuple[Scored, Selection]:
+    """Score by the method, or by each that is combined, and choose."""
+    scored = [score_part(run, part.settings, part.method, rated, progress) for part in parts]
+    if settings.combine is None:
+        return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
+    if settings.combine_by == "rank":
+        whole = rank_averaged(run, settings, parts, scored)
+        return whole, top(whole.scores.score, budget)
+    choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
+    rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
+    if not len(rows):
+        raise SettingsError("no row is chosen by every method", "Keep more with --keep, or use --combine-by union.")
+    reasons = [dict(zip(each.rows.tolist(), each.why, strict=True)) for each in choices]
+    names = [part.settings.method for part in parts]
+    why = tuple(
+        "; ".join(f"{name}: {reason[row]}" for name, reason in zip(names, reasons, strict=True) if row in reason)
+        for row in rows.tolist()
+    )
+    whole = _together(settings, parts, scored, chooses_set=True)
+    return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
+
+
+def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
+    """The best of `rows` rows, or the set that the method chooses."""
+    if isinstance(method, ScoringMethod):
+        tie_break = getattr(method, "tie_break", None)
+        ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
+        return top(scored.scores.score, budget, ties=ties)
+    return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
+
+
+def passes_of(scored: Scored) -> int:
+    """Passes of a model a row, or generations, that the method's signals take."""
+    return sum(passes(work) for _, works in scored.answered for work in works)
+
+
+def seconds_of(run: Run, scored: Scored) -> float | None:
+    """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
+    total, timing = 0.0, run.timing()
+    for rater, works in scored.answered:
+        spent = timing.get(f"{rater.signal}/{rater.path.name}", {})
+        if not spent.get("ratings"):
+            return None
+        by_row = sum(passes(work) > 0 for work in works)  # one text for all rows takes no time a row
+        total += spent["seconds"] / spent["ratings"] * _items(run, scored) * by_row
+    return total
+
+
+def _items(run: Run, scored: Scored) -> int:
+    """Rated answers of all rows."""
+    signals = scored.signals
+    stored = (
+        signals.stored_ratings,
+        signals.stored_losses,
+        signals.stored_embeddings,
+        signals.stored_judgements,
+        signals.stored_rewards,
+    )
+    found = next((signal for signal in stored if signal is not None), None)
+    if found is not None:
+        return len(found.row)
+    # The method reads other methods' scores alone: the signals are theirs.
+    rater, work = next((rater, work) for rater, works in scored.answered for work in works if passes(work) > 0)
+    return len(stored_columns(run, rater, work, ["row"]))
+
+
+def score(run: str | Path, settings: Settings = Settings(), progress: Progress | None = None) -> Scores:
+    """Score a run's rows from its stored signals and store the scores. Loads no model.
+
+    Raises:
+        SelectitError: settings that the method refuses, or signals that are not there.
+    """
+    opened = open_run(run)
+    parts = parts_of(settings, opened)
+    with_inner(parts, opened)  # refuses a circle
+    chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
+    if chooses or settings.combine_by != "rank":
+        what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
+        raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
+    scored = [score_part(opened, part.settings, part.method, None, progress or Silent()) for part in parts]
+    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, parts, scored).scores

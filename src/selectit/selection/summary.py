@@ -1,0 +1,307 @@
+"""What a run says of the signals beside ratings: losses, embeddings, judgements and rewards."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selectit.array_types import Float64
+from selectit.numerics.ranking import spearman
+from selectit.runs.annotators import Rater, stored_columns
+from selectit.runs.files import numbers
+from selectit.runs.run import Run
+from selectit.selection.cascade_report import CascadeFacts, cascade_lines
+from selectit.selection.choose import Selection
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Ratings, Rows
+from selectit.signals.requests import SIGNALS, Work, passes
+
+_OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
+
+
+@dataclass(frozen=True, slots=True)
+class SignalFacts:
+    """What one model answered for a method beside ratings."""
+
+    model: str
+    signal: str
+    """'losses', 'embeddings', 'judgements' or 'rewards'."""
+    folder: str
+    """Its folder of the signal, under which timing.json has its times."""
+    passes_per_row: int
+    """Forward passes; of a judge, replies."""
+    truncated_rows: int
+    failed_rows: int
+
+
+def signal_facts(run: Run, answered: Sequence[tuple[Rater, Sequence[Work]]]) -> tuple[SignalFacts, ...]:
+    """The figures of each work but ratings, once where several methods have read it. Raises RunError."""
+    once = {rater.folder(work): (rater, work) for rater, works in answered for work in works}
+    return tuple(_signal_stats(run, rater, work) for rater, work in once.values() if rater.signal in _OTHERS)
+
+
+def _signal_stats(run: Run, rater: Rater, work: Work) -> SignalFacts:
+    table = stored_columns(run, rater, work, ["row", "flags", "error"])
+    row = numbers(table["row"])
+    cut = (numbers(table["flags"]) & FLAG_TRUNCATED).astype(bool)
+    failed = [at for at, error in enumerate(table["error"].to_pylist()) if error is not None]
+    return SignalFacts(
+        model=rater.name,
+        signal=rater.signal,
+        folder=rater.path.name,
+        passes_per_row=passes(work),
+        truncated_rows=len(np.unique(row[cut])),
+        failed_rows=len(np.unique(row[failed])),
+    )
+
+
+def signal_line(facts: SignalFacts, timing: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures as a line of text; the speed is the mean of all that the model did for the signal."""
+    what = "reply" if facts.signal == "judgements" else "forward pass" + "es" * (facts.passes_per_row > 1)
+    rates = timing.get(f"{facts.signal}/{facts.folder}", {})
+    speed = ""
+    if rates.get("seconds"):
+        speed = f", {rates['ratings'] / rates['seconds']:,.2f} rows/s"
+        if rates["tokens"]:  # not all signals count them
+            speed += f", {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
+    cut = f"{facts.truncated_rows:,} rows cut to the token limit, {facts.failed_rows:,} failed"
+    return f"{facts.model}, {facts.signal}: {facts.passes_per_row} {what} a row{speed}; {cut}"
+
+
+SMALL_MASS = 0.1
+"""Below this mean mass on the labels the model was mostly not answering the question."""
+
+
+ONE_LABEL = 0.95
+"""Above this share of one label as the best, the model gives everything the same rating."""
+
+
+PACKAGED_NOTE = (
+    "{name} is for trying the program out: it does not tell good from bad (of 120 Alpaca rows it preferred the true "
+    "response to another row's in {figure}; 50 % is chance). Name a model of 3B or more with --model."
+)
+PACKAGED_FIGURES = {"smollm2": "40 %", "gemma3-270m": "51 %"}
+
+
+@dataclass(frozen=True, slots=True)
+class RatingFacts:
+    """How one model rated. None = undefined, since nothing was rated."""
+
+    model: str
+    folder: str
+    """Its folder of ratings, under which timing.json has its times."""
+    mean_mass: float | None
+    """Mean probability of all labels together, in [0, 1]."""
+    label_shares: tuple[float, ...]
+    """For each label, the share of ratings in which it is the most likely."""
+    truncated_rows: int
+    failed_rows: int
+    passes_per_row: int
+    floored_rows: int = 0
+    """Rows with a label that the server did not return and --missing-label floor filled."""
+    within: str = ""
+    """The run inside this one in which that folder lies, 'cascades/NAME/run/'; '' = this one itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures of one selection. None = undefined."""
+
+    rows: int
+    kept: int
+    highest: float | None
+    cut: float | None
+    """The lowest score kept."""
+    unscored_rows: int
+    empty_responses: int
+    left_out_rows: int
+    """Rows with content that is not text, in the whole source."""
+    left_out: tuple[str, ...]
+    """The kinds of that content: 'image'."""
+    length_correlation: float | None
+    """Spearman's rank correlation of score and words of the response."""
+    raters: tuple[RatingFacts, ...]
+    about: str
+    """What the method says of itself."""
+    note: str
+    """What a packaged model can't do; to be shown first."""
+    warnings: tuple[str, ...]
+    others: tuple[SignalFacts, ...] = ()
+    """What models answered beside ratings; older summaries have none."""
+    cascade: CascadeFacts | None = None
+    """None = all rows were rated fully."""
+
+
+def packaged_note(used: Sequence[Rater]) -> str:
+    """The first line to show when a packaged model rated, else ''."""
+    for rater in used:
+        if rater.manifest["packaged"]:
+            return PACKAGED_NOTE.format(name=rater.name, figure=PACKAGED_FIGURES[rater.name])
+    return ""
+
+
+def left_out(run: Run) -> tuple[int, tuple[str, ...]]:
+    """How many rows of the source have content that is not text, and its kinds."""
+    rows, kinds = 0, set[str]()
+    for part in run.source(["left_out"]):
+        column = part["left_out"].combine_chunks()
+        if len(column.values):  # most data has none at all, and a million empty lists take a second to look through
+            found = [each for each in column.to_pylist() if each]
+            rows += len(found)
+            kinds.update(itertools.chain.from_iterable(found))
+    return rows, tuple(sorted(kinds))
+
+
+def left_out_lines(rows: int, kinds: Sequence[str]) -> Iterator[str]:
+    """The line that says so; none where there are no such rows."""
+    if rows:
+        have = "1 row has" if rows == 1 else f"{rows:,} rows have"
+        yield f"{have} content that is not text ({', '.join(kinds)}) and was left out"
+
+
+def summarise(
+    run: Run,
+    rows: Rows,
+    scores: Float64 | None,
+    selection: Selection,
+    used: Sequence[Rater],
+    ratings: Ratings | None,
+    about: str,
+    answered: Sequence[tuple[Rater, Sequence[Work]]],
+) -> Summary:
+    """All figures of a selection. `scores` is None for a method that chooses a set."""
+    left_out_rows, kinds = left_out(run)
+    values = np.full(len(rows), math.nan) if scores is None else scores
+    facts = rating_facts(used, ratings)
+    return Summary(
+        rows=len(rows),
+        kept=len(selection.rows),
+        highest=_number(selection.scores[0]) if len(selection.scores) else None,
+        cut=_number(selection.cut),
+        unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
+        empty_responses=int((rows.response_words == 0).sum()),
+        left_out_rows=left_out_rows,
+        left_out=kinds,
+        length_correlation=_number(spearman(values, rows.response_words.astype(np.float64))),
+        raters=facts,
+        about=about,
+        note=packaged_note(used),
+        warnings=tuple(_warnings(None if scores is None else values, facts)),
+        others=signal_facts(run, answered),
+    )
+
+
+def rating_facts(used: Sequence[Rater], ratings: Ratings | None) -> tuple[RatingFacts, ...]:
+    """How each of the raters rated."""
+    return () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
+
+
+def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """The summary as lines of text; `timing` is `timing_of` the run."""
+    if summary.note:
+        yield f"note: {summary.note}"
+    scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
+    yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
+    if summary.cascade is not None:
+        yield from cascade_lines(summary.cascade, timing)
+    if summary.unscored_rows:
+        yield f"{summary.unscored_rows:,} rows have no score and were not chosen"
+    if summary.empty_responses:
+        yield f"{summary.empty_responses:,} responses are empty"
+    yield from left_out_lines(summary.left_out_rows, summary.left_out)
+    for rater in summary.raters:
+        yield from _rater_lines(rater, timing)
+    for facts in summary.others:
+        yield signal_line(facts, timing)
+    if summary.about:
+        yield f"  {summary.about}"
+    if summary.length_correlation is not None:
+        yield f"rank correlation of score and response length: {summary.length_correlation:+.2f}"
+    yield from _warning_lines(summary)
+
+
+def _warning_lines(summary: Summary) -> Iterator[str]:
+    for warning in summary.warnings:
+        yield f"warning: {warning}"
+    if summary.note or summary.warnings:
+        yield "`selectit probe` with the same data and model measures whether it can tell good rows from bad ones"
+
+
+def _rater_lines(rater: RatingFacts, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(rater.label_shares, start=1))
+    mass = "undefined" if rater.mean_mass is None else f"{rater.mean_mass:.3f}"
+    yield f"{rater.model}: mean mass on the labels {mass}; most likely rating {shares}"
+    rates = timing.get(f"{rater.within}ratings/{rater.folder}", {})
+    speed = ""
+    if rates.get("seconds"):
+        rows_per_second = rates["ratings"] / rates["seconds"] / rater.passes_per_row
+        speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
+    cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
+    floor = f", {rater.floored_rows:,} with a label at the floor" if rater.floored_rows else ""
+    yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}{floor}"
+
+
+def from_plain(plain: Mapping[str, Any]) -> Summary:
+    """A summary from `dataclasses.asdict` of one, after JSON."""
+    facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
+    tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
+    others = tuple(SignalFacts(**each) for each in plain.get("others", ()))
+    cascade = None if plain.get("cascade") is None else CascadeFacts(**plain["cascade"])
+    return Summary(**{**plain, **tuples, "raters": facts, "others": others, "cascade": cascade})
+
+
+def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
+    logprob = ratings.logprob[:, m]
+    missing = np.isnan(logprob).any(axis=-1)
+    best = logprob.argmax(axis=-1)[~missing]
+    labels = logprob.shape[-1]
+    mass = np.exp(logprob[~missing].astype(np.float64)).sum(axis=-1)
+    return RatingFacts(
+        model=rater.name,
+        folder=rater.path.name,
+        mean_mass=float(mass.mean()) if len(mass) else None,
+        label_shares=tuple(float(n) / max(len(best), 1) for n in np.bincount(best, minlength=labels)),
+        truncated_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_TRUNCATED).astype(bool)),
+        failed_rows=_rows_with(ratings, np.asarray(missing)),
+        passes_per_row=logprob.shape[1],
+        floored_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_FLOOR).astype(bool)),
+    )
+
+
+def _rows_with(ratings: Ratings, which: NDArray[Any]) -> int:
+    """Rows with any item and prompt that `which` (I, K) names."""
+    items = np.flatnonzero(which.any(axis=-1))
+    return len(np.unique(ratings.row[items]))
+
+
+def _warnings(scores: Float64 | None, facts: Sequence[RatingFacts]) -> Iterator[str]:
+    for rater in facts:
+        if rater.mean_mass is not None and rater.mean_mass < SMALL_MASS:
+            yield (
+                f"{rater.model} puts only {rater.mean_mass:.1%} of its probability on the ratings: it is mostly not "
+                "answering the question, and the scores are close to noise. Try another model, or prompts in the form "
+                "that it was trained on (--prompts)."
+            )
+        top = int(np.argmax(rater.label_shares))
+        if rater.label_shares[top] > ONE_LABEL:
+            yield (
+                f"{rater.model} rates {rater.label_shares[top]:.1%} of everything {top + 1}: its confidence alone "
+                "decides the ranking. Try a larger model or other prompts."
+            )
+    if scores is None:
+        return
+    present = scores[~np.isnan(scores)]
+    if len(present) > 1 and np.ptp(present) == 0:
+        yield (
+            f"every row has the same score, {present[0]:g}: the choice is the order of the rows. Try another model, "
+            "or another method."
+        )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,210 @@
+"""The types that rooms of the program hand to each other, and the columns they store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selectit.array_types import Float32, Float64, Int64
+from selectit.data.records import Sample
+from selectit.errors import RunError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What every method may know about the rows without any model. All arrays have length N."""
+
+    digest: NDArray[np.void]
+    occurrence: Int64
+    """How many earlier rows have the same digest."""
+    response_words: Int64
+    """Words (runs without white space) of the responses that are rated."""
+
+    def __len__(self) -> int:
+        return len(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """The stored ratings of M models under K prompts with R labels, for I items of N rows."""
+
+    logprob: Float32
+    """(I, M, K, R) natural-log probability of each label, normalised over the whole vocabulary; NaN = missing."""
+    row: Int64
+    """(I,) the row that each item belongs to."""
+    flags: NDArray[np.uint8]
+    """(I, M, K) sums of the FLAG constants."""
+    tokens: NDArray[np.int32]
+    """(I, M, K) tokens of the rated text."""
+    parameters: Int64
+    """(M,) parameter count of each model."""
+    models: tuple[str, ...]
+    """(M,) their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Losses of I responses of N rows under one model and one `LossText`, in nats.
+
+    The T response tokens of all items lie one after the other; item i has [start[i], start[i + 1]). An item that has
+    no losses (no room, empty response, failure) has no tokens.
+    """
+
+    row: Int64
+    """(I,) the row that each item belongs to."""
+    start: Int64
+    """(I + 1,)."""
+    given: Float32
+    """(1 + C, T) -log p of each response token after its instruction; first the clean reading, then C noisy ones."""
+    alone: Float32
+    """(1 + C, T) the same without the instruction; NaN for a first token that nothing stands before, and throughout
+    without `LossText.both`."""
+    entropy: Float32
+    """(T,) -sum p log p of the clean reading, given the instruction."""
+    largest: Float32
+    """(T,) the largest probability."""
+    second: Float32
+    """(T,) the second largest."""
+    squares: Float32
+    """(T,) the sum of the squared probabilities."""
+    prompt_tokens: Int64
+    """(I,) tokens before the response."""
+    prompt_loss: Float32
+    """(I,) mean -log p of those that have something before them; NaN where none has, and without `LossText.prompt`."""
+    truncated: NDArray[np.bool_]
+    """(I,) whether the response was cut to the token limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of I items of N rows under one encoder."""
+
+    row: Int64
+    """(I,)."""
+    vectors: Float32
+    """(I, D), as the encoder gives them; NaN throughout where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """A judge's replies for I items of N rows."""
+
+    row: Int64
+    """(I,)."""
+    replies: tuple[str | None, ...]
+    """(I,) the answer's text; None where there is none."""
+    judge: str = ""
+    """The judge's name, as it is served or as --judge has it; '' = not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """A reward model's outputs for I items of N rows."""
+
+    row: Int64
+    """(I,)."""
+    reward: Float64
+    """(I,) higher is better; NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Everything collected for a method: the rows, and the signals that it named in `needs`."""
+
+    rows: Rows
+    stored_ratings: Ratings | None = None
+    stored_ratings_instead: Ratings | None = None
+    stored_tokens: Int64 | None = None
+    stored_texts: tuple[Sample, ...] | None = None
+    stored_losses: Losses | None = None
+    stored_embeddings: Embeddings | None = None
+    stored_judgements: Judgements | None = None
+    stored_rewards: Rewards | None = None
+    stored_field: tuple[str, ...] | None = None
+    stored_scores: Mapping[str, Float64] = dataclass_field(default_factory=dict)
+
+    @property
+    def ratings(self) -> Ratings:
+        """The ratings. This and the following raise RunError where the signal was not collected."""
+        return _collected(self.stored_ratings, "ratings")
+
+    @property
+    def ratings_instead(self) -> Ratings:
+        """The ratings of the `Instead` of `needs`: the same models, prompts and items."""
+        return _collected(self.stored_ratings_instead, "ratings of other text in the sample's place")
+
+    @property
+    def response_tokens(self) -> Int64:
+        """(N,) tokens of the response under the tokenizer of the model that was named."""
+        return _collected(self.stored_tokens, "token counts")
+
+    @property
+    def texts(self) -> tuple[Sample, ...]:
+        """The rated pairs of all rows, in order."""
+        return _collected(self.stored_texts, "texts")
+
+    @property
+    def losses(self) -> Losses:
+        """The losses under the `LossText` of `needs`."""
+        return _collected(self.stored_losses, "losses")
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The vectors of the `EmbeddedText` of `needs`."""
+        return _collected(self.stored_embeddings, "embeddings")
+
+    @property
+    def judgements(self) -> Judgements:
+        """The replies to the `Question` of `needs`."""
+        return _collected(self.stored_judgements, "judgements")
+
+    @property
+    def rewards(self) -> Rewards:
+        """The outputs of the reward model."""
+        return _collected(self.stored_rewards, "rewards")
+
+    @property
+    def field(self) -> tuple[str, ...]:
+        """(N,) the values of the `Field` of `needs` as text; '' where a record has none."""
+        return _collected(self.stored_field, "a field")
+
+    def score_of(self, method: str) -> Float64:
+        """(N,) the scores of a `ScoreOf` of `needs`, by its text; NaN = could not be scored."""
+        return _collected(self.stored_scores.get(method), f"the scores of {method!r}")
+
+
+def _collected(signal: T | None, name: str) -> T:
+    if signal is None:
+        raise RunError(f"this method needs {name} and none were collected")
+    return signal
+
+
+FLAG_TRUNCATED = 1
+"""The response was cut from the right so that the answer line stayed whole."""
+
+
+FLAG_EMPTY = 2
+"""The response is empty."""
+
+
+FLAG_SMALLER_BATCH = 4
+"""The batch was split because the engine failed on it whole."""
+
+
+FLAG_NO_ROOM = 8
+"""The text does not fit the token limit and could not, or was not allowed to, be cut."""
+
+
+FLAG_FLOOR = 16
+"""A label that the server did not return has the smallest log-probability that it did return."""
+
+
+FLAG_UNFINISHED = 32
+"""The answer reached the limit of new tokens before its end."""

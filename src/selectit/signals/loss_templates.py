@@ -1,0 +1,46 @@
+"""The texts under which methods ask for losses; methods that name the same one share the passes."""
+
+from __future__ import annotations
+
+from selectit.errors import SettingsError, nearest
+from selectit.signals.requests import LossText
+
+ALPACA = LossText(
+    template=(
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+        "\n\n### Instruction:\n{instruction}\n\n### Response:"
+    ),
+    alone="### Response:",
+)
+"""The prompt without input of tatsu-lab/stanford_alpaca:train.py (Apache-2.0); alone, the response keeps its header."""
+
+
+PLAIN = LossText(template="{instruction}\n", alone="")
+"""The instruction, a line break, the response; alone, nothing stands before the response."""
+
+
+TEMPLATES = {"alpaca": ALPACA, "plain": PLAIN}
+BOUNDARIES = ("split", "joint")
+
+
+def loss_text(
+    template: str,
+    boundary: str = "split",
+    *,
+    prompt: bool = False,
+    both: bool = True,
+    copies: int = 0,
+    noise: float = 5.0,
+    seed: int = 42,
+) -> LossText:
+    """A `LossText` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
+    if template not in TEMPLATES:
+        raise SettingsError(f"there is no template {template!r}", nearest(template, TEMPLATES))
+    if boundary not in BOUNDARIES:
+        raise SettingsError(f"there is no boundary {boundary!r}", nearest(boundary, BOUNDARIES))
+    if copies < 0:
+        raise SettingsError(f"copies is {copies}", "It is a number of noisy copies: 0 or more.")
+    if not 0 < noise < float("inf"):
+        raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
+    text = TEMPLATES[template]
+    return LossText(text.template, text.alone, boundary, prompt, both, copies, noise, seed)
