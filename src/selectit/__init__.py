@@ -3,10 +3,65 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from selectit._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from selectit.config import Settings
+    from selectit.costs.plan import Cost, plan
+    from selectit.errors import SelectitError
+    from selectit.evaluation.evaluate import evaluate
+    from selectit.evaluation.settings import EvalSettings
+    from selectit.expansion.expand import Expanded, expand
+    from selectit.experiments.experiment import experiment
+    from selectit.experiments.fit_rule import fit_rule
+    from selectit.experiments.rule_report import Rule
+    from selectit.exports.export import Exported, export
+    from selectit.methods import list_methods
+    from selectit.models.packaged import list_models
+    from selectit.probing.probe import Probe, probe
+    from selectit.probing.tune_prompts import tune_prompts
+    from selectit.selection.compare import compare
+    from selectit.selection.describe import show
+    from selectit.selection.rate import rate
+    from selectit.selection.score import Scores, score
+    from selectit.selection.select import Selected, select
+    from selectit.training.recipes import Recipe
+    from selectit.training.train import Trained, train
+
+_HOMES = {
+    "Cost": "costs.plan",
+    "EvalSettings": "evaluation.settings",
+    "Expanded": "expansion.expand",
+    "Exported": "exports.export",
+    "Probe": "probing.probe",
+    "Recipe": "training.recipes",
+    "Rule": "experiments.rule_report",
+    "Scores": "selection.score",
+    "Selected": "selection.select",
+    "SelectitError": "errors",
+    "Settings": "config",
+    "Trained": "training.train",
+    "compare": "selection.compare",
+    "evaluate": "evaluation.evaluate",
+    "expand": "expansion.expand",
+    "experiment": "experiments.experiment",
+    "export": "exports.export",
+    "fit_rule": "experiments.fit_rule",
+    "list_methods": "methods",
+    "list_models": "models.packaged",
+    "plan": "costs.plan",
+    "probe": "probing.probe",
+    "rate": "selection.rate",
+    "score": "selection.score",
+    "select": "selection.select",
+    "show": "selection.describe",
+    "train": "training.train",
+    "tune_prompts": "probing.tune_prompts",
+}
+"""Each public name, and the module of this package that has it."""
+
 __all__ = [
     "Cost",
     "EvalSettings",
@@ -26,8 +81,8 @@ __all__ = [
     "experiment",
     "export",
     "fit_rule",
-    "methods",
-    "models",
+    "list_methods",
+    "list_models",
     "plan",
     "probe",
     "rate",
@@ -37,40 +92,15 @@ __all__ = [
     "train",
     "tune_prompts",
 ]
-_ROOMS = {
-    "Settings": "config",
-    "SelectitError": "errors",
-    "Cost": "estimate",
-    "Scores": "scoring",
-    "EvalSettings": "evaluation.options",
-    "evaluate": "evaluation.job",
-    "experiment": "experiments.job",
-    "Rule": "experiments.rule",
-    "fit_rule": "experiments.rule",
-    "Probe": "probing",
-    "probe": "probing",
-    "tune_prompts": "tuneprompts",
-    "Expanded": "expanding",
-    "expand": "expanding",
-    "Exported": "exports",
-    "export": "exports",
-    "Recipe": "recipes",
-    "Trained": "training",
-    "train": "training",
-}
 
 
 def __getattr__(name: str) -> Any:
     """Names resolve when they are used, so that `import selectit` and `selectit --help` load nothing heavy."""
-    if name in ("methods", "models"):
-        return importlib.import_module(f"selectit.{name}")
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'selectit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"selectit.{_ROOMS.get(name, 'api')}"), name)
+    return getattr(importlib.import_module(f"selectit.{_HOMES[name]}"), name)
 
 
-class Verb(ModuleType):
-    """A room that is a stage too: `selectit.methods()` and `selectit.models()` list what is in those rooms."""
-
-    def __call__(self) -> Any:
-        return getattr(importlib.import_module("selectit.selection.select"), self.__name__.rpartition(".")[2])()
+def __dir__() -> list[str]:
+    """The public names too, which are not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,4 @@
-"""The command: one small file a verb. Nothing here is imported by the library."""
+"""The command: one small file a verb.
+
+It parses, calls the library and prints; nothing of the library imports it.
+"""

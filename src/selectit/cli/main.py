@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from selectit import __version__
+from selectit._version import __version__
 from selectit.errors import SelectitError
 
 VERBS = {

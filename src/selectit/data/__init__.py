@@ -1,1 +1,4 @@
-"""Reading data sets into records, and writing the chosen ones back as they were."""
+"""Data sets as people have them: read into records, and written back as they were.
+
+It knows no run directory, no model and no score.
+"""

@@ -1,1 +1,4 @@
-"""Engines run a model. Each offers one or more of the capabilities in `base`."""
+"""Engines run a model; each offers one or more of the capabilities in `base`.
+
+They are given texts and give numbers, and know neither run directories nor methods.
+"""

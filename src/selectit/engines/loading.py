@@ -47,7 +47,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
 
         return FakeEngine(model.name, settings.max_tokens or stored.get("max_tokens") or MAX_TOKENS)
     if signal == "embeddings":
-        encoder: Embeds = _module("encoder").load(
+        encoder: Embeds = _module("hf.encoder").load(
             model.path,
             pooling=settings.pooling or stored.get("pooling", "mean"),
             dtype=stored.get("dtype", settings.dtype),
@@ -58,7 +58,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
         )
         return encoder
     if signal == "rewards":
-        rewards: Rewards = _module("reward").load(
+        rewards: Rewards = _module("hf.reward").load(
             model.path,
             dtype=stored.get("dtype", settings.dtype),
             max_tokens=min(_module("texts").context_length(model.path, settings.trust_remote_code), MAX_TOKENS),
@@ -79,7 +79,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
                 "Use --engine hf for this method: it loads the model here.",
             )
         return _load_server(model, settings, stored)
-    engine: RatesLabels = _module("hf").load(
+    engine: RatesLabels = _module("hf.engine").load(
         model.path,
         dtype=stored.get("dtype", settings.dtype),
         max_tokens=_max_tokens(model, settings, stored),
@@ -115,7 +115,7 @@ def _load_vllm(model: Model, settings: Settings, stored: Mapping[str, Any]) -> R
 
 
 def _load_server(model: Model, settings: Settings, stored: Mapping[str, Any]) -> RatesLabels:
-    server = _module("server")
+    server = _module("server.engine")
     texts = _module("texts") if model.path else None
     context, parameters = texts.about(model.path, settings.trust_remote_code) if texts is not None else (None, 0)
     engine: RatesLabels = server.load(
@@ -136,7 +136,7 @@ def _load_server(model: Model, settings: Settings, stored: Mapping[str, Any]) ->
 
 def _load_judge(model: Model, settings: Settings) -> Replies:
     check_server(settings, chat=False)
-    server = _module("server")
+    server = _module("server.engine")
     judge: Replies = server.load_judge(
         model.name, base_url=settings.base_url, concurrency=settings.concurrency or server.CONCURRENCY
     )
@@ -175,7 +175,7 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(f"selectit.engines.{name}")
     except ImportError as error:
-        engine = name if name in _INSTALL else "hf"
+        engine = name.partition(".")[0] if name != "texts" else "hf"
         raise SettingsError(
             f"the engine {engine} can't be loaded: {error}", f"Install it: {_INSTALL[engine]}"
         ) from error

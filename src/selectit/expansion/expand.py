@@ -19,7 +19,7 @@ from selectit.config import Settings
 from selectit.engines.loading import check_server
 from selectit.errors import DataError, SettingsError
 from selectit.expansion import styles as expansion_styles
-from selectit.expansion.records import NewRow, check_room, fitting, records
+from selectit.expansion.records import FIELDS, NewRow, check_room, fitting, records
 from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, unusable
 from selectit.inference import execute
 from selectit.inference.rate import model_named, run_of
@@ -148,7 +148,7 @@ def expand(
             _remedy(not_made),
         )
     new.sort(key=lambda row: row.of)  # stable: in the order of the styles
-    write_longer(run, out, list(records(run, new)), force=settings.force)
+    write_longer(run, out, list(records(run, new)), FIELDS, force=settings.force)
     added = {way.name: sum(row.style == way.name for row in new) for way in ways}
     return Expanded(run.path, out, run.rows, len(rows), found.others, added, tuple(not_made), seconds)
 

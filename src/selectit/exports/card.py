@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 
-from selectit import __version__
+from selectit._version import __version__
 from selectit.runs.annotators import raters
 from selectit.runs.files import read_toml
 from selectit.runs.run import Run, open_run

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
-from selectit import __version__
+from selectit._version import __version__
 from selectit.config import Settings
 from selectit.engines.loading import Engine
 from selectit.errors import ModelError, RunError, SettingsError

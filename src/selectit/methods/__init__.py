@@ -1,7 +1,7 @@
 """One file = one published method; the file's name is the method's name, its one public class the method.
 
-A method is a frozen dataclass whose fields are its parameters. It offers `score` (`schema.ScoringMethod`) or
-`select` (`schema.SetMethod`). A method of one's own is `./mine.py:Mine`, or an entry point of the group
+A method is a frozen dataclass whose fields are its parameters. It offers `score` (`_base.ScoringMethod`) or
+`select` (`_base.SetMethod`). Your own method is `./mine.py:Mine`, or an entry point of the group
 `selectit.methods`.
 """
 
@@ -17,7 +17,6 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
 
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import Method
@@ -37,7 +36,8 @@ def names() -> list[str]:
 
 
 def _packaged() -> list[str]:
-    return [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name.replace("_", "-") for name in found if not name.startswith("_")]
 
 
 def lookup(name: str) -> type[Any]:
@@ -159,9 +159,6 @@ def _checked(method: Any, name: str) -> type[Any]:
     ):
         raise SettingsError(f"{name} lacks needs, label, or one of score and select", "See docs/methods.md.")
     return method
-
-
-sys.modules[__name__].__class__ = Verb
 
 
 def list_methods() -> dict[str, str]:

@@ -33,7 +33,7 @@ class FacilityLocation:
     Licence: decile-team/submodlib, MIT; nothing was taken from it.
 
     Checked: the specification's values, greedy by brute force for each similarity, and the choices of submodlib-py
-    0.0.3 on made-up points (tests/test_diversity.py).
+    0.0.3 on made-up points (tests/numerics/test_subsets.py).
     """
 
     text: str = "both"

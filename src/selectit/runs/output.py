@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from selectit.array_types import Int64
 from selectit.config import Settings
 from selectit.data import write
 from selectit.errors import RunError, SettingsError
-from selectit.expansion.records import FIELDS
 from selectit.jsonable import digest_of
 from selectit.runs.files import replacing, write_json
 from selectit.runs.run import Run
@@ -73,20 +74,30 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
     _put(run, out, lambda file: _write_file(run, file, rows, values), "selection", identity, force=force)
 
 
-def write_longer(run: Run, out: Path, new: Sequence[Mapping[str, Any]], *, force: bool) -> None:
+def write_longer(
+    run: Run, out: Path, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field], *, force: bool
+) -> None:
     """Write all records as they were, and new ones after them, in the kind of file that the data is.
 
     Args:
         run: the run.
         out: as for `write_rows`.
-        new: records with the two fields of `expandrows` more.
+        new: records in the layout of the data, with `fields` more.
+        fields: columns that the new records have beside those of the data.
         force: as for `write_rows`.
 
     Raises:
         DataError: the data is a table that can't hold a new record.
         RunError: as of `write_rows`.
     """
-    _put(run, out, lambda file: _write_longer(run, file, new), "expansion", {"new": new, **run.manifest}, force=force)
+    _put(
+        run,
+        out,
+        lambda file: _write_longer(run, file, new, fields),
+        "expansion",
+        {"new": new, **run.manifest},
+        force=force,
+    )
 
 
 def _put(
@@ -118,10 +129,10 @@ def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, 
     write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
 
 
-def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]]) -> None:
+def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
     manifest = run.manifest
     if manifest["written"] in ("parquet", "arrow"):
-        write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, FIELDS, new)
+        write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
     (_, like), *_ = itertools.islice(_raw_texts(run), 1)
     added = (write.record_text(record, like, manifest["indent"]) for record in new)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from selectit.array_types import Float64, Int64
 from selectit.config import Settings
 from selectit.errors import SettingsError
 from selectit.runs.files import column, free_name, text_column, write_json, write_table, write_toml
 from selectit.runs.run import Run
-from selectit.selection.choose import Selection
-from selectit.selection.summary import Summary
+
+SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Chosen rows in order. All arrays have the same length."""
+
+    rows: Int64
+    scores: Float64
+    """NaN throughout for a method that chooses a set."""
+    why: tuple[str, ...]
+    cut: float
+    """The lowest score that was kept; NaN without scores."""
 
 
 def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
@@ -31,10 +44,13 @@ def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str
     return settings.name
 
 
-def store_selection(run: Run, name: str, selection: Selection, config: Mapping[str, Any], summary: Summary) -> None:
+def store_selection(
+    run: Run, name: str, selection: Selection, config: Mapping[str, Any], summary: Mapping[str, Any]
+) -> None:
+    """Store a selection with the settings that made it and its figures (plain values)."""
     folder = run.path / "selections" / name
     write_toml(folder / "config.toml", config)
-    write_json(folder / "summary.json", dataclasses.asdict(summary))
+    write_json(folder / "summary.json", summary)
     columns = [
         column(np.arange(1, len(selection.rows) + 1)),
         column(selection.rows),
@@ -42,6 +58,3 @@ def store_selection(run: Run, name: str, selection: Selection, config: Mapping[s
         text_column(selection.why),
     ]
     write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
-
-
-SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])

@@ -19,6 +19,7 @@ from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPr
 
 
 def load_signal(run: Run, rater: Rater, work: Work, signals: Signals) -> Signals:
+    """The signals with what is stored of a work. Raises RunError where units are missing."""
     if isinstance(work, LossText):
         return replace(signals, stored_losses=load_losses(run, rater, work))
     if isinstance(work, EmbeddedText):
@@ -32,6 +33,7 @@ def load_signal(run: Run, rater: Rater, work: Work, signals: Signals) -> Signals
 
 
 def load_losses(run: Run, rater: Rater, work: LossText) -> Losses:
+    """The stored losses of a work. Raises RunError where units are missing."""
     names = ["given", "alone", "entropy", "largest", "second", "squares"]
     table = stored_columns(run, rater, work, ["row", *names, "prompt_tokens", "prompt_loss", "flags"])
     flat = {name: _floats(table[name]) for name in names}
@@ -62,6 +64,7 @@ def _by_copy(values: Float32, start: Int64, copies: int) -> Float32:
 
 
 def load_embeddings(run: Run, rater: Rater, work: EmbeddedText) -> Embeddings:
+    """The stored vectors of a work. Raises RunError where units are missing."""
     table = stored_columns(run, rater, work, ["row", "vector"])
     lengths = _list_lengths(table["vector"])
     width = int(lengths.max(initial=0))

@@ -32,10 +32,11 @@ from selectit.runs.annotators import Rater, stored_columns, units
 from selectit.runs.files import column, numbers, write_json, write_table
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run, open_run
+from selectit.runs.selections import Selection
 from selectit.runs.source import create
 from selectit.runs.stored import failures
 from selectit.selection.cascade_report import CascadeFacts
-from selectit.selection.choose import Budget, Selection, parse_keep
+from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.score import Scored, choose, score_part, store_scores
 from selectit.selection.spec import Part, check_raters, method_of, parts_of, prompts_asked, prompts_asked_by
 from selectit.selection.summary import Summary, packaged_note, rating_facts, summarise

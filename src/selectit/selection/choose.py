@@ -11,6 +11,7 @@ import numpy as np
 from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import ranking
+from selectit.runs.selections import Selection
 
 _FEWER = "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer."
 
@@ -125,15 +126,3 @@ def chosen(rows: Int64, budget: Budget, total: int) -> Selection:
         )
     why = tuple(f"choice {rank} of {len(rows)}" for rank in range(1, len(rows) + 1))
     return Selection(rows.astype(np.int64), np.full(len(rows), np.nan), why, math.nan)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Chosen rows in order. All arrays have the same length."""
-
-    rows: Int64
-    scores: Float64
-    """NaN throughout for a method that chooses a set."""
-    why: tuple[str, ...]
-    cut: float
-    """The lowest score that was kept; NaN without scores."""

@@ -18,7 +18,7 @@ from selectit.runs.annotators import Rater, engine_of, find_rater, models_in, na
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_signal
-from selectit.selection.spec import _CANNOT, Part, asked_model, named_model, tokenizer_name, works_of
+from selectit.selection.spec import CANNOT, Part, asked_model, named_model, tokenizer_name, works_of
 from selectit.signals.arrays import Signals
 from selectit.signals.requests import Field, LossText, Work, signal_of
 
@@ -61,7 +61,7 @@ def _enough(run: Run, rater: Rater | None, work: Work) -> Work:
 def _with_engine(run: Run, settings: Settings, name: str, signal: str) -> Settings:
     """The settings with the engine for a signal: encoders and reward models are always on this machine."""
     engine = settings.engine or engine_of(run, [name], signal)
-    local = signal in ("embeddings", "rewards") and engine in _CANNOT
+    local = signal in ("embeddings", "rewards") and engine in CANNOT
     tokenizer = None if signal == "judgements" else settings.tokenizer  # a judge has none, with or without the option
     return replace(settings, engine="hf" if local else engine, tokenizer=tokenizer)
 

@@ -15,7 +15,7 @@ from selectit.runs.annotators import Rater, raters
 from selectit.runs.files import numbers, part_name, read_json, read_part
 from selectit.runs.run import Run, open_run
 from selectit.selection.cascade_report import timing_of
-from selectit.selection.summary import _OTHERS, left_out, packaged_note
+from selectit.selection.summary import OTHERS, left_out, packaged_note
 from selectit.signals import prompts
 from selectit.signals.arrays import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
 
@@ -52,7 +52,7 @@ def describe_signals(run: Run) -> list[dict[str, Any]]:
                 for folder in sorted(file.parent for file in rater.path.glob("*/manifest.json"))
             ],
         }
-        for signal in _OTHERS
+        for signal in OTHERS
         for rater in raters(run, signal)
     ]
 
@@ -64,7 +64,7 @@ def units_there(run: Run, rater: Rater, folder: Path) -> str:
 
 def describe_answers(run: Run, row: int) -> Iterator[dict[str, Any]]:
     """What is stored of these signals for a row, as plain values; None = there is none."""
-    for signal in _OTHERS:
+    for signal in OTHERS:
         for rater in raters(run, signal):
             for file in sorted(rater.path.glob(f"*/{part_name(row // rater.unit_size)}")):
                 for entry in (entry for entry in read_part(file).to_pylist() if entry["row"] == row):

@@ -26,8 +26,9 @@ from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Rater, models_in, named_rater, stored_columns
 from selectit.runs.files import column, free_name, numbers, read_part, write_table, write_toml
 from selectit.runs.run import Run, open_run
+from selectit.runs.selections import Selection
 from selectit.runs.stored import load_ratings
-from selectit.selection.choose import Budget, Selection, chosen, top
+from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
 from selectit.selection.spec import (
     Part,

@@ -19,11 +19,11 @@ from selectit.inference.rate import prompts_of_run, rate_prompts, run_of
 from selectit.progress import Progress, Silent
 from selectit.runs.output import destination, write_rows
 from selectit.runs.run import Run
-from selectit.runs.selections import name_selection, store_selection
+from selectit.runs.selections import Selection, name_selection, store_selection
 from selectit.runs.stored import failures
 from selectit.selection import cascade
 from selectit.selection.cascade import Stages, check_budget, stages_of
-from selectit.selection.choose import Budget, Selection
+from selectit.selection.choose import Budget
 from selectit.selection.collect import collect_all
 from selectit.selection.score import Scored, passes_of, scored_choice, seconds_of
 from selectit.selection.spec import Part, budget_of, check_all, parts_of, prompts_asked_by, rates_pairs, with_inner
@@ -88,7 +88,7 @@ def select(
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = name_selection(run, settings, f"{scored.label}-{budget.label}", config)
-        store_selection(run, name, selection, config, facts)
+        store_selection(run, name, selection, config, dataclasses.asdict(facts))
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
     write_rows(run, job.out, selection.rows[order], values, force=settings.force)

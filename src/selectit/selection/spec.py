@@ -31,7 +31,7 @@ from selectit.signals.requests import (
 ENCODER = "minilm"
 
 
-_CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
+CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
 """Signals that an engine does not give. Encoders and reward models are loaded here whatever the engine is."""
 
 
@@ -46,7 +46,7 @@ def check(method: Method, settings: Settings) -> None:
     for work in works_of(method):
         _check_judge(method, work, asked_model(work, settings))
         signal = signal_of(work)
-        if signal in _CANNOT.get(settings.engine or "", ()):
+        if signal in CANNOT.get(settings.engine or "", ()):
             raise SettingsError(
                 f"the engine {settings.engine} gives no {signal}",
                 "Use --engine hf for this method: it loads the model here.",
@@ -56,6 +56,7 @@ def check(method: Method, settings: Settings) -> None:
 
 
 def tokenizer_name(settings: Settings) -> str:
+    """The one model whose tokenizer counts tokens. Raises SettingsError."""
     if len(settings.model) != 1:
         raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
     return settings.model[0]
@@ -249,6 +250,7 @@ def rates_pairs(method: Method) -> bool:
 
 
 def parameters_of(method: Method) -> dict[str, Any]:
+    """The parameters of a method as TOML can say them."""
     assert dataclasses.is_dataclass(method)
     return {
         key: list(value) if isinstance(value, tuple) else value

@@ -16,12 +16,12 @@ from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Rater, stored_columns
 from selectit.runs.files import numbers
 from selectit.runs.run import Run
+from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeFacts, cascade_lines
-from selectit.selection.choose import Selection
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Ratings, Rows
 from selectit.signals.requests import SIGNALS, Work, passes
 
-_OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
+OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SignalFacts:
 def signal_facts(run: Run, answered: Sequence[tuple[Rater, Sequence[Work]]]) -> tuple[SignalFacts, ...]:
     """The figures of each work but ratings, once where several methods have read it. Raises RunError."""
     once = {rater.folder(work): (rater, work) for rater, works in answered for work in works}
-    return tuple(_signal_stats(run, rater, work) for rater, work in once.values() if rater.signal in _OTHERS)
+    return tuple(_signal_stats(run, rater, work) for rater, work in once.values() if rater.signal in OTHERS)
 
 
 def _signal_stats(run: Run, rater: Rater, work: Work) -> SignalFacts:

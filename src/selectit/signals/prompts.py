@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from selectit.errors import SettingsError
-from selectit.signals.requests import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, _fingerprint
+from selectit.signals.requests import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PromptSet:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that change with anything in the set but its name."""
-        return _fingerprint([self.template, *self.labels, "chat" if self.chat else "", *self.texts])
+        return fingerprint_of([self.template, *self.labels, "chat" if self.chat else "", *self.texts])
 
 
 PACKAGED = ("default", "aspects", "yes-no")

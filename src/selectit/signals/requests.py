@@ -72,10 +72,11 @@ class RatingPrompt:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that change with the wording, the template, the labels or the chat template's use."""
-        return _fingerprint([self.text, self.template, *self.labels, *(["chat"] if self.chat else [])])
+        return fingerprint_of([self.text, self.template, *self.labels, *(["chat"] if self.chat else [])])
 
 
-def _fingerprint(parts: Sequence[str]) -> str:
+def fingerprint_of(parts: Sequence[str]) -> str:
+    """sha256 over what decides a prompt, its first hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from selectit import __version__
+from selectit._version import __version__
 from selectit.models.packaged import PACKAGED
 
 

@@ -1,1 +1,4 @@
-"""."""
+"""Models behind an OpenAI-compatible server.
+
+It sends texts and reads log-probabilities; it loads no weights.
+"""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-import signals as made
+import made_up_signals as made
 from selectit import methods
 from selectit.methods._base import ScoringMethod
 from selectit.selection.choose import Budget, parse_keep

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-import signals as made
+import made_up_signals as made
 from selectit import methods
 from selectit.data.records import Sample
 from selectit.errors import RunError, SettingsError

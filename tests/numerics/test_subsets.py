@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_up_signals import rows
 from selectit.errors import SettingsError
 from selectit.numerics import subsets
 from selectit.signals.arrays import Embeddings, Signals
-from signals import rows
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
 KERNEL = np.array([[2, 1.2, 0.3, 0.1], [1.2, 1.9, 0.2, 0.2], [0.3, 0.2, 1, 0.4], [0.1, 0.2, 0.4, 0.8]])

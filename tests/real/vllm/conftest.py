@@ -1,12 +1,9 @@
 """A real vLLM: for the tests of the server engine it is started as a server, on a free port of this machine."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from vllm_server import free_url, serve
 
 os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"  # GiB: the texts are short, and several engines run here

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import commandline
+from places import ROOT
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_config_file_with_what_is_typed_winning(command, data):
 
 
 def test_the_papers_setting_is_a_config_that_is_understood(command, data):
-    config = Path(__file__).parent.parent / "examples" / "selective-alpaca.toml"
+    config = ROOT / "examples" / "selective-alpaca.toml"
     code, out, err = command("select", data, "--config", config, *FAKE, "--limit", 10)
     assert code == 0, err
     assert "selectit-model-paper-k5-a0.2-w7_13_70-20pct" in out
@@ -132,7 +133,7 @@ def test_a_full_disk_is_a_message(command, data, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "part-00000.parquet")
 
-    monkeypatch.setattr("selectit.runs.run.os.fsync", full)
+    monkeypatch.setattr("selectit.runs.files.os.fsync", full)
     code, _, err = command("select", data, *FAKE)
     assert code == 2
     assert "No space left on device" in err
@@ -213,7 +214,7 @@ def test_the_examples_of_the_readme_run(data, rows, monkeypatch):
 
     import selectit
 
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]
     Path("alpaca.json").write_text(json.dumps(rows))
     original = selectit.Settings

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import signals as made
+import made_up_signals as made
 from selectit.errors import SettingsError
 from selectit.methods.el2n import El2n
 from selectit.methods.ifd import Ifd

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from commandline import run
+from places import ROOT
 from selectit import config
 from selectit.data.records import Sample
 from selectit.errors import DataError, RunError, SettingsError
@@ -23,9 +24,8 @@ from selectit.experiments.report import sections, tables
 from selectit.progress import Silent
 from selectit.runs.run import Run
 from selectit.training import train as training_train
-from selectit.training.train import train
 
-EXAMPLES = Path(__file__).parent.parent / "examples" / "experiments"
+EXAMPLES = ROOT / "examples" / "experiments"
 SMALL = """
 models = ["{model}"]
 budgets = ["25%"]
@@ -313,7 +313,7 @@ def test_a_whole_experiment(small, monkeypatch):
     assert not list(Path("out/models").iterdir())  # the weights are gone
     losses = {each.scores["heldout heldout.json"].value for each in finished.outcomes}
     assert len(losses) == 6  # every cell is another model
-    monkeypatch.setattr(training_train, "train", None)  # whoever calls it fails
+    monkeypatch.setattr(cell, "train", None)  # whoever calls it fails
     monkeypatch.setattr(cell, "evaluate", None)
     assert figures(experiment.experiment(small, "out")) == figures(finished)
 
@@ -321,7 +321,7 @@ def test_a_whole_experiment(small, monkeypatch):
 def test_an_interrupted_experiment_goes_on(small, monkeypatch):
     whole = experiment.experiment(small, "whole")
     trained, evaluated = [], []
-    train, evaluate = train, evaluation_evaluate.evaluate
+    train, evaluate = training_train.train, evaluation_evaluate.evaluate
 
     def counted(*given, **named):
         result = train(*given, **named)
@@ -335,7 +335,7 @@ def test_an_interrupted_experiment_goes_on(small, monkeypatch):
         evaluated.append(models[0])
         return evaluate(models, given)
 
-    monkeypatch.setattr(training_train, "train", counted)
+    monkeypatch.setattr(cell, "train", counted)
     monkeypatch.setattr(cell, "evaluate", stopping)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -385,7 +385,7 @@ def test_a_search_for_the_size(small, monkeypatch):
     assert 3 <= len(tried) <= 6 and all(20 <= int(budget[:-1]) <= 60 for budget in tried)
     best = re.search(r"is best with (\d+%) by heldout heldout.json", finished.report)[1]
     assert tried[best] == min(value for budget, value in tried.items() if budget != "25%" or best == "25%")
-    monkeypatch.setattr(training_train, "train", None)  # begun again, it asks for the same sizes
+    monkeypatch.setattr(cell, "train", None)  # begun again, it asks for the same sizes
     assert figures(experiment.experiment(searching, "out")) == figures(finished)
 
 
@@ -419,7 +419,7 @@ def with_choice(small, method, **more):
 
 
 def test_what_choosing_would_refuse_is_refused_first(small, monkeypatch):
-    monkeypatch.setattr(training_train, "train", None)
+    monkeypatch.setattr(cell, "train", None)
     monkeypatch.setattr(cell, "evaluate", None)
     with pytest.raises(SettingsError, match="length, budget 1000: 1,000 rows were asked for and there are 15"):
         experiment.experiment(with_choice(small, "length", budgets=("1000",)), "out")

@@ -22,7 +22,7 @@ import pytest
 
 from selectit.errors import ModelError
 from selectit.models import files as models_files
-from selectit.models import packaged, resolve
+from selectit.models import gguf, packaged, resolve
 
 GGUF = b"GGUF, as far as this test is concerned" * 100
 OLD = 1_600_000_000
@@ -81,7 +81,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
         (folder / "config.json").write_text("{}")
         write_safetensors(folder / "model.safetensors", {"w": [3, 4]})
 
-    monkeypatch.setattr(packaged, "convert", convert)
+    monkeypatch.setattr(gguf, "convert", convert)
     return pip
 
 
@@ -118,7 +118,7 @@ def test_resolve_fetches_smollm2_once_and_says_so(
     small: FakePip, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not packaged.fetched("smollm2")
-    with caplog.at_level(logging.INFO, "selectit.models.resolve"):
+    with caplog.at_level(logging.INFO, "selectit.models"):
         first = resolve.resolve("smollm2")
     assert "downloading smollm2" in caplog.text
     assert packaged.fetched("smollm2") and resolve.resolve("smollm2") == first and small.calls == 1
@@ -170,20 +170,20 @@ def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, m
         raise KeyboardInterrupt
 
     (cache / "models" / ".smollm2-killed").mkdir(parents=True)  # left by a process that had no time to clean up
-    monkeypatch.setattr(packaged, "convert", interrupted)
+    monkeypatch.setattr(gguf, "convert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         packaged.fetch("smollm2")
     assert hidden(cache) == [] and not packaged.fetched("smollm2")
 
 
 def test_two_fetches_at_once_build_once(small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = packaged.convert
+    convert = gguf.convert
 
     def slowly(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         time.sleep(0.2)
         convert(gguf, folder, adds_bos=adds_bos)
 
-    monkeypatch.setattr(packaged, "convert", slowly)
+    monkeypatch.setattr(gguf, "convert", slowly)
     threads = [threading.Thread(target=packaged.fetch, args=("smollm2",)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -274,7 +274,7 @@ def test_a_broken_digest_cache_is_noted_and_rewritten(
 ) -> None:
     before = resolve.resolve(str(folder)).digest
     (cache / "digests.json").write_text(broken)
-    with caplog.at_level(logging.INFO, "selectit.models.resolve"):
+    with caplog.at_level(logging.INFO, "selectit.models"):
         assert resolve.resolve(str(folder)).digest == before
     assert "broken" in caplog.text
     assert len(json.loads((cache / "digests.json").read_text())) == 3
@@ -299,10 +299,10 @@ def test_a_missing_folder_is_named(name: str) -> None:
 def test_a_gguf_file_is_converted_once(tmp_path: Path, small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(GGUF)
-    monkeypatch.setattr(packaged, "adds_bos", lambda _: False)
+    monkeypatch.setattr(gguf, "adds_bos", lambda _: False)
     model = resolve.resolve(str(path))
     assert (Path(model.path) / "config.json").is_file()
-    monkeypatch.setattr(packaged, "convert", lambda *_, **__: pytest.fail("converted again"))
+    monkeypatch.setattr(gguf, "convert", lambda *_, **__: pytest.fail("converted again"))
     assert resolve.resolve(str(path)) == model
     with pytest.raises(ModelError, match="no file"):
         resolve.resolve(str(tmp_path / "n.gguf"))
@@ -454,10 +454,11 @@ def test_resolving_what_is_there_loads_nothing_heavy(small: FakePip, folder: Pat
     script = f"""
 import sys
 from dataclasses import replace
-from selectit import models
-smollm2 = models.PACKAGED["smollm2"]
-models.PACKAGED["smollm2"] = replace(smollm2, sha256={hashlib.sha256(GGUF).hexdigest()!r})
-assert models.resolve("smollm2").packaged and models.resolve({str(folder)!r}).digest
+from selectit.models import packaged
+from selectit.models.resolve import resolve
+smollm2 = packaged.PACKAGED["smollm2"]
+packaged.PACKAGED["smollm2"] = replace(smollm2, sha256={hashlib.sha256(GGUF).hexdigest()!r})
+assert resolve("smollm2").packaged and resolve({str(folder)!r}).digest
 print([name for name in ("torch", "transformers", "numpy", "huggingface_hub", "pyarrow") if name in sys.modules])
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from selectit.cli.main import main
 
-PAGE = Path(__file__).parent.parent / "docs" / "mistakes.md"
+PAGE = ROOT / "docs" / "mistakes.md"
 GOOD = '{"instruction": "a", "output": "b"}'
 TURN = '{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}'
 

@@ -17,6 +17,7 @@ from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
 from selectit.runs import annotators, source
 from selectit.runs import run as run_room
+from selectit.runs import source as source_room
 from selectit.signals.arrays import FLAG_EMPTY
 
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "run": "run"}
@@ -230,6 +231,7 @@ def test_stored_settings_answer_for_what_is_left_open(data):
 
 def test_source_parts_and_rows(folder, monkeypatch):
     monkeypatch.setattr(run_room, "PART_ROWS", 4)
+    monkeypatch.setattr(source_room, "PART_ROWS", 4)
     records = [{"instruction": str(n % 3), "output": "x"} for n in range(10)]
     (folder / "d.jsonl").write_text("\n".join(map(json.dumps, records)))
     run = source.create("d.jsonl", Settings(run="run"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from places import GOLDEN
 from selectit.data.records import Sample
 from selectit.engines.hf import engine as hf_engine
 from selectit.methods.selectit import SelectIT
@@ -20,7 +21,6 @@ from selectit.selection.choose import Budget, top
 from selectit.signals import prompts
 from selectit.signals.arrays import Ratings, Rows, Signals
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 WITHIN = 1e-4
 
 

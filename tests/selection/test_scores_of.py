@@ -19,7 +19,7 @@ from selectit.signals.requests import ScoreOf
 
 SUM = """
 from dataclasses import dataclass
-from selectit.schema import ScoreOf
+from selectit.signals.requests import ScoreOf
 
 @dataclass(frozen=True)
 class Sum:

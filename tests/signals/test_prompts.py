@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import GOLDEN
+from places import GOLDEN
 from selectit.data.records import Sample
 from selectit.engines import fitting
 from selectit.errors import SettingsError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import made_up_signals as made
 import selectit
-import signals as made
 from selectit.config import Settings
 from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError

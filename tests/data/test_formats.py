@@ -11,18 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_tables import TABLE
 
 import selectit
+from places import SHARED
 from selectit.cli.main import main
 from selectit.config import Settings
 from selectit.data import formats
 from selectit.data.records import Turn
 from selectit.errors import DataError, SettingsError
 from selectit.runs import run as run_room
+from selectit.runs import source as source_room
 from selectit.runs.run import open_run
-from test_tables import TABLE
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=15)
@@ -266,6 +267,7 @@ def test_content_that_is_no_text_is_named(folder):
 
 def test_rows_with_content_that_is_no_text_are_counted(folder, monkeypatch, capsys):
     monkeypatch.setattr(run_room, "PART_ROWS", 2)
+    monkeypatch.setattr(source_room, "PART_ROWS", 2)
     contents = ["a", [{"type": "image"}], [{"type": "text", "text": "b"}], [{"type": "audio"}, {"type": "image"}], "c"]
     rows = [
         {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "Yes"}]}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from places import ROOT
 from selectit.errors import SettingsError
 from selectit.training import recipes
 from selectit.training.recipes import Recipe
@@ -86,7 +87,7 @@ def test_typed_values():
         recipes.changed(Recipe(), {"steps": "ten"})
 
 
-DOCS = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+DOCS = (ROOT / "docs" / "training.md").read_text()
 
 
 def test_the_recipe_of_the_documentation_has_every_key_with_its_default():
