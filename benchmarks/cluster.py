@@ -22,7 +22,7 @@ import torch
 import selectit
 from selectit.config import Settings
 from selectit.progress import Silent
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from selectit.runs.stored import load_ratings
 from selectit.signals import prompts
@@ -49,7 +49,7 @@ def measure(data: str, run: Path, settings: Settings, workers: int) -> np.ndarra
     selectit.rate(data, settings, clock)
     ended = time.perf_counter()
     opened = open_run(run)
-    found = raters(opened)
+    found = annotators(opened)
     timing = opened.timing()[f"ratings/{found[0].path.name}"]
     by_clock = clock.ended - clock.began
     at_work = timing["seconds"] / workers

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 import selectit
 from selectit.array_types import Float64
-from selectit.numerics.statistics import Estimate, mean_over_kinds
+from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import KINDS
 from selectit.probing.probe import Probe, Probed, preference_table
 from selectit.probing.rows import drawn
@@ -103,13 +103,13 @@ def halves(tables: dict[str, list[Float64]]) -> list[str]:
     tell = {each: np.concatenate([table[1::2] for table in some]) for each, some in tables.items()}
     ratings = [each for each in tables if not each.startswith(("`length", "`perplexity"))]
     paper = f"`{PAPER}`"
-    best = max(ratings, key=lambda each: mean_over_kinds(used(pick[each]), 0).value)
-    gain = mean_over_kinds(used(tell[best] - tell[paper]), 0)
-    lines = [f"- {each}: {interval(mean_over_kinds(used(pick[each]), 0))} on the half that picks" for each in ratings]
+    best = max(ratings, key=lambda each: bootstrap_mean(used(pick[each]), 0).value)
+    gain = bootstrap_mean(used(tell[best] - tell[paper]), 0)
+    lines = [f"- {each}: {interval(bootstrap_mean(used(pick[each]), 0))} on the half that picks" for each in ratings]
     return [
         *lines,
-        f"- picked: {best}; on the other half {interval(mean_over_kinds(used(tell[best]), 0))}, "
-        f"the paper's {interval(mean_over_kinds(used(tell[paper]), 0))}, difference {interval(gain)}",
+        f"- picked: {best}; on the other half {interval(bootstrap_mean(used(tell[best]), 0))}, "
+        f"the paper's {interval(bootstrap_mean(used(tell[paper]), 0))}, difference {interval(gain)}",
     ]
 
 

@@ -26,7 +26,7 @@ from selectit.engines.hf.packing import Reader
 from selectit.engines.texts import Texts
 from selectit.inference import units as collect
 from selectit.numerics.ranking import spearman
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.run import Run, open_run
 from selectit.runs.stored import load_ratings
 from selectit.signals import prompts, requests
@@ -93,7 +93,7 @@ def main() -> None:
             scores[layout] = selectit.score(run, Settings(layout=layout, k=args.k)).score
             asked = prompts.changed(prompts.packaged(), None, False, layout).first(args.k)
             opened = open_run(run)
-            tokens = load_ratings(opened, raters(opened), asked).tokens
+            tokens = load_ratings(opened, annotators(opened), asked).tokens
             ratings = tokens.size
             print(f"{layout}: {ratings} prompts, {tokens.sum()} tokens of text, load before {load:.1f}")
             if not seconds["all"]:

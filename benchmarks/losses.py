@@ -27,10 +27,10 @@ from selectit.engines import device
 from selectit.engines.hf import engine as hf_engine
 from selectit.models import resolve
 from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 
-def loop(model: Any, words: Any, text: LossText, samples: Sequence[Sample]) -> list[tuple[float, float]]:
+def loop(model: Any, words: Any, text: LossRequest, samples: Sequence[Sample]) -> list[tuple[float, float]]:
     """Mean losses of each response after its instruction and alone."""
     found = []
     for sample in samples:
@@ -48,7 +48,7 @@ def loop(model: Any, words: Any, text: LossText, samples: Sequence[Sample]) -> l
 
 
 def by_lm_eval(
-    model: Any, words: Any, text: LossText, samples: Sequence[Sample], batch: int
+    model: Any, words: Any, text: LossRequest, samples: Sequence[Sample], batch: int
 ) -> list[tuple[float, float]]:
     """Sums of the losses of each response after its instruction and alone, by lm-evaluation-harness."""
     from lm_eval.api.instance import Instance

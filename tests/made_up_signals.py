@@ -10,7 +10,15 @@ from selectit import methods
 from selectit.data.formats import digest
 from selectit.data.records import Sample, Turn
 from selectit.signals.arrays import Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
-from selectit.signals.requests import EmbeddedText, Field, Instead, LossText, Question, RewardText, ScoreOf
+from selectit.signals.requests import (
+    EmbeddingRequest,
+    Field,
+    JudgeRequest,
+    LossRequest,
+    RewardRequest,
+    ScoreOf,
+    Substitution,
+)
 
 WORDS = "the cat sat on a mat and dog ran over hill to see red barn while rain fell soft upon old green roof".split()
 VOCABULARY = 7
@@ -107,14 +115,14 @@ def signals(rows, needs):
     for need in needs:
         made |= {
             str: lambda need=need: _named(need, rows, items, row),
-            LossText: lambda need=need: {"stored_losses": losses(items, row, need.copies)},
-            EmbeddedText: lambda: {
+            LossRequest: lambda need=need: {"stored_losses": losses(items, row, need.copies)},
+            EmbeddingRequest: lambda: {
                 "stored_embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))
             },
-            Question: lambda need=need: {"stored_judgements": _replies(need, row, items)},
-            RewardText: lambda: {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))},
+            JudgeRequest: lambda need=need: {"stored_judgements": _replies(need, row, items)},
+            RewardRequest: lambda: {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))},
             ScoreOf: lambda: {"stored_scores": scores},
-            Instead: lambda need=need: {"stored_ratings_instead": _instead(need, items, row)},
+            Substitution: lambda need=need: {"stored_ratings_instead": _instead(need, items, row)},
             Field: lambda need=need: {"stored_field": tuple(_field(need.name, content) for content in rows)},
         }[type(need)]()
     return Signals(_rows(rows), **made)
@@ -175,7 +183,7 @@ def _field(name, content):
 
 
 def _scores(rows, text):
-    method = methods.build(*methods.spelled(text))
+    method = methods.build(*methods.parse_spec(text))
     return method.score(signals(rows, method.needs))
 
 

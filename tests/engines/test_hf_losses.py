@@ -13,7 +13,7 @@ from selectit.engines.base import ScoresText
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.hf import packing
 from selectit.errors import EngineError
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 SAMPLES = [
     Sample(
@@ -21,8 +21,8 @@ SAMPLES = [
     )
     for row in range(11)
 ]
-SPLIT = LossText("Answer it.\n\n{instruction}\nResponse:", "Response:", prompt=True)
-PLAIN = LossText("{instruction}\n", "", "joint", prompt=True)
+SPLIT = LossRequest("Answer it.\n\n{instruction}\nResponse:", "Response:", prompt=True)
+PLAIN = LossRequest("{instruction}\n", "", "joint", prompt=True)
 TEXTS = {"split": SPLIT, "joint": PLAIN}
 KINDS = ("llama", "mistral", "gemma2")
 
@@ -102,7 +102,7 @@ def test_the_first_token_alone_has_no_loss(engine):
 
 
 def test_a_prompt_s_losses_are_read_only_where_they_are_wanted(engine):
-    with_prompt, without = read(engine, SPLIT)[1], read(engine, LossText(SPLIT.template, SPLIT.alone))[1]
+    with_prompt, without = read(engine, SPLIT)[1], read(engine, LossRequest(SPLIT.template, SPLIT.alone))[1]
     assert np.isnan(without.prompt_loss) and np.isfinite(with_prompt.prompt_loss)
     np.testing.assert_allclose(with_prompt.given, without.given, atol=1e-5)
 
@@ -124,16 +124,16 @@ def test_a_long_response_is_cut_and_a_long_instruction_refused(folders, engine):
 @pytest.mark.parametrize("kind", ["llama", "gemma2"])
 def test_noise_is_the_seed_s_and_the_response_s_own(folders, kind):
     engine = load(folders[kind])
-    noisy = LossText(SPLIT.template, SPLIT.alone, copies=3)
+    noisy = LossRequest(SPLIT.template, SPLIT.alone, copies=3)
     found = read(engine, noisy)
     again = read(engine, noisy, SAMPLES[4:5])
     np.testing.assert_allclose(found[4].given, again[0].given, atol=2e-5)  # whatever the batch
     np.testing.assert_allclose(found[4].alone, again[0].alone, atol=2e-5)
     np.testing.assert_allclose(found[4].given[0], read(engine, SPLIT)[4].given[0], atol=2e-5)
     assert len({row.tobytes() for row in found[4].given}) == 4
-    other = read(engine, LossText(SPLIT.template, SPLIT.alone, copies=3, seed=1), SAMPLES[4:5])[0]
+    other = read(engine, LossRequest(SPLIT.template, SPLIT.alone, copies=3, seed=1), SAMPLES[4:5])[0]
     assert np.abs(other.given[1:] - again[0].given[1:]).max() > 1e-3
-    silent = read(engine, LossText(SPLIT.template, SPLIT.alone, copies=1, noise=0.0), SAMPLES[4:5])[0]
+    silent = read(engine, LossRequest(SPLIT.template, SPLIT.alone, copies=1, noise=0.0), SAMPLES[4:5])[0]
     np.testing.assert_allclose(silent.given[1], silent.given[0], atol=2e-5)
     np.testing.assert_allclose(silent.alone[1], silent.alone[0], atol=2e-5)
 

@@ -18,7 +18,7 @@ from selectit.engines.hf import encoder, reward
 from selectit.engines.hf import engine as hf_engine
 from selectit.errors import ModelError
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
-from selectit.signals.requests import EmbeddedText, Question
+from selectit.signals.requests import EmbeddingRequest, JudgeRequest
 
 SAMPLES = [Sample(row, 0, "Name three colours.", "Red and blue, " * (row % 4) + "done.") for row in range(9)]
 CHAT = (
@@ -41,7 +41,7 @@ def nothing(*_):
 @pytest.mark.parametrize("text", ["instruction", "response", "both"])
 def test_pooled_states_are_the_model_s_own(folders, kind, pooling, text):
     model = encoder.load(folders[kind], dtype="fp32", pooling=pooling, max_tokens=512, batch_tokens=64)
-    vectors = model.embed(EmbeddedText(text), SAMPLES, nothing)
+    vectors = model.embed(EmbeddingRequest(text), SAMPLES, nothing)
     assert isinstance(model, Embeds) and model.settings["pooling"] == pooling
     own = AutoModelForCausalLM.from_pretrained(folders[kind], dtype=torch.float32)
     words = AutoTokenizer.from_pretrained(folders[kind])
@@ -57,7 +57,7 @@ def test_pooled_states_are_the_model_s_own(folders, kind, pooling, text):
 
 def test_a_text_without_tokens_has_no_vector(folders):
     model = encoder.load(folders["llama"], pooling="mean", max_tokens=512, batch_tokens=64)
-    vectors = model.embed(EmbeddedText("response"), [SAMPLES[0], Sample(1, 0, "Say nothing.", "")], nothing)
+    vectors = model.embed(EmbeddingRequest("response"), [SAMPLES[0], Sample(1, 0, "Say nothing.", "")], nothing)
     assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
 
 
@@ -65,7 +65,7 @@ def test_a_text_without_tokens_has_no_vector(folders):
 def test_replies_are_greedy_and_see_the_question(folders, template):
     engine = hf_engine.load(folders["llama"], dtype="fp32", max_tokens=120, batch_tokens=256)
     engine.texts.tokenizer.chat_template = template
-    question = Question("You judge.", "Instruction: {instruction}\nResponse: {response}\nGood?", max_new_tokens=5)
+    question = JudgeRequest("You judge.", "Instruction: {instruction}\nResponse: {response}\nGood?", max_new_tokens=5)
     long = Sample(9, 0, "Name it. " * 60, "Red {instruction}.")
     found = engine.reply(question, [*SAMPLES[:2], long], nothing)
     assert isinstance(engine, Replies)
@@ -80,7 +80,7 @@ def test_replies_are_greedy_and_see_the_question(folders, template):
     assert found[0] == Reply(engine.texts.tokenizer.decode(ids[0, -5:], skip_special_tokens=True), "", FLAG_UNFINISHED)
     engine._reader.model.generation_config.eos_token_id = [0, int(ids[0, -5])]  # the first new token is an end
     assert engine.reply(question, SAMPLES[:1], nothing)[0].flags == 0
-    whole = Question(question.system, question.text, max_new_tokens=1)  # an end at the limit is an end
+    whole = JudgeRequest(question.system, question.text, max_new_tokens=1)  # an end at the limit is an end
     assert engine.reply(whole, SAMPLES[:1], nothing)[0].flags == 0
 
 

@@ -24,7 +24,7 @@ from selectit.engines import loading
 from selectit.engines.base import RatesLabels
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.models.files import Model
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
 from selectit.signals.requests import SAMPLE_FIRST, RatingPrompt
@@ -338,13 +338,13 @@ def test_the_token_that_is_made_has_room(vllm, folder_of_model):
 def test_a_run_goes_on_with_the_parameters_it_began_with(vllm, folder_of_model, data):
     first = Settings(engine="vllm", model=folder_of_model, k=1, limit=9, engine_param={"seed": 3}, dtype="fp32")
     run = selectit.rate(data, first)
-    (rater,) = raters(open_run(run))
-    assert json.loads(rater.manifest["settings"]["engine_param"]) == {"seed": 3}
+    (annotator,) = annotators(open_run(run))
+    assert json.loads(annotator.manifest["settings"]["engine_param"]) == {"seed": 3}
     selectit.rate(None, Settings(run=str(run), k=2))
     assert [llm.arguments["seed"] for llm in LLM.made] == [3, 3] and all(llm.closed for llm in LLM.made)
-    assert len(raters(open_run(run))) == 1
+    assert len(annotators(open_run(run))) == 1
     selectit.rate(None, Settings(run=str(run), k=2, engine_param={"seed": 4}))
-    assert LLM.made[-1].arguments["seed"] == 4 and len(raters(open_run(run))) == 2
+    assert LLM.made[-1].arguments["seed"] == 4 and len(annotators(open_run(run))) == 2
 
 
 @pytest.mark.parametrize(

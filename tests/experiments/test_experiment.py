@@ -19,7 +19,7 @@ from selectit.experiments import cell, experiment, plan, settings
 from selectit.experiments import cell as experiments_cell
 from selectit.experiments.clean import Clean
 from selectit.experiments.decontamination import contaminated
-from selectit.experiments.outcomes import Outcome, Scored
+from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import sections, tables
 from selectit.progress import Silent
 from selectit.runs.run import Run
@@ -161,16 +161,16 @@ def test_what_the_evaluation_asks_is_found():
 
 def test_what_is_shown_is_what_differences_are_of():
     """Held-out losses are measured per token and per row; tables and differences take the rows."""
-    long = Scored("nll per token", 2.0, 0.1, ["0", "1"], [1.0, 4.0])
+    long = BenchmarkScore("nll per token", 2.0, 0.1, ["0", "1"], [1.0, 4.0])
     assert long.mean == 2.5 and long.lower
-    assert Scored("bleu", 0.7, None, [], []).mean == 0.7
-    assert Scored("word_perplexity", 9.0, None, [], []).lower
+    assert BenchmarkScore("bleu", 0.7, None, [], []).mean == 0.7
+    assert BenchmarkScore("word_perplexity", 9.0, None, [], []).lower
 
 
 def outcome(choice, seed, values, method=None, budget="20%", tokens=100, rows=20):
     scores = {
-        "quiz": Scored("acc", float(np.mean(values)), 0.1, [str(n) for n in range(len(values))], list(values)),
-        "heldout": Scored("nll per token", 2.5 + seed / 10, 0.1, [], []),
+        "quiz": BenchmarkScore("acc", float(np.mean(values)), 0.1, [str(n) for n in range(len(values))], list(values)),
+        "heldout": BenchmarkScore("nll per token", 2.5 + seed / 10, 0.1, [], []),
     }
     return Outcome(
         line=("m", choice, budget), method=choice if method is None else method, seed=seed, rows=rows, steps=3,
@@ -223,7 +223,7 @@ def test_the_other_formats():
 def test_cells_with_unequal_benchmarks_are_shown_where_they_have_them():
     """COMET's command may be there for some cells only; an average over fewer benchmarks is another figure."""
     whole, part = outcome("random", 0, [1, 0]), outcome("Ours", 0, [1, 1], method="selectit")
-    more = {"comet": Scored("COMET", 0.8, None, ["0"], [0.8])}
+    more = {"comet": BenchmarkScore("COMET", 0.8, None, ["0"], [0.8])}
     whole = dataclasses.replace(whole, scores={**whole.scores, **more})
     for some in ([whole, part], [part, whole]):
         lines = {line[1]: line for line in tables.results(some)[1]}
@@ -485,7 +485,7 @@ def test_what_raters_are_asked_is_counted_once(small):
     found = clean_of(small)
     found[other.source] = dataclasses.replace(found[""], rows=5)
     place = cell.Place(small, Path("out"), found)
-    both = settings.Choice(method="selectit:k=2;level=model", rater=("a", "b"))
+    both = settings.Choice(method="selectit:k=2;level=model", annotator=("a", "b"))
     once, again = (settings.Choice(method=f"selectit:k=2;alpha={alpha}") for alpha in (0.2, 0.5))
 
     def told(asked, *choices):

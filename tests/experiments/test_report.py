@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selectit.experiments.outcomes import Outcome, Scored
+from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import panels, sections, sweeps, tables, write
 from selectit.experiments.settings import Choice
 
@@ -22,8 +22,8 @@ def outcome(choice, budget, seed, up=0.0, method=None, rows=10, model="m", secon
     scores = {}
     for name in quizzes:
         values = (rng.random(20) < 0.4 + up).astype(float).tolist()
-        scores[name] = Scored("acc", float(np.mean(values)), 0.1, [str(n) for n in range(20)], values)
-    scores["heldout"] = Scored("nll per token", 2.5 - up + seed / 10, 0.1, [], [])
+        scores[name] = BenchmarkScore("acc", float(np.mean(values)), 0.1, [str(n) for n in range(20)], values)
+    scores["heldout"] = BenchmarkScore("nll per token", 2.5 - up + seed / 10, 0.1, [], [])
     return Outcome(
         line=(model, choice, budget), method=choice if method is None else method, seed=seed, rows=rows, steps=3,
         tokens=100, loss=1.5, train_seconds=9.0, passes=5.0, select_seconds=seconds, scores=scores, eval_seconds=4.0,
@@ -63,7 +63,7 @@ def test_choices_that_differ_in_one_number_are_a_sweep():
         named("selectit:level=token", "selectit:level=sentence"),  # no numbers
         named("selectit:k=3", "calibrated:k=5"),  # two methods
         named("random:seed=1", "random:seed=2"),  # no amount
-        [Choice(method="selectit:k=3"), Choice(method="selectit:k=5", rater=("other",))],
+        [Choice(method="selectit:k=3"), Choice(method="selectit:k=5", annotator=("other",))],
         [Choice(method="selectit:k=3"), Choice(method="selectit:k=5", settings={"prompts": "yes-no"})],
         [Choice(method="selectit:k=3"), Choice(method="selectit:k=3", name="again")],  # one value
     ],

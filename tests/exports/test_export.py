@@ -301,8 +301,8 @@ def test_the_card_says_where_the_rows_come_from(data):
     assert meta["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-00000-of-00001.parquet"}]
     manifest = json.loads(Path("run/manifest.json").read_text())
     assert f"sha256 {manifest['identity']['sha256']}" in body
-    for rater in selectit.show("run")["raters"]:
-        assert f"- model: {rater['model']} (ratings), engine fake, digest {rater['digest']}" in body
+    for annotator in selectit.show("run")["raters"]:
+        assert f"- model: {annotator['model']} (ratings), engine fake, digest {annotator['digest']}" in body
     config = tomllib.loads((Path("run/selections") / selected.name / "config.toml").read_text())
     assert tomllib.loads(body.split("```toml\n")[1].removesuffix("```\n")) == config
     assert f"- prompts: fingerprint {config['prompts']}" in body

@@ -15,7 +15,7 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference import rate
 from selectit.inference import shared_folder as shared
 from selectit.models.files import Model
-from selectit.runs.annotators import named_rater, units
+from selectit.runs.annotators import named_annotator, units
 from selectit.runs.run import open_run
 
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "k": 1, "run": "run"}
@@ -59,7 +59,7 @@ def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
 
 def test_what_is_never_seen_is_told(run, monkeypatch):
     prompt = rate.prompts_of_run(Settings(), None).first(1)
-    found = units(run, named_rater(run, "m", Settings()), prompt)
+    found = units(run, named_annotator(run, "m", Settings()), prompt)
     paths = [unit.path for unit in found]
     shared.wait_until_seen(paths)
     found[1].path.unlink()

@@ -14,13 +14,13 @@ from selectit.engines.server import engine as server_engine
 from selectit.engines.server.completions import read_reply
 from selectit.engines.server.endpoint import Malformed, Patience
 from selectit.errors import EngineError, SettingsError
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from selectit.signals.arrays import FLAG_UNFINISHED
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 from stub_server import serving
 
-QUESTION = Question("You judge.", "{instruction} was answered with {response}. How well?", max_new_tokens=17)
+QUESTION = JudgeRequest("You judge.", "{instruction} was answered with {response}. How well?", max_new_tokens=17)
 SAMPLES = [Sample(row, 0, f"Question {row}?", f"answer {row}") for row in range(30)]
 KEY = "sk-secret-0123456789"
 JUDGE = "gpt-3.5-turbo"
@@ -176,8 +176,8 @@ def test_the_whole_command(stub, data, capfd):
         f"Question {n}?" for n in (9, 8, 7)
     ]
     assert len(stub.asked) == 12 and {body["max_tokens"] for body in stub.asked} == {256}
-    (rater,) = raters(open_run("run"), "judgements")
-    assert rater.manifest["settings"] == {"engine": "server", "model": JUDGE}
+    (annotator,) = annotators(open_run("run"), "judgements")
+    assert annotator.manifest["settings"] == {"engine": "server", "model": JUDGE}
     told = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
     told += (out + err).encode()
     assert KEY.encode() not in told and stub.url.encode() not in told

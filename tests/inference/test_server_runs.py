@@ -15,7 +15,7 @@ from selectit.config import Settings
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.models.files import parameter_count
 from selectit.models.resolve import resolve_tokenizer
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from stub_server import RARE, serving
 
@@ -79,7 +79,7 @@ def test_going_on_needs_no_tokenizer_again(stub, command, data, words):
         code, out, err = command("rate", "--run", "run", "--base-url", moved.url, "--k", 3)
         assert code == 0, err
         assert len(moved.asked) >= 12 and isinstance(moved.asked[-1]["prompt"], list)
-    assert len(raters(open_run("run"))) == 1
+    assert len(annotators(open_run("run"))) == 1
     with pytest.raises(SettingsError, match="needs an address"):
         selectit.rate(None, Settings(run="run", k=4))
 

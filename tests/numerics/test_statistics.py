@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from selectit.numerics.statistics import (
     auroc,
     auroc_estimate,
+    bootstrap_mean,
     holm,
-    mean_over_kinds,
     preferences,
     rank_sum_test,
     sign_test,
     wilson,
 )
-from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, kind_facts, told
+from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, kind_stats, told
 
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)
 
@@ -64,7 +64,7 @@ def test_holm():
 
 def test_mean_over_kinds_weighs_kinds_alike():
     values = np.array([[1.0, 0.0], [1.0, np.nan], [1.0, np.nan], [1.0, np.nan]])
-    assert mean_over_kinds(values, 0).value == 0.5
+    assert bootstrap_mean(values, 0).value == 0.5
 
 
 def test_wilsons_interval():
@@ -102,19 +102,19 @@ def scores(rng, shift, pairs=60):
 
 def test_noise_is_not_detected():
     """For all kinds together at most 5 % of the seeds may show anything."""
-    found = [kind_facts(scores(np.random.default_rng(seed), 0)) for seed in range(100)]
+    found = [kind_stats(scores(np.random.default_rng(seed), 0)) for seed in range(100)]
     assert sum(any(facts.verdict != NOT_TOLD for facts in kinds) for kinds in found) <= 5
 
 
 def test_the_truth_is_detected_and_its_opposite_preferred():
     rng = np.random.default_rng(3)
-    assert {facts.verdict for facts in kind_facts(scores(rng, 2.5))} == {DETECTED}
-    assert {facts.verdict for facts in kind_facts(scores(rng, -2.5))} == {PREFERRED}
+    assert {facts.verdict for facts in kind_stats(scores(rng, 2.5))} == {DETECTED}
+    assert {facts.verdict for facts in kind_stats(scores(rng, -2.5))} == {PREFERRED}
 
 
 def test_what_is_sure_but_small_is_barely_told():
     rng = np.random.default_rng(4)
-    facts = kind_facts({"a": (rng.normal(0.2, 1, 4000), rng.normal(0, 1, 4000))})[0]
+    facts = kind_stats({"a": (rng.normal(0.2, 1, 4000), rng.normal(0, 1, 4000))})[0]
     assert facts.p < 0.001 and facts.verdict == BARELY
     assert told(0.01, 0.62, "+", "-", "0") == "+" and told(0.01, 0.38, "+", "-", "0") == "-"
     assert told(0.01, 0.41, "+", "-", "0") == BARELY and told(0.06, 1.0, "+", "-", "0") == "0"
@@ -122,5 +122,5 @@ def test_what_is_sure_but_small_is_barely_told():
 
 def test_wins_over_what_has_no_score_are_counted():
     good, bad = np.ones(20), np.r_[np.full(15, np.nan), np.zeros(5)]
-    assert kind_facts({"a": (good, bad)})[0].missing == 0.75
-    assert kind_facts({"a": (good, good)})[0].missing == 0
+    assert kind_stats({"a": (good, bad)})[0].missing == 0.75
+    assert kind_stats({"a": (good, good)})[0].missing == 0

@@ -26,7 +26,7 @@ from selectit.probing.probe import (
 from selectit.probing.report import named
 from selectit.probing.rows import drawn, parse_labels, planted_run
 from selectit.probing.verdicts import DETECTED, NOT_TOLD, PREFERRED
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from selectit.runs.stored import load_ratings
 from selectit.signals import prompts
@@ -257,11 +257,13 @@ def test_tuned_prompts(alpaca, capfd):
 
 def test_tuning_picks_the_prompt_that_knows():
     """Of four made-up prompts one tells every defect, one half of them, two are noise."""
-    from selectit.probing.defects import Planted
+    from selectit.probing.defects import Corrupted
     from selectit.probing.tune_prompts import halves, pick
 
     rng = np.random.default_rng(0)
-    rows = [Planted(n, ORIGINAL, "q", "a") for n in range(80)] + [Planted(n, "swapped", "q", "b") for n in range(80)]
+    rows = [Corrupted(n, ORIGINAL, "q", "a") for n in range(80)] + [
+        Corrupted(n, "swapped", "q", "b") for n in range(80)
+    ]
     truth = np.r_[np.ones(80), np.zeros(80)]
     ratings = np.stack(
         [rng.random(160), truth * 0.3 + rng.random(160), rng.random(160), truth * 2 + rng.random(160)], axis=1
@@ -434,7 +436,7 @@ def test_small_prompt_sets_need_no_k(alpaca):
 def test_mass_and_agreement_are_of_the_originals(alpaca):
     found = selectit.probe(alpaca, FAKE, ["expected-rating"], sample=30)
     probed = open_run(found.folder / "run")
-    logprob = load_ratings(probed, raters(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
+    logprob = load_ratings(probed, annotators(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
     assert found.results[0].agreement == agreement(logprob[:30]) != agreement(logprob)
 
 

@@ -219,14 +219,14 @@ def test_empty_responses_are_flagged_and_rated(data):
 def test_stored_settings_answer_for_what_is_left_open(data):
     selectit.rate(data, Settings(**{**FAKE, "unit_size": 3}, k=1, max_tokens=77))
     run = run_room.open_run("run")
-    rater = annotators.named_rater(run, "m", Settings())
-    assert (rater.unit_size, rater.manifest["settings"]["max_tokens"]) == (3, 77)
-    digest = rater.manifest["digest"]
-    assert annotators.find_rater(run, digest, Settings()) == rater
-    assert annotators.find_rater(run, digest, Settings(max_tokens=78)) is None
-    assert annotators.find_rater(run, digest, Settings(unit_size=4)) is None
-    assert annotators.find_rater(run, digest, Settings(engine="hf")) is None
-    assert annotators.find_rater(run, "another digest", Settings()) is None
+    annotator = annotators.named_annotator(run, "m", Settings())
+    assert (annotator.unit_size, annotator.manifest["settings"]["max_tokens"]) == (3, 77)
+    digest = annotator.manifest["digest"]
+    assert annotators.find_annotator(run, digest, Settings()) == annotator
+    assert annotators.find_annotator(run, digest, Settings(max_tokens=78)) is None
+    assert annotators.find_annotator(run, digest, Settings(unit_size=4)) is None
+    assert annotators.find_annotator(run, digest, Settings(engine="hf")) is None
+    assert annotators.find_annotator(run, "another digest", Settings()) is None
 
 
 def test_source_parts_and_rows(folder, monkeypatch):

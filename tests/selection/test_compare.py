@@ -97,12 +97,12 @@ def test_figures_of_methods_and_pairs():
     ],
 )
 def test_a_method_with_its_parameters(text, name, parameters):
-    assert methods.spelled(text) == (name, parameters)
+    assert methods.parse_spec(text) == (name, parameters)
 
 
 def test_what_is_no_parameter():
     with pytest.raises(SettingsError, match="'seed' is not a parameter"):
-        methods.spelled("random:seed")
+        methods.parse_spec("random:seed")
 
 
 # The verb

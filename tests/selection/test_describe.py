@@ -11,7 +11,7 @@ import selectit
 from selectit.cli.main import main
 from selectit.config import Settings
 from selectit.runs.run import open_run
-from selectit.selection.summary import SignalFacts, from_plain, signal_line
+from selectit.selection.summary import SignalStats, from_plain, signal_line
 
 FAKE = {"engine": "fake", "run": "run", "unit_size": 5, "keep": 2, "allow_fewer": True, "force": True}
 NAMED = {"model": ("m",), "encoder": "e", "judge": "j", "reward_model": "r"}
@@ -77,11 +77,11 @@ def test_noisy_copies_are_passes_and_shared_signals_are_told_once(data):
     both = selectit.select(data, Settings(**FAKE, **NAMED, combine="ifd,ifd,reward,selectit:k=1"))
     told = [(facts.model, facts.signal) for facts in both.summary.others]
     assert told == [("m", "losses"), ("r", "rewards")]
-    assert [rater.model for rater in both.summary.raters] == ["m"]
+    assert [annotator.model for annotator in both.summary.raters] == ["m"]
 
 
 def test_the_speed_is_that_of_timing(data):
-    facts = SignalFacts("m", "losses", "m-1", passes_per_row=2, truncated_rows=3, failed_rows=4)
+    facts = SignalStats("m", "losses", "m-1", passes_per_row=2, truncated_rows=3, failed_rows=4)
     counts = "3 rows cut to the token limit, 4 failed"
     spent = {"seconds": 2.0, "ratings": 10, "tokens": 500}
     line = signal_line(facts, {"losses/m-1": spent, "rewards/m-1": {**spent, "ratings": 1}})

@@ -53,7 +53,7 @@ def test_scores_are_those_of_the_stored_ratings(data):
     from selectit.signals.arrays import Signals
 
     run = open_run("run")
-    ratings = runs_stored.load_ratings(run, stored.raters(run), prompts.packaged().first(5))
+    ratings = runs_stored.load_ratings(run, stored.annotators(run), prompts.packaged().first(5))
     assert ratings.logprob.shape == (12, 1, 5, 5)
     expected = SelectIT().score(Signals(run.basic_rows(), ratings))
     stored = pq.read_table("run/scores/selectit-sentence-paper-k5-a0.2.parquet")

@@ -13,7 +13,7 @@ from selectit.cli.progress import duration, notes
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
-    from selectit.costs.plan import Choice, Cost, ModelCost, TextFacts
+    from selectit.costs.plan import Choice, Cost, ModelCost, TextStats
 
 
 _ONLY_RATING = ("retry_errors", "executor", "ray_address", "workers", "worker_cpus", "worker_gpus")
@@ -94,7 +94,7 @@ def _model_lines(cost: Cost, model: ModelCost) -> Iterator[str]:
         yield f"  {choice.option:21}  {_choice(choice, model)}"
 
 
-def _texts(text: TextFacts) -> str:
+def _texts(text: TextStats) -> str:
     limit = "" if text.limit is None else f"; {text.over_limit:,} answers over the limit of {text.limit:,}"
     return (
         f"mean {text.mean:,.1f} tokens ({text.rating_prompt:,.1f} rating prompt, {text.sample:,.1f} sample), median "

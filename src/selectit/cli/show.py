@@ -33,10 +33,10 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"note: {facts['note']}"
     yield f"{facts['run']}: {facts['rows']:,} rows of {facts['data']}"
     yield from left_out_lines(**facts["left_out"])
-    for rater in facts["raters"]:
-        details = ", ".join(f"{key} {value}" for key, value in rater["settings"].items())
-        yield f"rated by {rater['model']}: {rater['parameters']:,} parameters, {details}"
-        for prompt, units in rater["prompts"].items():
+    for annotator in facts["raters"]:
+        details = ", ".join(f"{key} {value}" for key, value in annotator["settings"].items())
+        yield f"rated by {annotator['model']}: {annotator['parameters']:,} parameters, {details}"
+        for prompt, units in annotator["prompts"].items():
             yield f"  {units}: {prompt}"
     for model in facts["signals"]:
         details = ", ".join(f"{key} {value}" for key, value in model["settings"].items())

@@ -33,9 +33,9 @@ from selectit.inference.rate import model_named, to_rate
 from selectit.inference.units import UNIT_SIZE, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import Rater, engine_of, find_rater, units
+from selectit.runs.annotators import Annotator, engine_of, find_annotator, units
 from selectit.runs.run import Run
-from selectit.signals.requests import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt, Work
+from selectit.signals.requests import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt, Request
 
 COUNTED_ROWS = 20_000
 """Tokens are counted on so many rows at most, evenly spaced; each stands for its neighbours."""
@@ -46,7 +46,7 @@ FEWER = (3, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class TextFacts:
+class TextStats:
     """Tokens of the rated texts, over all answers and prompts, before any is cut."""
 
     mean: float
@@ -96,7 +96,7 @@ class ModelCost:
     parameters: int | None
     settings: Mapping[str, str | int]
     """The engine's, resolved."""
-    text: TextFacts
+    text: TextStats
     passes: int
     """Ratings still to be made; each is one forward pass over one text."""
     passes_done: int
@@ -216,19 +216,23 @@ def _turned(prompts: Sequence[RatingPrompt]) -> list[RatingPrompt]:
 
 def _model_cost(job: _Job, model: Model) -> ModelCost:
     not_begun = {"unit_size": job.settings.unit_size or UNIT_SIZE, "settings": {}, "parameters": 0}
-    rater = find_rater(job.run, model.digest, job.settings) or Rater(job.run.path / "ratings" / "none", not_begun)
+    annotator = find_annotator(job.run, model.digest, job.settings) or Annotator(
+        job.run.path / "ratings" / "none", not_begun
+    )
     counter = load_counter(model, job.settings)
     first = job.prompts[0]
     counted = counter.count_tokens([first.render(each.instruction, each.response) for each in job.samples])
     own = np.maximum(counted - counter.count_tokens([first.render("", "")]), 0)
-    lots = _pending(job, rater, job.prompts)
+    lots = _pending(job, annotator, job.prompts)
     passes = sum(lot.passes for lot in lots)
     done = len(job.row) * len(job.prompts) - passes
     if not lots:
-        lengths = _lengths(counter, job.prompts, own, rater.manifest["settings"], 0)
+        lengths = _lengths(counter, job.prompts, own, annotator.manifest["settings"], 0)
         facts = _facts(lengths.take(job.stands))
-        return ModelCost(model.name, rater.manifest["parameters"] or None, rater.manifest["settings"], facts, 0, done)
-    stored = rater.manifest["settings"]
+        return ModelCost(
+            model.name, annotator.manifest["parameters"] or None, annotator.manifest["settings"], facts, 0, done
+        )
+    stored = annotator.manifest["settings"]
     drawn = _draw(job, own, lots)
     trial = measure(model, job.settings, stored, job.prompts, job.turned, drawn, job.progress)
     added = trial.added(counted)
@@ -237,17 +241,17 @@ def _model_cost(job: _Job, model: Model) -> ModelCost:
     if trial.other is None:
         return cost
     turned = _lengths(counter, job.turned, own, trial.settings, added)
-    choice = _layout_choice(job, trial.other, _pending(job, rater, job.turned), turned, trial)
+    choice = _layout_choice(job, trial.other, _pending(job, annotator, job.turned), turned, trial)
     return dataclasses.replace(cost, choices=(choice, *cost.choices))
 
 
-def _pending(job: _Job, rater: Rater, prompts: Sequence[RatingPrompt]) -> list[Lot]:
+def _pending(job: _Job, annotator: Annotator, prompts: Sequence[RatingPrompt]) -> list[Lot]:
     """What the rater has still to do, row range after row range."""
-    place: dict[Work, int] = {prompt: number for number, prompt in enumerate(prompts)}
+    place: dict[Request, int] = {prompt: number for number, prompt in enumerate(prompts)}
     ranges: dict[tuple[int, int], list[int]] = {}
-    for unit in units(job.run, rater, prompts):
+    for unit in units(job.run, annotator, prompts):
         if not unit.path.exists():
-            ranges.setdefault((unit.start, unit.stop), []).append(place[unit.work])
+            ranges.setdefault((unit.start, unit.stop), []).append(place[unit.request])
     return [Lot(slice(*np.searchsorted(job.row, span).tolist()), tuple(todo)) for span, todo in ranges.items()]
 
 
@@ -269,10 +273,10 @@ def _lengths(
     )
 
 
-def _facts(lengths: TextLengths) -> TextFacts:
+def _facts(lengths: TextLengths) -> TextStats:
     whole = lengths.uncut()
     over = 0 if lengths.limit is None else int((whole.max(axis=0) > lengths.limit).sum())
-    return TextFacts(
+    return TextStats(
         mean=float(whole.mean()),
         median=float(np.median(whole)),
         percentile_95=float(np.percentile(whole, 95)),

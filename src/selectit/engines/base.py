@@ -14,7 +14,7 @@ from selectit.data.records import Sample
 from selectit.engines.fitting import FittedText
 from selectit.errors import EngineError
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
-from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPrompt
+from selectit.signals.requests import EmbeddingRequest, JudgeRequest, LossRequest, RatingPrompt
 
 OnBatch = Callable[[int, int], None]
 """Called after each batch with the number of ratings done and the tokens of their texts."""
@@ -106,7 +106,7 @@ class ScoresText(Protocol):
     def parameters(self) -> int:
         """As of `RatesLabels`."""
 
-    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+    def losses(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """The losses of each response, or why it has none.
 
         Raises:
@@ -129,7 +129,7 @@ class Embeds(Protocol):
     def parameters(self) -> int:
         """As of `RatesLabels`."""
 
-    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+    def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """(B, D) vectors, as the encoder gives them; a text over its limit is cut from the right.
 
         A row that is not finite everywhere has no vector.
@@ -151,7 +151,7 @@ class Replies(Protocol):
     def parameters(self) -> int:
         """As of `RatesLabels`."""
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+    def reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """The greedy answer about each sample."""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from selectit.array_types import Float32, Float64, Int64
 from selectit.data.records import Sample
 from selectit.engines.base import OnBatch, RatingBatch, Reply, ResponseLosses
 from selectit.signals.arrays import FLAG_NO_ROOM
-from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPrompt
+from selectit.signals.requests import EmbeddingRequest, JudgeRequest, LossRequest, RatingPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +47,19 @@ class FakeEngine:
         )
         return RatingBatch(logprob, tokens, np.where(long, FLAG_NO_ROOM, 0).astype(np.uint8), errors)
 
-    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+    def losses(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """Losses of words; a response without words, or with too long a prompt, has none."""
         on_batch(len(samples), 0)
         return [self._losses(text, sample) for sample in samples]
 
-    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+    def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """(B, 8) vectors, those of equal texts equal; NaN for a text without words."""
         on_batch(len(samples), 0)
         texts = [what.of(sample) for sample in samples]
         vectors = [self._draws(text).standard_normal(8) if text.split() else np.full(8, np.nan) for text in texts]
         return np.array(vectors, np.float32)
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+    def reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """A number from 0 to 5, in halves."""
         on_batch(len(samples), 0)
         texts = [f"{question.text}\0{sample.instruction}\0{sample.response}" for sample in samples]
@@ -76,7 +76,7 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _losses(self, text: LossText, sample: Sample) -> ResponseLosses | str:
+    def _losses(self, text: LossRequest, sample: Sample) -> ResponseLosses | str:
         prompt = len(text.template.replace("{instruction}", sample.instruction).split())
         words = sample.response.split()[: max(self.max_tokens - prompt, 0)]
         if not words:

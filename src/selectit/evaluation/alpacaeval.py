@@ -27,10 +27,10 @@ from selectit.evaluation.suites import Protocol
 from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.runs.files import read_json, write_json
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 REFUSAL = "it needs a judge: name one with --judge (and --judge-url for a served one)"
-QUESTION = Question(
+QUESTION = JudgeRequest(
     system="You compare two answers to an instruction, fairly and briefly.",
     text=(
         "Instruction:\n{instruction}\n\n{response}\n\n"
@@ -73,7 +73,7 @@ def judge_of(settings: EvalSettings) -> Model:
     return resolve.resolve(settings.judge, accept_terms=settings.accept_terms)
 
 
-def print_of(harness: Harness, protocol: Protocol, judge: Model) -> str:
+def task_fingerprint(harness: Harness, protocol: Protocol, judge: Model) -> str:
     """The fingerprint of the part."""
     path, _ = instructions(harness.settings.data_dir)
     what = (protocol.plain(), local_files.digest([path]), judge.digest, QUESTION.system, QUESTION.text)
@@ -86,7 +86,7 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
     Answers are kept, as a judge may fail or be another, and verdicts every `PAIRS` pairs.
     """
     began = time.monotonic()
-    mark = print_of(harness, protocol, judge)
+    mark = task_fingerprint(harness, protocol, judge)
     _, records = instructions(harness.settings.data_dir)
     items = draw(len(records), protocol.items, protocol.seed)
     asked = [records[item] for item in items]

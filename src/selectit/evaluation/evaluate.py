@@ -25,7 +25,7 @@ NO_COMET = "comet-score is not installed (pip install unbabel-comet, in an envir
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Evaluation:
     """What is run and stored as one: an interruption loses no more."""
 
     name: str
@@ -75,19 +75,20 @@ def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSet
     with Run(path.parent, {}).lock(path.name, f"another selectit is evaluating into {path.parent}"):
         losses = HeldOut(model, settings)
         lm = Harness(model, settings, _dtype(settings))
-        pieces = [
-            Piece(heldout_name(data), losses.print_of(data), partial(losses.run, data)) for data in settings.heldout
+        evaluations = [
+            Evaluation(heldout_name(data), losses.task_fingerprint(data), partial(losses.run, data))
+            for data in settings.heldout
         ]
-        more, skipped = _pieces(lm, protocols, path), left_out(settings)
+        more, skipped = _evaluations(lm, protocols, path), left_out(settings)
         comets = _comets(lm, protocols, path)
         kept = stored(path)
         done: list[Part] = []
-        total = len(pieces) + len(more) + len(comets)
+        total = len(evaluations) + len(more) + len(comets)
         try:
             # Each holder is closed before the next model is loaded: there may be no room for two.
-            for some, holder in ((pieces, losses), (more, lm), (comets, None)):
-                for piece in some:
-                    done.append(_done(piece, kept, f"{len(done) + 1} of {total}"))
+            for some, holder in ((evaluations, losses), (more, lm), (comets, None)):
+                for evaluation in some:
+                    done.append(_done(evaluation, kept, f"{len(done) + 1} of {total}"))
                     store(_results(model, settings, path, done, skipped, lm), kept)
                 if holder is not None:
                     holder.close()
@@ -109,28 +110,30 @@ def _check_chat(model: Model, settings: EvalSettings) -> None:
         )
 
 
-def _done(piece: Piece, kept: Mapping[str, Part], place: str) -> Part:
+def _done(evaluation: Evaluation, kept: Mapping[str, Part], place: str) -> Part:
     """The piece's part: the stored one where it is of the same model, protocol and data."""
-    old = kept.get(piece.name)
-    if old is not None and old.fingerprint == piece.fingerprint:
-        log.info("%s: %s is done already", place, piece.name)
+    old = kept.get(evaluation.name)
+    if old is not None and old.fingerprint == evaluation.fingerprint:
+        log.info("%s: %s is done already", place, evaluation.name)
         return old
-    log.info("%s: %s", place, piece.name)
-    part = piece.run()
-    log.info("%s: %s %.4f of %d items in %.0f s", piece.name, part.metric, part.value, len(part.items), part.seconds)
+    log.info("%s: %s", place, evaluation.name)
+    part = evaluation.run()
+    log.info(
+        "%s: %s %.4f of %d items in %.0f s", evaluation.name, part.metric, part.value, len(part.items), part.seconds
+    )
     return part
 
 
-def _pieces(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Piece]:
+def _evaluations(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Evaluation]:
     """What the protocols ask, but those that are refused. A task that was named is never left out."""
-    pieces: list[Piece] = []
+    evaluations: list[Evaluation] = []
     for protocol in protocols:
         why = refusal(protocol.task, lm.settings)
         if why and protocol.task in lm.settings.task:
             raise SettingsError(f"{protocol.task} can't be run", why[:1].upper() + why[1:] + ".")
         if not why:
-            pieces += _of_protocol(lm, protocol, path)
-    return pieces
+            evaluations += _of_protocol(lm, protocol, path)
+    return evaluations
 
 
 def refusal(task: str, settings: EvalSettings) -> str:
@@ -154,38 +157,38 @@ def left_out(settings: EvalSettings) -> dict[str, str]:
     return {task: why for task, why in found.items() if why}
 
 
-def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Piece]:
+def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Evaluation]:
     folder = path.with_suffix("")
     if protocol.task == "humaneval":
         humaneval.problems()  # says what is not installed before anything is loaded
-        return [Piece("humaneval", humaneval.print_of(lm, protocol), partial(humaneval.run, lm, protocol))]
+        return [Evaluation("humaneval", humaneval.task_fingerprint(lm, protocol), partial(humaneval.run, lm, protocol))]
     if protocol.task == "alpacaeval":
         judge = alpacaeval.judge_of(lm.settings)
-        mark = alpacaeval.print_of(lm, protocol, judge)
-        return [Piece("alpacaeval", mark, partial(alpacaeval.run, lm, protocol, judge, folder))]
+        mark = alpacaeval.task_fingerprint(lm, protocol, judge)
+        return [Evaluation("alpacaeval", mark, partial(alpacaeval.run, lm, protocol, judge, folder))]
     if _translates(protocol):
         return [
-            Piece(
+            Evaluation(
                 f"wmt22_{pair}",
-                translation.print_of(lm, protocol, pair),
+                translation.task_fingerprint(lm, protocol, pair),
                 partial(translation.run, lm, protocol, pair, folder),
             )
             for pair in translation.pairs(protocol.task, lm.settings.data_dir)
         ]
     return [
-        Piece(leaf.name, lm.print_of(leaf), partial(lm.run, leaf, folder / "answers"))
-        for leaf in harness.leaves(protocol, lm.settings, folder / "tasks")
+        Evaluation(eval_task.name, lm.task_fingerprint(eval_task), partial(lm.run, eval_task, folder / "answers"))
+        for eval_task in harness.eval_tasks(protocol, lm.settings, folder / "tasks")
     ]
 
 
-def _comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Piece]:
+def _comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Evaluation]:
     """COMET of what is translated, where its command is there."""
     if not translation.has_comet():
         return []
     return [
-        Piece(
+        Evaluation(
             f"wmt22_{pair}_comet",
-            translation.comet_print(lm, protocol, pair),
+            translation.comet_fingerprint(lm, protocol, pair),
             partial(translation.comet, lm, protocol, pair, path.with_suffix("")),
         )
         for protocol in protocols

@@ -60,7 +60,7 @@ BENCHMARKS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class EvalTask:
     """One task of lm-eval to run."""
 
     name: str
@@ -75,7 +75,7 @@ class Leaf:
     """The digest of its local files, or '' where it comes from the hub."""
 
 
-def leaves(protocol: Protocol, settings: EvalSettings, folder: Path) -> list[Leaf]:
+def eval_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list[EvalTask]:
     """The tasks of lm-eval that a protocol's task stands for.
 
     Args:
@@ -96,23 +96,23 @@ def leaves(protocol: Protocol, settings: EvalSettings, folder: Path) -> list[Lea
         if protocol.task != name and protocol.task not in known:
             break
         wanted = known if protocol.task == name else (protocol.task,)
-        found = [Leaf(each, name, benchmark.metric, benchmark.filter, manager, protocol) for each in wanted]
+        found = [EvalTask(each, name, benchmark.metric, benchmark.filter, manager, protocol) for each in wanted]
         return found if settings.data_dir is None else _local(found, settings.data_dir, folder / name)
     # Of a benchmark's protocol nothing holds for a task that only has its name ('mmlu_pro').
     return [_any_task(Protocol(task=protocol.task).limited(settings.limit))]
 
 
-def _local(found: Sequence[Leaf], data_dir: str, folder: Path) -> list[Leaf]:
+def _local(found: Sequence[EvalTask], data_dir: str, folder: Path) -> list[EvalTask]:
     """The same with local files: each a task file that includes lm-eval's and names a reader of `local`."""
     digests = []
-    for leaf in found:
-        name, task, manager = leaf.benchmark, leaf.name, leaf.manager
+    for eval_task in found:
+        name, task, manager = eval_task.benchmark, eval_task.name, eval_task.manager
         entry = manager.task_index[task]
         part = _LANGUAGES[task.rpartition("_")[2]] if name == "tydiqa" else str(entry.cfg.get("dataset_name"))
         digests.append(local_files.digest(local_files.files(name, data_dir, part)))
         write_task(folder / f"{task}.yaml", entry.yaml_path, task, name, data_dir, part)
     manager = _manager(folder)
-    return [replace(leaf, manager=manager, data=digest) for leaf, digest in zip(found, digests, strict=True)]
+    return [replace(eval_task, manager=manager, data=digest) for eval_task, digest in zip(found, digests, strict=True)]
 
 
 def write_task(path: Path, own: Path, task: str, benchmark: str, data_dir: str, part: str) -> None:
@@ -126,7 +126,7 @@ def write_task(path: Path, own: Path, task: str, benchmark: str, data_dir: str, 
     )
 
 
-def _any_task(protocol: Protocol) -> Leaf:
+def _any_task(protocol: Protocol) -> EvalTask:
     name = protocol.task
     log.info("looking for %s among all tasks of lm-eval: half a minute", name)
     manager = _task_manager()()
@@ -138,7 +138,7 @@ def _any_task(protocol: Protocol) -> Leaf:
     config = manager.task_index[name].cfg
     filters = config.get("filter_list") or [{"name": "none"}]
     metric = str((config.get("metric_list") or [{}])[0].get("metric"))
-    return Leaf(name, name, metric, filters[0]["name"], manager, protocol)
+    return EvalTask(name, name, metric, filters[0]["name"], manager, protocol)
 
 
 def _task_manager() -> Any:
@@ -217,18 +217,18 @@ class Harness:
             "lm_eval": extras.version("lm_eval"),
         }
 
-    def print_of(self, leaf: Leaf) -> str:
+    def task_fingerprint(self, eval_task: EvalTask) -> str:
         """The fingerprint of a task's part."""
-        return fingerprint(self.model.digest, self.about(), leaf.name, leaf.data, leaf.protocol.plain())
+        return fingerprint(self.model.digest, self.about(), eval_task.name, eval_task.data, eval_task.protocol.plain())
 
-    def run(self, leaf: Leaf, folder: Path) -> Part:
+    def run(self, eval_task: EvalTask, folder: Path) -> Part:
         """Ask the model one task; what it answered is kept in `folder`."""
         lm = self.lm
         began = time.monotonic()
-        with self._errors(leaf.name), quiet_lm_eval():
-            found = _evaluated(lm, leaf, self.settings.chat)
-        _write_answers(folder / f"{leaf.name}.jsonl", leaf, found)
-        return _part(leaf, found, self, time.monotonic() - began)
+        with self._errors(eval_task.name), quiet_lm_eval():
+            found = _evaluated(lm, eval_task, self.settings.chat)
+        _write_answers(folder / f"{eval_task.name}.jsonl", eval_task, found)
+        return _part(eval_task, found, self, time.monotonic() - began)
 
     def generate(self, prompts: Sequence[str], protocol: Protocol, *, chat: bool) -> list[str]:
         """The model's answer to each prompt, cut before the first stop text, under seeds that never change."""
@@ -292,17 +292,17 @@ def seed_all(seed: int | None = None) -> None:
     torch.manual_seed(_SEEDS["torch"] if seed is None else seed)
 
 
-def _evaluated(lm: Any, leaf: Leaf, chat: bool) -> Any:
+def _evaluated(lm: Any, eval_task: EvalTask, chat: bool) -> Any:
     """What lm-eval's `evaluate` gives for one task under its protocol."""
-    loaded = leaf.manager.load([leaf.name])
-    task = loaded["tasks"][leaf.name]
-    _apply(task, leaf.protocol)
-    chosen = draw(len(task.eval_docs), leaf.protocol.items, leaf.protocol.seed)
+    loaded = eval_task.manager.load([eval_task.name])
+    task = loaded["tasks"][eval_task.name]
+    _apply(task, eval_task.protocol)
+    chosen = draw(len(task.eval_docs), eval_task.protocol.items, eval_task.protocol.seed)
     seed_all()
     return extras.module("lm_eval.evaluator").evaluate(
         lm,
         loaded,
-        samples={leaf.name: list(chosen)},
+        samples={eval_task.name: list(chosen)},
         log_samples=True,
         apply_chat_template=chat,
         fewshot_as_multiturn=chat,
@@ -325,27 +325,27 @@ def _apply(task: Any, protocol: Protocol) -> None:
         task.set_config("generation_kwargs", changed, update=True)
 
 
-def _part(leaf: Leaf, found: Any, harness: Harness, seconds: float) -> Part:
-    figures = found["results"][leaf.name]
-    samples = [each for each in found["samples"][leaf.name] if each["filter"] == leaf.filter]
-    key = f"{leaf.metric},{leaf.filter}"
+def _part(eval_task: EvalTask, found: Any, harness: Harness, seconds: float) -> Part:
+    figures = found["results"][eval_task.name]
+    samples = [each for each in found["samples"][eval_task.name] if each["filter"] == eval_task.filter]
+    key = f"{eval_task.metric},{eval_task.filter}"
     if key not in figures:
-        raise SettingsError(f"{leaf.name} has no figure {key}", f"It has {', '.join(figures)}.")
+        raise SettingsError(f"{eval_task.name} has no figure {key}", f"It has {', '.join(figures)}.")
     return Part(
-        name=leaf.name,
-        benchmark=leaf.benchmark,
-        fingerprint=harness.print_of(leaf),
-        metric=f"{leaf.metric}, {leaf.filter}" if leaf.filter != "none" else leaf.metric,
+        name=eval_task.name,
+        benchmark=eval_task.benchmark,
+        fingerprint=harness.task_fingerprint(eval_task),
+        metric=f"{eval_task.metric}, {eval_task.filter}" if eval_task.filter != "none" else eval_task.metric,
         value=float(figures[key]),
-        stderr=_number(figures.get(f"{leaf.metric}_stderr,{leaf.filter}")),
+        stderr=_number(figures.get(f"{eval_task.metric}_stderr,{eval_task.filter}")),
         items=tuple(int(each["doc_id"]) for each in samples),
-        values=tuple(float(each[leaf.metric]) for each in samples),
+        values=tuple(float(each[eval_task.metric]) for each in samples),
         metrics={name: float(figure) for name, figure in figures.items() if isinstance(figure, int | float)},
         about={
-            "version": found["versions"].get(leaf.name),
-            "shots": found["n-shot"].get(leaf.name),
-            "of": found["n-samples"][leaf.name]["original"],
-            "seeds": {"items": leaf.protocol.seed, **_SEEDS},
+            "version": found["versions"].get(eval_task.name),
+            "shots": found["n-shot"].get(eval_task.name),
+            "of": found["n-samples"][eval_task.name]["original"],
+            "seeds": {"items": eval_task.protocol.seed, **_SEEDS},
             "batch_size": harness.settings.batch_size,
             "settings": harness.about(),
         },
@@ -353,12 +353,12 @@ def _part(leaf: Leaf, found: Any, harness: Harness, seconds: float) -> Part:
     )
 
 
-def _write_answers(path: Path, leaf: Leaf, found: Any) -> None:
+def _write_answers(path: Path, eval_task: EvalTask, found: Any) -> None:
     """A line of JSON an item: its number, what lm-eval's model gave, and what the filter made of that."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        for each in found["samples"][leaf.name]:
-            if each["filter"] == leaf.filter:
+        for each in found["samples"][eval_task.name]:
+            if each["filter"] == eval_task.filter:
                 kept = {"item": each["doc_id"], "given": each["resps"], "answer": each["filtered_resps"]}
                 file.write(json.dumps({**kept, "wanted": each["target"]}, ensure_ascii=False, default=str) + "\n")
 

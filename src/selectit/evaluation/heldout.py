@@ -21,7 +21,7 @@ from selectit.evaluation.results import Part, fingerprint, stderr_of
 from selectit.evaluation.settings import EvalSettings
 from selectit.models.files import Model
 from selectit.signals.loss_templates import TEMPLATES
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 _SEED = 42
 _PLACE = "{instruction}"
@@ -41,7 +41,7 @@ class HeldOut:
         own = Settings(engine="hf", dtype=self.settings.dtype, trust_remote_code=self.settings.trust_remote_code)
         return cast(ScoresText, load_engine(self.model, own, {}, "losses"))
 
-    def print_of(self, path: str) -> str:
+    def task_fingerprint(self, path: str) -> str:
         """The fingerprint of a data set's part."""
         own = self.settings
         with read.opened(path) as source:
@@ -73,7 +73,7 @@ class HeldOut:
             part,
             name=heldout_name(path),
             benchmark=heldout_name(path),
-            fingerprint=self.print_of(path),
+            fingerprint=self.task_fingerprint(path),
             about={**about, "data": path, "seeds": {"items": _SEED}},
             seconds=round(time.monotonic() - began, 3),
         )
@@ -86,7 +86,7 @@ class HeldOut:
     def _template_name(self) -> str:
         return "chat" if self.settings.chat else self.settings.template
 
-    def _text(self) -> tuple[LossText, str]:
+    def _text(self) -> tuple[LossRequest, str]:
         name = self._template_name()
         if name != "chat":
             return TEMPLATES[name], ""
@@ -100,7 +100,7 @@ def heldout_name(path: str) -> str:
     return f"heldout {Path(path).name}"
 
 
-def chat_text(tokenizer: Any) -> tuple[LossText, str]:
+def chat_text(tokenizer: Any) -> tuple[LossRequest, str]:
     """What stands before an answer in the model's chat template, and what the template begins each answer with.
 
     The template writes its own start token, and the reader's tokenizer adds one where it is used to: one is taken away.
@@ -120,7 +120,7 @@ def chat_text(tokenizer: Any) -> tuple[LossText, str]:
     between = whole.removeprefix(prompt).partition(_ANSWER)[0] if whole.startswith(prompt) else ""
     start = tokenizer.bos_token or ""
     adds = bool(start) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return LossText(template=prompt.removeprefix(start) if adds else prompt, alone=""), between
+    return LossRequest(template=prompt.removeprefix(start) if adds else prompt, alone=""), between
 
 
 def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:

@@ -39,7 +39,7 @@ def problems() -> dict[str, dict[str, Any]]:
     return found
 
 
-def print_of(harness: Harness, protocol: Protocol) -> str:
+def task_fingerprint(harness: Harness, protocol: Protocol) -> str:
     """The fingerprint of the part."""
     return fingerprint(harness.model.digest, harness.about(), "humaneval", protocol.plain())
 
@@ -62,7 +62,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
     return Part(
         name="humaneval",
         benchmark="humaneval",
-        fingerprint=print_of(harness, protocol),
+        fingerprint=task_fingerprint(harness, protocol),
         metric=f"pass@{protocol.k}",
         value=sum(values) / len(values),
         stderr=stderr_of(values),

@@ -63,7 +63,7 @@ def prompt(pair: str, text: str) -> str:
     return f"Translate this from {source} to {target}:\n{source}: {text}\n{target}:"
 
 
-def print_of(harness: Harness, protocol: Protocol, pair: str) -> str:
+def task_fingerprint(harness: Harness, protocol: Protocol, pair: str) -> str:
     """The fingerprint of a direction's part."""
     data = local_files.digest(list(files(harness.settings.data_dir or "", pair)))
     what = (protocol.plain(), pair, data, extras.version("sacrebleu"))
@@ -93,7 +93,7 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
     return Part(
         name=f"wmt22_{pair}",
         benchmark=f"wmt22 {pair}",
-        fingerprint=print_of(harness, protocol, pair),
+        fingerprint=task_fingerprint(harness, protocol, pair),
         metric="BLEU",
         value=score,
         stderr=stderr,
@@ -114,7 +114,7 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
 
 def _paths(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> dict[str, Path]:
     """The files that stay; those of other settings have other names, so that COMET is of the same text as BLEU."""
-    start = f"wmt22.{pair}.{print_of(harness, protocol, pair)[:8]}"
+    start = f"wmt22.{pair}.{task_fingerprint(harness, protocol, pair)[:8]}"
     return {what: folder / f"{start}.{what}" for what in _KEPT}
 
 
@@ -142,9 +142,9 @@ def _resampled(metric: object, translations: Sequence[str], references: Sequence
     return float(np.std(scores, ddof=1))
 
 
-def comet_print(harness: Harness, protocol: Protocol, pair: str) -> str:
+def comet_fingerprint(harness: Harness, protocol: Protocol, pair: str) -> str:
     """The fingerprint of a direction's COMET."""
-    return fingerprint(print_of(harness, protocol, pair), COMET_MODEL)
+    return fingerprint(task_fingerprint(harness, protocol, pair), COMET_MODEL)
 
 
 def comet(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
@@ -180,7 +180,7 @@ def comet(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part
     return Part(
         name=f"wmt22_{pair}_comet",
         benchmark=f"wmt22 {pair} COMET",
-        fingerprint=comet_print(harness, protocol, pair),
+        fingerprint=comet_fingerprint(harness, protocol, pair),
         metric="COMET",
         value=sum(values) / len(values),
         stderr=stderr_of(values),

@@ -24,13 +24,13 @@ from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, unusab
 from selectit.inference import execute
 from selectit.inference.rate import model_named, run_of
 from selectit.models.files import Model
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import find_rater, stored_columns
+from selectit.runs.annotators import find_annotator, stored_columns
 from selectit.runs.output import destination, write_longer
 from selectit.runs.run import Run
 from selectit.runs.source import run_of_pairs
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 MAX_NEW_TOKENS = 512
 
@@ -85,11 +85,11 @@ class _Asking:
     settings: Settings
     progress: Progress
 
-    def answers(self, run: Run, questions: Sequence[Question]) -> tuple[list[list[Answer]], float]:
+    def answers(self, run: Run, questions: Sequence[JudgeRequest]) -> tuple[list[list[Answer]], float]:
         """The answers to each question about each row of the run, and the seconds that the model took about them."""
-        (rater,) = execute.rate_units(run, [self.model], questions, self._with_unit_size(run), self.progress)
-        tables = [stored_columns(run, rater, question, ["reply", "error", "flags"]) for question in questions]
-        spent = run.timing().get(f"{rater.signal}/{rater.path.name}", {})
+        (annotator,) = execute.rate_units(run, [self.model], questions, self._with_unit_size(run), self.progress)
+        tables = [stored_columns(run, annotator, question, ["reply", "error", "flags"]) for question in questions]
+        spent = run.timing().get(f"{annotator.signal}/{annotator.path.name}", {})
         found = [list(zip(*(column.to_pylist() for column in table.columns), strict=True)) for table in tables]
         return found, spent.get("seconds", 0.0)
 
@@ -97,7 +97,9 @@ class _Asking:
         """The settings; a size of units that is left open is that of stored answers, the usual one first."""
         usual = dataclasses.replace(self.settings, unit_size=self.settings.unit_size or UNIT_SIZE)
         digest = self.model.digest
-        if find_rater(run, digest, usual, "judgements") or not find_rater(run, digest, self.settings, "judgements"):
+        if find_annotator(run, digest, usual, "judgements") or not find_annotator(
+            run, digest, self.settings, "judgements"
+        ):
             return usual
         return self.settings
 
@@ -190,7 +192,7 @@ def _drawn(run: Run, rows: Int64, sample: int | None, seed: int) -> Int64:
     """Of the rows those that are rewritten, rising."""
     if sample is None:
         return rows
-    draw = draws(run.basic_rows(), f"expand {seed}")[rows]
+    draw = row_uniforms(run.basic_rows(), f"expand {seed}")[rows]
     return np.sort(rows[np.argsort(draw, kind="stable")[:sample]])
 
 

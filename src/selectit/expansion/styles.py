@@ -9,7 +9,7 @@ from importlib import resources
 
 from selectit.errors import SettingsError, nearest
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 STYLES = ("depth", "breadth", "reasoning")
 NO_ROOM = "the question and --max-new-tokens together are over the model's token limit"
@@ -23,9 +23,9 @@ class Style:
     """One way to make a new row of a row."""
 
     name: str
-    rewrite: Question
+    rewrite: JudgeRequest
     """Asked about the row: what comes back is the new instruction."""
-    answer: Question
+    answer: JudgeRequest
     """Asked about the new instruction: what comes back is its response."""
 
 
@@ -43,8 +43,8 @@ def styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
     return [
         Style(
             name,
-            Question(_REWRITES, table[name]["rewrite"].strip(), max_new_tokens),
-            Question(_ANSWERS, table[name]["answer"].strip(), max_new_tokens),
+            JudgeRequest(_REWRITES, table[name]["rewrite"].strip(), max_new_tokens),
+            JudgeRequest(_ANSWERS, table[name]["answer"].strip(), max_new_tokens),
         )
         for name in names
     ]

@@ -17,7 +17,7 @@ from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import Clean
-from selectit.experiments.outcomes import Outcome, Scored
+from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, selecting
 from selectit.inference.rate import model_named
 from selectit.jsonable import digest_of
@@ -26,7 +26,7 @@ from selectit.progress import Progress
 from selectit.runs import row_lists
 from selectit.runs.files import read_json, write_json
 from selectit.selection.select import select
-from selectit.selection.spec import budget_of, parts_of
+from selectit.selection.spec import budget_of, method_specs
 from selectit.signals import prompts
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
@@ -104,7 +104,7 @@ def rows_of(place: Place, cell: Cell) -> int:
         return 0
     settings, rows = place.selecting(cell), place.clean_of(cell).rows
     try:
-        return min(budget_of(settings, parts_of(settings, None)).count(rows), rows)
+        return min(budget_of(settings, method_specs(settings, None)).count(rows), rows)
     except SelectitError as error:
         raise SettingsError(
             f"{cell.choice.name}, budget {cell.budget}: {error.message}",
@@ -123,7 +123,7 @@ def stored(place: Place, cell: Cell) -> Outcome | None:
             f"{path} is of the same cell with other settings", "Name another folder with --out, or remove it."
         )
     _remove_weights(place, cell)  # where it was killed between the two
-    scores = {name: Scored(**each) for name, each in facts["scores"].items()}
+    scores = {name: BenchmarkScore(**each) for name, each in facts["scores"].items()}
     return Outcome(**{**facts, "line": cell.line, "scores": scores})
 
 
@@ -149,7 +149,7 @@ def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcom
         [str(tuned.pop("path"))], dataclasses.replace(experiment.evaluation, out=out, accept_terms=accepted)
     )
     scores = {
-        score.benchmark: Scored(
+        score.benchmark: BenchmarkScore(
             metric=score.metric,
             value=score.value,
             stderr=score.stderr,
@@ -160,7 +160,7 @@ def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcom
     }
     outcome = Outcome(
         line=cell.line,
-        method="" if cell.choice is None else method_files.spelled(cell.choice.method)[0],
+        method="" if cell.choice is None else method_files.parse_spec(cell.choice.method)[0],
         data="" if cell.choice is None else cell.choice.data,
         seed=cell.seed,
         passes=chosen.passes,

@@ -132,7 +132,9 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     found = [
         cell
         for cell in cells(experiment)
-        if cell.choice is not None and not cell.choice.data and method_files.spelled(cell.choice.method)[0] == "random"
+        if cell.choice is not None
+        and not cell.choice.data
+        and method_files.parse_spec(cell.choice.method)[0] == "random"
     ]
     if not found:
         raise SettingsError(
@@ -196,9 +198,9 @@ def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, A
     """The settings of scoring: the experiment's, and those that are given beside."""
     assert cell.choice is not None
     fresh = {name: getattr(Settings(), name) for name in _OF_ONE_METHOD}
-    raters = cell.choice.rater or (cell.model,)
+    annotators = cell.choice.rater or (cell.model,)
     return dataclasses.replace(
-        experiment.settings, **{**cell.choice.settings, **fresh, **given}, run=str(run), model=raters
+        experiment.settings, **{**cell.choice.settings, **fresh, **given}, run=str(run), model=annotators
     )
 
 

@@ -12,7 +12,7 @@ Line = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class BenchmarkScore:
     """One benchmark of one model."""
 
     metric: str
@@ -53,7 +53,7 @@ class Outcome:
     """Of a model a row, to choose."""
     select_seconds: float | None
     """To choose, as far as the run's timing tells; signals that choices share are counted for each."""
-    scores: Mapping[str, Scored]
+    scores: Mapping[str, BenchmarkScore]
     eval_seconds: float
     data: str = ""
     """The data set of the rows, where it is not the experiment's."""

@@ -23,8 +23,15 @@ from selectit.models.files import Model
 from selectit.models.resolve import resolve
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
-from selectit.selection.spec import Part, parts_of, prompts_asked_by, rates_pairs, with_inner, works_of
-from selectit.signals.requests import RatingPrompt, Work, passes
+from selectit.selection.spec import (
+    MethodSpec,
+    method_specs,
+    needs_ratings,
+    requests_of,
+    required_prompts,
+    with_dependencies,
+)
+from selectit.signals.requests import RatingPrompt, Request, passes
 from selectit.training.examples import examples, set_template
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
@@ -37,7 +44,7 @@ TIMED_STEPS = 2
 TIMED_ANSWERS = 12
 
 
-_Asked = tuple[str, object, Work]
+_Asked = tuple[str, object, Request]
 """About the rows of which data set (`Choice.source`) who is asked what."""
 
 
@@ -131,17 +138,21 @@ def _choosing(
     choices = [(cell.source, place.selecting(cell)) for cell in own]
     for source, settings in sorted(choices, key=lambda each: -len(_ratings(each[1]))):
         ratings = _ratings(settings)
-        wanted: set[_Asked] = {(source, name, work) for name in settings.model for work in ratings}
+        wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in ratings}
         if here and not wanted <= asked:
             cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        asked = asked | wanted | {(source, others, work) for part in _parts(settings) for work in works_of(part.method)}
+        asked = (
+            asked
+            | wanted
+            | {(source, others, request) for part in _parts(settings) for request in requests_of(part.method)}
+        )
     rated = rest = 0
-    for source, _, work in asked - before:
-        number = place.cleans[source].rows * passes(work)
-        if isinstance(work, RatingPrompt):
+    for source, _, request in asked - before:
+        number = place.cleans[source].rows * passes(request)
+        if isinstance(request, RatingPrompt):
             rated += number
         else:
             rest += number
@@ -162,14 +173,14 @@ def _evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
     return f"evaluating {len(todo):,} cells: {_time(left)}, as those that are done took"
 
 
-def _parts(settings: Settings) -> list[Part]:
-    return with_inner(parts_of(settings, None), None)
+def _parts(settings: Settings) -> list[MethodSpec]:
+    return with_dependencies(method_specs(settings, None), None)
 
 
 def _ratings(settings: Settings) -> tuple[RatingPrompt, ...]:
     """What a choice asks raters about every row."""
-    rating = [part for part in _parts(settings) if rates_pairs(part.method)]
-    return prompts_asked_by(rating, prompts_of_run(settings, None)) if rating else ()
+    rating = [part for part in _parts(settings) if needs_ratings(part.method)]
+    return required_prompts(rating, prompts_of_run(settings, None)) if rating else ()
 
 
 def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:

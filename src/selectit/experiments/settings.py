@@ -20,7 +20,7 @@ from selectit.inference.rate import prompts_of_run
 from selectit.jsonable import digest_of
 from selectit.methods._base import Method
 from selectit.selection.choose import parse_keep
-from selectit.selection.spec import check_all, flags_of, part_named, parts_of, prompts_asked_by, with_inner
+from selectit.selection.spec import check_all, flags_of, method_specs, parse_method, required_prompts, with_dependencies
 from selectit.training import recipes
 from selectit.training.recipes import Recipe
 
@@ -229,8 +229,8 @@ def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
 
 def settings_of(text: str, settings: Settings) -> Settings:
     """The settings with the method of 'name:parameter=value;parameter=value'."""
-    name, given = method_files.spelled(text)
-    method = part_named(text, settings, None).method
+    name, given = method_files.parse_spec(text)
+    method = parse_method(text, settings, None).method
     values = {key: getattr(method, key) for key in given}
     flags = {key: value for key, value in values.items() if key in flags_of(name)}
     rest = {key: value for key, value in values.items() if key not in flags}
@@ -243,7 +243,7 @@ def draws(choice: Choice) -> bool:
 
 
 def _method(choice: Choice) -> Method:
-    return part_named(choice.method, Settings(), None).method
+    return parse_method(choice.method, Settings(), None).method
 
 
 def load(path: str | Path, data: str | None = None) -> Experiment:
@@ -341,8 +341,8 @@ def _check_choice(choice: Choice) -> None:
 def _check_choosing(name: str, settings: Settings) -> None:
     """That models, engine and prompts can give what the method asks, as `select` checks it."""
     try:
-        parts, prompts = with_inner(parts_of(settings, None), None), prompts_of_run(settings, None)
-        prompts_asked_by(parts, prompts)
+        parts, prompts = with_dependencies(method_specs(settings, None), None), prompts_of_run(settings, None)
+        required_prompts(parts, prompts)
         check_all(parts, prompts)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error.message}", error.hint) from error

@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from selectit._version import __version__
-from selectit.runs.annotators import raters
+from selectit.runs.annotators import annotators
 from selectit.runs.files import read_toml
 from selectit.runs.run import Run, open_run
 from selectit.signals.requests import SIGNALS
@@ -109,16 +109,21 @@ def _choice(run: Run, facts: Facts) -> Iterator[str]:
     named = {("ratings", name) for each in every for name in each.get("models", ())}
     named |= {(signal, each[signal]) for each in every for signal in SIGNALS if signal in each}
     runs = [run, *(open_run(run.path / each["cascade"]["run"]) for each in every if "cascade" in each)]
-    used = {(signal, rater.path.name): rater for each in runs for signal in SIGNALS for rater in raters(each, signal)}
-    used = {key: rater for key, rater in used.items() if key in named}
+    used = {
+        (signal, annotator.path.name): annotator
+        for each in runs
+        for signal in SIGNALS
+        for annotator in annotators(each, signal)
+    }
+    used = {key: annotator for key, annotator in used.items() if key in named}
     if "cascade" in config:
         yield (
             f"- cascade: {config['cascade']['went_on']:,} of {run.rows:,} rows went on after a first rating, and were "
             "rated fully"
         )
-    for (signal, _), rater in used.items():
-        engine = rater.manifest["settings"]["engine"]
-        yield f"- model: {rater.name} ({signal}), engine {engine}, digest {rater.manifest['digest']}"
+    for (signal, _), annotator in used.items():
+        engine = annotator.manifest["settings"]["engine"]
+        yield f"- model: {annotator.name} ({signal}), engine {engine}, digest {annotator.manifest['digest']}"
     if not used:
         yield "- model: none"
     for fingerprint in sorted({each["prompts"] for each in every if "prompts" in each}):

@@ -19,7 +19,15 @@ from selectit.engines.loading import Engine
 from selectit.errors import SettingsError
 from selectit.runs.files import numbers
 from selectit.signals.arrays import FLAG_EMPTY, FLAG_TRUNCATED
-from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPrompt, RewardText, Work, signal_of
+from selectit.signals.requests import (
+    EmbeddingRequest,
+    JudgeRequest,
+    LossRequest,
+    RatingPrompt,
+    Request,
+    RewardRequest,
+    signal_of,
+)
 
 _FLOATS = pa.list_(pa.float32())
 _COLUMNS = {
@@ -49,18 +57,18 @@ class Answers:
     tokens: int
 
 
-def answers(engine: Engine, works: Sequence[Work], samples: Sequence[Sample], on_batch: OnBatch) -> Answers:
+def answers(engine: Engine, requests: Sequence[Request], samples: Sequence[Sample], on_batch: OnBatch) -> Answers:
     """The engine's answers to each work about the samples; `on_batch` hears of equal texts too, as of no tokens.
 
     Raises:
         EngineError, ModelError: of the engine.
         SettingsError: the engine can't do that.
     """
-    prompts = [work for work in works if isinstance(work, RatingPrompt)]
+    prompts = [request for request in requests if isinstance(request, RatingPrompt)]
     if prompts and isinstance(engine, RatesLabels):
         return _rated(engine, prompts, samples, on_batch)
-    tables = [_answer(engine, work, samples, on_batch) for work in works]
-    return Answers(tables, len(samples) * len(works), sum(int(numbers(table["tokens"]).sum()) for table in tables))
+    tables = [_answer(engine, request, samples, on_batch) for request in requests]
+    return Answers(tables, len(samples) * len(requests), sum(int(numbers(table["tokens"]).sum()) for table in tables))
 
 
 def _rated(
@@ -83,31 +91,31 @@ def _rated(
     )
 
 
-def _answer(engine: Engine, work: Work, samples: Sequence[Sample], on_batch: OnBatch) -> pa.Table:
-    if isinstance(work, LossText) and isinstance(engine, ScoresText):
-        return _losses(samples, engine, work, on_batch)
-    if isinstance(work, EmbeddedText) and isinstance(engine, Embeds):
-        vectors = engine.embed(work, samples, on_batch)
+def _answer(engine: Engine, request: Request, samples: Sequence[Sample], on_batch: OnBatch) -> pa.Table:
+    if isinstance(request, LossRequest) and isinstance(engine, ScoresText):
+        return _losses(samples, engine, request, on_batch)
+    if isinstance(request, EmbeddingRequest) and isinstance(engine, Embeds):
+        vectors = engine.embed(request, samples, on_batch)
         fine = np.isfinite(vectors).all(axis=-1) & (vectors.shape[-1] > 0)
         errors = [None if each else "no vector: the text is empty, or the numbers are not finite" for each in fine]
         values = [vector if each else None for vector, each in zip(vectors, fine, strict=True)]
         return _table(samples, "embeddings", {"vector": values}, errors)
-    if isinstance(work, Question) and isinstance(engine, Replies):
-        replies = engine.reply(work, samples, on_batch)
+    if isinstance(request, JudgeRequest) and isinstance(engine, Replies):
+        replies = engine.reply(request, samples, on_batch)
         errors = [reply.error or None for reply in replies]
         flags = [reply.flags for reply in replies]
         return _table(samples, "judgements", {"reply": [reply.text for reply in replies]}, errors, flags)
-    if isinstance(work, RewardText) and isinstance(engine, Rewards):
+    if isinstance(request, RewardRequest) and isinstance(engine, Rewards):
         rewards = engine.reward(samples, on_batch)
         errors = ["the text has no room" if np.isnan(reward) else None for reward in rewards]
         return _table(samples, "rewards", {"reward": list(rewards)}, errors)
     raise SettingsError(
-        f"the engine {engine.settings['engine']} gives no {signal_of(work)}", "Use --engine hf for this method."
+        f"the engine {engine.settings['engine']} gives no {signal_of(request)}", "Use --engine hf for this method."
     )
 
 
-def _losses(samples: Sequence[Sample], engine: ScoresText, work: LossText, on_batch: OnBatch) -> pa.Table:
-    found = engine.losses(work, samples, on_batch)
+def _losses(samples: Sequence[Sample], engine: ScoresText, request: LossRequest, on_batch: OnBatch) -> pa.Table:
+    found = engine.losses(request, samples, on_batch)
     names = [name for name, _ in _COLUMNS["losses"]]
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for each in found:

@@ -12,16 +12,16 @@ from selectit.inference import local
 from selectit.inference.units import Task, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater
+from selectit.runs.annotators import Annotator
 from selectit.runs.run import Run
-from selectit.signals.requests import Work
+from selectit.signals.requests import Request
 
 T = TypeVar("T")
 
 
 def rate_units(
-    run: Run, models: Sequence[Model], works: Sequence[Work], settings: Settings, progress: Progress
-) -> list[Rater]:
+    run: Run, models: Sequence[Model], requests: Sequence[Request], settings: Settings, progress: Progress
+) -> list[Annotator]:
     """Do every unit of these models and works that is not finished; models are loaded one at a time.
 
     Raises:
@@ -34,7 +34,7 @@ def rate_units(
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
-        return [rate_with(Task(run, model, tuple(works), settings), progress) for model in models]
+        return [rate_with(Task(run, model, tuple(requests), settings), progress) for model in models]
 
 
 def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
@@ -56,8 +56,8 @@ def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, 
     yield from _ray().each(function, items, settings, run)
 
 
-def _executor(settings: Settings) -> Callable[[Task, Progress], Rater]:
-    rate_with: Callable[[Task, Progress], Rater] = (local if settings.executor == "local" else _ray()).rate_with
+def _executor(settings: Settings) -> Callable[[Task, Progress], Annotator]:
+    rate_with: Callable[[Task, Progress], Annotator] = (local if settings.executor == "local" else _ray()).rate_with
     return rate_with
 
 

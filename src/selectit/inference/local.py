@@ -6,28 +6,28 @@ import logging
 
 from selectit.inference.units import Task, add_timing, begin, check_settings, do_group, rating
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater
+from selectit.runs.annotators import Annotator
 
 log = logging.getLogger(__name__)
 
 
-def rate_with(task: Task, progress: Progress) -> Rater:
+def rate_with(task: Task, progress: Progress) -> Annotator:
     """Do what is pending of one model. Raises what `executors.rate` does."""
-    rater = task.rater()
-    if rater is not None and not task.pending(task.units(rater)):
-        return rater
+    annotator = task.annotator()
+    if annotator is not None and not task.pending(task.units(annotator)):
+        return annotator
     log.info("loading %s", task.model.name)
-    engine = task.load(rater.manifest["settings"] if rater is not None else {})
+    engine = task.load(annotator.manifest["settings"] if annotator is not None else {})
     try:
-        rater = rater or begin(task, engine.settings, engine.parameters)
-        if dict(engine.settings) != rater.manifest["settings"]:
+        annotator = annotator or begin(task, engine.settings, engine.parameters)
+        if dict(engine.settings) != annotator.manifest["settings"]:
             # Another process has begun meanwhile, on other threads perhaps: go on as it does.
             engine.close()
-            engine = task.load(rater.manifest["settings"])
-        check_settings(rater, engine.settings)
-        with rating(task, rater, progress) as groups:
+            engine = task.load(annotator.manifest["settings"])
+        check_settings(annotator, engine.settings)
+        with rating(task, annotator, progress) as groups:
             for group in groups:
-                add_timing(rater, task.run, do_group(task.run, group, engine, progress.advance))
+                add_timing(annotator, task.run, do_group(task.run, group, engine, progress.advance))
     finally:
         engine.close()
-    return rater
+    return annotator

@@ -17,7 +17,7 @@ from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater, engine_of, models_in, raters
+from selectit.runs.annotators import Annotator, annotators, engine_of, models_in
 from selectit.runs.files import replacing
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
@@ -54,7 +54,7 @@ def to_rate(data: str | Path | None, settings: Settings) -> tuple[Run, Settings,
 
 def rate_prompts(
     run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
-) -> list[Rater]:
+) -> list[Annotator]:
     """Have every model of the settings rate under the `first` of the prompts; the set is stored with the run."""
     engine = settings.engine or engine_of(run, settings.model)
     tokenizer = settings.tokenizer
@@ -73,7 +73,7 @@ def rate_prompts(
 
 def tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
     """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
-    stored = [rater.manifest["settings"] for rater in raters(run) if rater.name in names]
+    stored = [annotator.manifest["settings"] for annotator in annotators(run) if annotator.name in names]
     used = {str(settings["tokenizer"]) for settings in stored if settings["engine"] == "server"}
     if len(used) > 1:
         raise SettingsError(f"{run.path} was rated with several tokenizers", 'Say which: --tokenizer NAME, or "".')

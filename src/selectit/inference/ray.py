@@ -29,7 +29,7 @@ from selectit.inference.shared_folder import Mark, check_shared, marked, wait_un
 from selectit.inference.units import Done, Task, add_timing, begin, check_settings, do_group, groups, rating
 from selectit.models import files, resolve
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater, Unit
+from selectit.runs.annotators import Annotator, Unit
 from selectit.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -97,27 +97,27 @@ def _check_here(run: Run, mark: Mark, version: str) -> None:
     check_shared(run, mark)
 
 
-def rate_with(task: Task, progress: Progress) -> Rater:
+def rate_with(task: Task, progress: Progress) -> Annotator:
     """Do what is pending of one model. Raises what `executors.rate` does, and RunError where workers are lost."""
-    rater = task.rater()
-    if rater is not None and not task.pending(task.units(rater)):
-        return rater
+    annotator = task.annotator()
+    if annotator is not None and not task.pending(task.units(annotator)):
+        return annotator
     task = replace(task, run=replace(task.run, path=task.run.path.absolute()))
-    stored = dict(rater.manifest["settings"]) if rater is not None else {}
+    stored = dict(annotator.manifest["settings"]) if annotator is not None else {}
     with _connected(task.settings.ray_address), marked(task.run) as mark:
         size = size_of(task.settings, _machines(), stored.get("threads", 0))
         log.info("loading %s on %d workers", task.model.name, size.workers)
         make = ray.remote(num_cpus=size.cpus, num_gpus=size.gpus, scheduling_strategy="SPREAD")(Worker)
         with _crew(lambda: make.remote(task, mark, __version__)) as crew:
-            if rater is None:
+            if annotator is None:
                 begun = crew.first({"threads": size.cpus})
-                rater = begin(task, begun.settings, begun.parameters)
-                if begun.settings != rater.manifest["settings"]:  # another process has begun meanwhile
+                annotator = begin(task, begun.settings, begun.parameters)
+                if begun.settings != annotator.manifest["settings"]:  # another process has begun meanwhile
                     crew.dismiss()
             else:  # what was found by a relative path
-                rater = replace(rater, path=rater.path.absolute())
-            _rate_all(task, rater, crew, size.workers, progress)
-    return rater
+                annotator = replace(annotator, path=annotator.path.absolute())
+            _rate_all(task, annotator, crew, size.workers, progress)
+    return annotator
 
 
 def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
@@ -200,10 +200,10 @@ def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: 
     return Size(workers, cpus, gpus)
 
 
-def _rate_all(task: Task, rater: Rater, crew: _Crew, workers: int, progress: Progress) -> None:
+def _rate_all(task: Task, annotator: Annotator, crew: _Crew, workers: int, progress: Progress) -> None:
     """Have the crew do every group that is pending; a lost worker's group is done again by another."""
-    stored = rater.manifest["settings"]
-    with rating(task, rater, progress) as pending:
+    stored = annotator.manifest["settings"]
+    with rating(task, annotator, progress) as pending:
         waiting = deque(pending)
         for _ in range(min(workers, len(waiting)) - len(crew.idle)):
             crew.start(stored)
@@ -212,11 +212,11 @@ def _rate_all(task: Task, rater: Rater, crew: _Crew, workers: int, progress: Pro
                 crew.give(waiting.popleft())
             group, answer = crew.wait()
             if isinstance(answer, Begun):
-                check_settings(rater, answer.settings)
+                check_settings(annotator, answer.settings)
             elif isinstance(answer, Done):
                 wait_until_seen([unit.path for unit in group])
                 progress.advance(answer.rows, answer.tokens)
-                add_timing(rater, task.run, answer)
+                add_timing(annotator, task.run, answer)
             else:
                 left = task.pending(group)
                 waiting.extendleft(reversed(groups(left)))

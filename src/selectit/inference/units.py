@@ -25,11 +25,11 @@ from selectit.inference.answers import answers
 from selectit.jsonable import digest_of
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater, Unit, asked, find_rater, raters, units
+from selectit.runs.annotators import Annotator, Unit, annotators, asked, find_annotator, units
 from selectit.runs.files import numbers, part_name, read_part, slug, write_json, write_table
 from selectit.runs.run import Run
 from selectit.signals.arrays import FLAG_NO_ROOM
-from selectit.signals.requests import Work, about, signal_of, together
+from selectit.signals.requests import Request, about, signal_of, together
 
 log = logging.getLogger(__name__)
 UNIT_SIZE = 512
@@ -55,27 +55,27 @@ class Task:
 
     run: Run
     model: Model
-    works: tuple[Work, ...]
+    requests: tuple[Request, ...]
     """All of one signal."""
     settings: Settings
 
     @property
     def signal(self) -> str:
         """The signal of the works."""
-        return signal_of(self.works[0])
+        return signal_of(self.requests[0])
 
-    def rater(self) -> Rater | None:
+    def annotator(self) -> Annotator | None:
         """The stored rater that goes on; None = it is still to be begun."""
-        return find_rater(self.run, self.model.digest, self.settings, self.signal)
+        return find_annotator(self.run, self.model.digest, self.settings, self.signal)
 
     def load(self, stored: Mapping[str, Any]) -> Engine:
         """The engine with the model; what the settings leave open, `stored` decides where it has it."""
         return load_engine(self.model, self.settings, stored, self.signal)
 
-    def units(self, rater: Rater) -> Sequence[Unit]:
+    def units(self, annotator: Annotator) -> Sequence[Unit]:
         """The units of this share, finished or not."""
         share, shares = self.settings.share_numbers()
-        return units(self.run, rater, self.works)[share::shares]
+        return units(self.run, annotator, self.requests)[share::shares]
 
     def pending(self, some: Iterable[Unit]) -> list[Unit]:
         """Those of `some` that have to be done: not finished, or to be tried again."""
@@ -94,25 +94,25 @@ class Done:
     seconds: float
 
 
-def begin(task: Task, settings: Mapping[str, Any], parameters: int) -> Rater:
+def begin(task: Task, settings: Mapping[str, Any], parameters: int) -> Annotator:
     """The rater of an engine with these settings: a new one, or the one that another process has begun meanwhile."""
     with task.run.lock("plan", wait=True):
-        return task.rater() or _new_rater(task, settings, parameters)
+        return task.annotator() or _new_annotator(task, settings, parameters)
 
 
-def check_settings(rater: Rater, settings: Mapping[str, Any]) -> None:
+def check_settings(annotator: Annotator, settings: Mapping[str, Any]) -> None:
     """Raise RunError where an engine would not rate as the rater has rated."""
-    if dict(settings) != rater.manifest["settings"]:
+    if dict(settings) != annotator.manifest["settings"]:
         raise RunError(
-            f"{rater.path} was rated with {rater.manifest['settings']}, and here it would be {dict(settings)}",
+            f"{annotator.path} was rated with {annotator.manifest['settings']}, and here it would be {dict(settings)}",
             "Go on where it was begun, or begin a new run with --run.",
         )
 
 
 @contextmanager
-def rating(task: Task, rater: Rater, progress: Progress) -> Iterator[list[list[Unit]]]:
+def rating(task: Task, annotator: Annotator, progress: Progress) -> Iterator[list[list[Unit]]]:
     """The groups of units that are to be done, with progress from the first to the last."""
-    mine = task.units(rater)
+    mine = task.units(annotator)
     pending = task.pending(mine)
     total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
     progress.start(f"{_DOING[task.signal]} {task.model.name}", total, total - left)
@@ -127,7 +127,7 @@ def _has_errors(unit: Unit) -> bool:
     return bool(errors.null_count < len(errors))
 
 
-def _new_rater(task: Task, settings: Mapping[str, Any], parameters: int) -> Rater:
+def _new_annotator(task: Task, settings: Mapping[str, Any], parameters: int) -> Annotator:
     model = task.model
     manifest = {
         "model": model.name,
@@ -136,13 +136,13 @@ def _new_rater(task: Task, settings: Mapping[str, Any], parameters: int) -> Rate
         "parameters": parameters,
         "settings": dict(settings),
         "asked": asked(task.settings, task.signal),
-        "order": len(raters(task.run, task.signal)),
+        "order": len(annotators(task.run, task.signal)),
         "unit_size": task.settings.unit_size or UNIT_SIZE,
     }
     identity = {key: manifest[key] for key in ("digest", "settings", "unit_size")}
     path = task.run.path / task.signal / f"{slug(model.name)}-{digest_of(identity)[:8]}"
     write_json(path / "manifest.json", manifest)
-    return Rater(path, manifest)
+    return Annotator(path, manifest)
 
 
 def groups(pending: Sequence[Unit]) -> list[list[Unit]]:
@@ -151,7 +151,7 @@ def groups(pending: Sequence[Unit]) -> list[list[Unit]]:
     for unit in pending:
         last = found[-1][-1] if found else None
         fresh = last is not None and not unit.path.exists() and not last.path.exists()
-        if last is not None and fresh and together(last.work, unit.work) and unit.start == last.start:
+        if last is not None and fresh and together(last.request, unit.request) and unit.start == last.start:
             found[-1].append(unit)
         else:
             found.append([unit])
@@ -182,7 +182,7 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     rows_each = (stop - start) / max(len(again), 1)
     found = answers(
         engine,
-        [unit.work for unit in group],
+        [unit.request for unit in group],
         [samples[i] for i in again],
         lambda done, tokens: on_rows(done * rows_each, tokens),
     )
@@ -193,15 +193,17 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
-        note_work(unit)
+        note_request(unit)
         write_table(unit.path, table)
         log.debug("finished %s", unit.path)
     return Done((stop - start) * len(group), found.asked, found.tokens, seconds)
 
 
-def add_timing(rater: Rater, run: Run, done: Done) -> None:
+def add_timing(annotator: Annotator, run: Run, done: Done) -> None:
     """Add what a group took to the run's timing: seconds of the engine, whoever held it."""
-    run.add_timing(f"{rater.signal}/{rater.path.name}", seconds=done.seconds, ratings=done.ratings, tokens=done.tokens)
+    run.add_timing(
+        f"{annotator.signal}/{annotator.path.name}", seconds=done.seconds, ratings=done.ratings, tokens=done.tokens
+    )
 
 
 def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
@@ -215,11 +217,11 @@ def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
         )
 
 
-def note_work(unit: Unit) -> None:
+def note_request(unit: Unit) -> None:
     """Write beside a unit what was asked, where it does not stand there."""
     manifest = unit.path.parent / "manifest.json"
     if not manifest.exists():
-        write_json(manifest, about(unit.work))
+        write_json(manifest, about(unit.request))
 
 
 def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:

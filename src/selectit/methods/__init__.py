@@ -79,7 +79,7 @@ def takes_prompts(name: str) -> bool:
     return hasattr(method, "prompts") and any(field.name == "k" for field in dataclasses.fields(method))
 
 
-def spelled(text: str) -> tuple[str, dict[str, str]]:
+def parse_spec(text: str) -> tuple[str, dict[str, str]]:
     """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
 
     A method of one's own keeps its colon: './mine.py:Mine:least=3'.

@@ -8,9 +8,9 @@ from typing import ClassVar
 from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.methods.alpagasus_local import AlpagasusLocal, judged, question
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Alpagasus:
         AlpagasusLocal(self.dimension, self.threshold, self.parser, self.seed)  # refuses what that refuses
 
     @property
-    def needs(self) -> tuple[Question]:
+    def needs(self) -> tuple[JudgeRequest]:
         return (question(self.dimension),)
 
     @property
@@ -81,7 +81,7 @@ class Alpagasus:
 
     def tie_break(self, signals: Signals) -> Float64:
         """(N,) draws: of two rows with equal scores that with the larger comes first."""
-        return draws(signals.rows, f"selectit alpagasus {self.seed}")
+        return row_uniforms(signals.rows, f"selectit alpagasus {self.seed}")
 
 
 METHOD = Alpagasus

@@ -11,10 +11,10 @@ import numpy as np
 
 from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.segments import mean_by_row
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 DIMENSIONS = {"accuracy": "accurate", "helpfulness": "helpful"}
 PARSERS = ("ours", "strict")
@@ -65,7 +65,7 @@ class AlpagasusLocal:
             raise SettingsError(f"there is no parser {self.parser!r}", nearest(self.parser, PARSERS))
 
     @property
-    def needs(self) -> tuple[Question]:
+    def needs(self) -> tuple[JudgeRequest]:
         return (question(self.dimension),)
 
     @property
@@ -84,15 +84,15 @@ class AlpagasusLocal:
 
     def tie_break(self, signals: Signals) -> Float64:
         """(N,) draws: of two rows with equal scores that with the larger comes first."""
-        return draws(signals.rows, f"selectit alpagasus {self.seed}")
+        return row_uniforms(signals.rows, f"selectit alpagasus {self.seed}")
 
 
 METHOD = AlpagasusLocal
 
 
-def question(dimension: str) -> Question:
+def question(dimension: str) -> JudgeRequest:
     """What the judge is asked. The wording is this project's."""
-    return Question(
+    return JudgeRequest(
         system="You judge how well an assistant's responses answer the instructions that it was given.",
         text=f"""### Instruction
 {{instruction}}

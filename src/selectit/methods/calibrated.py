@@ -12,7 +12,7 @@ from selectit.methods._base import check_one_model, check_prompts
 from selectit.numerics.label_probs import expected, label_shares
 from selectit.numerics.segments import mean_by_row
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Instead
+from selectit.signals.requests import Substitution
 
 WAYS = ("content-free", "batch")
 CONTENT_FREE = "N/A"
@@ -55,8 +55,8 @@ class Calibrated:
             raise SettingsError(f"by is {self.by!r}, which there is not", nearest(self.by, WAYS))
 
     @property
-    def needs(self) -> tuple[str | Instead, ...]:
-        return ("ratings", Instead(CONTENT_FREE, CONTENT_FREE)) if self.by == "content-free" else ("ratings",)
+    def needs(self) -> tuple[str | Substitution, ...]:
+        return ("ratings", Substitution(CONTENT_FREE, CONTENT_FREE)) if self.by == "content-free" else ("ratings",)
 
     @property
     def prompts(self) -> int:

@@ -11,7 +11,7 @@ from selectit.methods._base import check_one_model, check_prompts
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Instead
+from selectit.signals.requests import Substitution
 
 OTHER = (
     "The ferry leaves from the north pier at half past nine and takes forty minutes to cross the bay. Tickets are sold "
@@ -56,8 +56,8 @@ class Contrast:
             raise SettingsError(f"other is {self.other!r}", "It is a text of its own, without {prompt} and the like.")
 
     @property
-    def needs(self) -> tuple[str | Instead, ...]:
-        return ("ratings", Instead(response=self.other))
+    def needs(self) -> tuple[str | Substitution, ...]:
+        return ("ratings", Substitution(response=self.other))
 
     @property
     def prompts(self) -> int:

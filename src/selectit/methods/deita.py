@@ -11,7 +11,7 @@ from selectit.errors import SettingsError
 from selectit.methods import short
 from selectit.numerics.subsets import pool, similarity_filter
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText, ScoreOf
+from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Deita:
             raise SettingsError(f"limit is {self.limit}", "It is a cosine: a number from -1 to 1.")
 
     @property
-    def needs(self) -> tuple[EmbeddedText | ScoreOf, ...]:
-        return (EmbeddedText(self.text), ScoreOf(self.complexity), ScoreOf(self.quality))
+    def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
+        return (EmbeddingRequest(self.text), ScoreOf(self.complexity), ScoreOf(self.quality))
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from selectit.methods import short
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import dpp, mean_squared_distance, pool, unit
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText, ScoreOf
+from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 KERNELS = ("rbf", "cosine")
 
@@ -57,8 +57,8 @@ class Dpp:
             raise SettingsError(f"jitter is {self.jitter}", "It is a number of 0 or more.")
 
     @property
-    def needs(self) -> tuple[EmbeddedText | ScoreOf, ...]:
-        return (EmbeddedText(self.text), *([ScoreOf(self.quality)] if self.quality else []))
+    def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
+        return (EmbeddingRequest(self.text), *([ScoreOf(self.quality)] if self.quality else []))
 
     @property
     def label(self) -> str:

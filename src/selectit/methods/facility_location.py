@@ -8,7 +8,7 @@ from selectit.array_types import Int64
 from selectit.errors import SettingsError, nearest
 from selectit.numerics.subsets import SIMILARITIES, facility_location, pool, similarity
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText
+from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class FacilityLocation:
             raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
 
     @property
-    def needs(self) -> tuple[EmbeddedText]:
-        return (EmbeddedText(self.text),)
+    def needs(self) -> tuple[EmbeddingRequest]:
+        return (EmbeddingRequest(self.text),)
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from selectit.array_types import Int64
 from selectit.numerics.subsets import herding, pool
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText
+from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Herding:
     """`instruction`, `response` or `both`."""
 
     @property
-    def needs(self) -> tuple[EmbeddedText]:
-        return (EmbeddedText(self.text),)
+    def needs(self) -> tuple[EmbeddingRequest]:
+        return (EmbeddingRequest(self.text),)
 
     @property
     def label(self) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.numerics import tags
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Instag:
     seed: int = 0
     """Of the order of rows with as many tags."""
 
-    needs: ClassVar[tuple[Question]] = (tags.QUESTION,)
+    needs: ClassVar[tuple[JudgeRequest]] = (tags.QUESTION,)
 
     def __post_init__(self) -> None:
         if self.min_count < 1:
@@ -63,7 +63,7 @@ class Instag:
         found = tags.of_rows(signals.judgements, len(signals.rows), self.min_count)
         if not any(found) and any(each is not None for each in found):
             log.warning("no tag is in %d rows or more: the order is a mere draw; lower min_count", self.min_count)
-        order = np.argsort(draws(signals.rows, f"selectit instag {self.seed}"), kind="stable")
+        order = np.argsort(row_uniforms(signals.rows, f"selectit instag {self.seed}"), kind="stable")
         tagged = [(int(row), each) for row in order if (each := found[row]) is not None]
         chosen = tags.sample([each for _, each in tagged], budget)
         return np.array([tagged[place][0] for place in chosen], dtype=np.int64)

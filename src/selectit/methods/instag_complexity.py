@@ -11,7 +11,7 @@ from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.numerics import tags
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class InstagComplexity:
     min_count: int = 20
     """Tags of fewer rows do not count."""
 
-    needs: ClassVar[tuple[Question]] = (tags.QUESTION,)
+    needs: ClassVar[tuple[JudgeRequest]] = (tags.QUESTION,)
 
     def __post_init__(self) -> None:
         if self.min_count < 1:

@@ -11,7 +11,7 @@ from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.numerics import tags
 from selectit.numerics.lexical import words
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.signals.arrays import Signals
 
 
@@ -60,7 +60,7 @@ class InstagTfidf:
         for sample in signals.texts:
             texts[sample.row] = words(sample.instruction)  # the last one's holds the conversation before it
         found = tags.top_terms(texts, self.terms, self.most)
-        order = np.argsort(draws(signals.rows, f"selectit instag {self.seed}"), kind="stable")
+        order = np.argsort(row_uniforms(signals.rows, f"selectit instag {self.seed}"), kind="stable")
         return order[np.array(tags.sample([found[row] for row in order], budget), dtype=np.int64)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from selectit.array_types import Int64
 from selectit.numerics.subsets import k_center, pool
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText
+from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Kcenter:
     """Of the first row."""
 
     @property
-    def needs(self) -> tuple[EmbeddedText]:
-        return (EmbeddedText(self.text),)
+    def needs(self) -> tuple[EmbeddingRequest]:
+        return (EmbeddingRequest(self.text),)
 
     @property
     def label(self) -> str:

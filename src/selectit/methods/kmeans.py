@@ -8,7 +8,7 @@ from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.numerics.subsets import k_means_pick, pool
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText
+from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Kmeans:
             )
 
     @property
-    def needs(self) -> tuple[EmbeddedText]:
-        return (EmbeddedText(self.text),)
+    def needs(self) -> tuple[EmbeddingRequest]:
+        return (EmbeddingRequest(self.text),)
 
     @property
     def label(self) -> str:

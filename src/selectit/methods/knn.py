@@ -10,7 +10,7 @@ from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.numerics.subsets import knn_distance, pool
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText
+from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Knn:
             raise SettingsError(f"k is {self.k}", "k is the number of a neighbour: 1 or more.")
 
     @property
-    def needs(self) -> tuple[EmbeddedText]:
-        return (EmbeddedText(self.text),)
+    def needs(self) -> tuple[EmbeddingRequest]:
+        return (EmbeddingRequest(self.text),)
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ from selectit.methods import short
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import pool
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText, ScoreOf
+from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Lift:
             raise SettingsError(f"components is {self.components}", "A variance needs 2 axes or more; 0 = automatic.")
 
     @property
-    def needs(self) -> tuple[EmbeddedText | ScoreOf, ...]:
-        return (EmbeddedText("instruction"), ScoreOf(self.quality), ScoreOf(self.length))
+    def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
+        return (EmbeddingRequest("instruction"), ScoreOf(self.quality), ScoreOf(self.length))
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from selectit.errors import SettingsError, nearest
 from selectit.numerics.segments import mean_by_row, mean_ranks, means
 from selectit.signals.arrays import Losses, Signals
 from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 POLICIES = ("low", "high", "middle")
 SPANS = ("response", "instruction", "whole")
@@ -60,7 +60,7 @@ class Perplexity:
         loss_text(self.template, self.boundary)
 
     @property
-    def needs(self) -> tuple[LossText, ...]:
+    def needs(self) -> tuple[LossRequest, ...]:
         return (loss_text(self.template, self.boundary, prompt=self.span != "response", both=False),)
 
     @property

@@ -11,7 +11,7 @@ from selectit.errors import SettingsError, nearest
 from selectit.methods import short
 from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import EmbeddedText, ScoreOf
+from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Qdit:
             raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
 
     @property
-    def needs(self) -> tuple[EmbeddedText | ScoreOf, ...]:
-        return (EmbeddedText(self.text), ScoreOf(self.quality))
+    def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
+        return (EmbeddingRequest(self.text), ScoreOf(self.quality))
 
     @property
     def label(self) -> str:

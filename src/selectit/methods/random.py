@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.array_types import Float64
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.runs import row_lists
 from selectit.signals.arrays import Signals
 from selectit.signals.requests import Field, Need
@@ -59,7 +59,7 @@ class Random:
 
     def score(self, signals: Signals) -> Float64:
         """(N,) draws; NaN for rows to exclude. Raises DataError where that list is wrong."""
-        scores = draws(signals.rows, f"selectit random {self.seed}")
+        scores = row_uniforms(signals.rows, f"selectit random {self.seed}")
         if self.exclude:
             scores[row_lists.find(self.exclude, signals.rows)] = np.nan
         if not self.balance:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from selectit.array_types import Float64
 from selectit.numerics.segments import mean_by_row
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import RewardText
+from selectit.signals.requests import RewardRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Reward:
     Checked: by hand.
     """
 
-    needs: ClassVar[tuple[RewardText]] = (RewardText(),)
+    needs: ClassVar[tuple[RewardRequest]] = (RewardRequest(),)
 
     @property
     def label(self) -> str:

@@ -10,7 +10,7 @@ from selectit.array_types import Float64
 from selectit.numerics.segments import flagged, mean_losses, rows_of
 from selectit.signals.arrays import Signals
 from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Superfiltering:
         loss_text(self.template, self.boundary)
 
     @property
-    def needs(self) -> tuple[LossText, ...]:
+    def needs(self) -> tuple[LossRequest, ...]:
         return (loss_text(self.template, self.boundary),)
 
     @property

@@ -11,7 +11,7 @@ from selectit.errors import SettingsError
 from selectit.numerics.segments import mean_by_row, means, means_after_first
 from selectit.signals.arrays import Signals
 from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Tshirt:
         loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed)
 
     @property
-    def needs(self) -> tuple[LossText, ...]:
+    def needs(self) -> tuple[LossRequest, ...]:
         return (loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed),)
 
     @property

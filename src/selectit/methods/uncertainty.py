@@ -11,7 +11,7 @@ from selectit.errors import SettingsError, nearest
 from selectit.numerics.segments import least, mean_by_row, means
 from selectit.signals.arrays import Losses, Signals
 from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 MEASURES = ("entropy", "least-confidence", "margin", "least-margin")
 
@@ -54,7 +54,7 @@ class Uncertainty:
         loss_text(self.template, self.boundary)
 
     @property
-    def needs(self) -> tuple[LossText, ...]:
+    def needs(self) -> tuple[LossRequest, ...]:
         return (loss_text(self.template, self.boundary, both=False),)
 
     @property

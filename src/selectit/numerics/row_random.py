@@ -10,7 +10,7 @@ from selectit.array_types import Float64
 from selectit.signals.arrays import Rows
 
 
-def draws(rows: Rows, key: str) -> Float64:
+def row_uniforms(rows: Rows, key: str) -> Float64:
     """(N,) uniform in [0, 1): of `key` (at most 64 bytes), the row's content and how many equal rows stand before it.
 
     Other rows may come and go, and a row keeps its draw.

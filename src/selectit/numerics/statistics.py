@@ -87,7 +87,7 @@ def _edge(near: Callable[[float], bool], inside: float, outside: float) -> float
     return inside
 
 
-def mean_over_kinds(values: Float64, seed: int) -> Estimate:
+def bootstrap_mean(values: Float64, seed: int) -> Estimate:
     """The mean over kinds of the mean over rows, by a bootstrap: rows, with all their defects, are drawn again.
 
     Args:

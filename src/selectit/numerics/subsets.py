@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError, nearest
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.signals.arrays import Embeddings, Signals
 
 SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
@@ -44,7 +44,7 @@ def pool(signals: Signals, seed: int = 0) -> tuple[Int64, NDArray[np.float32]]:
     """
     vectors = row_vectors(signals.embeddings, len(signals.rows))
     rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
-    rows = rows[np.argsort(draws(signals.rows, f"selectit pool {seed}")[rows], kind="stable")]
+    rows = rows[np.argsort(row_uniforms(signals.rows, f"selectit pool {seed}")[rows], kind="stable")]
     return rows, vectors[rows]
 
 

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from selectit.signals.arrays import Judgements
-from selectit.signals.requests import Question
+from selectit.signals.requests import JudgeRequest
 
 Tags = frozenset[str]
-QUESTION = Question(
+QUESTION = JudgeRequest(
     system="You name the intentions of requests made to an assistant.",
     text="""### Request
 {instruction}

@@ -41,7 +41,7 @@ _ONE_SCRIPT = dict.fromkeys(("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATA
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
+class Corrupted:
     """A pair to rate: an original, or one with a defect."""
 
     of: int
@@ -63,7 +63,7 @@ class _Pair:
     """Of the response."""
 
 
-def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Planted]:
+def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Corrupted]:
     """The samples, and after them one defective copy of each for each kind, where it can be planted.
 
     Args:
@@ -74,7 +74,7 @@ def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Pl
     Returns:
         Every planted response differs from its original in more than white space.
     """
-    found = [Planted(sample.row, ORIGINAL, sample.instruction, sample.response) for sample in samples]
+    found = [Corrupted(sample.row, ORIGINAL, sample.instruction, sample.response) for sample in samples]
     pairs = [_Pair(each.row, each.instruction, each.response, script(each.response)) for each in samples]
     for kind in kinds:
         for place, pair in enumerate(pairs):
@@ -82,7 +82,7 @@ def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Pl
             others = [*pairs[place + 1 :], *pairs[:place]]
             text = KINDS[kind](pair, others, random.Random(f"{seed}/{kind}/{pair.row}"))
             if text is not None and text.split() != pair.response.split():
-                found.append(Planted(pair.row, kind, pair.instruction, text))
+                found.append(Corrupted(pair.row, kind, pair.instruction, text))
     return found
 
 

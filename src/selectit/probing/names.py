@@ -9,7 +9,7 @@ from typing import Any
 from selectit.config import ENGINES
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
-from selectit.runs.annotators import Rater
+from selectit.runs.annotators import Annotator
 from selectit.selection.score import Scored
 from selectit.signals.prompts import PACKAGED, PromptSet, packaged
 from selectit.signals.requests import LAYOUTS
@@ -20,8 +20,8 @@ _ASKED = ("dtype", "max_tokens", "overflow", "missing_label", "batch_tokens", "e
 def differs(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
     """The prompt set's, the raters' and the method's own differences from the defaults; '' = none."""
     words = list(_of_prompts(prompts)) if prompts is not None else []
-    for rater, _ in scored.answered:
-        words += _of_rater(rater)
+    for annotator, _ in scored.answered:
+        words += _of_rater(annotator)
     if "tokenizer" in scored.config:
         words.append(f"tokenizer {scored.config['tokenizer']}")
     return ", ".join(dict.fromkeys([*words, *_of_method(method)]))
@@ -40,13 +40,13 @@ def _of_prompts(prompts: PromptSet) -> Iterator[str]:
         yield "layout " + next((name for name, text in LAYOUTS.items() if text == prompts.template), "of its own")
 
 
-def _of_rater(rater: Rater) -> Iterator[str]:
+def _of_rater(annotator: Annotator) -> Iterator[str]:
     """What was asked of a model beside its defaults."""
-    engine = str(rater.manifest["settings"]["engine"])
+    engine = str(annotator.manifest["settings"]["engine"])
     if engine in ENGINES and engine != "hf":
         yield f"engine {engine}"
     for name in _ASKED:
-        value = rater.manifest["asked"].get(name)  # encoders and reward models have few of them
+        value = annotator.manifest["asked"].get(name)  # encoders and reward models have few of them
         if value is not None:
             yield f"{name.replace('_', ' ')} {value}"
 

@@ -25,11 +25,11 @@ from selectit.jsonable import digest_of, plain
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
 from selectit.numerics.ranking import spearman
-from selectit.numerics.statistics import Estimate, auroc_estimate, holm, mean_over_kinds, preferences, rank_sum_test
-from selectit.probing.defects import KINDS, ORIGINAL, Planted
+from selectit.numerics.statistics import Estimate, auroc_estimate, bootstrap_mean, holm, preferences, rank_sum_test
+from selectit.probing.defects import KINDS, ORIGINAL, Corrupted
 from selectit.probing.names import differs
 from selectit.probing.rows import BAD, GOOD, drawn, labelled_rows, pairs_of, parse_labels, planted_run, probe_folder
-from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindFacts, kind_facts, told
+from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, kind_stats, verdict_of
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import engine_of, models_in
 from selectit.runs.files import read_json, write_json
@@ -37,7 +37,15 @@ from selectit.runs.run import Run
 from selectit.runs.stored import failures
 from selectit.selection.collect import collect_all
 from selectit.selection.score import Scored, score_part, seconds_of
-from selectit.selection.spec import Part, check_all, part_named, parts_of, prompts_asked_by, rates_pairs, with_inner
+from selectit.selection.spec import (
+    MethodSpec,
+    check_all,
+    method_specs,
+    needs_ratings,
+    parse_method,
+    required_prompts,
+    with_dependencies,
+)
 from selectit.signals.prompts import PromptSet
 
 SAMPLE = 200
@@ -65,7 +73,7 @@ class Probed:
     """Of everything that decides the scores; results with another one are kept beside this one."""
     scores: str
     """The name of its scores in the probe's own run."""
-    kinds: tuple[KindFacts, ...]
+    kinds: tuple[KindStats, ...]
     """Empty where the user's own labels were used."""
     wins: Estimate | None
     """Mean over the kinds of the share of pairs in which the original scores higher."""
@@ -170,7 +178,7 @@ def of_probe(settings: Settings, run: Run) -> Settings:
 
 def _jobs(
     run: Run, settings: Settings, methods: Sequence[str], prompts: Sequence[str]
-) -> list[tuple[Settings, list[Part]]]:
+) -> list[tuple[Settings, list[MethodSpec]]]:
     """Each model under each prompt set with the methods: all built and checked before anything is rated."""
     here = of_probe(settings, run)
     jobs = []
@@ -187,7 +195,9 @@ def _jobs(
     return jobs
 
 
-def _scored(run: Run, jobs: Sequence[tuple[Settings, list[Part]]], progress: Progress) -> Iterator[tuple[Scored, Part]]:
+def _scored(
+    run: Run, jobs: Sequence[tuple[Settings, list[MethodSpec]]], progress: Progress
+) -> Iterator[tuple[Scored, MethodSpec]]:
     """Each model under each prompt set by each method, what it has no part in once only."""
     seen: list[dict[str, Any]] = []
     for settings, parts in jobs:
@@ -199,9 +209,9 @@ def _scored(run: Run, jobs: Sequence[tuple[Settings, list[Part]]], progress: Pro
                 yield scored, part
 
 
-def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[Part]:
+def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[MethodSpec]:
     """The methods by name, or that of the settings. Raises SettingsError where one chooses a set."""
-    parts = [part_named(text, settings, run) for text in methods] if methods else parts_of(settings, run)
+    parts = [parse_method(text, settings, run) for text in methods] if methods else method_specs(settings, run)
     for part in parts:
         if not isinstance(part.method, ScoringMethod):
             raise SettingsError(
@@ -210,24 +220,24 @@ def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[
     return parts
 
 
-def _checked(run: Run, settings: Settings, parts: Sequence[Part]) -> tuple[list[Part], PromptSet]:
+def _checked(run: Run, settings: Settings, parts: Sequence[MethodSpec]) -> tuple[list[MethodSpec], PromptSet]:
     """The methods with all those that they read, and the prompts. Raises SettingsError where they can't be used."""
-    every, prompts = with_inner(parts, run), prompts_of_run(settings, run)
+    every, prompts = with_dependencies(parts, run), prompts_of_run(settings, run)
     check_all(every, prompts)
-    if any(rates_pairs(part.method) for part in every):
-        prompts_asked_by(every, prompts)
+    if any(needs_ratings(part.method) for part in every):
+        required_prompts(every, prompts)
     return every, prompts
 
 
-def collect_for(run: Run, settings: Settings, parts: Sequence[Part], progress: Progress) -> None:
+def collect_for(run: Run, settings: Settings, parts: Sequence[MethodSpec], progress: Progress) -> None:
     """Collect everything that the methods read, where it is not there yet."""
     every, prompts = _checked(run, settings, parts)
-    if any(rates_pairs(part.method) for part in every):
-        rate_prompts(run, settings, prompts, prompts_asked_by(every, prompts), progress)
+    if any(needs_ratings(part.method) for part in every):
+        rate_prompts(run, settings, prompts, required_prompts(every, prompts), progress)
     collect_all(run, every, progress)
 
 
-def preference_table(scores: Float64, rows: Sequence[Planted]) -> Float64:
+def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
     """(originals, kinds) 1 where the original scores higher than its defect, 0.5 where equal; NaN = not planted.
 
     Kinds that are planted nowhere have no column.
@@ -242,19 +252,19 @@ def preference_table(scores: Float64, rows: Sequence[Planted]) -> Float64:
     return table
 
 
-def _probed(run: Run, scored: Scored, part: Part, rows: Sequence[Planted], seed: int) -> Probed:
+def _probed(run: Run, scored: Scored, part: MethodSpec, rows: Sequence[Corrupted], seed: int) -> Probed:
     scores = scored.scores.score
     plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
     _refuse_unscored(run, scored, np.flatnonzero(plain))
     words = np.array([len(row.response.split()) for row in rows], np.float64)
-    prompts = prompts_of_run(part.settings, run) if rates_pairs(part.method) else None
+    prompts = prompts_of_run(part.settings, run) if needs_ratings(part.method) else None
     ratings = scored.signals.stored_ratings
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
     seconds = seconds_of(run, scored)
     correlation = spearman(scores[plain], words[plain])
     about: dict[str, Any] = {
         "method": scored.label,
-        "model": ", ".join(dict.fromkeys(rater.name for rater, _ in scored.answered)),
+        "model": ", ".join(dict.fromkeys(annotator.name for annotator, _ in scored.answered)),
         "scores": scored.scores.name,
         "prompts": "" if prompts is None else prompts.name,
         "differs": differs(scored, part.method, prompts),
@@ -270,8 +280,8 @@ def _probed(run: Run, scored: Scored, part: Part, rows: Sequence[Planted], seed:
         good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
         auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
         return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
-    kinds = kind_facts(pairs_of(scores, rows))
-    wins = mean_over_kinds(preference_table(scores, rows), seed)
+    kinds = kind_stats(pairs_of(scores, rows))
+    wins = bootstrap_mean(preference_table(scores, rows), seed)
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
 
 
@@ -280,7 +290,7 @@ def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
     missing = plain[np.isnan(scored.scores.score[plain])].tolist()
     if len(missing) * 2 <= len(plain):
         return
-    failed = (failures(run, [rater], works) for rater, works in scored.answered)
+    failed = (failures(run, [annotator], requests) for annotator, requests in scored.answered)
     reasons = [rows[row] for rows in failed for row in missing if row in rows]
     why = reasons[0] if reasons else "the method gives them none"
     raise DataError(
@@ -296,12 +306,14 @@ def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
     for each in found:
         if each.auroc is not None:
             p = next(adjusted)
-            each = dataclasses.replace(each, p=p, verdict=told(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT))
+            each = dataclasses.replace(
+                each, p=p, verdict=verdict_of(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
+            )
         judged.append(each)
     return tuple(judged)
 
 
-def planted_verdict(kinds: Sequence[KindFacts]) -> str:
+def planted_verdict(kinds: Sequence[KindStats]) -> str:
     """One plain sentence."""
     named = {verdict: ", ".join(facts.kind for facts in kinds if facts.verdict == verdict) for verdict in VERDICTS}
     if named[DETECTED] and all(facts.verdict == DETECTED for facts in kinds):

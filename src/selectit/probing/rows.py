@@ -18,8 +18,8 @@ from selectit.array_types import Float64, Int64
 from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
-from selectit.numerics.row_random import draws
-from selectit.probing.defects import KINDS, ORIGINAL, Planted, only_last, plant, with_response
+from selectit.numerics.row_random import row_uniforms
+from selectit.probing.defects import KINDS, ORIGINAL, Corrupted, only_last, plant, with_response
 from selectit.runs.run import Run
 from selectit.runs.source import run_of_pairs
 from selectit.runs.stored import field_of
@@ -69,13 +69,13 @@ def parse_labels(text: str) -> Labels:
     return labels
 
 
-def drawn(run: Run, sample: int, seed: int) -> list[Planted]:
+def drawn(run: Run, sample: int, seed: int) -> list[Corrupted]:
     """A seeded sample of the rows with a response, and copies of them with planted defects.
 
     Raises DataError where there are fewer than `LEAST_PAIRS` such rows, or no kind of defect fits so many.
     """
     basic = run.basic_rows()
-    order = np.argsort(draws(basic, f"probe {seed}"), kind="stable")
+    order = np.argsort(row_uniforms(basic, f"probe {seed}"), kind="stable")
     order = order[basic.response_words[order] > 0][:sample]
     pairs = [pair for pair in _pairs(run, order) if with_response(pair)]  # of several answers the last may be empty
     if len(pairs) < LEAST_PAIRS:
@@ -95,15 +95,15 @@ def drawn(run: Run, sample: int, seed: int) -> list[Planted]:
     return kept
 
 
-def labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Planted]:
+def labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Corrupted]:
     """A seeded sample of the good rows and one of the bad; an empty response is a response like any other.
 
     Raises DataError where there are fewer than `LEAST_PAIRS` of either.
     """
     texts = field_of(run, labels.field)
     values = [labels.good(text) for text in texts]
-    order = np.argsort(draws(run.basic_rows(), f"probe {seed}"), kind="stable").tolist()
-    found: list[Planted] = []
+    order = np.argsort(row_uniforms(run.basic_rows(), f"probe {seed}"), kind="stable").tolist()
+    found: list[Corrupted] = []
     for kind, wanted in ((GOOD, True), (BAD, False)):
         pairs = _pairs(run, np.array([row for row in order if values[row] is wanted][:sample], np.int64))
         if len(pairs) < LEAST_PAIRS:
@@ -111,7 +111,7 @@ def labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Plan
                 f"{run.manifest['data']} has {len(pairs)} {kind} rows by {labels.field}{labels.operator}{labels.value}",
                 f"{LEAST_PAIRS} of each are the least. {_occurring(labels.field, texts)}",
             )
-        found += [Planted(each.row, kind, each.instruction, each.response) for each in pairs]
+        found += [Corrupted(each.row, kind, each.instruction, each.response) for each in pairs]
     return found
 
 
@@ -124,13 +124,13 @@ def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path
     return run.path / "probes" / f"{name}-{sample}-s{seed}"
 
 
-def planted_run(folder: Path, rows: Sequence[Planted]) -> Run:
+def planted_run(folder: Path, rows: Sequence[Corrupted]) -> Run:
     """The run directory of a probe's rows; see `run_of_pairs`."""
     pairs = [{"prompt": row.instruction, "completion": row.response, "of": row.of, "kind": row.kind} for row in rows]
     return run_of_pairs(folder, pairs)
 
 
-def pairs_of(scores: Float64, rows: Sequence[Planted]) -> dict[str, tuple[Float64, Float64]]:
+def pairs_of(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Float64, Float64]]:
     """Scores of the originals and of the defects of each kind, pair by pair."""
     original = {row.of: place for place, row in enumerate(rows) if row.kind == ORIGINAL}
     found: dict[str, tuple[Float64, Float64]] = {}

@@ -16,12 +16,12 @@ from selectit.errors import DataError, RunError, SettingsError
 from selectit.inference.rate import run_of
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
-from selectit.numerics.statistics import Estimate, mean_over_kinds
-from selectit.probing.defects import ORIGINAL, Planted
+from selectit.numerics.statistics import Estimate, bootstrap_mean
+from selectit.probing.defects import ORIGINAL, Corrupted
 from selectit.probing.probe import SAMPLE, UNSCORED_HINT, collect_for, of_probe, preference_table, scoring_parts
 from selectit.probing.rows import drawn, planted_run, probe_folder
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import named_rater
+from selectit.runs.annotators import named_annotator
 from selectit.runs.files import replacing
 from selectit.runs.run import Run
 from selectit.runs.stored import load_ratings
@@ -99,19 +99,19 @@ def tune_prompts(
         path,
         best.texts,
         tuple(alone),
-        mean_over_kinds(chosen, seed),
-        mean_over_kinds(first, seed),
-        mean_over_kinds(chosen - first, seed),
+        bootstrap_mean(chosen, seed),
+        bootstrap_mean(first, seed),
+        bootstrap_mean(chosen - first, seed),
     )
 
 
-def halves(rows: Sequence[Planted]) -> tuple[Int64, Int64]:
+def halves(rows: Sequence[Corrupted]) -> tuple[Int64, Int64]:
     """Places of the originals that pick, and of those that tell: every second one, in the order of the drawing."""
     originals = len({row.of for row in rows})
     return np.arange(0, originals, 2), np.arange(1, originals, 2)
 
 
-def pick(ratings: Float64, rows: Sequence[Planted], picking: Int64, k: int) -> tuple[list[int], list[float]]:
+def pick(ratings: Float64, rows: Sequence[Corrupted], picking: Int64, k: int) -> tuple[list[int], list[float]]:
     """The places of K prompts, and what each of the pool is worth alone.
 
     Args:
@@ -122,7 +122,7 @@ def pick(ratings: Float64, rows: Sequence[Planted], picking: Int64, k: int) -> t
     """
 
     def worth(which: list[int]) -> float:
-        return mean_over_kinds(_table(ratings[:, which], rows)[picking], 0).value
+        return bootstrap_mean(_table(ratings[:, which], rows)[picking], 0).value
 
     alone = [worth([n]) for n in range(ratings.shape[1])]
     picked: list[int] = []
@@ -132,7 +132,7 @@ def pick(ratings: Float64, rows: Sequence[Planted], picking: Int64, k: int) -> t
     return picked, alone
 
 
-def _refuse_unrated(run: Run, ratings: Float64, rows: Sequence[Planted]) -> None:
+def _refuse_unrated(run: Run, ratings: Float64, rows: Sequence[Corrupted]) -> None:
     """Raise DataError where a prompt has rated fewer than half of the originals."""
     originals = ratings[[row.kind == ORIGINAL for row in rows]]
     missing = int(np.isnan(originals).sum(axis=0).max())
@@ -143,7 +143,7 @@ def _refuse_unrated(run: Run, ratings: Float64, rows: Sequence[Planted]) -> None
         )
 
 
-def _table(ratings: Float64, rows: Sequence[Planted]) -> Float64:
+def _table(ratings: Float64, rows: Sequence[Corrupted]) -> Float64:
     return preference_table(ratings.mean(axis=1), rows)
 
 
@@ -154,6 +154,6 @@ def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress)
     here = dataclasses.replace(of_probe(settings, run), model=model, prompts=prompts)
     parts = scoring_parts(here, [f"expected-rating:k={len(pool.texts)}"], run)
     collect_for(run, here, parts, progress)
-    ratings = load_ratings(run, [named_rater(run, model[0], here)], pool.first(len(pool.texts)))
+    ratings = load_ratings(run, [named_annotator(run, model[0], here)], pool.first(len(pool.texts)))
     values = expected(ratings.logprob[:, 0])
     return np.stack([mean_by_row(column, ratings.row, run.rows) for column in values.T], axis=1)

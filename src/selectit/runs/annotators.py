@@ -14,11 +14,11 @@ from selectit.config import ENGINES, Settings
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.runs.files import part_name, read_json, read_part
 from selectit.runs.run import Run
-from selectit.signals.requests import SIGNALS, Work, folder_of
+from selectit.signals.requests import SIGNALS, Request, folder_of
 
 
 @dataclass(frozen=True, slots=True)
-class Rater:
+class Annotator:
     """A model with resolved settings, and its folder of ratings, or of another signal, in a run."""
 
     path: Path
@@ -37,40 +37,48 @@ class Rater:
         """'ratings', 'losses' and so on."""
         return self.path.parent.name
 
-    def folder(self, work: Work) -> Path:
+    def folder(self, request: Request) -> Path:
         """Where the units of a work lie."""
-        return self.path / folder_of(work)
+        return self.path / folder_of(request)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """Rows [start, stop) under one prompt or other work; finished when `path` exists."""
 
-    work: Work
+    request: Request
     start: int
     stop: int
     path: Path
 
 
-def raters(run: Run, signal: str = "ratings") -> list[Rater]:
+def annotators(run: Run, signal: str = "ratings") -> list[Annotator]:
     """Every model that has answered for a signal of the run, in the order in which they began."""
-    found = [Rater(file.parent, read_json(file)) for file in (run.path / signal).glob("*/manifest.json")]
-    return sorted(found, key=lambda rater: (rater.manifest["order"], rater.path.name))
+    found = [Annotator(file.parent, read_json(file)) for file in (run.path / signal).glob("*/manifest.json")]
+    return sorted(found, key=lambda annotator: (annotator.manifest["order"], annotator.path.name))
 
 
 def models_in(run: Run, signal: str = "ratings") -> list[str]:
     """The names of the models that have answered anything for a signal, in the order in which they began."""
-    return list(dict.fromkeys(rater.name for rater in raters(run, signal) if any(rater.path.glob("*/part-*"))))
+    return list(
+        dict.fromkeys(annotator.name for annotator in annotators(run, signal) if any(annotator.path.glob("*/part-*")))
+    )
 
 
 def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
     """The engine that has answered for a signal with these models, else hf; in a run made up by 'fake', fake."""
-    used = {str(rater.manifest["settings"]["engine"]) for rater in raters(run, signal) if rater.name in names}
+    used = {
+        str(annotator.manifest["settings"]["engine"])
+        for annotator in annotators(run, signal)
+        if annotator.name in names
+    }
     if len(used) > 1:
         raise SettingsError(f"{run.path} has {signal} by the engines {', '.join(sorted(used))}", "Say which: --engine.")
     if used and used <= set(ENGINES):
         return used.pop()
-    made_up = any(rater.manifest["settings"]["engine"] == "fake" for each in SIGNALS for rater in raters(run, each))
+    made_up = any(
+        annotator.manifest["settings"]["engine"] == "fake" for each in SIGNALS for annotator in annotators(run, each)
+    )
     return "fake" if made_up and not used else "hf"
 
 
@@ -96,45 +104,47 @@ def _asked(settings: Settings) -> dict[str, str | int | None]:
     }
 
 
-def find_rater(run: Run, digest: str, settings: Settings, signal: str = "ratings") -> Rater | None:
+def find_annotator(run: Run, digest: str, settings: Settings, signal: str = "ratings") -> Annotator | None:
     """The stored rater with those weights that the settings allow: what they leave open, the stored one has decided.
 
     Of several the one that was begun in the same words. Raises RunError where that doesn't decide.
     """
-    return _fitting([rater for rater in raters(run, signal) if rater.manifest["digest"] == digest], settings)
+    return _fitting(
+        [annotator for annotator in annotators(run, signal) if annotator.manifest["digest"] == digest], settings
+    )
 
 
-def named_rater(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Rater:
+def named_annotator(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Annotator:
     """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
-    same = [rater for rater in raters(run, signal) if name in (rater.name, rater.path.name)]
-    same = [rater for rater in same if any(rater.path.glob("*/part-*"))] or same  # not what only began
+    same = [annotator for annotator in annotators(run, signal) if name in (annotator.name, annotator.path.name)]
+    same = [annotator for annotator in same if any(annotator.path.glob("*/part-*"))] or same  # not what only began
     if not same:
         known = models_in(run, signal)
         raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
-    if len({rater.manifest["digest"] for rater in same}) > 1:
-        folders = ", ".join(rater.path.name for rater in same)
+    if len({annotator.manifest["digest"] for annotator in same}) > 1:
+        folders = ", ".join(annotator.path.name for annotator in same)
         raise RunError(f"{name} has answered for {run.path} with different weights", f"Name the folder: {folders}")
-    rater = _fitting(same, settings)
-    if rater is None:
+    annotator = _fitting(same, settings)
+    if annotator is None:
         raise RunError(
             f"{run.path} has {signal} by {name}, but none with these settings",
             "Leave out --engine, --dtype, --max-tokens, --overflow, --missing-label and --batch-tokens, or rate with "
             "them first.",
         )
-    return rater
+    return annotator
 
 
-def _fitting(same: Sequence[Rater], settings: Settings) -> Rater | None:
+def _fitting(same: Sequence[Annotator], settings: Settings) -> Annotator | None:
     wanted = asked(settings, same[0].signal) if same else {}
 
-    def fits(rater: Rater) -> bool:
-        stored = {**rater.manifest["settings"], "unit_size": rater.unit_size}
+    def fits(annotator: Annotator) -> bool:
+        stored = {**annotator.manifest["settings"], "unit_size": annotator.unit_size}
         return all(value is None or stored.get(key, value) == value for key, value in wanted.items())
 
-    fitting = [rater for rater in same if fits(rater)]
-    exact = [rater for rater in fitting if _said(rater.manifest["asked"]) == _said(wanted)]
+    fitting = [annotator for annotator in same if fits(annotator)]
+    exact = [annotator for annotator in fitting if _said(annotator.manifest["asked"]) == _said(wanted)]
     if len(fitting) > 1 and len(exact) != 1:
-        told = "; ".join(f"{rater.path.name}: {rater.manifest['settings']}" for rater in fitting)
+        told = "; ".join(f"{annotator.path.name}: {annotator.manifest['settings']}" for annotator in fitting)
         raise RunError(
             f"{fitting[0].name} has rated with several settings: {told}",
             "Say which with --engine, --dtype, --max-tokens, --overflow, --missing-label, --unit-size, or --model "
@@ -147,32 +157,32 @@ def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in asked.items() if value is not None}
 
 
-def units(run: Run, rater: Rater, works: Sequence[Work]) -> list[Unit]:
+def units(run: Run, annotator: Annotator, requests: Sequence[Request]) -> list[Unit]:
     """All units of a rater: row range after row range, all works of each."""
     return [
-        Unit(work, start, min(start + rater.unit_size, run.rows), rater.folder(work) / part_name(number))
-        for number, start in enumerate(range(0, run.rows, rater.unit_size))
-        for work in works
+        Unit(request, start, min(start + annotator.unit_size, run.rows), annotator.folder(request) / part_name(number))
+        for number, start in enumerate(range(0, run.rows, annotator.unit_size))
+        for request in requests
     ]
 
 
-def stored_columns(run: Run, rater: Rater, work: Work, names: Sequence[str] | None) -> pa.Table:
+def stored_columns(run: Run, annotator: Annotator, request: Request, names: Sequence[str] | None) -> pa.Table:
     """Columns of all units of a work, None = all, in the order of the rows. Raises RunError where units are missing."""
-    require(run, rater, [work])
-    return pa.concat_tables([read_part(unit.path, names) for unit in units(run, rater, [work])])
+    require(run, annotator, [request])
+    return pa.concat_tables([read_part(unit.path, names) for unit in units(run, annotator, [request])])
 
 
-def require(run: Run, rater: Rater, works: Sequence[Work]) -> None:
+def require(run: Run, annotator: Annotator, requests: Sequence[Request]) -> None:
     """Raise RunError where units are missing; it says how many, and how to go on."""
-    wanted = units(run, rater, works)
+    wanted = units(run, annotator, requests)
     missing = sum(not unit.path.exists() for unit in wanted)
-    if missing and rater.signal == "ratings":
+    if missing and annotator.signal == "ratings":
         raise RunError(
-            f"{missing} of {len(wanted)} units of {rater.name} are not rated yet in {run.path}",
-            f"Finish them with: selectit rate --run {run.path} --model {rater.name} --k {len(works)}",
+            f"{missing} of {len(wanted)} units of {annotator.name} are not rated yet in {run.path}",
+            f"Finish them with: selectit rate --run {run.path} --model {annotator.name} --k {len(requests)}",
         )
     if missing:
         raise RunError(
-            f"{missing} of {len(wanted)} units of {rater.signal} by {rater.name} are missing in {run.path}",
+            f"{missing} of {len(wanted)} units of {annotator.signal} by {annotator.name} are missing in {run.path}",
             "Collect them: selectit rate with this --run, --method and model.",
         )

@@ -11,38 +11,38 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Float32, Int64
-from selectit.runs.annotators import Rater, require, stored_columns, units
+from selectit.runs.annotators import Annotator, require, stored_columns, units
 from selectit.runs.files import numbers, read_part
 from selectit.runs.run import Run
 from selectit.signals.arrays import FLAG_TRUNCATED, Embeddings, Judgements, Losses, Ratings, Rewards, Signals
-from selectit.signals.requests import EmbeddedText, LossText, Question, RatingPrompt, Work
+from selectit.signals.requests import EmbeddingRequest, JudgeRequest, LossRequest, RatingPrompt, Request
 
 
-def load_signal(run: Run, rater: Rater, work: Work, signals: Signals) -> Signals:
+def load_signal(run: Run, annotator: Annotator, request: Request, signals: Signals) -> Signals:
     """The signals with what is stored of a work. Raises RunError where units are missing."""
-    if isinstance(work, LossText):
-        return replace(signals, stored_losses=load_losses(run, rater, work))
-    if isinstance(work, EmbeddedText):
-        return replace(signals, stored_embeddings=load_embeddings(run, rater, work))
-    if isinstance(work, Question):
-        table = stored_columns(run, rater, work, ["row", "reply"])
-        judgements = Judgements(numbers(table["row"]), tuple(table["reply"].to_pylist()), rater.name)
+    if isinstance(request, LossRequest):
+        return replace(signals, stored_losses=load_losses(run, annotator, request))
+    if isinstance(request, EmbeddingRequest):
+        return replace(signals, stored_embeddings=load_embeddings(run, annotator, request))
+    if isinstance(request, JudgeRequest):
+        table = stored_columns(run, annotator, request, ["row", "reply"])
+        judgements = Judgements(numbers(table["row"]), tuple(table["reply"].to_pylist()), annotator.name)
         return replace(signals, stored_judgements=judgements)
-    table = stored_columns(run, rater, work, ["row", "reward"])
+    table = stored_columns(run, annotator, request, ["row", "reward"])
     return replace(signals, stored_rewards=Rewards(numbers(table["row"]), numbers(table["reward"].fill_null(np.nan))))
 
 
-def load_losses(run: Run, rater: Rater, work: LossText) -> Losses:
+def load_losses(run: Run, annotator: Annotator, request: LossRequest) -> Losses:
     """The stored losses of a work. Raises RunError where units are missing."""
     names = ["given", "alone", "entropy", "largest", "second", "squares"]
-    table = stored_columns(run, rater, work, ["row", *names, "prompt_tokens", "prompt_loss", "flags"])
+    table = stored_columns(run, annotator, request, ["row", *names, "prompt_tokens", "prompt_loss", "flags"])
     flat = {name: _floats(table[name]) for name in names}
     start = np.concatenate([[0], np.cumsum(_list_lengths(table["entropy"]))])
     return Losses(
         row=numbers(table["row"]),
         start=start,
-        given=_by_copy(flat["given"], start, 1 + work.copies),
-        alone=_by_copy(flat["alone"], start, 1 + work.copies),
+        given=_by_copy(flat["given"], start, 1 + request.copies),
+        alone=_by_copy(flat["alone"], start, 1 + request.copies),
         entropy=flat["entropy"],
         largest=flat["largest"],
         second=flat["second"],
@@ -63,9 +63,9 @@ def _by_copy(values: Float32, start: Int64, copies: int) -> Float32:
     return out
 
 
-def load_embeddings(run: Run, rater: Rater, work: EmbeddedText) -> Embeddings:
+def load_embeddings(run: Run, annotator: Annotator, request: EmbeddingRequest) -> Embeddings:
     """The stored vectors of a work. Raises RunError where units are missing."""
-    table = stored_columns(run, rater, work, ["row", "vector"])
+    table = stored_columns(run, annotator, request, ["row", "vector"])
     lengths = _list_lengths(table["vector"])
     width = int(lengths.max(initial=0))
     vectors = np.full((len(table), width), np.nan, np.float32)
@@ -99,31 +99,31 @@ def _at(record: Any, name: str) -> str:
     return "" if record is None else str(record)
 
 
-def load_ratings(run: Run, raters: Sequence[Rater], prompts: Sequence[RatingPrompt]) -> Ratings:
+def load_ratings(run: Run, annotators: Sequence[Annotator], prompts: Sequence[RatingPrompt]) -> Ratings:
     """The stored ratings as arrays.
 
     Raises:
         RunError: units are missing; it says how many, and how to go on.
     """
-    for rater in raters:
-        require(run, rater, prompts)
-    columns = [[_column(run, rater, prompt) for prompt in prompts] for rater in raters]
+    for annotator in annotators:
+        require(run, annotator, prompts)
+    columns = [[_column(run, annotator, prompt) for prompt in prompts] for annotator in annotators]
     first = columns[0][0]
     return Ratings(
         logprob=np.stack([np.stack([c.logprob for c in row], axis=1) for row in columns], axis=1),
         row=first.row,
         flags=np.stack([np.stack([c.flags for c in row], axis=1) for row in columns], axis=1),
         tokens=np.stack([np.stack([c.tokens for c in row], axis=1) for row in columns], axis=1),
-        parameters=np.array([rater.manifest["parameters"] for rater in raters], dtype=np.int64),
-        models=tuple(rater.name for rater in raters),
+        parameters=np.array([annotator.manifest["parameters"] for annotator in annotators], dtype=np.int64),
+        models=tuple(annotator.name for annotator in annotators),
     )
 
 
-def failures(run: Run, raters: Sequence[Rater], works: Sequence[Work]) -> dict[int, str]:
+def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Request]) -> dict[int, str]:
     """Why rows have no rating, or other signal: row to the first reason found."""
     found: dict[int, str] = {}
-    for rater in raters:
-        for unit in units(run, rater, works):
+    for annotator in annotators:
+        for unit in units(run, annotator, requests):
             table = read_part(unit.path, ["row", "error"])
             if table["error"].null_count < len(table):
                 for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
@@ -142,8 +142,8 @@ class _Column:
     tokens: Any
 
 
-def _column(run: Run, rater: Rater, prompt: RatingPrompt) -> _Column:
+def _column(run: Run, annotator: Annotator, prompt: RatingPrompt) -> _Column:
     names = ["row", "logprob", "flags", "tokens"]
-    table = stored_columns(run, rater, prompt, names)
+    table = stored_columns(run, annotator, prompt, names)
     logprob = np.from_dlpack(table["logprob"].combine_chunks().flatten()).reshape(len(table), -1)
     return _Column(numbers(table["row"]), logprob, numbers(table["flags"]), numbers(table["tokens"]))

@@ -22,26 +22,26 @@ from selectit.config import Settings
 from selectit.data.formats import LAYOUTS
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import rate_prompts
-from selectit.inference.units import note_work
+from selectit.inference.units import note_request
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.ranking import ranking
-from selectit.numerics.row_random import draws
+from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.statistics import wilson
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater, stored_columns, units
+from selectit.runs.annotators import Annotator, stored_columns, units
 from selectit.runs.files import column, numbers, write_json, write_table
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
 from selectit.runs.source import create
 from selectit.runs.stored import failures
-from selectit.selection.cascade_report import CascadeFacts
+from selectit.selection.cascade_report import CascadeStats
 from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.score import Scored, choose, score_part, store_scores
-from selectit.selection.spec import Part, check_raters, method_of, parts_of, prompts_asked, prompts_asked_by
-from selectit.selection.summary import Summary, packaged_note, rating_facts, summarise
+from selectit.selection.spec import MethodSpec, check_raters, method_of, method_specs, prompts_asked, required_prompts
+from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import Instead, Work, passes
+from selectit.signals.requests import Request, Substitution, passes
 
 SAMPLE = 200
 """Rows of all that `select` and `rate` draw for the agreement with the full choice."""
@@ -90,7 +90,7 @@ class Cascaded:
 
     def dropped(self) -> dict[int, str]:
         """Why rows did not go on."""
-        cheap, dear = self.first.scored.raters[0].name, self.full.raters[0].name
+        cheap, dear = self.first.scored.annotators[0].name, self.full.annotators[0].name
         by = "" if cheap == dear else f" by {cheap}"
         assert self.summary.cascade is not None
         after = f"dropped by the cascade after K={self.summary.cascade.first_prompts}{by}"
@@ -103,8 +103,8 @@ class Cascaded:
         """Why rows have no score although they went on."""
         return {
             int(self.second.rows[at]): why
-            for rater, works in self.full.answered
-            for at, why in failures(self.second.run, [rater], works).items()
+            for annotator, requests in self.full.answered
+            for at, why in failures(self.second.run, [annotator], requests).items()
         }
 
 
@@ -127,10 +127,10 @@ def rate_stages(
     second = _second(run, stages, first, sample, rates=rates)
     full = stages.full
     if rates and stages.one_model:
-        for rater, works in first.scored.answered:
-            carry(run, rater, works, second)
+        for annotator, requests in first.scored.answered:
+            carry(run, annotator, requests, second)
     if rates and full.settings.engine is None:  # the one that rated first, not what a new run would take
-        engine = str(first.scored.raters[0].manifest["settings"]["engine"])
+        engine = str(first.scored.annotators[0].manifest["settings"]["engine"])
         full = dataclasses.replace(full, settings=dataclasses.replace(full.settings, engine=engine))
     return first, second, _scored(second.run, full, stages.prompts, progress, rates)
 
@@ -143,18 +143,18 @@ def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
     return First(scored, ranked, went_on)
 
 
-def _scored(run: Run, part: Part, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
+def _scored(run: Run, part: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
     """The scores of one way of rating; where `rates`, what is missing is rated before."""
     rated = None
     if rates:
-        rated = rate_prompts(run, part.settings, prompts, prompts_asked_by([part], prompts), progress)
+        rated = rate_prompts(run, part.settings, prompts, required_prompts([part], prompts), progress)
     return score_part(run, part.settings, part.method, rated, progress)
 
 
 def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
     """The data set of the rows that are rated fully, written where it is not there: their own records."""
     drawn = np.zeros(run.rows, np.bool_)
-    drawn[np.argsort(draws(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
+    drawn[np.argsort(row_uniforms(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
     rows = np.flatnonzero(first.went_on | drawn).astype(np.int64)
     digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
     name = f"{first.scored.label}-{stages.amount.label}-{digest}"
@@ -183,22 +183,22 @@ def _created(run: Run, folder: Path, rows: Int64) -> Run:
     return create(path, Settings(run=str(folder / "run"), turns=turns, **as_read))  # type: ignore[arg-type]
 
 
-def carry(run: Run, rater: Rater, works: Sequence[Work], second: Second) -> None:
+def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: Second) -> None:
     """Give the second stage the ratings that its rows have from the first, so that nothing is rated twice."""
-    same = Rater(second.run.path / rater.signal / rater.path.name, {**rater.manifest, "order": 0})
+    same = Annotator(second.run.path / annotator.signal / annotator.path.name, {**annotator.manifest, "order": 0})
     if not (same.path / "manifest.json").exists():
         write_json(same.path / "manifest.json", same.manifest)
-    for work in works:
-        missing = [unit for unit in units(second.run, same, [work]) if not unit.path.exists()]
+    for request in requests:
+        missing = [unit for unit in units(second.run, same, [request]) if not unit.path.exists()]
         if not missing:
             continue
-        table = stored_columns(run, rater, work, None)
+        table = stored_columns(run, annotator, request, None)
         table = table.take(column(np.flatnonzero(np.isin(numbers(table["row"]), second.rows))))
         row = np.searchsorted(second.rows, numbers(table["row"])).astype(np.int64)
         table = table.set_column(table.schema.get_field_index("row"), table.schema.field("row"), column(row))
         for unit in missing:
             start, stop = np.searchsorted(row, (unit.start, unit.stop)).tolist()
-            note_work(unit)
+            note_request(unit)
             write_table(unit.path, table.slice(start, stop - start))
 
 
@@ -221,7 +221,7 @@ def cascaded(
         scored.signals.rows,
         scored.scores.score,
         selection,
-        full.raters,
+        full.annotators,
         full.signals.stored_ratings,
         full.about,
         (),
@@ -264,17 +264,17 @@ def _chosen(run: Run, stages: Stages, budget: Budget, second: Second, full: Scor
     return dataclasses.replace(selection, rows=second.rows[selection.rows])
 
 
-def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeFacts:
+def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeStats:
     cheap, dear = first.scored.signals.ratings, full.signals.ratings
-    (rater, works), (full_rater, full_works) = first.scored.answered[0], full.answered[0]
+    (annotator, requests), (full_rater, full_works) = first.scored.answered[0], full.answered[0]
     best = _best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
     hits = int(second.went_on[second.sampled][best].sum())
     whole = second.sampled.sum() == len(first.went_on)
     share = None if whole or not len(best) else wilson(hits, len(best))
     tokens = cheap.tokens.astype(np.float64)
-    each, each_full = (sum(passes(work) for work in some) for some in (works, full_works))
-    return CascadeFacts(
-        first_model=rater.name,
+    each, each_full = (sum(passes(request) for request in some) for some in (requests, full_works))
+    return CascadeStats(
+        first_model=annotator.name,
         first_prompts=prompts_asked(stages.first.method),
         full_model=full_rater.name,
         full_prompts=prompts_asked(stages.full.method),
@@ -284,7 +284,7 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
         second_ratings=len(dear.row) * (each_full - (each if stages.one_model else 0)),
         full_ratings=len(cheap.row) * each_full,
         length=float(tokens.mean() / max(tokens[np.isin(cheap.row, second.rows)].mean(), 1.0)),
-        first_timing=f"ratings/{rater.path.name}",
+        first_timing=f"ratings/{annotator.path.name}",
         second_timing=f"{_within(second)}ratings/{full_rater.path.name}",
         sample=int(second.sampled.sum()),
         best=len(best),
@@ -306,16 +306,16 @@ def _best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
     return best if budget.only_threshold else best[: max(1, round(budget.count(rows) / rows * len(scores)))]
 
 
-def _with_cascade(found: Summary, facts: CascadeFacts, first: First, second: Second, full: Scored) -> Summary:
+def _with_cascade(found: Summary, facts: CascadeStats, first: First, second: Second, full: Scored) -> Summary:
     """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
     if facts.first_model != facts.full_model:
-        raters = (*rating_facts(first.scored.raters, first.scored.signals.stored_ratings), *raters)
+        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored_ratings), *raters)
     return dataclasses.replace(
         found,
         raters=raters,
         unscored_rows=found.unscored_rows - int((~first.went_on).sum()),
-        note=packaged_note((*first.scored.raters, *full.raters)),
+        note=packaged_note((*first.scored.annotators, *full.annotators)),
         cascade=facts,
     )
 
@@ -324,8 +324,8 @@ def _with_cascade(found: Summary, facts: CascadeFacts, first: First, second: Sec
 class Stages:
     """The two ways of rating, and how much goes on from the first to the second."""
 
-    first: Part
-    full: Part
+    first: MethodSpec
+    full: MethodSpec
     amount: Budget
     prompts: PromptSet
 
@@ -339,7 +339,7 @@ def stages_of(settings: Settings, prompts: PromptSet, run: Run | None) -> Stages
     """The two ways of rating that the settings name. Raises SettingsError where they make no cascade."""
     assert settings.cascade is not None
     _check_settings(settings)
-    full = parts_of(settings, run)[0]
+    full = method_specs(settings, run)[0]
     _check_method(full)
     k = settings.cascade_k or 1
     if settings.cascade_model is None and k >= prompts_asked(full.method):
@@ -351,9 +351,9 @@ def stages_of(settings: Settings, prompts: PromptSet, run: Run | None) -> Stages
     cheap = dataclasses.replace(settings, model=model, k=k, min_prompts=None)
     if settings.method == "selectit" and k == 1:  # what SelectIT makes of one prompt, in both profiles
         cheap = dataclasses.replace(cheap, level="token", k=settings.k)
-    first = Part(1.0, cheap, method_of(cheap, run))
+    first = MethodSpec(1.0, cheap, method_of(cheap, run))
     for part in (first, full):
-        prompts_asked_by([part], prompts)
+        required_prompts([part], prompts)
         if part.settings.model:
             check_raters(part, len(prompts.labels))
     amount = Budget(**parse_keep(settings.cascade, "--cascade"))  # type: ignore[arg-type]
@@ -374,9 +374,9 @@ def _check_settings(settings: Settings) -> None:
         )
 
 
-def _check_method(part: Part) -> None:
+def _check_method(part: MethodSpec) -> None:
     method, name = part.method, part.settings.method
-    others = [need for need in method.needs if need != "ratings" and not isinstance(need, Instead)]
+    others = [need for need in method.needs if need != "ratings" and not isinstance(need, Substitution)]
     if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:
         raise SettingsError(
             f"--cascade is for methods that score rows by ratings alone, and {name} does not",

@@ -10,7 +10,7 @@ from selectit.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)
-class CascadeFacts:
+class CascadeStats:
     """What a cascade did, what it spared, and how far its choice can be trusted.
 
     A rating is that of one answer under one prompt: a forward pass.
@@ -46,7 +46,7 @@ class CascadeFacts:
     """95 % interval (Wilson) of the share of the full choice that went on; None = no estimate, the sample is all."""
 
 
-def cascade_lines(facts: CascadeFacts, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+def cascade_lines(facts: CascadeStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     """The figures as lines of text; `timing` is `timing_of` the run."""
     prompts = "1 prompt" if facts.first_prompts == 1 else f"{facts.first_prompts} prompts"
     others = facts.fully_rated - facts.went_on

@@ -14,19 +14,19 @@ from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Rater, engine_of, find_rater, models_in, named_rater, units
+from selectit.runs.annotators import Annotator, engine_of, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_signal
-from selectit.selection.spec import CANNOT, Part, asked_model, named_model, tokenizer_name, works_of
+from selectit.selection.spec import CANNOT, MethodSpec, asked_model, named_model, requests_of, tokenizer_name
 from selectit.signals.arrays import Signals
-from selectit.signals.requests import Field, LossText, Work, signal_of
+from selectit.signals.requests import Field, LossRequest, Request, signal_of
 
 Resolve = Callable[[str, Settings], Model]
 """From a model's name to the model, under settings whose engine is known."""
 
 
-Answered = tuple[Rater, tuple[Work, ...]]
+Answered = tuple[Annotator, tuple[Request, ...]]
 """A model, and the works that it has answered for a method."""
 
 
@@ -41,21 +41,21 @@ class Gathered:
 
 def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
-    for work in works_of(method):
-        name, signal = asked_model(work, settings), signal_of(work)
+    for request in requests_of(method):
+        name, signal = asked_model(request, settings), signal_of(request)
         here = _with_engine(run, settings, name, signal)
         model = resolve(name, here)
-        enough = _enough(run, find_rater(run, model.digest, here, signal), work)
+        enough = _enough(run, find_annotator(run, model.digest, here, signal), request)
         execute.rate_units(run, [model], [enough], here, progress)
 
 
-def _enough(run: Run, rater: Rater | None, work: Work) -> Work:
+def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
     """The work, or one that was answered before and holds all of it: losses of the response alone too."""
-    if rater is not None and isinstance(work, LossText) and not work.both:
-        whole = replace(work, both=True)
-        if all(unit.path.exists() for unit in units(run, rater, [whole])):
+    if annotator is not None and isinstance(request, LossRequest) and not request.both:
+        whole = replace(request, both=True)
+        if all(unit.path.exists() for unit in units(run, annotator, [whole])):
             return whole
-    return work
+    return request
 
 
 def _with_engine(run: Run, settings: Settings, name: str, signal: str) -> Settings:
@@ -85,19 +85,19 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
             signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
         elif isinstance(need, Field):
             signals = replace(signals, stored_field=field_of(run, need.name))
-    for work in works_of(method):
-        rater = _stored(run, work, settings)
-        enough = _enough(run, rater, work)
-        answered.append((rater, (enough,)))
-        config[signal_of(work)] = rater.path.name
-        signals = load_signal(run, rater, enough, signals)
+    for request in requests_of(method):
+        annotator = _stored(run, request, settings)
+        enough = _enough(run, annotator, request)
+        answered.append((annotator, (enough,)))
+        config[signal_of(request)] = annotator.path.name
+        signals = load_signal(run, annotator, enough, signals)
     return Gathered(signals, tuple(answered), config)
 
 
-def _stored(run: Run, work: Work, settings: Settings) -> Rater:
+def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
     """The model whose answers to a work are stored: the one that is named, or the only one. Raises RunError."""
-    signal = signal_of(work)
-    name = named_model(work, settings)
+    signal = signal_of(request)
+    name = named_model(request, settings)
     if name is None:
         known = models_in(run, signal)
         if len(known) > 1:
@@ -110,10 +110,12 @@ def _stored(run: Run, work: Work, settings: Settings) -> Rater:
                 f"Collect them: selectit rate --run {run.path} with this --method and a model.",
             )
         name = known[0]
-    return named_rater(run, name, settings, signal)
+    return named_annotator(run, name, settings, signal)
 
 
-def collect_all(run: Run, parts: Sequence[Part], progress: Progress) -> None:
+def collect_all(run: Run, parts: Sequence[MethodSpec], progress: Progress) -> None:
     """Collect what the methods ask of models but ratings; losses that hold those of other methods first."""
-    for part in sorted(parts, key=lambda part: any(isinstance(n, LossText) and not n.both for n in part.method.needs)):
+    for part in sorted(
+        parts, key=lambda part: any(isinstance(n, LossRequest) and not n.both for n in part.method.needs)
+    ):
         collect(run, part.method, part.settings, model_named, progress)

@@ -18,7 +18,7 @@ from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
 from selectit.selection.score import choose, passes_of, score_part, seconds_of
-from selectit.selection.spec import Part, budget_of, part_named
+from selectit.selection.spec import MethodSpec, budget_of, parse_method
 from selectit.text_tables import table_lines
 
 
@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodFacts:
+class MethodStats:
     """The figures of one method. None = undefined."""
 
     name: str
@@ -52,7 +52,7 @@ class MethodFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class PairFacts:
+class PairStats:
     """How far two methods agree. None = undefined."""
 
     a: str
@@ -72,8 +72,8 @@ class Comparison:
     rows: int
     mean_words: float
     """Mean words of all responses."""
-    methods: tuple[MethodFacts, ...]
-    pairs: tuple[PairFacts, ...]
+    methods: tuple[MethodStats, ...]
+    pairs: tuple[PairStats, ...]
 
 
 def compare_outcomes(outcomes: Sequence[Outcome], words: Int64) -> Comparison:
@@ -119,9 +119,9 @@ def lines(comparison: Comparison) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _method(outcome: Outcome, words: Int64) -> MethodFacts:
+def _method(outcome: Outcome, words: Int64) -> MethodStats:
     scores = outcome.scores
-    return MethodFacts(
+    return MethodStats(
         name=outcome.name,
         kept=len(outcome.chosen),
         unscored=0 if scores is None else int(np.isnan(scores).sum()),
@@ -132,9 +132,9 @@ def _method(outcome: Outcome, words: Int64) -> MethodFacts:
     )
 
 
-def _pair(a: Outcome, b: Outcome, rows: int) -> PairFacts:
+def _pair(a: Outcome, b: Outcome, rows: int) -> PairStats:
     both = a.scores is not None and b.scores is not None
-    return PairFacts(
+    return PairStats(
         a=a.name,
         b=b.name,
         spearman=_number(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]
@@ -169,12 +169,12 @@ def compare(
     if len(methods) < 2:
         raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
     opened = open_run(run)
-    named = [part_named(text, settings, opened) for text in methods]
+    named = [parse_method(text, settings, opened) for text in methods]
     outcomes = [outcome_of(opened, part, settings, progress or Silent()) for part in named]
     return compare_outcomes(outcomes, opened.basic_rows().response_words)
 
 
-def outcome_of(run: Run, part: Part, settings: Settings, progress: Progress) -> Outcome:
+def outcome_of(run: Run, part: MethodSpec, settings: Settings, progress: Progress) -> Outcome:
     """What one method makes of a run, for a comparison."""
     scored = score_part(run, part.settings, part.method, None, progress)
     own = getattr(part.method, "keep", None) is not None  # full and fixed have a size of their own

@@ -11,7 +11,7 @@ import numpy as np
 
 from selectit.errors import RunError
 from selectit.jsonable import without_nan
-from selectit.runs.annotators import Rater, raters
+from selectit.runs.annotators import Annotator, annotators
 from selectit.runs.files import numbers, part_name, read_json, read_part
 from selectit.runs.run import Run, open_run
 from selectit.selection.cascade_report import timing_of
@@ -43,34 +43,34 @@ def describe_signals(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "signal": signal,
-            "model": rater.name,
-            "parameters": rater.manifest["parameters"],
-            "digest": rater.manifest["digest"],
-            "settings": rater.manifest["settings"],
+            "model": annotator.name,
+            "parameters": annotator.manifest["parameters"],
+            "digest": annotator.manifest["digest"],
+            "settings": annotator.manifest["settings"],
             "works": [
-                {"about": read_json(folder / "manifest.json"), "units": units_there(run, rater, folder)}
-                for folder in sorted(file.parent for file in rater.path.glob("*/manifest.json"))
+                {"about": read_json(folder / "manifest.json"), "units": units_there(run, annotator, folder)}
+                for folder in sorted(file.parent for file in annotator.path.glob("*/manifest.json"))
             ],
         }
         for signal in OTHERS
-        for rater in raters(run, signal)
+        for annotator in annotators(run, signal)
     ]
 
 
-def units_there(run: Run, rater: Rater, folder: Path) -> str:
+def units_there(run: Run, annotator: Annotator, folder: Path) -> str:
     """How many units of a work are finished, in words."""
-    return f"{len(list(folder.glob('part-*.parquet')))} of {-(-run.rows // rater.unit_size)} units"
+    return f"{len(list(folder.glob('part-*.parquet')))} of {-(-run.rows // annotator.unit_size)} units"
 
 
 def describe_answers(run: Run, row: int) -> Iterator[dict[str, Any]]:
     """What is stored of these signals for a row, as plain values; None = there is none."""
     for signal in OTHERS:
-        for rater in raters(run, signal):
-            for file in sorted(rater.path.glob(f"*/{part_name(row // rater.unit_size)}")):
+        for annotator in annotators(run, signal):
+            for file in sorted(annotator.path.glob(f"*/{part_name(row // annotator.unit_size)}")):
                 for entry in (entry for entry in read_part(file).to_pylist() if entry["row"] == row):
                     yield {
                         "signal": signal,
-                        "model": rater.name,
+                        "model": annotator.name,
                         "item": entry["item"],
                         **_figures(signal, entry),
                         "flags": flag_words(entry["flags"]),
@@ -109,8 +109,8 @@ def describe_run(run: Run) -> dict[str, Any]:
         "data": run.manifest["data"],
         "rows": run.rows,
         "left_out": {"rows": left_out_rows, "kinds": list(kinds)},
-        "note": packaged_note(raters(run)),
-        "raters": [_describe_rater(run, rater) for rater in raters(run)],
+        "note": packaged_note(annotators(run)),
+        "raters": [_describe_rater(run, annotator) for annotator in annotators(run)],
         "signals": describe_signals(run),
         "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),
         "selections": {
@@ -121,14 +121,14 @@ def describe_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _describe_rater(run: Run, rater: Rater) -> dict[str, Any]:
-    manifest = rater.manifest
+def _describe_rater(run: Run, annotator: Annotator) -> dict[str, Any]:
+    manifest = annotator.manifest
     prompts = {
-        read_json(folder / "manifest.json")["prompt"]: units_there(run, rater, folder)
-        for folder in _prompt_folders(run, rater)
+        read_json(folder / "manifest.json")["prompt"]: units_there(run, annotator, folder)
+        for folder in _prompt_folders(run, annotator)
     }
     return {
-        "model": rater.name,
+        "model": annotator.name,
         "parameters": manifest["parameters"],
         "digest": manifest["digest"],
         "settings": manifest["settings"],
@@ -152,30 +152,30 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
     return {
         "row": row,
         **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
-        "ratings": [entry for rater in raters(run) for entry in _describe_ratings(run, rater, row)],
+        "ratings": [entry for annotator in annotators(run) for entry in _describe_ratings(run, annotator, row)],
         "signals": list(describe_answers(run, row)),
         "scores": scores,
         "selections": selections,
     }
 
 
-def _prompt_folders(run: Run, rater: Rater) -> list[Path]:
+def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
     """The rater's prompts in the order of the run's prompt sets."""
     sets = [prompts.load(path) for path in sorted((run.path / "prompts").glob("*.toml"))]
-    ordered = [rater.folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
+    ordered = [annotator.folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 
-def _describe_ratings(run: Run, rater: Rater, row: int) -> Iterator[dict[str, Any]]:
-    for folder in _prompt_folders(run, rater):
-        path = folder / part_name(row // rater.unit_size)
+def _describe_ratings(run: Run, annotator: Annotator, row: int) -> Iterator[dict[str, Any]]:
+    for folder in _prompt_folders(run, annotator):
+        path = folder / part_name(row // annotator.unit_size)
         if not path.exists():
             continue
         about = read_json(folder / "manifest.json")
         for entry in (entry for entry in read_part(path).to_pylist() if entry["row"] == row):
             chances = [math.exp(value) for value in entry["logprob"]]
             yield {
-                "model": rater.name,
+                "model": annotator.name,
                 "prompt": about["prompt"],
                 "probabilities": dict(zip(about["labels"], chances, strict=True)),
                 "mass": entry["mass"],

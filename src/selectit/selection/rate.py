@@ -10,7 +10,7 @@ from selectit.progress import Progress, Silent
 from selectit.selection import cascade
 from selectit.selection.cascade import stages_of
 from selectit.selection.collect import collect_all
-from selectit.selection.spec import check_all, parts_of, prompts_asked_by, rates_pairs, with_inner
+from selectit.selection.spec import check_all, method_specs, needs_ratings, required_prompts, with_dependencies
 
 
 def rate(data: str | Path | None, settings: Settings = Settings(), progress: Progress | None = None) -> Path:
@@ -34,11 +34,11 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         stages = stages_of(settings, prompts, old)
         cascade.rate_stages(run, stages, progress or Silent(), rates=True, sample=cascade.SAMPLE)
         return run.path
-    every = with_inner(parts_of(settings, old), old)
+    every = with_dependencies(method_specs(settings, old), old)
     check_all(every)
-    if any(rates_pairs(part.method) for part in every):
+    if any(needs_ratings(part.method) for part in every):
         run, rating, prompts, first = to_rate(data, settings)
-        asked = prompts_asked_by(every, prompts, least=1 if settings.combine else len(first))
+        asked = required_prompts(every, prompts, least=1 if settings.combine else len(first))
         rate_prompts(run, rating, prompts, asked, progress or Silent())
     else:
         run = old or run_of(data, settings)

@@ -23,7 +23,7 @@ from selectit.inference.rate import model_named, prompts_of_run
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import Rater, models_in, named_rater, stored_columns
+from selectit.runs.annotators import Annotator, models_in, named_annotator, stored_columns
 from selectit.runs.files import column, free_name, numbers, read_part, write_table, write_toml
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
@@ -31,13 +31,13 @@ from selectit.runs.stored import load_ratings
 from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
 from selectit.selection.spec import (
-    Part,
+    MethodSpec,
+    method_specs,
     parameters_of,
-    parts_of,
     prompts_asked,
-    prompts_instead,
     scoring_method,
-    with_inner,
+    substituted_prompts,
+    with_dependencies,
 )
 from selectit.signals.arrays import Signals
 from selectit.signals.requests import passes
@@ -60,7 +60,7 @@ class Scored:
 
     scores: Scores
     signals: Signals
-    raters: tuple[Rater, ...]
+    annotators: tuple[Annotator, ...]
     answered: tuple[Answered, ...]
     config: dict[str, Any]
     label: str
@@ -71,24 +71,24 @@ class Scored:
 
 
 def score_part(
-    run: Run, settings: Settings, method: Method, rated: Sequence[Rater] | None, progress: Progress
+    run: Run, settings: Settings, method: Method, rated: Sequence[Annotator] | None, progress: Progress
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
     gathered = gather(run, method, settings, model_named, progress)
     config: dict[str, Any] = {"method": settings.method, **parameters_of(method), **gathered.config}
     signals = gathered.signals
-    used: tuple[Rater, ...] = ()
+    used: tuple[Annotator, ...] = ()
     answered = gathered.answered
     if "ratings" in method.needs:
         prompts = prompts_of_run(settings, run)
         used = tuple(rated or _stored_raters(run, settings, method))
         first = prompts.first(prompts_asked(method))
         signals = dataclasses.replace(signals, stored_ratings=load_ratings(run, used, first))
-        instead = prompts_instead(method, prompts)
+        instead = substituted_prompts(method, prompts)
         if instead:
             signals = dataclasses.replace(signals, stored_ratings_instead=load_ratings(run, used, instead))
-        config |= {"models": [rater.path.name for rater in used], "prompts": prompts.fingerprint}
-        answered = (*answered, *((rater, (*first, *instead)) for rater in used))
+        config |= {"models": [annotator.path.name for annotator in used], "prompts": prompts.fingerprint}
+        answered = (*answered, *((annotator, (*first, *instead)) for annotator in used))
     inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
@@ -105,7 +105,7 @@ def score_part(
     return Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
 
 
-def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Rater] | None, progress: Progress) -> Scored:
+def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Annotator] | None, progress: Progress) -> Scored:
     """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
     if not text.startswith(method_files.STORED):
         part = scoring_method(text, settings, run)
@@ -132,7 +132,7 @@ def store_scores(
     return Scores(name, values, parts)
 
 
-def rank_averaged(run: Run, settings: Settings, parts: Sequence[Part], scored: Sequence[Scored]) -> Scored:
+def rank_averaged(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
     """Several methods' scores as one, stored; each method's own stand among the parts."""
     values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
     whole = _together(settings, parts, scored, chooses_set=False)
@@ -140,9 +140,11 @@ def rank_averaged(run: Run, settings: Settings, parts: Sequence[Part], scored: S
     return dataclasses.replace(whole, scores=store_scores(run, whole.label, whole.config, values, columns))
 
 
-def _together(settings: Settings, parts: Sequence[Part], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
+def _together(
+    settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool
+) -> Scored:
     """What several methods read and were, as of one; its scores are still to come."""
-    rating = next((each for each in scored if each.raters), scored[0])
+    rating = next((each for each in scored if each.annotators), scored[0])
     names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
     weighted = [f"{name}{part.weight:g}" for name, part in zip(names, parts, strict=True)]
     config = {
@@ -154,10 +156,10 @@ def _together(settings: Settings, parts: Sequence[Part], scored: Sequence[Scored
     label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
     none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
     answered = tuple(itertools.chain.from_iterable(each.answered for each in scored))
-    return Scored(none, rating.signals, rating.raters, answered, config, label, "", chooses_set)
+    return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
 
 
-def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
+def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Annotator]:
     """The run's raters that the settings name, or all of them; one for each model."""
     known = models_in(run)
     if not known:
@@ -168,14 +170,14 @@ def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Rater]:
             f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
             "Give the order: --model once for each.",
         )
-    return [named_rater(run, name, settings) for name in settings.model or known]
+    return [named_annotator(run, name, settings) for name in settings.model or known]
 
 
 def scored_choice(
     run: Run,
     settings: Settings,
-    parts: Sequence[Part],
-    rated: Sequence[Rater] | None,
+    parts: Sequence[MethodSpec],
+    rated: Sequence[Annotator] | None,
     budget: Budget,
     progress: Progress,
 ) -> tuple[Scored, Selection]:
@@ -211,17 +213,17 @@ def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selecti
 
 def passes_of(scored: Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
-    return sum(passes(work) for _, works in scored.answered for work in works)
+    return sum(passes(request) for _, requests in scored.answered for request in requests)
 
 
 def seconds_of(run: Run, scored: Scored) -> float | None:
     """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
     total, timing = 0.0, run.timing()
-    for rater, works in scored.answered:
-        spent = timing.get(f"{rater.signal}/{rater.path.name}", {})
+    for annotator, requests in scored.answered:
+        spent = timing.get(f"{annotator.signal}/{annotator.path.name}", {})
         if not spent.get("ratings"):
             return None
-        by_row = sum(passes(work) > 0 for work in works)  # one text for all rows takes no time a row
+        by_row = sum(passes(request) > 0 for request in requests)  # one text for all rows takes no time a row
         total += spent["seconds"] / spent["ratings"] * _items(run, scored) * by_row
     return total
 
@@ -240,8 +242,10 @@ def _items(run: Run, scored: Scored) -> int:
     if found is not None:
         return len(found.row)
     # The method reads other methods' scores alone: the signals are theirs.
-    rater, work = next((rater, work) for rater, works in scored.answered for work in works if passes(work) > 0)
-    return len(stored_columns(run, rater, work, ["row"]))
+    annotator, request = next(
+        (annotator, request) for annotator, requests in scored.answered for request in requests if passes(request) > 0
+    )
+    return len(stored_columns(run, annotator, request, ["row"]))
 
 
 def score(run: str | Path, settings: Settings = Settings(), progress: Progress | None = None) -> Scores:
@@ -251,8 +255,8 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         SelectitError: settings that the method refuses, or signals that are not there.
     """
     opened = open_run(run)
-    parts = parts_of(settings, opened)
-    with_inner(parts, opened)  # refuses a circle
+    parts = method_specs(settings, opened)
+    with_dependencies(parts, opened)  # refuses a circle
     chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
     if chooses or settings.combine_by != "rank":
         what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"

@@ -26,7 +26,15 @@ from selectit.selection.cascade import Stages, check_budget, stages_of
 from selectit.selection.choose import Budget
 from selectit.selection.collect import collect_all
 from selectit.selection.score import Scored, passes_of, scored_choice, seconds_of
-from selectit.selection.spec import Part, budget_of, check_all, parts_of, prompts_asked_by, rates_pairs, with_inner
+from selectit.selection.spec import (
+    MethodSpec,
+    budget_of,
+    check_all,
+    method_specs,
+    needs_ratings,
+    required_prompts,
+    with_dependencies,
+)
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.prompts import PromptSet
 
@@ -54,7 +62,7 @@ class _Job:
 
     run: Run
     settings: Settings
-    parts: list[Part]
+    parts: list[MethodSpec]
     prompts: PromptSet
     stages: Stages | None
     """None = no cascade."""
@@ -103,14 +111,14 @@ def _resolved(data: str | Path | None, settings: Settings) -> _Job:
     """Whatever is wrong with the settings is said here, the data read and nothing rated. Raises SelectitError."""
     old = run_of(None, settings) if data is None else None
     _refuse_idle(settings, reads=data is not None)
-    parts = parts_of(settings, old)
+    parts = method_specs(settings, old)
     budget = budget_of(settings, parts)
     prompts = prompts_of_run(settings, old)
-    every = with_inner(parts, old)
-    prompts_asked_by(every, prompts)
+    every = with_dependencies(parts, old)
+    required_prompts(every, prompts)
     if data is not None:
-        settings, parts = _with_models(settings, parts, any(rates_pairs(part.method) for part in every))
-        every = with_inner(parts, old)
+        settings, parts = _with_models(settings, parts, any(needs_ratings(part.method) for part in every))
+        every = with_dependencies(parts, old)
         check_all(every, prompts)
     stages = None if settings.cascade is None else stages_of(settings, prompts, old)
     run = old or run_of(data, settings)
@@ -126,9 +134,9 @@ def _in_one_stage(job: _Job, rates: bool, progress: Progress) -> tuple[Scored, S
     run, settings = job.run, job.settings
     rated = None
     if rates:
-        every = with_inner(job.parts, None)
-        if any(rates_pairs(part.method) for part in every):
-            asked = prompts_asked_by(every, job.prompts)
+        every = with_dependencies(job.parts, None)
+        if any(needs_ratings(part.method) for part in every):
+            asked = required_prompts(every, job.prompts)
             rated = rate_prompts(run, settings, job.prompts, asked, progress)
         collect_all(run, every, progress)
     scored, selection = scored_choice(run, settings, job.parts, rated, job.budget, progress)
@@ -137,7 +145,7 @@ def _in_one_stage(job: _Job, rates: bool, progress: Progress) -> tuple[Scored, S
         scored.signals.rows,
         None if scored.chooses_set else scored.scores.score,
         selection,
-        scored.raters,
+        scored.annotators,
         scored.signals.stored_ratings,
         scored.about,
         scored.answered,
@@ -145,7 +153,7 @@ def _in_one_stage(job: _Job, rates: bool, progress: Progress) -> tuple[Scored, S
     return scored, selection, facts
 
 
-def _with_models(settings: Settings, parts: Sequence[Part], rates: bool) -> tuple[Settings, list[Part]]:
+def _with_models(settings: Settings, parts: Sequence[MethodSpec], rates: bool) -> tuple[Settings, list[MethodSpec]]:
     """The settings, of each part too, with the default model where none is named and one is needed."""
     model = settings.model or ((DEFAULT_MODEL,) if rates else ())
     settings = dataclasses.replace(settings, model=model)
@@ -180,8 +188,8 @@ def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
 def _failures(run: Run, scored: Scored) -> dict[int, str]:
     """Why rows have no signal."""
     reasons: dict[int, str] = {}
-    for rater, works in scored.answered:
-        reasons = failures(run, [rater], works) | reasons
+    for annotator, requests in scored.answered:
+        reasons = failures(run, [annotator], requests) | reasons
     return reasons
 
 

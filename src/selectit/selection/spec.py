@@ -18,13 +18,13 @@ from selectit.runs.run import Run
 from selectit.selection.choose import Budget, parse_keep
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import (
-    EmbeddedText,
-    Instead,
-    LossText,
-    Question,
+    EmbeddingRequest,
+    JudgeRequest,
+    LossRequest,
     RatingPrompt,
-    RewardText,
-    Work,
+    Request,
+    RewardRequest,
+    Substitution,
     signal_of,
 )
 
@@ -35,17 +35,17 @@ CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
 """Signals that an engine does not give. Encoders and reward models are loaded here whatever the engine is."""
 
 
-def works_of(method: Method) -> list[Work]:
+def requests_of(method: Method) -> list[Request]:
     """What a method asks of models but ratings, which come with prompts."""
-    kinds = (LossText, EmbeddedText, Question, RewardText)
+    kinds = (LossRequest, EmbeddingRequest, JudgeRequest, RewardRequest)
     return [need for need in method.needs if isinstance(need, kinds)]
 
 
 def check(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
-    for work in works_of(method):
-        _check_judge(method, work, asked_model(work, settings))
-        signal = signal_of(work)
+    for request in requests_of(method):
+        _check_judge(method, request, asked_model(request, settings))
+        signal = signal_of(request)
         if signal in CANNOT.get(settings.engine or "", ()):
             raise SettingsError(
                 f"the engine {settings.engine} gives no {signal}",
@@ -62,42 +62,42 @@ def tokenizer_name(settings: Settings) -> str:
     return settings.model[0]
 
 
-def _check_judge(method: Method, work: Work, judge: str) -> None:
+def _check_judge(method: Method, request: Request, judge: str) -> None:
     """Let a method that asks for one judge refuse another before it is asked."""
     check = getattr(method, "check_judge", None)
-    if check is not None and isinstance(work, Question):
+    if check is not None and isinstance(request, JudgeRequest):
         check(judge)
 
 
-def asked_model(work: Work, settings: Settings) -> str:
+def asked_model(request: Request, settings: Settings) -> str:
     """The model that is asked: the one that is named, else the default where there is one. Raises SettingsError."""
-    return named_model(work, settings) or _default(work)
+    return named_model(request, settings) or _default(request)
 
 
-def named_model(work: Work, settings: Settings) -> str | None:
+def named_model(request: Request, settings: Settings) -> str | None:
     """The model that the settings name for a work."""
-    if isinstance(work, EmbeddedText):
+    if isinstance(request, EmbeddingRequest):
         return settings.encoder
-    if isinstance(work, RewardText):
+    if isinstance(request, RewardRequest):
         return settings.reward_model
-    if isinstance(work, Question) and settings.judge is not None:
+    if isinstance(request, JudgeRequest) and settings.judge is not None:
         return settings.judge
     if len(settings.model) > 1:
-        raise SettingsError(f"this method reads {signal_of(work)} of one model", "Name one with --model.")
+        raise SettingsError(f"this method reads {signal_of(request)} of one model", "Name one with --model.")
     return next(iter(settings.model), None)
 
 
-def _default(work: Work) -> str:
-    if isinstance(work, EmbeddedText):
+def _default(request: Request) -> str:
+    if isinstance(request, EmbeddingRequest):
         return ENCODER
-    if isinstance(work, RewardText):
+    if isinstance(request, RewardRequest):
         raise SettingsError("this method needs a reward model", "Name one with --reward-model: a hub id or a folder.")
-    flag = "--judge or --model" if isinstance(work, Question) else "--model"
-    raise SettingsError(f"this method needs a model for its {signal_of(work)}", f"Name one with {flag}.")
+    flag = "--judge or --model" if isinstance(request, JudgeRequest) else "--model"
+    raise SettingsError(f"this method needs a model for its {signal_of(request)}", f"Name one with {flag}.")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MethodSpec:
     """One of the methods that are combined or compared, or the only one."""
 
     weight: float
@@ -108,10 +108,10 @@ class Part:
 OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
 
 
-def parts_of(settings: Settings, run: Run | None) -> list[Part]:
+def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
     """The method of the settings, or the methods that are combined. Raises SettingsError."""
     if settings.combine is None:
-        return [Part(1.0, settings, method_of(settings, run))]
+        return [MethodSpec(1.0, settings, method_of(settings, run))]
     fresh = Settings()
     for name in ("method", *OF_ONE_METHOD, "param"):
         if getattr(settings, name) != getattr(fresh, name):
@@ -120,7 +120,7 @@ def parts_of(settings: Settings, run: Run | None) -> list[Part]:
                 f"{flag} is of one method, and --combine names several",
                 "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
             )
-    parts = [part_named(text.strip(), settings, run) for text in settings.combine.split(",")]
+    parts = [parse_method(text.strip(), settings, run) for text in settings.combine.split(",")]
     if len(parts) < 2:
         raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
     for part in parts:
@@ -131,18 +131,18 @@ def parts_of(settings: Settings, run: Run | None) -> list[Part]:
     return parts
 
 
-def part_named(text: str, settings: Settings, run: Run | None) -> Part:
+def parse_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
     """A method as 'name:parameter=value;parameter=value', with ':weight' at the end or without."""
     before, colon, last = text.rpartition(":")
     weight = 1.0
     if colon and re.fullmatch(r"[-+.\deE]+|nan|inf", last):
         text, weight = before, _weight(text, last)
-    name, parameters = method_files.spelled(text)
+    name, parameters = method_files.parse_spec(text)
     alone = dataclasses.replace(settings, method=name, param={})
-    return Part(weight, alone, _built(alone, parameters, run))
+    return MethodSpec(weight, alone, _built(alone, parameters, run))
 
 
-def with_inner(parts: Sequence[Part], run: Run | None, outer: tuple[str, ...] = ()) -> list[Part]:
+def with_dependencies(parts: Sequence[MethodSpec], run: Run | None, outer: tuple[str, ...] = ()) -> list[MethodSpec]:
     """The methods and all those whose scores they read, and theirs. Raises SettingsError where they go in a circle."""
     found = list(parts)
     for part in parts:
@@ -152,14 +152,14 @@ def with_inner(parts: Sequence[Part], run: Run | None, outer: tuple[str, ...] = 
                     f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
                 )
             if not text.startswith(method_files.STORED):
-                found += with_inner([scoring_method(text, part.settings, run)], run, (*outer, text))
+                found += with_dependencies([scoring_method(text, part.settings, run)], run, (*outer, text))
     return found
 
 
-def scoring_method(text: str, settings: Settings, run: Run | None) -> Part:
+def scoring_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
     """The method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
     plain = {name: getattr(Settings(), name) for name in (*OF_ONE_METHOD, "k")}
-    part = part_named(text, dataclasses.replace(settings, **plain), run)
+    part = parse_method(text, dataclasses.replace(settings, **plain), run)
     if not isinstance(part.method, ScoringMethod):
         raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
     return part
@@ -208,23 +208,23 @@ def prompts_asked(method: Method) -> int:
     return int(prompts)
 
 
-def prompts_asked_by(parts: Sequence[Part], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
+def required_prompts(parts: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
     """All that the methods ask raters: the first of the prompts, at least so many, and those with other text in them.
 
     Raises SettingsError where the set is smaller.
     """
     first = prompts.first(max(least, *(prompts_asked(part.method) for part in parts)))
-    changed = (prompt for part in parts for prompt in prompts_instead(part.method, prompts))
+    changed = (prompt for part in parts for prompt in substituted_prompts(part.method, prompts))
     return tuple(dict.fromkeys((*first, *changed)))
 
 
-def prompts_instead(method: Method, prompts: PromptSet) -> tuple[RatingPrompt, ...]:
+def substituted_prompts(method: Method, prompts: PromptSet) -> tuple[RatingPrompt, ...]:
     """A method's rating prompts with other text in the sample's place; none where it reads no such ratings."""
-    others = [need for need in method.needs if isinstance(need, Instead)]
+    others = [need for need in method.needs if isinstance(need, Substitution)]
     return tuple(prompt.instead(other) for other in others for prompt in prompts.first(prompts_asked(method)))
 
 
-def check_all(parts: Sequence[Part], prompts: PromptSet | None = None) -> None:
+def check_all(parts: Sequence[MethodSpec], prompts: PromptSet | None = None) -> None:
     """Refuse, before anything is read or rated, what the methods' signals can't be collected with.
 
     Args:
@@ -237,14 +237,14 @@ def check_all(parts: Sequence[Part], prompts: PromptSet | None = None) -> None:
             check_raters(part, len(prompts.labels))
 
 
-def check_raters(part: Part, labels: int) -> None:
+def check_raters(part: MethodSpec, labels: int) -> None:
     """Let a method that rates say what is wrong with the models or labels."""
     check_them = getattr(part.method, "check", None)
     if check_them is not None:
         check_them(part.settings.model, labels)
 
 
-def rates_pairs(method: Method) -> bool:
+def needs_ratings(method: Method) -> bool:
     """Whether a method reads ratings."""
     return "ratings" in method.needs
 
@@ -259,7 +259,7 @@ def parameters_of(method: Method) -> dict[str, Any]:
     }
 
 
-def budget_of(settings: Settings, parts: Sequence[Part]) -> Budget:
+def budget_of(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
     """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
     keep, min_score = settings.keep, settings.min_score
     if keep is None and min_score is None:

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from selectit.array_types import Float64
 from selectit.numerics.ranking import spearman
-from selectit.runs.annotators import Rater, stored_columns
+from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection
-from selectit.selection.cascade_report import CascadeFacts, cascade_lines
+from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Ratings, Rows
-from selectit.signals.requests import SIGNALS, Work, passes
+from selectit.signals.requests import SIGNALS, Request, passes
 
 OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
 
 
 @dataclass(frozen=True, slots=True)
-class SignalFacts:
+class SignalStats:
     """What one model answered for a method beside ratings."""
 
     model: str
@@ -39,28 +39,30 @@ class SignalFacts:
     failed_rows: int
 
 
-def signal_facts(run: Run, answered: Sequence[tuple[Rater, Sequence[Work]]]) -> tuple[SignalFacts, ...]:
+def signal_stats(run: Run, answered: Sequence[tuple[Annotator, Sequence[Request]]]) -> tuple[SignalStats, ...]:
     """The figures of each work but ratings, once where several methods have read it. Raises RunError."""
-    once = {rater.folder(work): (rater, work) for rater, works in answered for work in works}
-    return tuple(_signal_stats(run, rater, work) for rater, work in once.values() if rater.signal in OTHERS)
+    once = {annotator.folder(request): (annotator, request) for annotator, requests in answered for request in requests}
+    return tuple(
+        _stats_of(run, annotator, request) for annotator, request in once.values() if annotator.signal in OTHERS
+    )
 
 
-def _signal_stats(run: Run, rater: Rater, work: Work) -> SignalFacts:
-    table = stored_columns(run, rater, work, ["row", "flags", "error"])
+def _stats_of(run: Run, annotator: Annotator, request: Request) -> SignalStats:
+    table = stored_columns(run, annotator, request, ["row", "flags", "error"])
     row = numbers(table["row"])
     cut = (numbers(table["flags"]) & FLAG_TRUNCATED).astype(bool)
     failed = [at for at, error in enumerate(table["error"].to_pylist()) if error is not None]
-    return SignalFacts(
-        model=rater.name,
-        signal=rater.signal,
-        folder=rater.path.name,
-        passes_per_row=passes(work),
+    return SignalStats(
+        model=annotator.name,
+        signal=annotator.signal,
+        folder=annotator.path.name,
+        passes_per_row=passes(request),
         truncated_rows=len(np.unique(row[cut])),
         failed_rows=len(np.unique(row[failed])),
     )
 
 
-def signal_line(facts: SignalFacts, timing: Mapping[str, Mapping[str, float]]) -> str:
+def signal_line(facts: SignalStats, timing: Mapping[str, Mapping[str, float]]) -> str:
     """The figures as a line of text; the speed is the mean of all that the model did for the signal."""
     what = "reply" if facts.signal == "judgements" else "forward pass" + "es" * (facts.passes_per_row > 1)
     rates = timing.get(f"{facts.signal}/{facts.folder}", {})
@@ -89,7 +91,7 @@ PACKAGED_FIGURES = {"smollm2": "40 %", "gemma3-270m": "51 %"}
 
 
 @dataclass(frozen=True, slots=True)
-class RatingFacts:
+class RatingStats:
     """How one model rated. None = undefined, since nothing was rated."""
 
     model: str
@@ -125,23 +127,23 @@ class Summary:
     """The kinds of that content: 'image'."""
     length_correlation: float | None
     """Spearman's rank correlation of score and words of the response."""
-    raters: tuple[RatingFacts, ...]
+    raters: tuple[RatingStats, ...]
     about: str
     """What the method says of itself."""
     note: str
     """What a packaged model can't do; to be shown first."""
     warnings: tuple[str, ...]
-    others: tuple[SignalFacts, ...] = ()
+    others: tuple[SignalStats, ...] = ()
     """What models answered beside ratings; older summaries have none."""
-    cascade: CascadeFacts | None = None
+    cascade: CascadeStats | None = None
     """None = all rows were rated fully."""
 
 
-def packaged_note(used: Sequence[Rater]) -> str:
+def packaged_note(used: Sequence[Annotator]) -> str:
     """The first line to show when a packaged model rated, else ''."""
-    for rater in used:
-        if rater.manifest["packaged"]:
-            return PACKAGED_NOTE.format(name=rater.name, figure=PACKAGED_FIGURES[rater.name])
+    for annotator in used:
+        if annotator.manifest["packaged"]:
+            return PACKAGED_NOTE.format(name=annotator.name, figure=PACKAGED_FIGURES[annotator.name])
     return ""
 
 
@@ -169,15 +171,15 @@ def summarise(
     rows: Rows,
     scores: Float64 | None,
     selection: Selection,
-    used: Sequence[Rater],
+    used: Sequence[Annotator],
     ratings: Ratings | None,
     about: str,
-    answered: Sequence[tuple[Rater, Sequence[Work]]],
+    answered: Sequence[tuple[Annotator, Sequence[Request]]],
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     left_out_rows, kinds = left_out(run)
     values = np.full(len(rows), math.nan) if scores is None else scores
-    facts = rating_facts(used, ratings)
+    facts = rating_stats(used, ratings)
     return Summary(
         rows=len(rows),
         kept=len(selection.rows),
@@ -192,13 +194,13 @@ def summarise(
         about=about,
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else values, facts)),
-        others=signal_facts(run, answered),
+        others=signal_stats(run, answered),
     )
 
 
-def rating_facts(used: Sequence[Rater], ratings: Ratings | None) -> tuple[RatingFacts, ...]:
+def rating_stats(used: Sequence[Annotator], ratings: Ratings | None) -> tuple[RatingStats, ...]:
     """How each of the raters rated."""
-    return () if ratings is None else tuple(_facts(rater, m, ratings) for m, rater in enumerate(used))
+    return () if ratings is None else tuple(_facts(annotator, m, ratings) for m, annotator in enumerate(used))
 
 
 def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
@@ -214,8 +216,8 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
     if summary.empty_responses:
         yield f"{summary.empty_responses:,} responses are empty"
     yield from left_out_lines(summary.left_out_rows, summary.left_out)
-    for rater in summary.raters:
-        yield from _rater_lines(rater, timing)
+    for annotator in summary.raters:
+        yield from _rater_lines(annotator, timing)
     for facts in summary.others:
         yield signal_line(facts, timing)
     if summary.about:
@@ -232,38 +234,40 @@ def _warning_lines(summary: Summary) -> Iterator[str]:
         yield "`selectit probe` with the same data and model measures whether it can tell good rows from bad ones"
 
 
-def _rater_lines(rater: RatingFacts, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(rater.label_shares, start=1))
-    mass = "undefined" if rater.mean_mass is None else f"{rater.mean_mass:.3f}"
-    yield f"{rater.model}: mean mass on the labels {mass}; most likely rating {shares}"
-    rates = timing.get(f"{rater.within}ratings/{rater.folder}", {})
+def _rater_lines(annotator: RatingStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(annotator.label_shares, start=1))
+    mass = "undefined" if annotator.mean_mass is None else f"{annotator.mean_mass:.3f}"
+    yield f"{annotator.model}: mean mass on the labels {mass}; most likely rating {shares}"
+    rates = timing.get(f"{annotator.within}ratings/{annotator.folder}", {})
     speed = ""
     if rates.get("seconds"):
-        rows_per_second = rates["ratings"] / rates["seconds"] / rater.passes_per_row
+        rows_per_second = rates["ratings"] / rates["seconds"] / annotator.passes_per_row
         speed = f", {rows_per_second:,.2f} rows/s, {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
-    cut = f"; {rater.truncated_rows:,} rows cut to the token limit, {rater.failed_rows:,} failed"
-    floor = f", {rater.floored_rows:,} with a label at the floor" if rater.floored_rows else ""
-    yield f"  {rater.passes_per_row} forward passes a row{speed}{cut}{floor}"
+    cut = f"; {annotator.truncated_rows:,} rows cut to the token limit, {annotator.failed_rows:,} failed"
+    floor = f", {annotator.floored_rows:,} with a label at the floor" if annotator.floored_rows else ""
+    yield f"  {annotator.passes_per_row} forward passes a row{speed}{cut}{floor}"
 
 
 def from_plain(plain: Mapping[str, Any]) -> Summary:
     """A summary from `dataclasses.asdict` of one, after JSON."""
-    facts = tuple(RatingFacts(**{**rater, "label_shares": tuple(rater["label_shares"])}) for rater in plain["raters"])
+    facts = tuple(
+        RatingStats(**{**annotator, "label_shares": tuple(annotator["label_shares"])}) for annotator in plain["raters"]
+    )
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
-    others = tuple(SignalFacts(**each) for each in plain.get("others", ()))
-    cascade = None if plain.get("cascade") is None else CascadeFacts(**plain["cascade"])
+    others = tuple(SignalStats(**each) for each in plain.get("others", ()))
+    cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
     return Summary(**{**plain, **tuples, "raters": facts, "others": others, "cascade": cascade})
 
 
-def _facts(rater: Rater, m: int, ratings: Ratings) -> RatingFacts:
+def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:
     logprob = ratings.logprob[:, m]
     missing = np.isnan(logprob).any(axis=-1)
     best = logprob.argmax(axis=-1)[~missing]
     labels = logprob.shape[-1]
     mass = np.exp(logprob[~missing].astype(np.float64)).sum(axis=-1)
-    return RatingFacts(
-        model=rater.name,
-        folder=rater.path.name,
+    return RatingStats(
+        model=annotator.name,
+        folder=annotator.path.name,
         mean_mass=float(mass.mean()) if len(mass) else None,
         label_shares=tuple(float(n) / max(len(best), 1) for n in np.bincount(best, minlength=labels)),
         truncated_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_TRUNCATED).astype(bool)),
@@ -279,18 +283,18 @@ def _rows_with(ratings: Ratings, which: NDArray[Any]) -> int:
     return len(np.unique(ratings.row[items]))
 
 
-def _warnings(scores: Float64 | None, facts: Sequence[RatingFacts]) -> Iterator[str]:
-    for rater in facts:
-        if rater.mean_mass is not None and rater.mean_mass < SMALL_MASS:
+def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[str]:
+    for stats in facts:
+        if stats.mean_mass is not None and stats.mean_mass < SMALL_MASS:
             yield (
-                f"{rater.model} puts only {rater.mean_mass:.1%} of its probability on the ratings: it is mostly not "
+                f"{stats.model} puts only {stats.mean_mass:.1%} of its probability on the ratings: it is mostly not "
                 "answering the question, and the scores are close to noise. Try another model, or prompts in the form "
                 "that it was trained on (--prompts)."
             )
-        top = int(np.argmax(rater.label_shares))
-        if rater.label_shares[top] > ONE_LABEL:
+        top = int(np.argmax(stats.label_shares))
+        if stats.label_shares[top] > ONE_LABEL:
             yield (
-                f"{rater.model} rates {rater.label_shares[top]:.1%} of everything {top + 1}: its confidence alone "
+                f"{stats.model} rates {stats.label_shares[top]:.1%} of everything {top + 1}: its confidence alone "
                 "decides the ranking. Try a larger model or other prompts."
             )
     if scores is None:

@@ -51,7 +51,7 @@ class Ratings:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Losses of I responses of N rows under one model and one `LossText`, in nats.
+    """Losses of I responses of N rows under one model and one `LossRequest`, in nats.
 
     The T response tokens of all items lie one after the other; item i has [start[i], start[i + 1]). An item that has
     no losses (no room, empty response, failure) has no tokens.
@@ -137,7 +137,7 @@ class Signals:
 
     @property
     def ratings_instead(self) -> Ratings:
-        """The ratings of the `Instead` of `needs`: the same models, prompts and items."""
+        """The ratings of the `Substitution` of `needs`: the same models, prompts and items."""
         return _collected(self.stored_ratings_instead, "ratings of other text in the sample's place")
 
     @property
@@ -152,17 +152,17 @@ class Signals:
 
     @property
     def losses(self) -> Losses:
-        """The losses under the `LossText` of `needs`."""
+        """The losses under the `LossRequest` of `needs`."""
         return _collected(self.stored_losses, "losses")
 
     @property
     def embeddings(self) -> Embeddings:
-        """The vectors of the `EmbeddedText` of `needs`."""
+        """The vectors of the `EmbeddingRequest` of `needs`."""
         return _collected(self.stored_embeddings, "embeddings")
 
     @property
     def judgements(self) -> Judgements:
-        """The replies to the `Question` of `needs`."""
+        """The replies to the `JudgeRequest` of `needs`."""
         return _collected(self.stored_judgements, "judgements")
 
     @property

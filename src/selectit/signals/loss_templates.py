@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from selectit.errors import SettingsError, nearest
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
-ALPACA = LossText(
+ALPACA = LossRequest(
     template=(
         "Below is an instruction that describes a task. Write a response that appropriately completes the request."
         "\n\n### Instruction:\n{instruction}\n\n### Response:"
@@ -15,7 +15,7 @@ ALPACA = LossText(
 """The prompt without input of tatsu-lab/stanford_alpaca:train.py (Apache-2.0); alone, the response keeps its header."""
 
 
-PLAIN = LossText(template="{instruction}\n", alone="")
+PLAIN = LossRequest(template="{instruction}\n", alone="")
 """The instruction, a line break, the response; alone, nothing stands before the response."""
 
 
@@ -32,8 +32,8 @@ def loss_text(
     copies: int = 0,
     noise: float = 5.0,
     seed: int = 42,
-) -> LossText:
-    """A `LossText` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
+) -> LossRequest:
+    """A `LossRequest` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
     if template not in TEMPLATES:
         raise SettingsError(f"there is no template {template!r}", nearest(template, TEMPLATES))
     if boundary not in BOUNDARIES:
@@ -43,4 +43,4 @@ def loss_text(
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
     text = TEMPLATES[template]
-    return LossText(text.template, text.alone, boundary, prompt, both, copies, noise, seed)
+    return LossRequest(text.template, text.alone, boundary, prompt, both, copies, noise, seed)

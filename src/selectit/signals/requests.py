@@ -46,7 +46,7 @@ class RatingPrompt:
         fields = {"prompt": self.text, "instruction": instruction, "response": response}
         return _FIELD.sub(lambda match: fields[match[1]], self.template)
 
-    def instead(self, other: Instead) -> RatingPrompt:
+    def instead(self, other: Substitution) -> RatingPrompt:
         """The prompt with other text in its template where the sample's would stand."""
         texts = {"instruction": other.instruction, "response": other.response}
         given = {name: text for name, text in texts.items() if text is not None}
@@ -81,7 +81,7 @@ def fingerprint_of(parts: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class LossText:
+class LossRequest:
     """What a causal model reads for the losses of a response: a method names one in its `needs`."""
 
     template: str
@@ -104,7 +104,7 @@ class LossText:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedText:
+class EmbeddingRequest:
     """What of a pair is embedded: a method names one in its `needs`."""
 
     text: str = "both"
@@ -122,7 +122,7 @@ class EmbeddedText:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class JudgeRequest:
     """What a judge is asked about a pair, to be answered in words: a method names one in its `needs`."""
 
     system: str
@@ -138,7 +138,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardText:
+class RewardRequest:
     """The pair as the reward model was trained on it: a method names it in its `needs`."""
 
 
@@ -158,7 +158,7 @@ class ScoreOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Instead:
+class Substitution:
     """The ratings once more, with other text in the place of the sample's own: a method names one in its `needs`."""
 
     instruction: str | None = None
@@ -166,17 +166,17 @@ class Instead:
     response: str | None = None
 
 
-Need = str | LossText | EmbeddedText | Question | RewardText | Field | ScoreOf | Instead
+Need = str | LossRequest | EmbeddingRequest | JudgeRequest | RewardRequest | Field | ScoreOf | Substitution
 """A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves), or one of the types above."""
 
 
-Work = RatingPrompt | LossText | EmbeddedText | Question | RewardText
+Request = RatingPrompt | LossRequest | EmbeddingRequest | JudgeRequest | RewardRequest
 _SIGNALS: dict[type[Any], str] = {
     RatingPrompt: "ratings",
-    LossText: "losses",
-    EmbeddedText: "embeddings",
-    Question: "judgements",
-    RewardText: "rewards",
+    LossRequest: "losses",
+    EmbeddingRequest: "embeddings",
+    JudgeRequest: "judgements",
+    RewardRequest: "rewards",
 }
 
 
@@ -184,32 +184,32 @@ SIGNALS = tuple(_SIGNALS.values())
 """Every signal, each a folder of the run."""
 
 
-def signal_of(work: Work) -> str:
+def signal_of(request: Request) -> str:
     """The signal: 'ratings', 'losses', 'embeddings', 'judgements' or 'rewards'."""
-    return _SIGNALS[type(work)]
+    return _SIGNALS[type(request)]
 
 
-def folder_of(work: Work) -> str:
+def folder_of(request: Request) -> str:
     """The work's folder in that of a model's signal."""
-    if isinstance(work, RatingPrompt):
-        return f"prompt-{work.fingerprint}"
-    return f"text-{digest_of(about(work))[:12]}"
+    if isinstance(request, RatingPrompt):
+        return f"prompt-{request.fingerprint}"
+    return f"text-{digest_of(about(request))[:12]}"
 
 
-def about(work: Work) -> dict[str, Any]:
+def about(request: Request) -> dict[str, Any]:
     """What the folder's manifest says."""
-    if isinstance(work, RatingPrompt):
-        return {"prompt": work.text, "template": work.template, "labels": list(work.labels)}
-    return dataclasses.asdict(work)
+    if isinstance(request, RatingPrompt):
+        return {"prompt": request.text, "template": request.template, "labels": list(request.labels)}
+    return dataclasses.asdict(request)
 
 
-def passes(work: Work) -> int:
+def passes(request: Request) -> int:
     """Forward passes, or generations, that an answer to the work takes: losses are read given and alone, and noisy."""
-    if isinstance(work, RatingPrompt):
-        return int(work.sees_sample)  # else one text stands for all rows
-    return (1 + work.both) * (1 + work.copies) if isinstance(work, LossText) else 1
+    if isinstance(request, RatingPrompt):
+        return int(request.sees_sample)  # else one text stands for all rows
+    return (1 + request.both) * (1 + request.copies) if isinstance(request, LossRequest) else 1
 
 
-def together(first: Work, second: Work) -> bool:
+def together(first: Request, second: Request) -> bool:
     """Whether two works about the same rows should go to the engine in one call: they share a reading of the sample."""
-    return all(isinstance(work, RatingPrompt) and work.sample_first for work in (first, second))
+    return all(isinstance(request, RatingPrompt) and request.sample_first for request in (first, second))

@@ -114,7 +114,7 @@ def direct(model, found, benchmark, **changed):
 def test_every_benchmark_of_the_paper_reads_local_files(files):
     counts = {"mmlu": 57, "bbh": 27, "gsm8k": 1, "tydiqa": 9}
     for task, count in counts.items():
-        found = harness.leaves(Protocol(task=task), settings(files, task), Path("tasks"))
+        found = harness.eval_tasks(Protocol(task=task), settings(files, task), Path("tasks"))
         assert len(found) == count
         assert all(leaf.data for leaf in found)
 
@@ -211,8 +211,8 @@ def test_another_protocol_or_data_is_run_again(model, files, tmp_path):
     one = harness.Harness(_resolved(model), settings(own, "gsm8k"), "fp32")
 
     def mark(**changed):
-        (leaf,) = harness.leaves(Protocol(task="gsm8k", **changed), one.settings, tmp_path / "tasks")
-        return one.print_of(leaf)
+        (leaf,) = harness.eval_tasks(Protocol(task="gsm8k", **changed), one.settings, tmp_path / "tasks")
+        return one.task_fingerprint(leaf)
 
     first = mark(shots=8)
     assert mark(shots=8) == first
@@ -239,10 +239,10 @@ def test_unknown_tasks_and_groups(files, monkeypatch):
 
     monkeypatch.setattr(harness, "_task_manager", lambda: Manager)
     with pytest.raises(SettingsError, match="no task 'helaswag'") as caught:
-        harness.leaves(Protocol(task="helaswag"), settings(files), Path("tasks"))
+        harness.eval_tasks(Protocol(task="helaswag"), settings(files), Path("tasks"))
     assert "'hellaswag'" in caught.value.hint
     with pytest.raises(SettingsError, match="arc is a group"):
-        harness.leaves(Protocol(task="arc"), settings(files), Path("tasks"))
+        harness.eval_tasks(Protocol(task="arc"), settings(files), Path("tasks"))
 
 
 def test_suites_leave_out_what_is_not_allowed(model, files, capfd, monkeypatch):

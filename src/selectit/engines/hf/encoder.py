@@ -16,7 +16,7 @@ from selectit.engines import device as engines_device
 from selectit.engines.base import Embeds, OnBatch
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
-from selectit.signals.requests import EmbeddedText
+from selectit.signals.requests import EmbeddingRequest
 
 _BATCH = 32
 
@@ -80,7 +80,7 @@ class SentenceEncoder:
             "max_tokens": int(model.max_seq_length),
         }
 
-    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+    def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """See `Embeds.embed`."""
         texts = [what.of(sample) for sample in samples]
         order = sorted(range(len(texts)), key=lambda index: (len(texts[index]), index))
@@ -114,7 +114,7 @@ class PooledModel:
         """The model's."""
         return self.engine.parameters
 
-    def embed(self, what: EmbeddedText, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
+    def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """See `Embeds.embed`."""
         limit = self.engine.texts.max_tokens
         ids = [ids[:limit] for ids in self.engine.texts.encode([what.of(sample) for sample in samples], chat=False)]

@@ -25,7 +25,7 @@ from selectit.engines.hf.packing import Float32Head, Reader, common_prefix, pack
 from selectit.engines.memory import release_cached
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, FLAG_UNFINISHED
-from selectit.signals.requests import LossText, Question, RatingPrompt
+from selectit.signals.requests import JudgeRequest, LossRequest, RatingPrompt
 
 log = logging.getLogger(__name__)
 CPU_BATCH = 2048
@@ -142,7 +142,7 @@ class HFEngine:
             return self._rate_together(prompts, samples, on_batch)
         return [self._rate_apart(prompt, samples, on_batch) for prompt in prompts]
 
-    def losses(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+    def losses(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """The losses of the responses; see `ScoresText.losses`."""
         reader = LossReader(
             self._reader,
@@ -164,7 +164,7 @@ class HFEngine:
                 states = self._reader.states(ids, packed=packed).cpu().numpy()
                 yield group, np.split(states, np.cumsum([len(each) for each in ids])[:-1])
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+    def reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """Greedy answers to the question through the model's chat template; see `Replies.reply`."""
         texts = [self._asked(question, sample) for sample in samples]
         chat = bool(self.texts.tokenizer.chat_template)
@@ -181,7 +181,7 @@ class HFEngine:
             on_batch(1, len(each))
         return replies
 
-    def _asked(self, question: Question, sample: Sample) -> str:
+    def _asked(self, question: JudgeRequest, sample: Sample) -> str:
         text = question.of(sample)
         if not self.texts.tokenizer.chat_template:
             return f"{question.system}\n\n{text}\n"

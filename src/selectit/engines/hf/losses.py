@@ -20,7 +20,7 @@ from selectit.data.records import Sample
 from selectit.engines.base import Failures, OnBatch, ResponseLosses
 from selectit.engines.hf.packing import Reader, common_prefix
 from selectit.engines.texts import first_line
-from selectit.signals.requests import LossText
+from selectit.signals.requests import LossRequest
 
 _LOGITS, _CUDA_LOGITS = 2**25, 2**28
 """Logits of one batch: 128 MB and 1 GB in float32."""
@@ -77,7 +77,7 @@ class LossReader:
     packed_limit: int
     """As `packing.packed_limit`."""
 
-    def read(self, text: LossText, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
+    def read(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """See `ScoresText.losses`."""
         pairs = [self._pair(text, sample) for sample in samples]
         readings = [
@@ -97,7 +97,7 @@ class LossReader:
             pair if isinstance(pair, str) else _assembled(index, pair, text, found) for index, pair in enumerate(pairs)
         ]
 
-    def _pair(self, text: LossText, sample: Sample) -> _Pair | str:
+    def _pair(self, text: LossRequest, sample: Sample) -> _Pair | str:
         """The sample's two texts as ids, the response cut to the token limit, or why there are none."""
         prefix = text.template.replace("{instruction}", sample.instruction)
         before, alone_before = self._ids(prefix), self._ids(text.alone)
@@ -144,7 +144,7 @@ class LossReader:
     def _in_halves(
         self,
         batch: list[_Reading],
-        text: LossText,
+        text: LossRequest,
         pairs: Sequence[_Pair | str],
         found: dict[tuple[int, int, bool], _Sums | str],
         failures: Failures,
@@ -165,7 +165,7 @@ class LossReader:
         self._in_halves(batch[:middle], text, pairs, found, failures)
         self._in_halves(batch[middle:], text, pairs, found, failures)
 
-    def _sums(self, batch: list[_Reading], text: LossText, pairs: Sequence[_Pair | str]) -> list[_Sums]:
+    def _sums(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[_Pair | str]) -> list[_Sums]:
         texts, firsts = [reading.ids for reading in batch], [reading.first for reading in batch]
         noise = self._noise(batch, text, pairs) if batch[0].copy else None
         if len(texts[-1]) <= self.packed_limit:
@@ -179,7 +179,7 @@ class LossReader:
         ends = np.cumsum([len(reading.ids) - reading.first for reading in batch])[:-1]
         return [_Sums(*parts) for parts in zip(*(np.split(column, ends) for column in columns), strict=True)]
 
-    def _noise(self, batch: list[_Reading], text: LossText, pairs: Sequence[_Pair | str]) -> torch.Tensor:
+    def _noise(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[_Pair | str]) -> torch.Tensor:
         """(1, T, width) uniform noise; a response alone has the noise that its tokens have after their instruction.
 
         It depends on the seed, the text and the copy, not on the row's place or the batch.
@@ -224,7 +224,7 @@ def _columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tuple[F
 
 
 def _assembled(
-    index: int, pair: _Pair, text: LossText, found: Mapping[tuple[int, int, bool], _Sums | str]
+    index: int, pair: _Pair, text: LossRequest, found: Mapping[tuple[int, int, bool], _Sums | str]
 ) -> ResponseLosses | str:
     """One response's losses of all copies, or the first error among them."""
     tokens = len(pair.given) - pair.start

@@ -22,7 +22,7 @@ from selectit.engines.server.completions import Labels, Server
 from selectit.engines.server.endpoint import Endpoint, Patience, RequestFailed
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_UNFINISHED
-from selectit.signals.requests import Question, RatingPrompt
+from selectit.signals.requests import JudgeRequest, RatingPrompt
 
 if TYPE_CHECKING:
     from selectit.engines.texts import Texts
@@ -280,7 +280,7 @@ class ServerJudge:
         self.settings: Mapping[str, str | int] = {"engine": "server", "model": server.name}
         self.parameters = 0
 
-    def reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+    def reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """The server's answer at temperature 0 to the question about each sample; see `Replies.reply`.
 
         Raises:
@@ -293,7 +293,7 @@ class ServerJudge:
         """Close the connections."""
         self._server.endpoint.close()
 
-    async def _reply(self, question: Question, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
+    async def _reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         replies = [Reply(None)] * len(samples)
         failures = Failures()
 
@@ -308,7 +308,7 @@ class ServerJudge:
         await _each(range(len(samples)), ask, self._server.endpoint.concurrency)
         return replies
 
-    async def _reply_one(self, question: Question, sample: Sample) -> tuple[Reply, int]:
+    async def _reply_one(self, question: JudgeRequest, sample: Sample) -> tuple[Reply, int]:
         """The answer, or why there is none, and the tokens of what was asked."""
         try:
             said = await self._server.chat(question.system, question.of(sample), question.max_new_tokens)

@@ -34,7 +34,7 @@ def sweeps(choices: Sequence[Choice]) -> list[Sweep]:
     """
     groups: dict[tuple[str, str], dict[str, float]] = {}
     for choice in choices:
-        _, given = method_files.spelled(choice.method)
+        _, given = method_files.parse_spec(choice.method)
         for parameter, text in given.items():
             value = _number(text)
             if value is not None and parameter != "seed":
@@ -107,7 +107,7 @@ def _number(text: str) -> float | None:
 
 def _rest(choice: Choice, parameter: str) -> str:
     """The choice without one parameter, in words; equal for equal choices."""
-    method, given = method_files.spelled(choice.method)
+    method, given = method_files.parse_spec(choice.method)
     others = ";".join(f"{key}={value}" for key, value in sorted(given.items()) if key != parameter)
     data = f"from {choice.data}" if choice.data else ""
     rated = "rated by " + " and ".join(choice.rater) if choice.rater else ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from selectit.array_types import Float64
 from selectit.experiments.outcomes import Line, Outcome, by_line
-from selectit.numerics.statistics import Estimate, mean_over_kinds
+from selectit.numerics.statistics import Estimate, bootstrap_mean
 
 _SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate", "COMET")
 """How the names of metrics begin that are shares from 0 to 1, and are shown in percent."""
@@ -158,7 +158,7 @@ def paired(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) -> Estima
     if not common:
         return None
     values: Float64 = np.array([[first[item] - second[item]] for item in common])
-    return mean_over_kinds(values, 0)
+    return bootstrap_mean(values, 0)
 
 
 def costs(outcomes: Sequence[Outcome]) -> Table:
