@@ -1,6 +1,7 @@
 """The stages as a user of the library sees them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,51 @@ def test_a_method_of_ones_own_that_chooses_a_set(data, folder):
     for wrong, says in (("Nothing", "not a dataclass"), ("Evry", "'Every'")):
         with pytest.raises(SettingsError, match=says):
             selectit.select(data, Settings(run="run", method=f"./mine.py:{wrong}"))
+
+
+OWN_RATINGS = """
+from dataclasses import dataclass
+from typing import ClassVar
+from selectit.methods import ScoringMethod
+
+@dataclass(frozen=True)
+class Plain:
+    k: int = 2
+    needs: ClassVar[tuple[str, ...]] = ("ratings",)
+    ties: ClassVar[str] = "larger"
+    @property
+    def prompts(self): return self.k
+    @property
+    def label(self): return f"plain{self.k}"
+    def score(self, signals): return signals.ratings.logprob[:, 0, :, -1].mean(axis=-1).round(0).astype(float)
+
+@dataclass(frozen=True)
+class Heir(ScoringMethod):
+    k: int = 2
+    needs: ClassVar[tuple[str, ...]] = ("ratings",)
+    takes_k: ClassVar[bool] = True
+    ties: ClassVar[str] = "larger"
+    @property
+    def prompts(self): return self.k
+    @property
+    def label(self): return f"heir{self.k}"
+    def score(self, signals): return signals.ratings.logprob[:, 0, :, -1].mean(axis=-1).round(0).astype(float)
+
+@dataclass(frozen=True)
+class Half(ScoringMethod):
+    label: ClassVar[str] = "half"
+"""
+
+
+def test_a_method_need_not_inherit_what_it_leaves_out(data, folder):
+    (folder / "mine.py").write_text(OWN_RATINGS)
+    settings = Settings(run="run", engine="fake", model="m", k=3, keep=4, force=True)
+    plain, heir = (selectit.select(data, replace(settings, method=f"./mine.py:{name}")) for name in ("Plain", "Heir"))
+    assert plain.selection.rows.tolist() == heir.selection.rows.tolist()
+    assert plain.passes == heir.passes == 3, "--k is the number of prompts of both"
+    assert (plain.summary.about, heir.summary.about) == ("", "") and plain.name.startswith("plain3")
+    with pytest.raises(SettingsError, match="Half lacks needs, label, or one of score and select"):
+        selectit.select(data, replace(settings, method="./mine.py:Half"))
 
 
 def test_a_method_of_an_installed_package(data, folder, monkeypatch):

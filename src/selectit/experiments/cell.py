@@ -18,7 +18,7 @@ from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import Clean
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
-from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, selecting
+from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, method_of, selecting
 from selectit.inference.rate import model_named
 from selectit.jsonable import digest_of
 from selectit.models.resolve import resolve
@@ -80,6 +80,7 @@ def check(place: Place) -> None:
         DataError: a list that names what is not among the rows.
     """
     experiment = place.experiment
+    basic = {source: clean.run.basic_rows() for source, clean in place.cleans.items()}
     for cell in (*cells(experiment), *largest_trials(experiment)):
         if cell.choice is None:
             continue
@@ -94,8 +95,7 @@ def check(place: Place) -> None:
                     "evaluation asks about were left out, so that the numbers are of other rows",
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
-            if settings.method == "fixed":
-                row_lists.find(value, clean.run.basic_rows())
+        method_of(cell.choice).check_rows(basic[cell.source])
 
 
 def rows_of(place: Place, cell: Cell) -> int:

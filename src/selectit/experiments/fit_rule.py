@@ -24,7 +24,7 @@ from selectit.experiments.clean import cleaned
 from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, about
-from selectit.experiments.settings import Cell, Experiment, cells, settings_of
+from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
 from selectit.runs.files import numbers, read_part, replacing
@@ -132,9 +132,7 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     found = [
         cell
         for cell in cells(experiment)
-        if cell.choice is not None
-        and not cell.choice.data
-        and method_files.parse_spec(cell.choice.method)[0] == "random"
+        if cell.choice is not None and not cell.choice.data and method_of(cell.choice).uniform
     ]
     if not found:
         raise SettingsError(

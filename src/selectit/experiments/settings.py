@@ -205,7 +205,7 @@ def _budgets(experiment: Experiment, choice: Choice) -> tuple[str, ...]:
 
 def own_size(choice: Choice) -> bool:
     """Whether the method has a size of its own: full, fixed."""
-    return getattr(_method(choice), "keep", None) is not None
+    return method_of(choice).keep is not None
 
 
 def settings_for(experiment: Experiment, choice: Choice) -> Settings:
@@ -230,8 +230,8 @@ def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
 def settings_of(text: str, settings: Settings) -> Settings:
     """The settings with the method of 'name:parameter=value;parameter=value'."""
     name, given = method_files.parse_spec(text)
-    method = parse_method(text, settings, None).method
-    values = {key: getattr(method, key) for key in given}
+    parameters = method_files.parameters(parse_method(text, settings, None).method)
+    values = {key: parameters[key] for key in given}
     flags = {key: value for key, value in values.items() if key in flags_of(name)}
     rest = {key: value for key, value in values.items() if key not in flags}
     return dataclasses.replace(settings, method=name, param=rest, **flags)
@@ -239,11 +239,12 @@ def settings_of(text: str, settings: Settings) -> Settings:
 
 def draws(choice: Choice) -> bool:
     """Whether the method draws at random, so that each seed has a selection of its own."""
-    return hasattr(_method(choice), "seed")
+    return "seed" in method_files.parameters(method_of(choice))
 
 
-def _method(choice: Choice) -> Method:
-    return parse_method(choice.method, Settings(), None).method
+def method_of(choice: Choice) -> Method:
+    """The method of a choice with its own parameters alone: what follows from the models is left to the default."""
+    return method_files.build(*method_files.parse_spec(choice.method))
 
 
 def load(path: str | Path, data: str | None = None) -> Experiment:
@@ -331,11 +332,9 @@ def _check_choice(choice: Choice) -> None:
                 f"{choice.name}: {name} would read the experiment's data otherwise, for this choice alone",
                 "Write it in [settings], or give the choice its own data.",
             )
-    level = getattr(_method(choice), "level", "")
-    if level.startswith("model") and len(choice.rater) < 2:
-        raise SettingsError(
-            f"the level {level!r} of {choice.name} is of several models", "Name them: rater = ['A', 'B']."
-        )
+    many = method_of(choice).many_models
+    if many and len(choice.rater) < 2:
+        raise SettingsError(f"{many} of {choice.name} is of several models", "Name them: rater = ['A', 'B'].")
 
 
 def _check_choosing(name: str, settings: Settings) -> None:

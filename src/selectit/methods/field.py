@@ -10,6 +10,7 @@ import numpy as np
 
 from selectit.array_types import Float64
 from selectit.errors import SettingsError
+from selectit.methods._base import ScoringMethod
 from selectit.signals.arrays import Signals
 from selectit.signals.requests import Field as FieldNeed
 
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Field(ScoringMethod):
     """A number that stands in each record, such as a score that was computed elsewhere.
 
     Source: no paper.

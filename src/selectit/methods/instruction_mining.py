@@ -8,6 +8,7 @@ import numpy as np
 
 from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
+from selectit.methods._base import ScoringMethod
 from selectit.signals.arrays import Signals
 from selectit.signals.requests import ScoreOf
 
@@ -22,7 +23,7 @@ RULES = {
 
 
 @dataclass(frozen=True, slots=True)
-class InstructionMining:
+class InstructionMining(ScoringMethod):
     """The loss that a linear rule predicts for a model tuned on such rows (Instruction Mining).
 
     v1: 1.0684 - 0.1498 reward + 8.257e-5 length - 0.9350 KNN6. v2: 0.0274 - 0.0078 reward + 0.4421 understandability -

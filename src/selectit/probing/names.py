@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from selectit import methods as method_files
 from selectit.config import ENGINES
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
@@ -51,22 +52,23 @@ def _of_rater(annotator: Annotator) -> Iterator[str]:
             yield f"{name.replace('_', ' ')} {value}"
 
 
-def _of_method(method: Any) -> Iterator[str]:
+def _of_method(method: Method) -> Iterator[str]:
     """The parameters that are not the default and that the method's label leaves out."""
-    for field in dataclasses.fields(method):
+    parameters = method_files.parameters(method)
+    for field in dataclasses.fields(method):  # type: ignore[arg-type]
         if not field.init:
             continue
-        value = getattr(method, field.name)
+        value = parameters[field.name]
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if value != default and not _told(method, field.name, value, default):
             yield f"{field.name}={value}"[:60]
 
 
-def _told(method: Any, name: str, value: Any, default: Any) -> bool:
+def _told(method: Method, name: str, value: Any, default: Any) -> bool:
     """Whether the label says what the parameter is: with its default the label is another one."""
     if default is dataclasses.MISSING:
         return str(value) in method.label
     try:
-        return bool(dataclasses.replace(method, **{name: default}).label != method.label)
+        return method_files.changed(method, {name: default}).label != method.label
     except SettingsError:  # the default does not go with the other parameters
         return False

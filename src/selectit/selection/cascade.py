@@ -38,7 +38,7 @@ from selectit.runs.stored import failures
 from selectit.selection.cascade_report import CascadeStats
 from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.score import Scored, choose, score_part, store_scores
-from selectit.selection.spec import MethodSpec, check_raters, method_of, method_specs, prompts_asked, required_prompts
+from selectit.selection.spec import MethodSpec, method_of, method_specs, required_prompts
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Request, Substitution, passes
@@ -137,7 +137,8 @@ def rate_stages(
 
 def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
     scored = _scored(run, stages.first, stages.prompts, progress, rates)
-    ranked = ranking(scored.scores.score, getattr(stages.first.method, "ties", "smaller"))
+    assert isinstance(stages.first.method, ScoringMethod)
+    ranked = ranking(scored.scores.score, stages.first.method.tie_break(scored.signals))
     went_on = np.isnan(scored.scores.score)
     went_on[ranked[: stages.amount.count(run.rows)]] = True
     return First(scored, ranked, went_on)
@@ -275,9 +276,9 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
     each, each_full = (sum(passes(request) for request in some) for some in (requests, full_works))
     return CascadeStats(
         first_model=annotator.name,
-        first_prompts=prompts_asked(stages.first.method),
+        first_prompts=stages.first.method.prompts,
         full_model=full_rater.name,
-        full_prompts=prompts_asked(stages.full.method),
+        full_prompts=stages.full.method.prompts,
         went_on=int(second.went_on.sum()),
         fully_rated=len(second.rows),
         first_ratings=len(cheap.row) * each,
@@ -342,20 +343,18 @@ def stages_of(settings: Settings, prompts: PromptSet, run: Run | None) -> Stages
     full = method_specs(settings, run)[0]
     _check_method(full)
     k = settings.cascade_k or 1
-    if settings.cascade_model is None and k >= prompts_asked(full.method):
+    if settings.cascade_model is None and k >= full.method.prompts:
         raise SettingsError(
-            f"the first rating has {k} of {prompts_asked(full.method)} prompts: nothing would be saved",
+            f"the first rating has {k} of {full.method.prompts} prompts: nothing would be saved",
             "Give a smaller --cascade-k, a larger --k, or a smaller model with --cascade-model.",
         )
     model = settings.model if settings.cascade_model is None else (settings.cascade_model,)
-    cheap = dataclasses.replace(settings, model=model, k=k, min_prompts=None)
-    if settings.method == "selectit" and k == 1:  # what SelectIT makes of one prompt, in both profiles
-        cheap = dataclasses.replace(cheap, level="token", k=settings.k)
+    cheap = dataclasses.replace(settings, model=model, **full.method.first_rating(k))
     first = MethodSpec(1.0, cheap, method_of(cheap, run))
     for part in (first, full):
         required_prompts([part], prompts)
         if part.settings.model:
-            check_raters(part, len(prompts.labels))
+            part.method.check(part.settings.model, len(prompts.labels))
     amount = Budget(**parse_keep(settings.cascade, "--cascade"))  # type: ignore[arg-type]
     return Stages(first, full, amount, prompts)
 
@@ -382,11 +381,7 @@ def _check_method(part: MethodSpec) -> None:
             f"--cascade is for methods that score rows by ratings alone, and {name} does not",
             "Leave out --cascade, or use a method such as selectit or expected-rating.",
         )
-    if getattr(method, "by", "") == "batch":
-        raise SettingsError(
-            f"{name} by batch scores a row by all others, and a cascade leaves most of them out",
-            "Use --param by=content-free, or leave out --cascade.",
-        )
+    method.check_cascade()
 
 
 def check_budget(stages: Stages, budget: Budget, rows: int) -> None:

@@ -177,8 +177,8 @@ def compare(
 def outcome_of(run: Run, part: MethodSpec, settings: Settings, progress: Progress) -> Outcome:
     """What one method makes of a run, for a comparison."""
     scored = score_part(run, part.settings, part.method, None, progress)
-    own = getattr(part.method, "keep", None) is not None  # full and fixed have a size of their own
-    budget = budget_of(dataclasses.replace(settings, keep=None) if own else settings, [part])
+    own_size = part.method.keep is not None
+    budget = budget_of(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score

@@ -34,7 +34,6 @@ from selectit.selection.spec import (
     MethodSpec,
     method_specs,
     parameters_of,
-    prompts_asked,
     scoring_method,
     substituted_prompts,
     with_dependencies,
@@ -82,7 +81,7 @@ def score_part(
     if "ratings" in method.needs:
         prompts = prompts_of_run(settings, run)
         used = tuple(rated or _stored_raters(run, settings, method))
-        first = prompts.first(prompts_asked(method))
+        first = prompts.first(method.prompts)
         signals = dataclasses.replace(signals, stored_ratings=load_ratings(run, used, first))
         instead = substituted_prompts(method, prompts)
         if instead:
@@ -94,15 +93,12 @@ def score_part(
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
         answered = (*answered, *(one for each in inner.values() for one in each.answered))
-    about = str(getattr(method, "about", ""))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True)
+        return Scored(none, signals, used, answered, config, method.label, method.about, chooses_set=True)
     values = method.score(signals)
-    explain = getattr(method, "parts", None)
-    parts = explain(signals) if explain is not None else {}
-    scores = store_scores(run, method.label, config, values, parts)
-    return Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
+    scores = store_scores(run, method.label, config, values, method.parts(signals))
+    return Scored(scores, signals, used, answered, config, method.label, method.about, chooses_set=False)
 
 
 def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Annotator] | None, progress: Progress) -> Scored:
@@ -164,8 +160,7 @@ def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Annotat
     known = models_in(run)
     if not known:
         raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
-    by_place = getattr(method, "weights", ()) or getattr(method, "profile", "") == "official"
-    if len(known) > 1 and by_place and not settings.model:
+    if len(known) > 1 and method.ordered_models and not settings.model:
         raise SettingsError(
             f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
             "Give the order: --model once for each.",
@@ -205,9 +200,7 @@ def scored_choice(
 def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
     """The best of `rows` rows, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
-        tie_break = getattr(method, "tie_break", None)
-        ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
-        return top(scored.scores.score, budget, ties=ties)
+        return top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 

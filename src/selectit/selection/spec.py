@@ -29,6 +29,7 @@ from selectit.signals.requests import (
 )
 
 ENCODER = "minilm"
+KEEP = "20%"
 
 
 CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
@@ -44,7 +45,9 @@ def requests_of(method: Method) -> list[Request]:
 def check(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
     for request in requests_of(method):
-        _check_judge(method, request, asked_model(request, settings))
+        model = asked_model(request, settings)
+        if isinstance(request, JudgeRequest):
+            method.check_judge(model)
         signal = signal_of(request)
         if signal in CANNOT.get(settings.engine or "", ()):
             raise SettingsError(
@@ -60,13 +63,6 @@ def tokenizer_name(settings: Settings) -> str:
     if len(settings.model) != 1:
         raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
     return settings.model[0]
-
-
-def _check_judge(method: Method, request: Request, judge: str) -> None:
-    """Let a method that asks for one judge refuse another before it is asked."""
-    check = getattr(method, "check_judge", None)
-    if check is not None and isinstance(request, JudgeRequest):
-        check(judge)
 
 
 def asked_model(request: Request, settings: Settings) -> str:
@@ -186,26 +182,17 @@ def method_of(settings: Settings, run: Run | None) -> Method:
 
 def flags_of(name: str) -> tuple[str, ...]:
     """The parameters of a method that have a flag of their own, as fields of `Settings`."""
-    return (*OF_ONE_METHOD, *(("k",) if method_files.takes_prompts(name) else ()))
+    return (*OF_ONE_METHOD, *(("k",) if method_files.lookup(name).takes_k else ()))
 
 
 def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
     """The method of the settings with these parameters, and the defaults that depend on the models."""
-    given = dict(parameters)
-    if method_files.takes_prompts(settings.method):
-        given["k"] = given.get("k") or settings.k  # for the other methods k is only how many prompts `rate` asks
-    if settings.method == "selectit":
-        models = settings.model or (models_in(run) if run is not None else ())
-        given["level"] = given.get("level") or ("model" if len(models) > 1 else "sentence")
-    if settings.method == "length" and settings.model and "unit" not in given:
-        given["unit"] = "tokens"
+    kind = method_files.lookup(settings.method)
+    given = kind.defaults(settings.model, () if run is None else tuple(models_in(run)))
+    if kind.takes_k:
+        given["k"] = settings.k  # for the other methods k is only how many prompts `rate` asks
+    given |= {name: value for name, value in parameters.items() if value is not None}
     return method_files.build(settings.method, given)
-
-
-def prompts_asked(method: Method) -> int:
-    """How many rating prompts a method reads; 1 for one that reads none."""
-    prompts = getattr(method, "prompts", 1)
-    return int(prompts)
 
 
 def required_prompts(parts: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
@@ -213,7 +200,7 @@ def required_prompts(parts: Sequence[MethodSpec], prompts: PromptSet, least: int
 
     Raises SettingsError where the set is smaller.
     """
-    first = prompts.first(max(least, *(prompts_asked(part.method) for part in parts)))
+    first = prompts.first(max(least, *(part.method.prompts for part in parts)))
     changed = (prompt for part in parts for prompt in substituted_prompts(part.method, prompts))
     return tuple(dict.fromkeys((*first, *changed)))
 
@@ -221,7 +208,7 @@ def required_prompts(parts: Sequence[MethodSpec], prompts: PromptSet, least: int
 def substituted_prompts(method: Method, prompts: PromptSet) -> tuple[RatingPrompt, ...]:
     """A method's rating prompts with other text in the sample's place; none where it reads no such ratings."""
     others = [need for need in method.needs if isinstance(need, Substitution)]
-    return tuple(prompt.instead(other) for other in others for prompt in prompts.first(prompts_asked(method)))
+    return tuple(prompt.instead(other) for other in others for prompt in prompts.first(method.prompts))
 
 
 def check_all(parts: Sequence[MethodSpec], prompts: PromptSet | None = None) -> None:
@@ -234,14 +221,7 @@ def check_all(parts: Sequence[MethodSpec], prompts: PromptSet | None = None) -> 
     for part in parts:
         check(part.method, part.settings)
         if prompts is not None:
-            check_raters(part, len(prompts.labels))
-
-
-def check_raters(part: MethodSpec, labels: int) -> None:
-    """Let a method that rates say what is wrong with the models or labels."""
-    check_them = getattr(part.method, "check", None)
-    if check_them is not None:
-        check_them(part.settings.model, labels)
+            part.method.check(part.settings.model, len(prompts.labels))
 
 
 def needs_ratings(method: Method) -> bool:
@@ -251,10 +231,9 @@ def needs_ratings(method: Method) -> bool:
 
 def parameters_of(method: Method) -> dict[str, Any]:
     """The parameters of a method as TOML can say them."""
-    assert dataclasses.is_dataclass(method)
     return {
         key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(method).items()
+        for key, value in method_files.parameters(method).items()
         if value is not None  # TOML has none
     }
 
@@ -263,7 +242,8 @@ def budget_of(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
     """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
     keep, min_score = settings.keep, settings.min_score
     if keep is None and min_score is None:
-        only = parts[0].method if len(parts) == 1 else None
-        keep, min_score = getattr(only, "keep", "20%"), getattr(only, "min_score", None)
+        keep, min_score = (parts[0].method.keep, parts[0].method.min_score) if len(parts) == 1 else (None, None)
+    if keep is None and min_score is None:
+        keep = KEEP
     size = {} if keep is None else parse_keep(keep)
     return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
