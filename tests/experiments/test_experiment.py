@@ -485,7 +485,7 @@ def test_what_raters_are_asked_is_counted_once(small):
     found = clean_of(small)
     found[other.source] = dataclasses.replace(found[""], rows=5)
     place = cell.Place(small, Path("out"), found)
-    both = settings.Choice(method="selectit:k=2;level=model", annotator=("a", "b"))
+    both = settings.Choice(method="selectit:k=2;level=model", rater=("a", "b"))
     once, again = (settings.Choice(method=f"selectit:k=2;alpha={alpha}") for alpha in (0.2, 0.5))
 
     def told(asked, *choices):

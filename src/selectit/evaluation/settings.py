@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selectit.config import DTYPES
+from selectit.config.groups import DTYPES
 from selectit.errors import SettingsError, nearest
 from selectit.signals.loss_templates import TEMPLATES
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import read
 from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.evaluate import evaluate

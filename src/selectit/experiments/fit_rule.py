@@ -17,7 +17,7 @@ import tomli_w
 
 from selectit import methods as method_files
 from selectit.array_types import Float64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.experiments.cell import Place, stored
 from selectit.experiments.clean import cleaned

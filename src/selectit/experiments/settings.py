@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config import Settings, is_of, toml_table
+from selectit.config.options import is_of
+from selectit.config.settings import Settings, toml_table
 from selectit.errors import SettingsError, nearest
 from selectit.evaluation.evaluate import refusal
 from selectit.evaluation.settings import EvalSettings

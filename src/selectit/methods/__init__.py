@@ -8,6 +8,8 @@ A method is a frozen dataclass whose fields are its parameters. It offers `score
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import importlib.metadata
 import importlib.util
 import pkgutil
 import re

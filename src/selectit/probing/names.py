@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from selectit.config import ENGINES
+from selectit.config.groups import ENGINES
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
 from selectit.runs.annotators import Annotator

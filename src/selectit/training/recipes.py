@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from selectit.config import is_of
+from selectit.config.options import is_of
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16")
