@@ -111,7 +111,7 @@ def options(*wanted: type[Group] | str, without: tuple[str, ...] = ()) -> Callab
         for name in [name for name in made if name not in first]:
             under.setdefault(_HEADINGS.get(name, "This command"), []).append(made[name])
         for heading, some in reversed(under.items()):
-            function = cloup.option_group(heading, *some)(function)
+            function = cloup.option_group(heading, *some)(function) if some else function
         return function
 
     return decorate
