@@ -9,7 +9,7 @@ import click
 import cloup
 
 from selectit.cli.options import COMMON, options, print_json, settings
-from selectit.config.groups import Engine, OtherModels, Place, Rating
+from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions
 
 
 @cloup.command("compare")
@@ -19,7 +19,7 @@ from selectit.config.groups import Engine, OtherModels, Place, Rating
     metavar="A,B,…",
     help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
 )
-@options(Place, Rating, Engine, OtherModels, "keep", *COMMON)
+@options(PlaceOptions, RatingOptions, EngineOptions, ModelOptions, "keep", *COMMON)
 def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
     """Compare what methods make of a run: their scores and choices, the length of what they take, and their cost.
 

@@ -10,7 +10,7 @@ import click
 import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
-from selectit.config.groups import Place, Source
+from selectit.config.groups import PlaceOptions, SourceOptions
 
 if TYPE_CHECKING:
     from selectit.expansion.expand import Expanded
@@ -43,7 +43,7 @@ _NAMED = 10
     ),
 )
 @options(
-    Place, Source, "bad_rows", "max_tokens", "engine", "dtype", "base_url", "concurrency", "device_map",
+    PlaceOptions, SourceOptions, "bad_rows", "max_tokens", "engine", "dtype", "base_url", "concurrency", "device_map",
     "trust_remote_code", "accept_terms", "force", *COMMON,
 )  # fmt: skip
 def command(

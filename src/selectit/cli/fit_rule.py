@@ -10,7 +10,7 @@ import click
 import cloup
 
 from selectit.cli.options import options, print_json
-from selectit.config.groups import OtherModels
+from selectit.config.groups import ModelOptions
 
 
 @cloup.command("fit-rule")
@@ -31,7 +31,7 @@ from selectit.config.groups import OtherModels
     "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
 )
 @click.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder].")
-@options(OtherModels, "json", "quiet")
+@options(ModelOptions, "json", "quiet")
 def command(
     file: Path,
     data: str | None,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import cloup
 
-from selectit.config.groups import Group
+from selectit.config.groups import OptionGroup
 from selectit.config.options import flag, names, options_of
 from selectit.config.settings import GROUPS, Settings, read_settings
 from selectit.errors import SettingsError
@@ -91,7 +91,7 @@ COMMON = {
 """The options that are no settings: how the command itself behaves."""
 
 
-def options(*wanted: type[Group] | str, without: tuple[str, ...] = ()) -> Callable[[F], F]:
+def options(*wanted: type[OptionGroup] | str, without: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Decorate a command with options under the headings of their groups; those that most people need come first.
 
     Args:

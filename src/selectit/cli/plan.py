@@ -11,7 +11,14 @@ import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, print_json, settings
 from selectit.cli.progress import duration, notes
-from selectit.config.groups import Engine, Loading, Place, Rating, Reading, Source
+from selectit.config.groups import (
+    EngineOptions,
+    LoadingOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    SourceOptions,
+)
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
@@ -25,7 +32,9 @@ if TYPE_CHECKING:
     cloup.option("--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."),
     cloup.option("--proxy", metavar="NAME", help="A smaller model to measure beside, for example smollm2."),
 )
-@options(Place, Source, Reading, Rating, Engine, Loading, *COMMON)  # it measures this process
+@options(
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, EngineOptions, LoadingOptions, *COMMON
+)  # it measures this process
 def command(data: str | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Say what rating DATA, or the run that --run names, will cost: tokens, time, memory, disk, and what costs less.
 

@@ -10,16 +10,16 @@ import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, print_json, settings
 from selectit.config.groups import (
-    Engine,
-    Execution,
-    Loading,
-    Method,
-    OtherModels,
-    Parameters,
-    Place,
-    Rating,
-    Reading,
-    Source,
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    MethodOptions,
+    ModelOptions,
+    ParameterOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    SourceOptions,
 )
 
 
@@ -48,8 +48,8 @@ from selectit.config.groups import (
     ),
 )
 @options(
-    Place, Source, Reading, Rating, OtherModels, Engine, Loading, Execution, Method, Parameters, *COMMON,
-    without=("prompts",),
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, ModelOptions, EngineOptions, LoadingOptions,
+    ExecutionOptions, MethodOptions, ParameterOptions, *COMMON, without=("prompts",),
 )  # fmt: skip
 def command(
     data: str | None,

@@ -9,24 +9,24 @@ import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, print_json, settings
 from selectit.config.groups import (
-    Cascade,
-    Engine,
-    Execution,
-    Loading,
-    OtherModels,
-    Place,
-    Rating,
-    Reading,
-    Resume,
-    Source,
+    CascadeOptions,
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    ModelOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    ResumeOptions,
+    SourceOptions,
 )
 
 
 @cloup.command("rate")
 @data_argument
 @options(
-    Place, Source, Reading, Rating, Cascade, OtherModels, Engine, Loading, Resume, Execution,
-    "method", "seed", "param", "combine", *COMMON,
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
+    LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", *COMMON,
 )  # fmt: skip
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.

@@ -9,11 +9,28 @@ import cloup
 import numpy as np
 
 from selectit.cli.options import COMMON, options, print_json, settings
-from selectit.config.groups import Combination, Engine, Method, OtherModels, Parameters, Place, Rating
+from selectit.config.groups import (
+    CombinationOptions,
+    EngineOptions,
+    MethodOptions,
+    ModelOptions,
+    ParameterOptions,
+    PlaceOptions,
+    RatingOptions,
+)
 
 
 @cloup.command("score")
-@options(Place, Rating, Engine, OtherModels, Method, Parameters, Combination, *COMMON)
+@options(
+    PlaceOptions,
+    RatingOptions,
+    EngineOptions,
+    ModelOptions,
+    MethodOptions,
+    ParameterOptions,
+    CombinationOptions,
+    *COMMON,
+)
 def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Score the rows of a run. With --json, one object a row: row, score and what it was made of."""
     if given["run"] is None:

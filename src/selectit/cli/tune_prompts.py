@@ -9,7 +9,15 @@ import click
 import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, print_json, settings
-from selectit.config.groups import Engine, Execution, Loading, Place, Rating, Reading, Source
+from selectit.config.groups import (
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    SourceOptions,
+)
 
 
 @cloup.command("tune-prompts")
@@ -21,7 +29,18 @@ from selectit.config.groups import Engine, Execution, Loading, Place, Rating, Re
     cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200]."),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
 )
-@options(Place, Source, Reading, Rating, Engine, Loading, Execution, "force", *COMMON, without=("k",))
+@options(
+    PlaceOptions,
+    SourceOptions,
+    ReadingOptions,
+    RatingOptions,
+    EngineOptions,
+    LoadingOptions,
+    ExecutionOptions,
+    "force",
+    *COMMON,
+    without=("k",),
+)
 def command(
     data: str | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
 ) -> None:

@@ -18,24 +18,27 @@ BAD_ROWS = ("stop", "skip")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class OptionGroup:
     """Options that belong together."""
 
     heading: ClassVar[str]
     """Under which --help shows them; several groups may share one."""
+    decides: ClassVar[bool] = True
+    """Whether they decide a number but for rounding, or only where and how it is computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place(Group):
+class PlaceOptions(OptionGroup):
     """Where everything is kept."""
 
     heading: ClassVar[str] = "Data"
+    decides: ClassVar[bool] = False
 
     run: str | None = option(None, "Run directory [selectit-runs/<name>-<fingerprint>].", "DIR", first=5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Group):
+class SourceOptions(OptionGroup):
     """What of one data set is read, and as what: another data set has its own."""
 
     heading: ClassVar[str] = "Data"
@@ -48,8 +51,8 @@ class Source(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading(Group):
-    """How any data set is read. With `Source` it identifies a run's data."""
+class ReadingOptions(OptionGroup):
+    """How any data set is read. With `SourceOptions` it identifies a run's data."""
 
     heading: ClassVar[str] = "Data"
 
@@ -60,7 +63,7 @@ class Reading(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rating(Group):
+class RatingOptions(OptionGroup):
     """What is asked of the models that rate."""
 
     heading: ClassVar[str] = "Rating"
@@ -89,7 +92,7 @@ class Rating(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cascade(Group):
+class CascadeOptions(OptionGroup):
     """Cheap first, fully later."""
 
     heading: ClassVar[str] = "Cascade"
@@ -102,7 +105,7 @@ class Cascade(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OtherModels(Group):
+class ModelOptions(OptionGroup):
     """Models that methods ask beside those that rate."""
 
     heading: ClassVar[str] = "Other models"
@@ -116,7 +119,7 @@ class OtherModels(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine(Group):
+class EngineOptions(OptionGroup):
     """What runs the models, as far as it decides a number."""
 
     heading: ClassVar[str] = "Engine"
@@ -137,10 +140,11 @@ class Engine(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loading(Group):
-    """How the models are loaded and fed: decides no number but for rounding."""
+class LoadingOptions(OptionGroup):
+    """How the models are loaded and fed."""
 
     heading: ClassVar[str] = "Engine"
+    decides: ClassVar[bool] = False
 
     base_url: str | None = option(None, "The server's address, for example http://localhost:8000/v1.", "URL")
     concurrency: int | None = option(None, "Requests to the server at one time [16].", "N", least=1)
@@ -152,20 +156,22 @@ class Loading(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resume(Group):
+class ResumeOptions(OptionGroup):
     """Which of the missing units are done."""
 
     heading: ClassVar[str] = "Machines"
+    decides: ClassVar[bool] = False
 
     retry_errors: bool = option(False, "Ask again about failed rows.")
     share: str | None = option(None, "Do only the units whose number is i modulo n.", "i/n")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution(Group):
-    """Whose machines do the work: decides no number."""
+class ExecutionOptions(OptionGroup):
+    """Whose machines do the work."""
 
     heading: ClassVar[str] = "Machines"
+    decides: ClassVar[bool] = False
 
     executor: str = option(
         "local", "Who rates: local, or ray: a Ray cluster [local].", "NAME", choices=("local", "ray")
@@ -177,7 +183,7 @@ class Execution(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method(Group):
+class MethodOptions(OptionGroup):
     """The method that scores or chooses."""
 
     heading: ClassVar[str] = "Method"
@@ -187,7 +193,7 @@ class Method(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters(Group):
+class ParameterOptions(OptionGroup):
     """Parameters of methods that have a flag. None = the method's default."""
 
     heading: ClassVar[str] = "Method"
@@ -203,7 +209,7 @@ class Parameters(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Combination(Group):
+class CombinationOptions(OptionGroup):
     """Several methods instead of one."""
 
     heading: ClassVar[str] = "Method"
@@ -217,7 +223,7 @@ class Combination(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Amount(Group):
+class AmountOptions(OptionGroup):
     """How much is kept."""
 
     heading: ClassVar[str] = "Amount"
@@ -228,10 +234,11 @@ class Amount(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output(Group):
+class OutputOptions(OptionGroup):
     """What is written, and where."""
 
     heading: ClassVar[str] = "Output"
+    decides: ClassVar[bool] = False
 
     out: str | None = option(None, "The subset [<name>.selected.<ext> in this folder].", "FILE", first=4)
     rest: str | None = option(None, "Also write what is not chosen, each with why.", "FILE")

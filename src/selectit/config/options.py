@@ -60,6 +60,17 @@ def defaults(*groups: type[Any]) -> dict[str, Any]:
     return {name: value for group in groups for name, value in values(group(), group).items()}
 
 
+def idle(default: Any) -> Any:
+    """A field, of settings without groups, that decides no result, only where and how it is computed."""
+    return dataclasses.field(default=default, metadata={"idle": True})
+
+
+def deciding(settings: Any) -> dict[str, Any]:
+    """The fields, as plain values, that decide a result."""
+    plain = dataclasses.asdict(settings)
+    return {field.name: plain[field.name] for field in dataclasses.fields(settings) if "idle" not in field.metadata}
+
+
 def flag(name: str) -> str:
     """The option as it is typed."""
     return "--" + name.replace("_", "-")

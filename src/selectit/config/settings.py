@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any, cast
 
 from selectit.config.groups import (
-    Amount,
-    Cascade,
-    Combination,
-    Engine,
-    Execution,
-    Group,
-    Loading,
-    Method,
-    OtherModels,
-    Output,
-    Parameters,
-    Place,
-    Rating,
-    Reading,
-    Resume,
-    Source,
+    AmountOptions,
+    CascadeOptions,
+    CombinationOptions,
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    MethodOptions,
+    ModelOptions,
+    OptionGroup,
+    OutputOptions,
+    ParameterOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    ResumeOptions,
+    SourceOptions,
 )
 from selectit.config.options import check_values, flag, names
 from selectit.errors import SettingsError, nearest
@@ -49,8 +49,9 @@ OWN_ARGUMENTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
-    Place, Source, Reading, Rating, Cascade, OtherModels, Engine, Loading, Resume, Execution,
-    Method, Parameters, Combination, Amount, Output,
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
+    LoadingOptions, ResumeOptions, ExecutionOptions, MethodOptions, ParameterOptions, CombinationOptions,
+    AmountOptions, OutputOptions,
 ):  # fmt: skip
     """What to rate with, how to score and how much to keep: the options of all groups as keywords.
 
@@ -74,7 +75,7 @@ class Settings(
             raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
         if self.format is not None and self.map is not None:
             raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
-        for name in names(Execution):
+        for name in names(ExecutionOptions):
             if self.executor == "local" and name != "executor" and getattr(self, name) is not None:
                 raise SettingsError(f"{flag(name)} does nothing without Ray", "Add --executor ray, or leave it out.")
         if self.worker_gpus is not None and not 0 <= self.worker_gpus < math.inf:
@@ -85,7 +86,7 @@ class Settings(
         self._check_engine()
 
     def _check_cascade(self) -> None:
-        for name in names(Cascade):
+        for name in names(CascadeOptions):
             if self.cascade is None and getattr(self, name) is not None:
                 raise SettingsError(
                     f"{flag(name)} is of a cascade, and there is none", "Say how many rows go on, with --cascade."
@@ -151,7 +152,7 @@ class Settings(
         return int(i), int(n)
 
 
-GROUPS = cast("tuple[type[Group], ...]", Settings.__bases__)
+GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__)
 """All groups, in the order of --help."""
 
 
