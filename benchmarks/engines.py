@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.methods import selectit as method
 from selectit.models import resolve
 from selectit.numerics import label_probs

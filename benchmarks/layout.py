@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines.hf.packing import Reader
 from selectit.engines.texts import Texts
 from selectit.inference import units as collect

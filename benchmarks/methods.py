@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.probing.verdicts import DETECTED
 from selectit.selection.compare import Comparison
 

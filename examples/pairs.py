@@ -1,9 +1,9 @@
-"""How often a score prefers a true response to its planted defect, by kind of defect.
+"""How often scores prefer a true response to its planted defect, by kind of defect, one score beside the other.
 
-    python examples/pairs.py examples/demo.json RUN_DIRECTORY [SCORES]
+    python examples/pairs.py examples/demo.json RUN TITLE=SCORES [TITLE=SCORES …]
 
-A pair is two rows with the same instruction and input, one of which has a kind of defect in the field `defect`. 50 %
-is what a coin does.
+RUN is a run directory, SCORES a file name in its folder scores/, without the ending. A pair is two rows with the same
+instruction and input, one of which names its kind of defect in the field `defect`. A coin is right in half of them.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 
-def main(data: str, run: str, scores: str = "selectit-sentence-paper-k5-a0.2") -> None:
-    """Print the table."""
+def main(data: str, run: str, *columns: str) -> None:
+    """Print the table: a line a kind of defect, a column a score."""
     rows = json.loads(Path(data).read_text(encoding="utf-8"))
-    score = pq.read_table(Path(run) / "scores" / f"{scores}.parquet")["score"].to_pylist()
+    titles, names = zip(*(column.split("=", 1) for column in columns), strict=True)
+    scores = [pq.read_table(Path(run) / "scores" / f"{name}.parquet")["score"].to_pylist() for name in names]
     true = {(row["instruction"], row["input"]): n for n, row in enumerate(rows) if not row["defect"]}
-    pairs: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    for n, row in enumerate(rows):
-        if row["defect"]:
-            pairs[row["defect"]] += 1
-            right[row["defect"]] += score[true[row["instruction"], row["input"]]] > score[n]
-    for kind in [*sorted(pairs), "all"]:
-        of, good = (pairs.total(), right.total()) if kind == "all" else (pairs[kind], right[kind])
-        print(f"{kind:16} {good:2} of {of:2} pairs right")
+    pairs = [(row["defect"], true[row["instruction"], row["input"]], n) for n, row in enumerate(rows) if row["defect"]]
+    sizes = Counter(kind for kind, _, _ in pairs)
+    right = [Counter(kind for kind, good, bad in pairs if score[good] > score[bad]) for score in scores]
+    lines = [(kind, sizes[kind], [count[kind] for count in right]) for kind in sorted(sizes)]
+    lines.append(("all", sizes.total(), [count.total() for count in right]))
+    print(" " * 16 + "".join(f"{title:>18}" for title in titles))
+    for kind, size, counts in lines:
+        print(f"{kind:16}" + "".join(f"{f'{count} of {size}':>18}" for count in counts))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import selectit
 from places import ROOT
 from selectit import methods as method_files
-from selectit.config import Settings
+from selectit.config.settings import Settings
 
 DOCS = ROOT / "docs"
 BEGIN = "<!-- From the docstrings: WRITE_DOCS=1 pytest tests/test_docs.py -->"

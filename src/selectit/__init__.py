@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from selectit._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from selectit.config import Settings
+    from selectit.config.settings import Settings
     from selectit.costs.plan import Cost, plan
     from selectit.errors import SelectitError
     from selectit.evaluation.evaluate import evaluate
@@ -41,7 +41,7 @@ _HOMES = {
     "Scores": "selection.score",
     "Selected": "selection.select",
     "SelectitError": "errors",
-    "Settings": "config",
+    "Settings": "config.settings",
     "Trained": "training.train",
     "compare": "selection.compare",
     "evaluate": "evaluation.evaluate",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import commandline
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.costs import plan as costs_plan
 from selectit.costs.token_counts import Lot, TextLengths, even_by_length, spread, tokens_to_compute
 from selectit.errors import EngineError, SettingsError

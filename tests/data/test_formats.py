@@ -16,7 +16,7 @@ from test_tables import TABLE
 import selectit
 from places import SHARED
 from selectit.cli.main import main
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import formats
 from selectit.data.records import Turn
 from selectit.errors import DataError, SettingsError

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.errors import DataError
 from selectit.runs import run as run_room

@@ -18,7 +18,7 @@ import torch
 
 import selectit
 import tiny
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import loading
 from selectit.engines.base import RatesLabels

@@ -12,7 +12,7 @@ import pytest
 import fakecalls
 import selectit
 from commandline import run as command
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.engines.base import Reply
 from selectit.errors import DataError, EngineError, RunError, SettingsError

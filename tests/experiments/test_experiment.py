@@ -11,7 +11,7 @@ import pytest
 
 from commandline import run
 from places import ROOT
-from selectit import config
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.evaluation import evaluate as evaluation_evaluate
@@ -80,7 +80,7 @@ def test_cells_and_their_settings(folder):
 
 
 def test_parameters_with_flags_and_without():
-    plain = config.Settings()
+    plain = Settings()
     made = settings.settings_of("selectit:alpha=0.4;profile=official;k=3", plain)
     assert (made.alpha, made.profile, made.k, made.param) == (0.4, "official", 3, {})
     made = settings.settings_of("calibrated:by=batch;k=2", plain)
@@ -485,7 +485,7 @@ def test_what_raters_are_asked_is_counted_once(small):
     found = clean_of(small)
     found[other.source] = dataclasses.replace(found[""], rows=5)
     place = cell.Place(small, Path("out"), found)
-    both = settings.Choice(method="selectit:k=2;level=model", annotator=("a", "b"))
+    both = settings.Choice(method="selectit:k=2;level=model", rater=("a", "b"))
     once, again = (settings.Choice(method=f"selectit:k=2;alpha={alpha}") for alpha in (0.2, 0.5))
 
     def told(asked, *choices):

@@ -12,7 +12,7 @@ import pytest
 
 import selectit
 from commandline import run
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.experiments import experiment as experiments_experiment
 from selectit.experiments import settings

@@ -63,7 +63,7 @@ def test_choices_that_differ_in_one_number_are_a_sweep():
         named("selectit:level=token", "selectit:level=sentence"),  # no numbers
         named("selectit:k=3", "calibrated:k=5"),  # two methods
         named("random:seed=1", "random:seed=2"),  # no amount
-        [Choice(method="selectit:k=3"), Choice(method="selectit:k=5", annotator=("other",))],
+        [Choice(method="selectit:k=3"), Choice(method="selectit:k=5", rater=("other",))],
         [Choice(method="selectit:k=3"), Choice(method="selectit:k=5", settings={"prompts": "yes-no"})],
         [Choice(method="selectit:k=3"), Choice(method="selectit:k=3", name="again")],  # one value
     ],

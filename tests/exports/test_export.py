@@ -13,7 +13,7 @@ import yaml
 
 import selectit
 from commandline import run as command
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.exports import export

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.engines.hf import engine as hf_engine
 from selectit.errors import RunError, SettingsError

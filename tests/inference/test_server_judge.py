@@ -7,7 +7,7 @@ import pytest
 
 import selectit
 from selectit.cli.main import main
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.base import RatesLabels, Replies, Reply
 from selectit.engines.server import engine as server_engine

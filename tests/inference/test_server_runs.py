@@ -11,7 +11,7 @@ import pytest
 import commandline
 import selectit
 import tiny
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.models.files import parameter_count
 from selectit.models.resolve import resolve_tokenizer

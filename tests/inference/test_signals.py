@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 
 FAKE = {"engine": "fake", "run": "run", "unit_size": 5}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import made_up_signals as made
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.methods.fixed import Fixed

@@ -17,7 +17,7 @@ from selectit.numerics.statistics import (
     sign_test,
     wilson,
 )
-from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, kind_stats, told
+from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, kind_stats, verdict_of
 
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)
 
@@ -112,12 +112,12 @@ def test_the_truth_is_detected_and_its_opposite_preferred():
     assert {facts.verdict for facts in kind_stats(scores(rng, -2.5))} == {PREFERRED}
 
 
-def test_what_is_sure_but_small_is_barely_told():
+def test_what_is_sure_but_small_is_barely_verdict_of():
     rng = np.random.default_rng(4)
     facts = kind_stats({"a": (rng.normal(0.2, 1, 4000), rng.normal(0, 1, 4000))})[0]
     assert facts.p < 0.001 and facts.verdict == BARELY
-    assert told(0.01, 0.62, "+", "-", "0") == "+" and told(0.01, 0.38, "+", "-", "0") == "-"
-    assert told(0.01, 0.41, "+", "-", "0") == BARELY and told(0.06, 1.0, "+", "-", "0") == "0"
+    assert verdict_of(0.01, 0.62, "+", "-", "0") == "+" and verdict_of(0.01, 0.38, "+", "-", "0") == "-"
+    assert verdict_of(0.01, 0.41, "+", "-", "0") == BARELY and verdict_of(0.06, 1.0, "+", "-", "0") == "0"
 
 
 def test_wins_over_what_has_no_score_are_counted():

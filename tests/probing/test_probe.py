@@ -9,7 +9,7 @@ import pytest
 
 import selectit
 from commandline import run
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import DataError, SettingsError
 from selectit.probing import tune_prompts
 from selectit.probing.defects import KINDS, ORIGINAL

@@ -12,7 +12,7 @@ import pytest
 import selectit
 from fakecalls import recorded
 from selectit import progress
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
 from selectit.runs import annotators, source

@@ -12,7 +12,7 @@ import pytest
 
 import selectit
 from fakecalls import recorded
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.numerics.statistics import wilson
 from selectit.progress import Silent

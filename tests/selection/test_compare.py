@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import selectit
 from selectit import methods
 from selectit.cli.main import main
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import chance_jaccard, intersection, jaccard, rank_average, spearman, union
 from selectit.selection.compare import Outcome, compare_outcomes, lines

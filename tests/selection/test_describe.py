@@ -9,7 +9,7 @@ import pytest
 
 import selectit
 from selectit.cli.main import main
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.runs.run import open_run
 from selectit.selection.summary import SignalStats, from_plain, signal_line
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from selectit import methods
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import ranking
 from selectit.selection.score import score

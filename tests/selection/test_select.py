@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.methods.selectit import SelectIT
 
@@ -258,14 +258,14 @@ def test_mistakes_are_told_before_a_model_is_loaded(data, monkeypatch, changes, 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"dtype": "int8"}, "--dtype is 'int8'"),
+        ({"dtype": "int8"}, "there is no --dtype 'int8'"),
         ({"engine": "hff"}, "'hf'"),
         ({"limit": 0}, "--limit"),
         ({"unit_size": 0}, "--unit-size"),
         ({"share": "2/2"}, "--share"),
         ({"share": "1"}, "--share"),
         ({"model": ("a", "a")}, "named twice"),
-        ({"order": "random"}, "--order is"),
+        ({"order": "random"}, "there is no --order"),
     ],
 )
 def test_wrong_settings(wrong, says):

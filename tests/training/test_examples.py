@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import ModelError
 from selectit.runs.source import create
 from selectit.training.examples import (

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import commandline
 import selectit
 import tiny
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import DataError, ModelError, RunError, SettingsError
 
 with_recipe = partial(dataclasses.replace, tiny.QUICK)

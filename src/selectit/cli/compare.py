@@ -6,19 +6,20 @@ import dataclasses
 from typing import Any
 
 import click
+import cloup
 
-from selectit.cli.options import ASKING, COMMON, STORED, options, print_json, settings
+from selectit.cli.options import COMMON, options, print_json, settings
+from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions
 
 
-@click.command("compare")
-@options("run")
+@cloup.command("compare")
 @click.option(
     "--methods",
     multiple=True,
     metavar="A,B,…",
     help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
 )
-@options("keep", *STORED, *ASKING, *COMMON)
+@options(PlaceOptions, RatingOptions, EngineOptions, ModelOptions, "keep", *COMMON)
 def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
     """Compare what methods make of a run: their scores and choices, the length of what they take, and their cost.
 

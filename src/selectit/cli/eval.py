@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import cloup
 
-from selectit.cli.options import EngineParameter, options, print_json
+from selectit.cli.options import JSONParameter, options, print_json
 from selectit.cli.progress import notes
 
 
-@click.command("eval")
+@cloup.command("eval")
 @click.argument("models", nargs=-1, metavar="MODEL…")
 @click.option("--suite", metavar="NAME", help="paper, full, quick or translation [quick].")
 @click.option("--task", multiple=True, metavar="NAME", help="A benchmark, a part of one, or any task of lm-eval.")
@@ -21,7 +22,7 @@ from selectit.cli.progress import notes
 @click.option("--template", metavar="NAME", help="Before a held-out response: plain, alpaca or chat [plain].")
 @options("chat")
 @click.option("--engine", metavar="NAME", help="What runs the model: hf, vllm, server [hf].")
-@click.option("--engine-param", type=EngineParameter(), multiple=True, help="Of lm-eval's model class.")
+@click.option("--engine-param", type=JSONParameter(), multiple=True, help="Of lm-eval's model class.")
 @options("base_url", "tokenizer", "dtype")
 @click.option("--batch-size", type=int, metavar="N", help="Texts at once, or requests to a server [8].")
 @options("trust_remote_code", "accept_terms")

@@ -7,32 +7,45 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
+from selectit.config.groups import PlaceOptions, SourceOptions
 
 if TYPE_CHECKING:
     from selectit.expansion.expand import Expanded
 
 
-_READING = ("run", "limit", "format", "map", "bad_rows", "split", "subset")
-_ASKING = (
-    "engine", "base_url", "concurrency", "dtype", "max_tokens", "device_map", "trust_remote_code", "accept_terms",
-)  # fmt: skip
 _NAMED = 10
 
 
-@click.command("expand")
+@cloup.command("expand")
 @data_argument
-@click.option("--model", multiple=True, metavar="NAME", help="Writes: a packaged name, hub id, folder, or served name.")
-@click.option("--out", metavar="FILE", help="The data with the new rows [<name>.expanded.<ext> in this folder].")
-@click.option(
-    "--styles", default="depth,breadth,reasoning", metavar="A,B,…", help="Kinds of new rows [depth,breadth,reasoning]."
+@cloup.option_group(
+    "The new rows",
+    cloup.option(
+        "--model", multiple=True, metavar="NAME", help="Writes: a packaged name, hub id, folder, or served name."
+    ),
+    cloup.option("--out", metavar="FILE", help="The data with the new rows [<name>.expanded.<ext> in this folder]."),
+    cloup.option(
+        "--styles",
+        default="depth,breadth,reasoning",
+        metavar="A,B,…",
+        help="Kinds of new rows [depth,breadth,reasoning].",
+    ),
+    cloup.option("--sample", type=int, metavar="N", help="Rows to rewrite, drawn [all]."),
+    cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing [0]."),
+    cloup.option(
+        "--max-new-tokens", type=int, default=512, metavar="N", help="Of an instruction, or a response [512]."
+    ),
+    cloup.option(
+        "--unit-size", type=int, metavar="N", help="Rows in one unit; what is finished is kept by units [32]."
+    ),
 )
-@click.option("--sample", type=int, metavar="N", help="Rows to rewrite, drawn [all].")
-@click.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing [0].")
-@click.option("--max-new-tokens", type=int, default=512, metavar="N", help="Of an instruction, or a response [512].")
-@click.option("--unit-size", type=int, metavar="N", help="Rows in one unit; what is finished is kept by units [32].")
-@options(*_READING, *_ASKING, "force", *COMMON)
+@options(
+    PlaceOptions, SourceOptions, "bad_rows", "max_tokens", "engine", "dtype", "base_url", "concurrency", "device_map",
+    "trust_remote_code", "accept_terms", "force", *COMMON,
+)  # fmt: skip
 def command(
     data: str | None,
     styles: str,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cloup
 
 from selectit.cli.options import options
 
 
-@click.command("experiment")
+@cloup.command("experiment")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", metavar="FILE", help="The data set, instead of the file's.")
 @click.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>].")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from selectit.cli.options import options, print_json
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from selectit.exports.export import Exported
 
 
-@click.command("export")
+@cloup.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", required=True, metavar="TOOL", help="trl, llama-factory, axolotl, openai, hf-dataset or parquet.")
 @click.option("--out", metavar="DIR", help="The folder [<data>.<tool> in this folder].")

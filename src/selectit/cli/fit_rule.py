@@ -1,4 +1,4 @@
-"""`selectit fit-rule`: a rule of one's own for Instruction Mining."""
+"""`selectit fit-rule`: your own rule for Instruction Mining."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from selectit.cli.options import ASKING, options, print_json
+from selectit.cli.options import options, print_json
+from selectit.config.groups import ModelOptions
 
 
-@click.command("fit-rule")
+@cloup.command("fit-rule")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", metavar="FILE", help="The data set, instead of the file's.")
 @click.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>].")
@@ -29,7 +31,7 @@ from selectit.cli.options import ASKING, options, print_json
     "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
 )
 @click.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder].")
-@options(*ASKING, "json", "quiet")
+@options(ModelOptions, "json", "quiet")
 def command(
     file: Path,
     data: str | None,

@@ -13,30 +13,46 @@ import click
 from selectit._version import __version__
 from selectit.errors import SelectitError
 
-VERBS = {
-    "select": "Choose the best part of a data set: the whole job.",
-    "plan": "Say what a rating will cost before it is begun.",
-    "rate": "Ask a model for its ratings and store them.",
-    "score": "Score a rated run; needs no model.",
-    "probe": "Find out whether a model can tell good rows of your data from bad ones.",
-    "tune-prompts": "Pick the rating prompts that tell good from bad best.",
-    "expand": "Have a model rewrite rows and add the new ones to the data.",
-    "compare": "Compare what several methods make of a rated run.",
-    "export": "Write a selection as a training tool reads it.",
-    "train": "Tune a model on a selection; needs the extra train.",
-    "show": "Show what a run holds, or all that is known of one row.",
-    "eval": "Evaluate models on benchmarks and held-out data.",
-    "experiment": "Choose, tune and evaluate by several methods, and say which choice was worth it.",
-    "fit-rule": "Fit Instruction Mining's rule to an experiment's random subsets.",
-    "methods": "List the methods of selection.",
-    "models": "List and fetch the packaged models.",
+SECTIONS = {
+    "The whole job": {
+        "select": "Choose the best part of a data set: rate, score, choose, write.",
+    },
+    "Before you spend": {
+        "plan": "Say what a rating will cost before it is begun.",
+        "probe": "Find out whether a model can tell good rows of your data from bad ones.",
+        "tune-prompts": "Pick the rating prompts that tell good from bad best.",
+        "expand": "Have a model rewrite rows and add the new ones to the data.",
+    },
+    "Step by step": {
+        "rate": "Ask a model for its ratings and store them.",
+        "score": "Score a rated run; needs no model.",
+        "compare": "Compare what several methods make of a rated run.",
+        "show": "Show what a run holds, or all that is known of one row.",
+    },
+    "With what was chosen": {
+        "export": "Write a selection as a training tool reads it.",
+        "train": "Tune a model on a selection; needs the extra train.",
+        "eval": "Evaluate models on benchmarks and held-out data.",
+    },
+    "Which choice was worth it": {
+        "experiment": "Choose, tune and evaluate by several methods, and compare.",
+        "fit-rule": "Fit Instruction Mining's rule to an experiment's random subsets.",
+    },
+    "What there is": {
+        "methods": "List the methods of selection.",
+        "models": "List and fetch the packaged models.",
+    },
 }
+"""Every verb with its line of help, in the order of the work."""
+
+VERBS = [verb for section in SECTIONS.values() for verb in section]
+
 _USER_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return VERBS
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
@@ -45,8 +61,10 @@ class _Group(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+        width = max(map(len, VERBS))  # one column for all sections
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb.ljust(width), what) for verb, what in verbs.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
@@ -56,14 +74,10 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, epilog="For example: selectit select data.json --model Qwen/Qwen2.5-7B-Instruct")
 @click.version_option(__version__, prog_name="selectit")
 def cli() -> None:
-    r"""Choose the best part of an instruction-tuning data set with the tuned model's own uncertainty.
-
-    \b
-    selectit select data.json --model Qwen/Qwen2.5-7B-Instruct
-    """
+    """Choose the best part of an instruction-tuning data set with the tuned model's own uncertainty."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import click
+import cloup
 
 from selectit.cli.options import options, print_json
 
 
-@click.command("methods")
+@cloup.command("methods")
 @options("json")
 def command(as_json: bool) -> None:
     """List the methods by name."""

@@ -7,25 +7,34 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from selectit.cli.options import COMMON, RATING, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, print_json, settings
 from selectit.cli.progress import duration, notes
+from selectit.config.groups import (
+    EngineOptions,
+    LoadingOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    SourceOptions,
+)
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
     from selectit.costs.plan import Choice, Cost, ModelCost, TextStats
 
 
-_ONLY_RATING = ("retry_errors", "executor", "ray_address", "workers", "worker_cpus", "worker_gpus")
-"""The measurement is of this process, and of what is not rated yet."""
-
-
-_OPTIONS = [name for name in RATING if name not in _ONLY_RATING]
-
-
-@click.command("plan")
+@cloup.command("plan")
 @data_argument
-@options(*_OPTIONS, "sample", "proxy", *COMMON)
+@cloup.option_group(
+    "The measurement",
+    cloup.option("--sample", type=int, default=64, metavar="N", help="Answers to rate for the measurement [64]."),
+    cloup.option("--proxy", metavar="NAME", help="A smaller model to measure beside, for example smollm2."),
+)
+@options(
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, EngineOptions, LoadingOptions, *COMMON
+)  # it measures this process
 def command(data: str | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Say what rating DATA, or the run that --run names, will cost: tokens, time, memory, disk, and what costs less.
 

@@ -6,31 +6,51 @@ import dataclasses
 from typing import Any
 
 import click
+import cloup
 
-from selectit.cli.options import ASKING, COMMON, RATING, SCORING, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.config.groups import (
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    MethodOptions,
+    ModelOptions,
+    ParameterOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    SourceOptions,
+)
 
-_OPTIONS = tuple(name for name in RATING if name not in ("prompts", "retry_errors"))
 
-
-@click.command("probe")
+@cloup.command("probe")
 @data_argument
-@click.option(
-    "--methods",
-    multiple=True,
-    metavar="A,B,…",
-    help="Several instead of --method, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+@cloup.option_group(
+    "The probe",
+    cloup.option(
+        "--methods",
+        multiple=True,
+        metavar="A,B,…",
+        help="Several instead of --method, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+    ),
+    cloup.option(
+        "--prompts",
+        multiple=True,
+        metavar="FILE",
+        help="Rating prompts: a file, or default, aspects, yes-no; repeatable.",
+    ),
+    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw [200]."),
+    cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
+    cloup.option(
+        "--labelled",
+        metavar="FIELD=VALUE",
+        help="Your own labels instead of planted defects: how a good row is told; also FIELD>=NUMBER.",
+    ),
 )
-@click.option(
-    "--prompts", multiple=True, metavar="FILE", help="Rating prompts: a file, or default, aspects, yes-no; repeatable."
-)
-@click.option("--sample", type=int, default=200, metavar="N", help="Rows to draw [200].")
-@click.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0].")
-@click.option(
-    "--labelled",
-    metavar="FIELD=VALUE",
-    help="Your own labels instead of planted defects: how a good row is told; also FIELD>=NUMBER.",
-)
-@options(*_OPTIONS, *SCORING, *ASKING, *COMMON)
+@options(
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, ModelOptions, EngineOptions, LoadingOptions,
+    ExecutionOptions, MethodOptions, ParameterOptions, *COMMON, without=("prompts",),
+)  # fmt: skip
 def command(
     data: str | None,
     methods: tuple[str, ...],

@@ -5,13 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import cloup
 
-from selectit.cli.options import ASKING, CASCADE, COMMON, RATING, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.config.groups import (
+    CascadeOptions,
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    ModelOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    ResumeOptions,
+    SourceOptions,
+)
 
 
-@click.command("rate")
+@cloup.command("rate")
 @data_argument
-@options(*RATING, "share", *CASCADE, "method", "seed", "param", "combine", *ASKING, *COMMON)
+@options(
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
+    LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", *COMMON,
+)  # fmt: skip
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 

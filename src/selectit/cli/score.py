@@ -5,13 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import cloup
 import numpy as np
 
-from selectit.cli.options import ASKING, COMBINING, COMMON, SCORING, STORED, options, print_json, settings
+from selectit.cli.options import COMMON, options, print_json, settings
+from selectit.config.groups import (
+    CombinationOptions,
+    EngineOptions,
+    MethodOptions,
+    ModelOptions,
+    ParameterOptions,
+    PlaceOptions,
+    RatingOptions,
+)
 
 
-@click.command("score")
-@options("run", *SCORING, *COMBINING, *STORED, *ASKING, *COMMON)
+@cloup.command("score")
+@options(
+    PlaceOptions,
+    RatingOptions,
+    EngineOptions,
+    ModelOptions,
+    MethodOptions,
+    ParameterOptions,
+    CombinationOptions,
+    *COMMON,
+)
 def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Score the rows of a run. With --json, one object a row: row, score and what it was made of."""
     if given["run"] is None:

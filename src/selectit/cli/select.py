@@ -6,29 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from selectit.cli.options import (
-    ASKING,
-    CASCADE,
-    CHOOSING,
-    COMBINING,
-    COMMON,
-    RATING,
-    SCORING,
-    data_argument,
-    options,
-    print_json,
-    refuse_mixed,
-    settings,
-)
+from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
+from selectit.config.settings import GROUPS
 
 if TYPE_CHECKING:
     from selectit.selection.select import Selected
 
 
-@click.command("select")
+@cloup.command("select")
 @data_argument
-@options(*CHOOSING[:1], *RATING, *CASCADE, *ASKING, *SCORING, *COMBINING, *CHOOSING[1:], *COMMON)
+@options(*GROUPS, *COMMON, without=("share",))  # a choice is made once all units are done
 def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 

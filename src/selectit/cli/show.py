@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from selectit.cli.options import options, print_json
 
 
-@click.command("show")
+@cloup.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--row", type=int, metavar="N", help="Everything known of row N (from 0).")
 @options("json")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from selectit.cli.options import Parameter, options, print_json
 from selectit.cli.progress import duration
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from selectit.training.train import Trained
 
 
-@click.command("train")
+@cloup.command("train")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--selection", metavar="NAME", help="Of the run, or all: every row [the only one].")
 @click.option("--model", metavar="NAME", help="Base model: packaged name, hub id or folder [smollm2].")
@@ -46,7 +47,7 @@ def command(
     is. Needs the extra: pip install -e ".[train]".
     """
     from selectit.cli.progress import notes
-    from selectit.config import DEFAULT_MODEL
+    from selectit.config.settings import DEFAULT_MODEL
     from selectit.training import recipes
     from selectit.training.train import train
 

@@ -6,19 +6,41 @@ import dataclasses
 from typing import Any
 
 import click
+import cloup
 
-from selectit.cli.options import COMMON, RATING, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.config.groups import (
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    SourceOptions,
+)
 
-_OPTIONS = tuple(name for name in RATING if name not in ("k", "retry_errors"))
 
-
-@click.command("tune-prompts")
+@cloup.command("tune-prompts")
 @data_argument
-@click.option("--out", required=True, metavar="FILE", help="The prompt file to write (TOML), for --prompts.")
-@click.option("--k", type=int, default=5, metavar="K", help="How many of the pool (--prompts) to pick [5].")
-@click.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200].")
-@click.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0].")
-@options(*_OPTIONS, "force", *COMMON)
+@cloup.option_group(
+    "The picking",
+    cloup.option("--out", required=True, metavar="FILE", help="The prompt file to write (TOML), for --prompts."),
+    cloup.option("--k", type=int, default=5, metavar="K", help="How many of the pool (--prompts) to pick [5]."),
+    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200]."),
+    cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
+)
+@options(
+    PlaceOptions,
+    SourceOptions,
+    ReadingOptions,
+    RatingOptions,
+    EngineOptions,
+    LoadingOptions,
+    ExecutionOptions,
+    "force",
+    *COMMON,
+    without=("k",),
+)
 def command(
     data: str | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
 ) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import memory
 from selectit.engines.base import RatesLabels, RatingBatch

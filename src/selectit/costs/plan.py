@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.array_types import Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.costs.measure import Drawn, Half, Memory, Trial, measure, part_bytes
 from selectit.costs.token_counts import (
     Lot,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines.base import CountsTokens, Embeds, RatesLabels, Replies, Rewards, ScoresText
 from selectit.errors import SettingsError
 from selectit.models.files import Model

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.base import Replies
 from selectit.engines.loading import load_engine

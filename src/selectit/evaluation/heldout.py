@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import formats, read
 from selectit.data.records import Sample
 from selectit.engines.base import ResponseLosses, ScoresText

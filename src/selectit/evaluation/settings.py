@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selectit.config import DTYPES
+from selectit.config.groups import DTYPES
+from selectit.config.options import idle
 from selectit.errors import SettingsError, nearest
 from selectit.signals.loss_templates import TEMPLATES
 
@@ -37,23 +38,23 @@ class EvalSettings:
     chat: bool = False
     """Ask everything through the model's chat template, held-out responses too."""
     engine: str = "hf"
-    engine_param: Mapping[str, Any] = field(default_factory=dict)
+    engine_param: Mapping[str, Any] = field(default_factory=dict, metadata={"idle": True})
     """More arguments of lm-eval's model class, by name."""
-    base_url: str | None = None
+    base_url: str | None = idle(None)
     """Of the engine 'server': what stands before /completions."""
     tokenizer: str | None = None
     """Of the engine 'server': the served model's tokenizer."""
     dtype: str = "auto"
-    batch_size: int = 8
+    batch_size: int = idle(8)
     """Texts that lm-eval reads at once (hf), or requests under way at one time (server)."""
-    trust_remote_code: bool = False
-    accept_terms: bool = False
+    trust_remote_code: bool = idle(False)
+    accept_terms: bool = idle(False)
     allow_code_execution: bool = False
     """HumanEval runs what the model wrote."""
     judge: str | None = None
     """Compares answers for AlpacaEval: a model, or with `judge_url` the name of a served one."""
-    judge_url: str | None = None
-    out: str | None = None
+    judge_url: str | None = idle(None)
+    out: str | None = idle(None)
     """The results' file; None = selectit-evals/<model>/<suite>.json, in a run eval/<model>/<suite>.json."""
 
     def __post_init__(self) -> None:

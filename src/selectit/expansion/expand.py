@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.array_types import Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines.loading import check_server
 from selectit.errors import DataError, SettingsError
 from selectit.expansion import styles as expansion_styles

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config import Settings
+from selectit.config import options
+from selectit.config.settings import GROUPS, Settings
 from selectit.data import read
 from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.evaluate import evaluate
@@ -210,15 +211,6 @@ def _remove_weights(place: Place, cell: Cell) -> None:
         shutil.rmtree(place.model(cell), ignore_errors=True)
 
 
-_IDLE = (
-    "run", "batch_tokens", "unit_size", "device_map", "trust_remote_code", "accept_terms", "retry_errors", "share",
-    "executor", "ray_address", "workers", "worker_cpus", "worker_gpus", "base_url", "concurrency", "out", "rest",
-    "name", "order", "with_scores", "force",
-)  # fmt: skip
-_IDLE_EVALUATION = ("batch_size", "base_url", "judge_url", "trust_remote_code", "accept_terms", "out", "engine_param")
-_IDLE_RECIPE = ("accelerate", "gradient_checkpointing", "micro_batch")
-
-
 def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
     """16 hexadecimal digits.
 
@@ -242,7 +234,7 @@ def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> s
 
 
 def _choice_identity(settings: Settings) -> dict[str, Any]:
-    plain = {name: value for name, value in dataclasses.asdict(settings).items() if name not in _IDLE}
+    plain = options.values(settings, *(group for group in GROUPS if group.decides))
     plain["model"] = [model_named(name, settings).digest for name in settings.model]
     plain["prompts"] = prompts.load(settings.prompts).fingerprint
     plain["param"] = {name: _content(value) for name, value in settings.param.items()}
@@ -250,11 +242,12 @@ def _choice_identity(settings: Settings) -> dict[str, Any]:
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:
-    return {name: value for name, value in recipe.table().items() if name not in _IDLE_RECIPE}
+    deciding = options.deciding(recipe)
+    return {name: value for name, value in recipe.table().items() if name in deciding}
 
 
 def _evaluation(settings: EvalSettings) -> dict[str, Any]:
-    plain = {name: value for name, value in dataclasses.asdict(settings).items() if name not in _IDLE_EVALUATION}
+    plain = options.deciding(settings)
     plain["heldout"] = [_data(path) for path in settings.heldout]
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError
 from selectit.evaluation.evaluate import refusal
 from selectit.evaluation.suites import chosen

@@ -17,7 +17,9 @@ import tomli_w
 
 from selectit import methods as method_files
 from selectit.array_types import Float64
-from selectit.config import Settings
+from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
+from selectit.config.options import defaults, names
+from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.experiments.cell import Place, stored
 from selectit.experiments.clean import cleaned
@@ -36,14 +38,7 @@ DROP = 0.05
 _AGAIN = "Run it to its end: selectit experiment FILE, with the same --data and --out."
 
 
-_OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed", "k")
-"""An indicator has its own, written where it is named, or the defaults: as where a method reads another's scores."""
-
-
-_WRITTEN = (
-    "model", "prompts", "labels", "chat", "layout", "max_tokens", "overflow", "encoder", "pooling", "judge",
-    "reward_model",
-)  # fmt: skip
+_SCALE = [name for name in names(RatingOptions, ModelOptions) if name != "k"]
 """Settings that decide an indicator's scale, and so are part of the rule. Engines agree but for rounding."""
 
 
@@ -195,7 +190,8 @@ def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> 
 def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of scoring: the experiment's, and those that are given beside."""
     assert cell.choice is not None
-    fresh = {name: getattr(Settings(), name) for name in _OF_ONE_METHOD}
+    # An indicator has its own parameters, written where it is named, or the defaults: as a method reads its scores.
+    fresh = {**defaults(ParameterOptions), "k": None}
     annotators = cell.choice.rater or (cell.model,)
     return dataclasses.replace(
         experiment.settings, **{**cell.choice.settings, **fresh, **given}, run=str(run), model=annotators
@@ -240,7 +236,7 @@ def _recipe(recipe: Recipe) -> str:
 
 def _toml(rule: Rule, settings: Settings) -> str:
     fresh = Settings()
-    plain = {name: getattr(settings, name) for name in _WRITTEN}
+    plain = {name: getattr(settings, name) for name in _SCALE}
     kept = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in plain.items()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.array_types import Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
 from selectit.experiments.cell import Place, check, rows_of, stored

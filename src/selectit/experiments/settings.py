@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config import Settings, is_of, toml_table
+from selectit.config import options
+from selectit.config.groups import (
+    CombinationOptions,
+    MethodOptions,
+    OutputOptions,
+    PlaceOptions,
+    ReadingOptions,
+    SourceOptions,
+)
+from selectit.config.options import is_of
+from selectit.config.settings import Settings, toml_table
 from selectit.errors import SettingsError, nearest
 from selectit.evaluation.evaluate import refusal
 from selectit.evaluation.settings import EvalSettings
@@ -31,15 +41,12 @@ BASE = "base"
 _SERVER = "the tuned models are on this machine, not on a server"
 
 
-_OF_DATA = ("limit", "format", "map", "split", "subset")
-"""What is of one data set: another one has its own."""
-
-
-_READING = (*_OF_DATA, "turns", "bad_rows")
-"""All that decides how data is read."""
-
-
-_OWN = ("run", "model", "method", "param", "combine", "combine_by", "keep", "out", "rest", "name", "force", "share")
+_DECIDED = {
+    *options.names(PlaceOptions, MethodOptions, CombinationOptions, OutputOptions),
+    "model",
+    "keep",
+    "share",
+} - {"order", "with_scores"}
 """Settings that the experiment itself decides."""
 
 
@@ -73,7 +80,7 @@ class Choice:
         """A name for its data set and how that is read, for files; '' for the experiment's."""
         if not self.data:
             return ""
-        reading = {name: self.settings.get(name) for name in _READING}
+        reading = {name: self.settings.get(name) for name in options.names(SourceOptions, ReadingOptions)}
         return f"{_slug(Path(self.data).stem)}-{digest_of({'data': self.data, **reading})[:6]}"
 
 
@@ -210,7 +217,7 @@ def own_size(choice: Choice) -> bool:
 
 def settings_for(experiment: Experiment, choice: Choice) -> Settings:
     """The experiment's settings with the choice's; how the experiment's own data is read is not how another one is."""
-    plain = {name: getattr(Settings(), name) for name in _OF_DATA} if choice.data else {}
+    plain = options.defaults(SourceOptions) if choice.data else {}
     return dataclasses.replace(experiment.settings, **{**plain, **choice.settings})
 
 
@@ -264,7 +271,7 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
     settings = table.get("settings", {})
     if not isinstance(table.get("choices", []), list):
         raise SettingsError("choices is no list of tables", "Write [[choices]] for each line of the table.")
-    _known(settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
+    _known(settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
     _known(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
     _known(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
     recipe = recipes.load(str(table.get("recipe", recipes.DEFAULT)))
@@ -325,9 +332,9 @@ def _check(experiment: Experiment) -> None:
 
 def _check_choice(choice: Choice) -> None:
     """Its own settings, before they are laid over the experiment's."""
-    _known(choice.settings, [f.name for f in dataclasses.fields(Settings) if f.name not in _OWN], "settings: ")
+    _known(choice.settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
     for name in choice.settings:
-        if not choice.data and name in _READING:
+        if not choice.data and name in options.names(SourceOptions, ReadingOptions):
             raise SettingsError(
                 f"{choice.name}: {name} would read the experiment's data otherwise, for this choice alone",
                 "Write it in [settings], or give the choice its own data.",

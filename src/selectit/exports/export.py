@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Float64, Int64
-from selectit.config import BAD_ROWS
+from selectit.config.groups import BAD_ROWS
 from selectit.data import write
 from selectit.data.formats import RowError
 from selectit.data.records import Turn

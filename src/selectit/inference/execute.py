@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import TypeVar
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.inference import local
 from selectit.inference.units import Task, refuse_twice

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
-from selectit.config import DEFAULT_MODEL, Settings
+from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.engines.loading import check_server
 from selectit.errors import SettingsError
 from selectit.inference.execute import rate_units as collect_ratings

@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from selectit._version import __version__
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines.loading import Engine
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.inference.shared_folder import Mark, check_shared, marked, wait_until_seen

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.engines.loading import Engine, load_counter, load_engine
 from selectit.errors import EngineError, RunError, SettingsError
 from selectit.inference.answers import answers

@@ -7,6 +7,7 @@ program reads of one. Your own method is `./mine.py:Mine`, or an entry point of 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config import ENGINES
+from selectit.config.groups import ENGINES
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
 from selectit.runs.annotators import Annotator

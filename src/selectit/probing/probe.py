@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from selectit.array_types import Float64, Int64
-from selectit.config import DEFAULT_MODEL, Settings
+from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
 from selectit.inference.rate import K, prompts_of_run, rate_prompts, run_of, tokenizer_of
 from selectit.jsonable import digest_of, plain

@@ -11,7 +11,7 @@ import numpy as np
 import tomli_w
 
 from selectit.array_types import Float64, Int64
-from selectit.config import DEFAULT_MODEL, Settings
+from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.inference.rate import run_of
 from selectit.numerics.label_probs import expected

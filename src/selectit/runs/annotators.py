@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from selectit.config import ENGINES, Settings
+from selectit.config.groups import ENGINES
+from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.runs.files import part_name, read_json, read_part
 from selectit.runs.run import Run

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from selectit.array_types import Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.errors import RunError, SettingsError
 from selectit.jsonable import digest_of

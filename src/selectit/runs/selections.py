@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Float64, Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.runs.files import column, free_name, text_column, write_json, write_table, write_toml
 from selectit.runs.run import Run

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data import formats, read
 from selectit.data.records import Record
 from selectit.errors import DataError, RunError

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.array_types import Float64, Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.data.formats import LAYOUTS
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import rate_prompts

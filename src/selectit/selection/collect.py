@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import model_named

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.array_types import Float64, Int64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent

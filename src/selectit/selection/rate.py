@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.inference.rate import prompts_of_run, rate_prompts, run_of, to_rate
 from selectit.progress import Progress, Silent
 from selectit.selection import cascade

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from selectit import methods as method_files
 from selectit.array_types import Float64
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.inference.rate import model_named, prompts_of_run
 from selectit.methods._base import Method, ScoringMethod

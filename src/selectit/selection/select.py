@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from selectit.array_types import Int64
-from selectit.config import DEFAULT_MODEL, Settings
+from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
 from selectit.inference.rate import prompts_of_run, rate_prompts, run_of
 from selectit.progress import Progress, Silent

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.methods._base import Method, ScoringMethod
 from selectit.runs.annotators import models_in

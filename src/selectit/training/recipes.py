@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from selectit.config import is_of
+from selectit.config.options import idle, is_of
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16")
@@ -34,7 +34,7 @@ class Recipe:
     """Optimiser steps, equal between subsets of all sizes; None = by epochs."""
     batch_size: int = 128
     """Rows of one optimiser step, over all devices."""
-    micro_batch: int = 4
+    micro_batch: int = idle(4)
     """Rows that one device reads at a time. It divides `batch_size` and changes the result by rounding only."""
     learning_rate: float = 2e-5
     """At its highest."""
@@ -50,7 +50,7 @@ class Recipe:
     made for it."""
     max_tokens: int = 4096
     """Longer rows are cut from the right; never more than the model's context."""
-    gradient_checkpointing: bool = True
+    gradient_checkpointing: bool = idle(True)
     """Less memory, about a third more time, the same result."""
     lora: int = 0
     """Rank of the adapter; 0 = all weights are trained."""
@@ -64,7 +64,7 @@ class Recipe:
     """'model': the model's own chat template, or 'plain': Human and Assistant, for models that have none."""
     seed: int = 0
     """Of the order of the rows and of the adapter's first weights."""
-    accelerate: str | None = None
+    accelerate: str | None = idle(None)
     """A configuration file of accelerate (several devices, FSDP, DeepSpeed); None = this process alone."""
 
     def __post_init__(self) -> None:

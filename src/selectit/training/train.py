@@ -10,6 +10,7 @@ OUT/work/                                         while it is not finished: see 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from selectit.array_types import Int64
-from selectit.config import DEFAULT_MODEL
+from selectit.config.settings import DEFAULT_MODEL
 from selectit.errors import DataError, ModelError, RunError, SettingsError, nearest
 from selectit.jsonable import digest_of
 from selectit.models import resolve

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import selectit
 import tiny
-from selectit.config import Settings
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 
 CONFIG = "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_processes: 1\nuse_cpu: true\n"

@@ -19,7 +19,7 @@ import torch  # noqa: E402
 
 import selectit  # noqa: E402
 import tiny  # noqa: E402
-from selectit.config import Settings  # noqa: E402
+from selectit.config.settings import Settings  # noqa: E402
 from selectit.errors import EngineError, RunError, SettingsError  # noqa: E402
 from selectit.inference import ray as executor  # noqa: E402
 from selectit.inference.shared_folder import Mark  # noqa: E402

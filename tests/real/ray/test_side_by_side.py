@@ -14,7 +14,7 @@ pytest.importorskip("trl", reason="the extra train is not installed")
 import torch  # noqa: E402
 
 import tiny  # noqa: E402
-from selectit.config import Settings  # noqa: E402
+from selectit.config.settings import Settings  # noqa: E402
 from selectit.errors import DataError, RunError  # noqa: E402
 from selectit.experiments import experiment, settings  # noqa: E402
 from selectit.inference import execute  # noqa: E402

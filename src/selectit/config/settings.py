@@ -1,0 +1,187 @@
+"""`Settings`: all groups as one, checked, from keywords or a configuration file."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from selectit.config.groups import (
+    AmountOptions,
+    CascadeOptions,
+    CombinationOptions,
+    EngineOptions,
+    ExecutionOptions,
+    LoadingOptions,
+    MethodOptions,
+    ModelOptions,
+    OptionGroup,
+    OutputOptions,
+    ParameterOptions,
+    PlaceOptions,
+    RatingOptions,
+    ReadingOptions,
+    ResumeOptions,
+    SourceOptions,
+)
+from selectit.config.options import check_values, flag, names
+from selectit.errors import SettingsError, nearest
+
+DEFAULT_MODEL = "smollm2"
+
+OWN_ARGUMENTS = {
+    "model": "--model",
+    "tokenizer": "--model",
+    "revision": "--model",
+    "dtype": "--dtype",
+    "max_model_len": "--max-tokens",
+    "max_num_batched_tokens": "--batch-tokens",
+    "trust_remote_code": "--trust-remote-code",
+    "logprobs_mode": "",
+    "enable_prefix_caching": "",
+    "use_tqdm_on_load": "",
+}
+"""Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
+    LoadingOptions, ResumeOptions, ExecutionOptions, MethodOptions, ParameterOptions, CombinationOptions,
+    AmountOptions, OutputOptions,
+):  # fmt: skip
+    """What to rate with, how to score and how much to keep: the options of all groups as keywords.
+
+    They are the flags of the command and the keys of a configuration file. `selectit select --help` says what each
+    does, `config.groups` where it belongs. None means the default that the help names.
+    """
+
+    def __post_init__(self) -> None:
+        for name in ("model", "weights", "labels"):  # one alone is a list of one
+            value = getattr(self, name)
+            if isinstance(value, str | int | float):
+                object.__setattr__(self, name, (value,))
+            elif isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        check_values(self)
+        self._check_together()
+        self.share_numbers()
+
+    def _check_together(self) -> None:
+        if len(set(self.model)) != len(self.model):
+            raise SettingsError(f"a model is named twice: {', '.join(self.model)}", "Name each model once.")
+        if self.format is not None and self.map is not None:
+            raise SettingsError("--format and --map both say what the layout is", "Give one of them.")
+        for name in names(ExecutionOptions):
+            if self.executor == "local" and name != "executor" and getattr(self, name) is not None:
+                raise SettingsError(f"{flag(name)} does nothing without Ray", "Add --executor ray, or leave it out.")
+        if self.worker_gpus is not None and not 0 <= self.worker_gpus < math.inf:
+            raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
+        if self.min_score is not None and math.isnan(self.min_score):
+            raise SettingsError("--min-score is no number", "Give a number.")
+        self._check_cascade()
+        self._check_engine()
+
+    def _check_cascade(self) -> None:
+        for name in names(CascadeOptions):
+            if self.cascade is None and getattr(self, name) is not None:
+                raise SettingsError(
+                    f"{flag(name)} is of a cascade, and there is none", "Say how many rows go on, with --cascade."
+                )
+        if self.cascade is not None and self.share is not None:
+            raise SettingsError(
+                "--share can't be used with --cascade: which rows go on is known when all have their first rating",
+                "Use --executor ray for several GPUs or machines, or leave --cascade out.",
+            )
+        if self.cascade_model is not None and self.tokenizer:
+            raise SettingsError(
+                "--tokenizer is one model's, and --cascade-model names a second one",
+                "Use --cascade-k with one model, or leave out --tokenizer.",
+            )
+
+    def _check_engine(self) -> None:
+        """Refuse options that another engine than the named one has. That --base-url is there, rating itself checks."""
+        if self.engine not in (None, "server"):
+            for name in ("base_url", "tokenizer", "concurrency", "missing_label"):
+                if getattr(self, name) is not None:
+                    raise SettingsError(
+                        f"{flag(name)} is for a server, and --engine is {self.engine!r}", "Give --engine server."
+                    )
+        if self.engine == "server":
+            for name, default in {"dtype": "auto", "batch_tokens": None, "device_map": None}.items():
+                if getattr(self, name) != default:
+                    raise SettingsError(f"{flag(name)} is the server's to decide", "Leave it out; start it with that.")
+            if self.tokenizer and len(self.model) > 1:
+                raise SettingsError(
+                    "--tokenizer is one model's, and several are named",
+                    "Rate them one after another into one run (--run), each with its own; then select from that.",
+                )
+        if self.engine == "vllm" and self.device_map is not None:
+            raise SettingsError(
+                "--device-map is for --engine hf", "Several GPUs: --engine-param tensor_parallel_size=N."
+            )
+        self._check_engine_param()
+
+    def _check_engine_param(self) -> None:
+        if self.engine not in (None, "vllm") and self.engine_param:
+            raise SettingsError(f"--engine-param is for vllm, and --engine is {self.engine!r}", "Give --engine vllm.")
+        for name, value in self.engine_param.items():
+            if name in OWN_ARGUMENTS:
+                own = OWN_ARGUMENTS[name]
+                raise SettingsError(
+                    f"--engine-param {name}: {'it has a flag of its own' if own else 'selectit sets it'}",
+                    f"Write {own}." if own else "Leave it out.",
+                )
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise SettingsError(
+                    f"--engine-param {name} is {value!r}: {error}", "Give what JSON can say."
+                ) from error
+
+    def share_numbers(self) -> tuple[int, int]:
+        """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
+        if self.share is None:
+            return 0, 1
+        i, slash, n = self.share.partition("/")
+        if not (slash and i.isdecimal() and n.isdecimal() and int(i) < int(n)):
+            raise SettingsError(f"--share is {self.share!r}", "Write i/n with i from 0 to n-1, for example 0/4.")
+        return int(i), int(n)
+
+
+GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__)
+"""All groups, in the order of --help."""
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The settings of a configuration file by field name; `-` and `_` are the same in its keys.
+
+    Raises:
+        SettingsError: the file can't be read, is not TOML, or has a key that is no setting.
+    """
+    table = toml_table(path, "configuration", "examples/selective-alpaca.toml")
+    settings = {key.replace("-", "_"): value for key, value in table.items()}
+    known = names(Settings)
+    for key, value in settings.items():
+        if key not in known:
+            raise SettingsError(f"{path}: there is no setting {key!r}", nearest(key, known))
+        if isinstance(value, dict):  # parameters by name
+            settings[key] = {name.replace("-", "_"): each for name, each in value.items()}
+    try:
+        Settings(**settings)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error.message}", error.hint) from error
+    return settings
+
+
+def toml_table(path: str | Path, what: str, example: str) -> dict[str, Any]:
+    """The table of a TOML file that a user wrote, a `what`; an `example` shows one. Raises SettingsError."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read the {what} {path}: {error}", "Name a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}", f"See {example}.") from error
