@@ -58,7 +58,7 @@ def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
 
 
 def test_what_is_never_seen_is_told(run, monkeypatch):
-    prompt = rate.prompts_of_run(Settings(), None).first(1)
+    prompt = rate.load_prompts(Settings(), None).first(1)
     found = units(run, named_annotator(run, "m", Settings()), prompt)
     paths = [unit.path for unit in found]
     shared.wait_until_seen(paths)

@@ -21,9 +21,8 @@ from selectit.runs.files import read_toml
 from selectit.runs.run import open_run
 from selectit.runs.source import create
 from selectit.selection import cascade, cascade_report, summary
-from selectit.selection.cascade import stages_of
 from selectit.selection.choose import Budget
-from selectit.signals import prompts
+from selectit.selection.resolve import resolve, resolve_cascade
 
 ROWS = 60
 CASCADE = Settings(engine="fake", model="m", run="run", unit_size=20, k=3, cascade="50%", keep="20%", out="out.json")
@@ -195,7 +194,7 @@ def test_the_sample_estimates_the_agreement(folder):
     selectit.rate("d.json", full(unit_size=None))
     whole = selectit.score("full", full(unit_size=None)).score
     first = selectit.score("full", full(unit_size=None, level="token")).score
-    stages = stages_of(settings, prompts.packaged(), None)
+    stages = resolve_cascade(resolve(settings), None)
     run = create("d.json", settings)
     true = len(set(np.argsort(-whole)[:80]) & set(np.argsort(-first)[:200])) / 80
     done = cascade.cascaded(run, stages, FIFTH, Silent(), rates=True, sample=100)

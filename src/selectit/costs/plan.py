@@ -29,12 +29,13 @@ from selectit.data.records import Sample
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
-from selectit.inference.rate import model_named, to_rate
+from selectit.inference.rate import model_named, run_of
 from selectit.inference.units import UNIT_SIZE, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, engine_of, find_annotator, units
 from selectit.runs.run import Run
+from selectit.selection.resolve import resolve_rating
 from selectit.signals.requests import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt, Request
 
 COUNTED_ROWS = 20_000
@@ -371,7 +372,9 @@ def plan(
     """
     if sample < 2:
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
-    run, settings, _, first = to_rate(data, settings)
+    old = run_of(None, settings) if data is None else None
+    settings, first = resolve_rating(settings, old)
+    run = old or run_of(data, settings)
     settings = dataclasses.replace(settings, engine=settings.engine or engine_of(run, settings.model))
     models = [model_named(name, settings) for name in settings.model]
     small = None if proxy is None else model_named(proxy, settings)

@@ -22,12 +22,12 @@ from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, method_of, selecting
 from selectit.inference.rate import model_named
 from selectit.jsonable import digest_of
-from selectit.models.resolve import resolve
+from selectit.models import resolve as model_files
 from selectit.progress import Progress
 from selectit.runs import row_lists
 from selectit.runs.files import read_json, write_json
+from selectit.selection.resolve import resolve
 from selectit.selection.select import select
-from selectit.selection.spec import budget_of, method_specs
 from selectit.signals import prompts
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
@@ -105,7 +105,7 @@ def rows_of(place: Place, cell: Cell) -> int:
         return 0
     settings, rows = place.selecting(cell), place.clean_of(cell).rows
     try:
-        return min(budget_of(settings, method_specs(settings, None)).count(rows), rows)
+        return min(resolve(settings).budget.count(rows), rows)
     except SelectitError as error:
         raise SettingsError(
             f"{cell.choice.name}, budget {cell.budget}: {error.message}",
@@ -224,7 +224,7 @@ def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> s
         SelectitError: a model, a prompt file or data for the evaluation can't be had.
     """
     settings = experiment.settings
-    base = resolve(cell.model, accept_terms=settings.accept_terms).digest
+    base = model_files.resolve(cell.model, accept_terms=settings.accept_terms).digest
     identity: dict[str, Any] = {"data": [source, rows], "base": base, "seed": cell.seed}
     identity["evaluation"] = _evaluation(experiment.evaluation)
     if cell.choice is not None:

@@ -26,11 +26,11 @@ from selectit.errors import SettingsError, nearest
 from selectit.evaluation.evaluate import refusal
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import chosen
-from selectit.inference.rate import prompts_of_run
 from selectit.jsonable import digest_of
 from selectit.methods._base import Method
 from selectit.selection.choose import parse_keep
-from selectit.selection.spec import check_all, flags_of, method_specs, parse_method, required_prompts, with_dependencies
+from selectit.selection.resolve import resolve
+from selectit.selection.spec import flags_of, parse_method
 from selectit.training import recipes
 from selectit.training.recipes import Recipe
 
@@ -347,9 +347,7 @@ def _check_choice(choice: Choice) -> None:
 def _check_choosing(name: str, settings: Settings) -> None:
     """That models, engine and prompts can give what the method asks, as `select` checks it."""
     try:
-        parts, prompts = with_dependencies(method_specs(settings, None), None), prompts_of_run(settings, None)
-        required_prompts(parts, prompts)
-        check_all(parts, prompts)
+        resolve(settings)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error.message}", error.hint) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
-from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.config.settings import Settings
 from selectit.engines.loading import check_server
 from selectit.errors import SettingsError
 from selectit.inference.execute import rate_units as collect_ratings
@@ -17,7 +17,7 @@ from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, annotators, engine_of, models_in
+from selectit.runs.annotators import Annotator, annotators, engine_of
 from selectit.runs.files import replacing
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
@@ -42,20 +42,10 @@ def run_of(data: str | Path | None, settings: Settings) -> Run:
     return run
 
 
-def to_rate(data: str | Path | None, settings: Settings) -> tuple[Run, Settings, PromptSet, tuple[RatingPrompt, ...]]:
-    """The run, the settings with the models named, the prompts, and those of them that are asked."""
-    old = run_of(None, settings) if data is None else None
-    prompts = prompts_of_run(settings, old)
-    first = prompts.first(settings.k or K)
-    run = old or run_of(data, settings)
-    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
-    return run, dataclasses.replace(settings, model=names), prompts, first
-
-
 def rate_prompts(
-    run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
+    run: Run, settings: Settings, prompts: PromptSet, asked: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
-    """Have every model of the settings rate under the `first` of the prompts; the set is stored with the run."""
+    """Have every model of the settings rate what is `asked` of the prompts; the set is stored with the run."""
     engine = settings.engine or engine_of(run, settings.model)
     tokenizer = settings.tokenizer
     if engine == "server" and tokenizer is None:
@@ -64,10 +54,10 @@ def rate_prompts(
     settings = dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
     models = [model_named(name, settings) for name in settings.model]
     try:
-        return collect_ratings(run, models, first, settings, progress)
+        return collect_ratings(run, models, asked, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
-        if any(run.path.glob(f"ratings/*/prompt-{first[0].fingerprint}/part-*")):
+        if any(run.path.glob(f"ratings/*/prompt-{asked[0].fingerprint}/part-*")):
             _store_prompts(run, prompts)
 
 
@@ -98,7 +88,7 @@ def _store_prompts(run: Run, prompts: PromptSet) -> None:
             tomli_w.dump(prompt_files.to_toml_table(prompts), file)
 
 
-def prompts_of_run(settings: Settings, run: Run | None) -> PromptSet:
+def load_prompts(settings: Settings, run: Run | None) -> PromptSet:
     """The prompt set of the settings, or the only one that the run was rated with."""
     if run is None or settings.prompts or settings.labels or settings.chat or settings.layout:
         return prompt_files.changed(

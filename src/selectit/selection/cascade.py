@@ -36,12 +36,13 @@ from selectit.runs.selections import Selection
 from selectit.runs.source import create
 from selectit.runs.stored import failures
 from selectit.selection.cascade_report import CascadeStats
-from selectit.selection.choose import Budget, parse_keep
+from selectit.selection.choose import Budget
+from selectit.selection.resolve import Stages, required_prompts
 from selectit.selection.score import Scored, choose, score_part, store_scores
-from selectit.selection.spec import MethodSpec, method_of, method_specs, required_prompts
+from selectit.selection.spec import MethodSpec
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import Request, Substitution, passes
+from selectit.signals.requests import Request, passes
 
 SAMPLE = 200
 """Rows of all that `select` and `rate` draw for the agreement with the full choice."""
@@ -144,12 +145,12 @@ def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
     return First(scored, ranked, went_on)
 
 
-def _scored(run: Run, part: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
+def _scored(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
     """The scores of one way of rating; where `rates`, what is missing is rated before."""
     rated = None
     if rates:
-        rated = rate_prompts(run, part.settings, prompts, required_prompts([part], prompts), progress)
-    return score_part(run, part.settings, part.method, rated, progress)
+        rated = rate_prompts(run, spec.settings, prompts, required_prompts([spec], prompts), progress)
+    return score_part(run, spec, prompts, rated, progress)
 
 
 def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
@@ -319,69 +320,6 @@ def _with_cascade(found: Summary, facts: CascadeStats, first: First, second: Sec
         note=packaged_note((*first.scored.annotators, *full.annotators)),
         cascade=facts,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The two ways of rating, and how much goes on from the first to the second."""
-
-    first: MethodSpec
-    full: MethodSpec
-    amount: Budget
-    prompts: PromptSet
-
-    @property
-    def one_model(self) -> bool:
-        """Whether both ways have the same model, whose ratings need not be asked for twice."""
-        return self.first.settings.model == self.full.settings.model
-
-
-def stages_of(settings: Settings, prompts: PromptSet, run: Run | None) -> Stages:
-    """The two ways of rating that the settings name. Raises SettingsError where they make no cascade."""
-    assert settings.cascade is not None
-    _check_settings(settings)
-    full = method_specs(settings, run)[0]
-    _check_method(full)
-    k = settings.cascade_k or 1
-    if settings.cascade_model is None and k >= full.method.prompts:
-        raise SettingsError(
-            f"the first rating has {k} of {full.method.prompts} prompts: nothing would be saved",
-            "Give a smaller --cascade-k, a larger --k, or a smaller model with --cascade-model.",
-        )
-    model = settings.model if settings.cascade_model is None else (settings.cascade_model,)
-    cheap = dataclasses.replace(settings, model=model, **full.method.first_rating(k))
-    first = MethodSpec(1.0, cheap, method_of(cheap, run))
-    for part in (first, full):
-        required_prompts([part], prompts)
-        if part.settings.model:
-            part.method.check(part.settings.model, len(prompts.labels))
-    amount = Budget(**parse_keep(settings.cascade, "--cascade"))  # type: ignore[arg-type]
-    return Stages(first, full, amount, prompts)
-
-
-def _check_settings(settings: Settings) -> None:
-    if settings.combine is not None:
-        raise SettingsError("--cascade is of one method, and --combine names several", "Leave one of them out.")
-    if len(settings.model) > 1:
-        raise SettingsError(
-            f"--cascade is of one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
-            "Name one with --model, and the one that rates first with --cascade-model.",
-        )
-    if settings.cascade_model is not None and settings.cascade_model in settings.model:
-        raise SettingsError(
-            f"--cascade-model {settings.cascade_model} is the model itself", "Name a smaller one, or leave it out."
-        )
-
-
-def _check_method(part: MethodSpec) -> None:
-    method, name = part.method, part.settings.method
-    others = [need for need in method.needs if need != "ratings" and not isinstance(need, Substitution)]
-    if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:
-        raise SettingsError(
-            f"--cascade is for methods that score rows by ratings alone, and {name} does not",
-            "Leave out --cascade, or use a method such as selectit or expected-rating.",
-        )
-    method.check_cascade()
 
 
 def check_budget(stages: Stages, budget: Budget, rows: int) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import model_named
+from selectit.inference.rate import model_named, rate_prompts
 from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
 from selectit.models.files import Model
@@ -18,7 +18,7 @@ from selectit.runs.annotators import Annotator, engine_of, find_annotator, model
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_signal
-from selectit.selection.spec import CANNOT, MethodSpec, asked_model, named_model, requests_of, tokenizer_name
+from selectit.selection.spec import CANNOT, Plan, asked_model, named_model, requests_of, tokenizer_name
 from selectit.signals.arrays import Signals
 from selectit.signals.requests import Field, LossRequest, Request, signal_of
 
@@ -113,9 +113,16 @@ def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
     return named_annotator(run, name, settings, signal)
 
 
-def collect_all(run: Run, parts: Sequence[MethodSpec], progress: Progress) -> None:
-    """Collect what the methods ask of models but ratings; losses that hold those of other methods first."""
-    for part in sorted(
-        parts, key=lambda part: any(isinstance(n, LossRequest) and not n.both for n in part.method.needs)
+def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
+    """Ask for all that the methods read and is not there yet; the raters, None where nothing is rated.
+
+    Losses that hold those of other methods come first.
+    """
+    rated = None
+    if plan.asked and plan.prompts is not None:
+        rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
+    for spec in sorted(
+        plan.every, key=lambda spec: any(isinstance(n, LossRequest) and not n.both for n in spec.method.needs)
     ):
-        collect(run, part.method, part.settings, model_named, progress)
+        collect(run, spec.method, spec.settings, model_named, progress)
+    return rated

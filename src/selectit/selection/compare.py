@@ -17,8 +17,9 @@ from selectit.errors import SettingsError
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
+from selectit.selection.resolve import budget_of, resolve
 from selectit.selection.score import choose, passes_of, score_part, seconds_of
-from selectit.selection.spec import MethodSpec, budget_of, parse_method
+from selectit.selection.spec import MethodSpec, Plan
 from selectit.text_tables import table_lines
 
 
@@ -169,14 +170,15 @@ def compare(
     if len(methods) < 2:
         raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
     opened = open_run(run)
-    named = [parse_method(text, settings, opened) for text in methods]
-    outcomes = [outcome_of(opened, part, settings, progress or Silent()) for part in named]
+    plan = resolve(settings, opened, methods, asks=False)
+    outcomes = [outcome_of(opened, plan, part, progress or Silent()) for part in plan.parts]
     return compare_outcomes(outcomes, opened.basic_rows().response_words)
 
 
-def outcome_of(run: Run, part: MethodSpec, settings: Settings, progress: Progress) -> Outcome:
-    """What one method makes of a run, for a comparison."""
-    scored = score_part(run, part.settings, part.method, None, progress)
+def outcome_of(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> Outcome:
+    """What one method of a plan makes of a run, for a comparison."""
+    scored = score_part(run, part, plan.prompts, None, progress)
+    settings = plan.settings
     own_size = part.method.keep is not None
     budget = budget_of(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)

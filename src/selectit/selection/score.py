@@ -19,7 +19,7 @@ from selectit import methods as method_files
 from selectit.array_types import Float64
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError, nearest
-from selectit.inference.rate import model_named, prompts_of_run
+from selectit.inference.rate import model_named
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
@@ -30,15 +30,10 @@ from selectit.runs.selections import Selection
 from selectit.runs.stored import load_ratings
 from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
-from selectit.selection.spec import (
-    MethodSpec,
-    method_specs,
-    parameters_of,
-    scoring_method,
-    substituted_prompts,
-    with_dependencies,
-)
+from selectit.selection.resolve import resolve
+from selectit.selection.spec import MethodSpec, Plan, needs_ratings, parameters_of, substituted_prompts
 from selectit.signals.arrays import Signals
+from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import passes
 
 
@@ -70,25 +65,32 @@ class Scored:
 
 
 def score_part(
-    run: Run, settings: Settings, method: Method, rated: Sequence[Annotator] | None, progress: Progress
+    run: Run,
+    spec: MethodSpec,
+    prompts: PromptSet | None,
+    rated: Sequence[Annotator] | None,
+    progress: Progress,
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    gathered = gather(run, method, settings, model_named, progress)
-    config: dict[str, Any] = {"method": settings.method, **parameters_of(method), **gathered.config}
+    method = spec.method
+    gathered = gather(run, method, spec.settings, model_named, progress)
+    config: dict[str, Any] = {"method": spec.settings.method, **parameters_of(method), **gathered.config}
     signals = gathered.signals
     used: tuple[Annotator, ...] = ()
     answered = gathered.answered
-    if "ratings" in method.needs:
-        prompts = prompts_of_run(settings, run)
-        used = tuple(rated or _stored_raters(run, settings, method))
-        first = prompts.first(method.prompts)
+    if needs_ratings(method):
+        assert prompts is not None
+        used = tuple(rated or _stored_raters(run, spec))
+        first, instead = prompts.first(method.prompts), substituted_prompts(method, prompts)
         signals = dataclasses.replace(signals, stored_ratings=load_ratings(run, used, first))
-        instead = substituted_prompts(method, prompts)
         if instead:
             signals = dataclasses.replace(signals, stored_ratings_instead=load_ratings(run, used, instead))
         config |= {"models": [annotator.path.name for annotator in used], "prompts": prompts.fingerprint}
         answered = (*answered, *((annotator, (*first, *instead)) for annotator in used))
-    inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
+    inner = {
+        text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
+        for text in method_files.read_scores(method)
+    }
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
@@ -96,16 +98,12 @@ def score_part(
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
         return Scored(none, signals, used, answered, config, method.label, method.about, chooses_set=True)
-    values = method.score(signals)
-    scores = store_scores(run, method.label, config, values, method.parts(signals))
+    scores = store_scores(run, method.label, config, method.score(signals), method.parts(signals))
     return Scored(scores, signals, used, answered, config, method.label, method.about, chooses_set=False)
 
 
-def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Annotator] | None, progress: Progress) -> Scored:
-    """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
-    if not text.startswith(method_files.STORED):
-        part = scoring_method(text, settings, run)
-        return score_part(run, part.settings, part.method, rated, progress)
+def _stored(run: Run, text: str) -> Scored:
+    """The scores of a `ScoreOf` that the run has already. Raises SettingsError."""
     name = text.removeprefix(method_files.STORED)
     known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
     if name not in known:
@@ -155,29 +153,25 @@ def _together(
     return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
 
 
-def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Annotator]:
+def _stored_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
     """The run's raters that the settings name, or all of them; one for each model."""
     known = models_in(run)
     if not known:
         raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
-    if len(known) > 1 and method.ordered_models and not settings.model:
+    if len(known) > 1 and spec.method.ordered_models and not spec.settings.model:
         raise SettingsError(
             f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
             "Give the order: --model once for each.",
         )
-    return [named_annotator(run, name, settings) for name in settings.model or known]
+    return [named_annotator(run, name, spec.settings) for name in spec.settings.model or known]
 
 
 def scored_choice(
-    run: Run,
-    settings: Settings,
-    parts: Sequence[MethodSpec],
-    rated: Sequence[Annotator] | None,
-    budget: Budget,
-    progress: Progress,
+    run: Run, plan: Plan, rated: Sequence[Annotator] | None, progress: Progress
 ) -> tuple[Scored, Selection]:
     """Score by the method, or by each that is combined, and choose."""
-    scored = [score_part(run, part.settings, part.method, rated, progress) for part in parts]
+    settings, parts, budget = plan.settings, plan.parts, plan.budget
+    scored = [score_part(run, part, plan.prompts, rated, progress) for part in parts]
     if settings.combine is None:
         return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
     if settings.combine_by == "rank":
@@ -248,11 +242,10 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         SelectitError: settings that the method refuses, or signals that are not there.
     """
     opened = open_run(run)
-    parts = method_specs(settings, opened)
-    with_dependencies(parts, opened)  # refuses a circle
-    chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
+    plan = resolve(settings, opened, asks=False)
+    chooses = [part.settings.method for part in plan.parts if not isinstance(part.method, ScoringMethod)]
     if chooses or settings.combine_by != "rank":
         what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
         raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
-    scored = [score_part(opened, part.settings, part.method, None, progress or Silent()) for part in parts]
-    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, parts, scored).scores
+    scored = [score_part(opened, part, plan.prompts, None, progress or Silent()) for part in plan.parts]
+    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, plan.parts, scored).scores

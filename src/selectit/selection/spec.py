@@ -1,21 +1,23 @@
-"""From settings to methods: which with what parameters, alone or combined, and what they depend on."""
+"""A method with the settings that it is asked for under, and the models that it asks."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from selectit import methods as method_files
+from selectit.config import options
+from selectit.config.groups import ParameterOptions
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
-from selectit.methods._base import Method, ScoringMethod
+from selectit.methods._base import Method
 from selectit.runs.annotators import models_in
 from selectit.runs.run import Run
-from selectit.selection.choose import Budget, parse_keep
+from selectit.selection.choose import Budget
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import (
     EmbeddingRequest,
@@ -29,11 +31,48 @@ from selectit.signals.requests import (
 )
 
 ENCODER = "minilm"
-KEEP = "20%"
 
 
 CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
 """Signals that an engine does not give. Encoders and reward models are loaded here whatever the engine is."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """One of the methods that are combined or compared, or the only one."""
+
+    weight: float
+    settings: Settings
+    """With the method's name, and the models that are asked for it."""
+    method: Method
+    reads: Mapping[str, MethodSpec] = dataclasses.field(default_factory=dict)
+    """The methods whose scores it reads, by the text of the `ScoreOf`; not those that are stored."""
+
+
+def every(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
+    """The methods, and then all those whose scores they read, and theirs."""
+    specs = list(specs)
+    return [*specs, *(each for spec in specs for one in spec.reads.values() for each in every([one]))]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings with all that follows from them."""
+
+    settings: Settings
+    """With the models named, where raters are asked."""
+    parts: tuple[MethodSpec, ...]
+    """The method, or those that are combined, compared or probed; each with the methods that it reads."""
+    budget: Budget
+    prompts: PromptSet | None
+    """None where no method reads ratings, and nothing is wrong with the prompts that the settings name."""
+    asked: tuple[RatingPrompt, ...]
+    """What raters are asked about every row; empty where no method reads ratings."""
+
+    @property
+    def every(self) -> list[MethodSpec]:
+        """The methods and all that they read."""
+        return every(self.parts)
 
 
 def requests_of(method: Method) -> list[Request]:
@@ -92,41 +131,6 @@ def _default(request: Request) -> str:
     raise SettingsError(f"this method needs a model for its {signal_of(request)}", f"Name one with {flag}.")
 
 
-@dataclass(frozen=True, slots=True)
-class MethodSpec:
-    """One of the methods that are combined or compared, or the only one."""
-
-    weight: float
-    settings: Settings
-    method: Method
-
-
-OF_ONE_METHOD = ("level", "profile", "alpha", "weights", "min_prompts", "seed")
-
-
-def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
-    """The method of the settings, or the methods that are combined. Raises SettingsError."""
-    if settings.combine is None:
-        return [MethodSpec(1.0, settings, method_of(settings, run))]
-    fresh = Settings()
-    for name in ("method", *OF_ONE_METHOD, "param"):
-        if getattr(settings, name) != getattr(fresh, name):
-            flag = "--" + name.replace("_", "-")
-            raise SettingsError(
-                f"{flag} is of one method, and --combine names several",
-                "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
-            )
-    parts = [parse_method(text.strip(), settings, run) for text in settings.combine.split(",")]
-    if len(parts) < 2:
-        raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
-    for part in parts:
-        if settings.combine_by == "rank" and not isinstance(part.method, ScoringMethod):
-            raise SettingsError(
-                f"{part.settings.method} chooses a set and has no ranks", "Add --combine-by union or intersection."
-            )
-    return parts
-
-
 def parse_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
     """A method as 'name:parameter=value;parameter=value', with ':weight' at the end or without."""
     before, colon, last = text.rpartition(":")
@@ -136,29 +140,6 @@ def parse_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
     name, parameters = method_files.parse_spec(text)
     alone = dataclasses.replace(settings, method=name, param={})
     return MethodSpec(weight, alone, _built(alone, parameters, run))
-
-
-def with_dependencies(parts: Sequence[MethodSpec], run: Run | None, outer: tuple[str, ...] = ()) -> list[MethodSpec]:
-    """The methods and all those whose scores they read, and theirs. Raises SettingsError where they go in a circle."""
-    found = list(parts)
-    for part in parts:
-        for text in method_files.read_scores(part.method):
-            if text in outer:
-                raise SettingsError(
-                    f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
-                )
-            if not text.startswith(method_files.STORED):
-                found += with_dependencies([scoring_method(text, part.settings, run)], run, (*outer, text))
-    return found
-
-
-def scoring_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
-    """The method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
-    plain = {name: getattr(Settings(), name) for name in (*OF_ONE_METHOD, "k")}
-    part = parse_method(text, dataclasses.replace(settings, **plain), run)
-    if not isinstance(part.method, ScoringMethod):
-        raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
-    return part
 
 
 def _weight(text: str, number: str) -> float:
@@ -172,17 +153,18 @@ def _weight(text: str, number: str) -> float:
     return weight
 
 
-def method_of(settings: Settings, run: Run | None) -> Method:
-    """The method with the parameters that were given."""
+def build_spec(settings: Settings, run: Run | None) -> MethodSpec:
+    """The method of the settings with the parameters that were given. Raises SettingsError."""
     for key in settings.param:
         if key in flags_of(settings.method):
-            raise SettingsError(f"--param {key}: it has a flag of its own", f"Write --{key.replace('_', '-')}.")
-    return _built(settings, {name: getattr(settings, name) for name in OF_ONE_METHOD} | dict(settings.param), run)
+            raise SettingsError(f"--param {key}: it has a flag of its own", f"Write {options.flag(key)}.")
+    given = options.values(settings, ParameterOptions) | dict(settings.param)
+    return MethodSpec(1.0, settings, _built(settings, given, run))
 
 
 def flags_of(name: str) -> tuple[str, ...]:
     """The parameters of a method that have a flag of their own, as fields of `Settings`."""
-    return (*OF_ONE_METHOD, *(("k",) if method_files.lookup(name).takes_k else ()))
+    return (*options.names(ParameterOptions), *(("k",) if method_files.lookup(name).takes_k else ()))
 
 
 def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
@@ -195,33 +177,10 @@ def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -
     return method_files.build(settings.method, given)
 
 
-def required_prompts(parts: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
-    """All that the methods ask raters: the first of the prompts, at least so many, and those with other text in them.
-
-    Raises SettingsError where the set is smaller.
-    """
-    first = prompts.first(max(least, *(part.method.prompts for part in parts)))
-    changed = (prompt for part in parts for prompt in substituted_prompts(part.method, prompts))
-    return tuple(dict.fromkeys((*first, *changed)))
-
-
 def substituted_prompts(method: Method, prompts: PromptSet) -> tuple[RatingPrompt, ...]:
     """A method's rating prompts with other text in the sample's place; none where it reads no such ratings."""
     others = [need for need in method.needs if isinstance(need, Substitution)]
     return tuple(prompt.instead(other) for other in others for prompt in prompts.first(method.prompts))
-
-
-def check_all(parts: Sequence[MethodSpec], prompts: PromptSet | None = None) -> None:
-    """Refuse, before anything is read or rated, what the methods' signals can't be collected with.
-
-    Args:
-        parts: with all the methods that they read.
-        prompts: where the models that rate are known already: what methods say of them and of the labels too.
-    """
-    for part in parts:
-        check(part.method, part.settings)
-        if prompts is not None:
-            part.method.check(part.settings.model, len(prompts.labels))
 
 
 def needs_ratings(method: Method) -> bool:
@@ -236,14 +195,3 @@ def parameters_of(method: Method) -> dict[str, Any]:
         for key, value in method_files.parameters(method).items()
         if value is not None  # TOML has none
     }
-
-
-def budget_of(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
-    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
-    keep, min_score = settings.keep, settings.min_score
-    if keep is None and min_score is None:
-        keep, min_score = (parts[0].method.keep, parts[0].method.min_score) if len(parts) == 1 else (None, None)
-    if keep is None and min_score is None:
-        keep = KEEP
-    size = {} if keep is None else parse_keep(keep)
-    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
