@@ -192,7 +192,7 @@ def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> 
 def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of scoring: the experiment's, and those that are given beside."""
     assert cell.choice is not None
-    # An indicator has its own parameters, written where it is named, or the defaults: as where a method reads its scores.
+    # An indicator has its own parameters, written where it is named, or the defaults.
     fresh = {**defaults(ParameterOptions), "k": None}
     annotators = cell.choice.rater or (cell.model,)
     return dataclasses.replace(
