@@ -211,7 +211,7 @@ def test_each_answer_is_an_item_and_the_row_their_mean(folder):
     from selectit.signals import prompts
 
     run = open_run("each")
-    ratings = runs_stored.load_ratings(run, stored.annotators(run), prompts.packaged().first(2))
+    ratings = runs_stored.load_arrays(run, stored.annotators(run), prompts.packaged().first(2))
     assert ratings.row.tolist() == [0, 1, 1, 1, 2, 2]
     assert run.basic_rows().response_words.tolist() == [1, 3, 2]
     scores = selectit.score("each", Settings(k=2)).score

@@ -14,12 +14,12 @@ import selectit
 from commandline import run as command
 from selectit.config.settings import Settings
 from selectit.data import write
-from selectit.engines.base import Reply
 from selectit.errors import DataError, EngineError, RunError, SettingsError
 from selectit.expansion import styles as expansion_styles
 from selectit.expansion.expand import NotMade
 from selectit.runs.run import open_run
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
+from selectit.signals.judgements import Reply
 from stub_server import serving
 
 FAKE = Settings(engine="fake", model="m", run="run")

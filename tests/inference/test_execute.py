@@ -9,7 +9,7 @@ import pytest
 
 import selectit
 from selectit.config.settings import Settings
-from selectit.engines import loading
+from selectit.engines import hf, loading
 from selectit.engines.hf import engine as hf_engine
 from selectit.errors import RunError, SettingsError
 from selectit.inference import rate
@@ -100,6 +100,6 @@ def test_choosing_without_rating_takes_no_executor(run):
 def test_a_worker_that_begins_a_run_chooses_as_one_process_does(monkeypatch, stored, fused):
     asked = []
     monkeypatch.setattr(hf_engine, "load", lambda path, **options: asked.append(options["fused"]))
-    monkeypatch.setattr(loading, "_max_tokens", lambda *_: 1)
+    monkeypatch.setattr(hf, "max_tokens", lambda *_: 1)
     loading.load_engine(Model("m", "", "0" * 64, False), Settings(engine="hf"), stored)
     assert asked == [fused]

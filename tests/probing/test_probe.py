@@ -28,7 +28,7 @@ from selectit.probing.rows import drawn, parse_labels, planted_run
 from selectit.probing.verdicts import DETECTED, NOT_TOLD, PREFERRED
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
-from selectit.runs.stored import load_ratings
+from selectit.runs.stored import load_arrays
 from selectit.signals import prompts
 
 FAKE = Settings(engine="fake", model="m", run="run", k=2)
@@ -436,7 +436,7 @@ def test_small_prompt_sets_need_no_k(alpaca):
 def test_mass_and_agreement_are_of_the_originals(alpaca):
     found = selectit.probe(alpaca, FAKE, ["expected-rating"], sample=30)
     probed = open_run(found.folder / "run")
-    logprob = load_ratings(probed, annotators(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
+    logprob = load_arrays(probed, annotators(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
     assert found.results[0].agreement == agreement(logprob[:30]) != agreement(logprob)
 
 

@@ -53,9 +53,9 @@ def test_scores_are_those_of_the_stored_ratings(data):
     from selectit.signals.arrays import Signals
 
     run = open_run("run")
-    ratings = runs_stored.load_ratings(run, stored.annotators(run), prompts.packaged().first(5))
+    ratings = runs_stored.load_arrays(run, stored.annotators(run), prompts.packaged().first(5))
     assert ratings.logprob.shape == (12, 1, 5, 5)
-    expected = SelectIT().score(Signals(run.basic_rows(), ratings))
+    expected = SelectIT().score(Signals(run.basic_rows(), {"ratings": ratings}))
     stored = pq.read_table("run/scores/selectit-sentence-paper-k5-a0.2.parquet")
     assert stored["score"].to_pylist() == expected.tolist()
     assert {"mean", "std", "rating", "mass"} < set(stored.column_names)

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.engines.base import Replies
 from selectit.engines.loading import load_engine
 from selectit.errors import DataError, EngineError, SettingsError
 from selectit.evaluation import local_files
@@ -27,6 +26,7 @@ from selectit.evaluation.suites import Protocol
 from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.runs.files import read_json, write_json
+from selectit.signals.judgements import Replies
 from selectit.signals.requests import JudgeRequest
 
 REFUSAL = "it needs a judge: name one with --judge (and --judge-url for a served one)"

@@ -13,7 +13,6 @@ from typing import Any, cast
 from selectit.config.settings import Settings
 from selectit.data import formats, read
 from selectit.data.records import Sample
-from selectit.engines.base import ResponseLosses, ScoresText
 from selectit.engines.loading import load_engine
 from selectit.errors import EngineError, ModelError
 from selectit.evaluation.harness import draw
@@ -21,6 +20,7 @@ from selectit.evaluation.results import Part, fingerprint, stderr_of
 from selectit.evaluation.settings import EvalSettings
 from selectit.models.files import Model
 from selectit.signals.loss_templates import TEMPLATES
+from selectit.signals.losses import ResponseLosses, ScoresText
 from selectit.signals.requests import LossRequest
 
 _SEED = 42

@@ -16,7 +16,7 @@ import numpy as np
 
 from selectit.array_types import Int64
 from selectit.config.settings import Settings
-from selectit.engines.loading import check_server
+from selectit.engines import loading
 from selectit.errors import DataError, SettingsError
 from selectit.expansion import styles as expansion_styles
 from selectit.expansion.records import FIELDS, NewRow, check_room, fitting, records
@@ -176,15 +176,15 @@ def _checked(settings: Settings, sample: int | None) -> Settings:
         raise SettingsError(f"--sample is {sample}", "It is a number of 1 or more.")
     if len(settings.model) != 1:
         raise SettingsError("one model writes the new rows", "Name it with --model: an instruct model, and a good one.")
-    if settings.engine == "vllm":
+    engine = settings.engine or loading.DEFAULT
+    if not loading.gives(engine, JudgeRequest.signal):
         raise SettingsError(
-            "the engine vllm rates, and writes no text here",
+            f"the engine {engine} rates, and writes no text here",
             "Use --engine hf; or serve the model with vLLM and use --engine server.",
         )
-    chosen = dataclasses.replace(settings, engine=settings.engine or "hf", tokenizer=None)
-    check_server(chosen, chat=False)
-    if chosen.engine == "server" and chosen.max_tokens is not None:
-        raise SettingsError("--max-tokens is the server's to decide", "Leave it out; start the server with that.")
+    chosen = dataclasses.replace(settings, engine=engine, tokenizer=None)
+    loading.check(chosen, chat=False)
+    loading.find(engine).check_replies(chosen)
     return chosen
 
 

@@ -31,7 +31,7 @@ from selectit.selection.spec import (
     required_prompts,
     with_dependencies,
 )
-from selectit.signals.requests import RatingPrompt, Request, passes
+from selectit.signals.requests import RatingPrompt, Request
 from selectit.training.examples import examples, set_template
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
@@ -151,7 +151,7 @@ def _choosing(
         )
     rated = rest = 0
     for source, _, request in asked - before:
-        number = place.cleans[source].rows * passes(request)
+        number = place.cleans[source].rows * request.passes
         if isinstance(request, RatingPrompt):
             rated += number
         else:

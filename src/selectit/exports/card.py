@@ -14,7 +14,7 @@ from selectit._version import __version__
 from selectit.runs.annotators import annotators
 from selectit.runs.files import read_toml
 from selectit.runs.run import Run, open_run
-from selectit.signals.requests import SIGNALS
+from selectit.signals.requests import kinds
 
 DATE = "- exported: "
 """How the one line begins that may differ between equal exports."""
@@ -107,12 +107,12 @@ def _choice(run: Run, facts: Facts) -> Iterator[str]:
     yield f"- cut: {'none, the method chooses a set' if facts.cut is None else f'scores of {facts.cut:.6g} and above'}"
     every = list(_settings(run, config))
     named = {("ratings", name) for each in every for name in each.get("models", ())}
-    named |= {(signal, each[signal]) for each in every for signal in SIGNALS if signal in each}
+    named |= {(signal, each[signal]) for each in every for signal in kinds() if signal in each}
     runs = [run, *(open_run(run.path / each["cascade"]["run"]) for each in every if "cascade" in each)]
     used = {
         (signal, annotator.path.name): annotator
         for each in runs
-        for signal in SIGNALS
+        for signal in kinds()
         for annotator in annotators(each, signal)
     }
     used = {key: annotator for key, annotator in used.items() if key in named}

@@ -20,7 +20,7 @@ import numpy as np
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
-from selectit.inference.rate import K, prompts_of_run, rate_prompts, run_of, tokenizer_of
+from selectit.inference.rate import K, as_begun, prompts_of_run, rate_prompts, run_of
 from selectit.jsonable import digest_of, plain
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
@@ -31,7 +31,7 @@ from selectit.probing.names import differs
 from selectit.probing.rows import BAD, GOOD, drawn, labelled_rows, pairs_of, parse_labels, planted_run, probe_folder
 from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, kind_stats, verdict_of
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import engine_of, models_in
+from selectit.runs.annotators import models_in
 from selectit.runs.files import read_json, write_json
 from selectit.runs.run import Run
 from selectit.runs.stored import failures
@@ -160,14 +160,12 @@ def probe(
 def _as_rated(run: Run, settings: Settings, prompts: Sequence[str]) -> Settings:
     """The settings with the models, engine and prompts that the run was rated with, where they name none."""
     models = settings.model or tuple(models_in(run))
-    engine = settings.engine or (engine_of(run, models) if models else None)
-    tokenizer = settings.tokenizer
-    if engine == "server" and tokenizer is None:
-        tokenizer = tokenizer_of(run, models)
+    if models:
+        settings = as_begun(run, settings, models)
     if not prompts and settings.prompts is None:
         stored = run.path / "prompts" / f"{prompts_of_run(settings, run).fingerprint}.toml"
         settings = dataclasses.replace(settings, prompts=str(stored) if stored.is_file() else None)
-    return dataclasses.replace(settings, model=models, engine=engine, tokenizer=tokenizer)
+    return dataclasses.replace(settings, model=models)
 
 
 def of_probe(settings: Settings, run: Run) -> Settings:
@@ -258,7 +256,7 @@ def _probed(run: Run, scored: Scored, part: MethodSpec, rows: Sequence[Corrupted
     _refuse_unscored(run, scored, np.flatnonzero(plain))
     words = np.array([len(row.response.split()) for row in rows], np.float64)
     prompts = prompts_of_run(part.settings, run) if needs_ratings(part.method) else None
-    ratings = scored.signals.stored_ratings
+    ratings = scored.signals.stored.get("ratings")
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
     seconds = seconds_of(run, scored)
     correlation = spearman(scores[plain], words[plain])

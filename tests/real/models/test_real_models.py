@@ -55,7 +55,7 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
     )
     for level in ("token", "sentence"):
         method = SelectIT(level=level, profile="official")
-        scores = method.score(Signals(rows, ratings))
+        scores = method.score(Signals(rows, {"ratings": ratings}))
         assert np.abs(scores - golden[level]["scores"]).max() < WITHIN
         chosen = top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
         assert chosen == golden[level]["selected"]
