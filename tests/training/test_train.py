@@ -242,7 +242,7 @@ def test_which_rows(run, model, data):
     with pytest.raises(DataError, match="0 to 11"):
         selectit.train(run, [3, 12], model, tiny.QUICK)
     selectit.select(data, Settings(method="random", keep=3, run="run", out="b.json"))
-    with pytest.raises(RunError, match="2 selections"):
+    with pytest.raises(SettingsError, match="has the selections"):
         selectit.train(run, None, model, tiny.QUICK)
     selectit.select(data, Settings(method="random", keep=3, run="other", out="b.json"))
     Path("other/selections").rename("gone")

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from selectit.data.records import Sample, Turn
 from selectit.errors import SettingsError, nearest
@@ -270,33 +270,35 @@ def _at(record: Mapping[str, Any], path: str) -> str:
 
 
 def _list(record: Mapping[str, Any], field: str) -> list[Any]:
-    if field not in record:
-        raise RowError(f"the field {field!r} is missing")
-    value = record[field]
-    if not isinstance(value, list):
-        raise RowError(f"the field {field!r} is {_kind(value)}, and a list belongs there")
-    return value
+    return _of_kind(record, field, field, list)
 
 
 def _text(record: Mapping[str, Any], field: str, within: str = "") -> str:
-    name = f"{within}.{field}" if within else field
+    return _of_kind(record, field, f"{within}.{field}" if within else field, str)
+
+
+def _of_kind(record: Mapping[str, Any], field: str, name: str, kind: type[_Value]) -> _Value:
+    """The value of a field. Raises RowError, which calls it `name`, where it is missing or of another kind."""
     if field not in record:
         raise RowError(f"the field {name!r} is missing")
     value = record[field]
-    if not isinstance(value, str):
-        raise RowError(f"the field {name!r} is {_kind(value)}, and a text belongs there")
+    if not isinstance(value, kind):
+        raise RowError(f"the field {name!r} is {_kind(value)}, and {_KINDS[kind]} belongs there")
     return value
 
 
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "a text",
-        list: "a list",
-        dict: "an object",
-    }
-    return next((name for kind, name in names.items() if isinstance(value, kind)), f"a {type(value).__name__}")
+    return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), f"a {type(value).__name__}")
+
+
+_Value = TypeVar("_Value", str, list[Any])
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}

@@ -15,8 +15,7 @@ from selectit.data import write
 from selectit.data.formats import LAYOUTS, layout_of
 from selectit.data.tables import plain_records
 from selectit.errors import DataError
-from selectit.runs.files import column
-from selectit.runs.run import PART_ROWS, Run
+from selectit.runs.run import Run
 
 FROM, STYLE = "expanded_from", "expansion_style"
 """The two fields that a new row has beside its texts."""
@@ -111,14 +110,10 @@ def records(run: Run, new: Sequence[NewRow]) -> Iterator[dict[str, Any]]:
     Other fields of that record are left out: they were said of other texts. Raises DataError.
     """
     of = np.array([row.of for row in new], np.int64)
-    for part in np.unique(of // PART_ROWS):
-        start = int(part) * PART_ROWS
-        stored = run.source_rows(start, min(start + PART_ROWS, run.rows), ["raw"])
-        here = [row for row in new if start <= row.of < start + PART_ROWS]
-        likes = plain_records(stored.take(column(of[of // PART_ROWS == part] - start))["raw"])
-        for row, like in zip(here, likes, strict=True):
-            made = record(str(run.manifest["layout"]), like, row.instruction, row.response)
-            yield {**made, FROM: row.of, STYLE: row.style}
+    likes = (like for table in run.source_at(of, ["raw"]) for like in plain_records(table["raw"]))
+    for row, like in zip(new, likes, strict=True):
+        made = record(str(run.manifest["layout"]), like, row.instruction, row.response)
+        yield {**made, FROM: row.of, STYLE: row.style}
 
 
 def check_room(run: Run, rows: Int64) -> None:

@@ -17,7 +17,7 @@ from selectit.evaluation.suites import chosen
 from selectit.experiments.decontamination import contaminated, questions
 from selectit.experiments.settings import Experiment, settings_for
 from selectit.runs.output import write_rows
-from selectit.runs.run import PART_ROWS, Run
+from selectit.runs.run import Run
 from selectit.runs.source import create
 
 
@@ -68,8 +68,7 @@ def _asked(experiment: Experiment) -> tuple[list[str], list[str]]:
 def _cleaned(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> Clean:
     whole = _run_in(settings, data, home / "source")
     suffix = str(whole.manifest["suffix"])
-    starts = range(0, whole.rows, PART_ROWS)
-    samples = (each for start in starts for each in whole.samples(start, min(start + PART_ROWS, whole.rows)))
+    samples = (each for start, stop in whole.part_ranges() for each in whole.samples(start, stop))
     out = contaminated(samples, asked) if asked else set()
     if len(out) == whole.rows:
         raise DataError(f"every row of {data} is asked in the evaluation", "Evaluate on other data.")

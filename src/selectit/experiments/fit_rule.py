@@ -17,6 +17,7 @@ import tomli_w
 
 from selectit import methods as method_files
 from selectit.array_types import Float64
+from selectit.atomic_files import replacing
 from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
@@ -29,7 +30,7 @@ from selectit.experiments.rule_report import Rule, about
 from selectit.experiments.settings import Cell, Experiment, cells, settings_of
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
-from selectit.runs.files import numbers, read_part, replacing
+from selectit.runs.files import numbers, read_part
 from selectit.selection.rate import rate
 from selectit.selection.score import score
 from selectit.training.recipes import Recipe

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import filecmp
 import json
-import os
-import shutil
-import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Float64, Int64
+from selectit.atomic_files import folder_beside, replacing
 from selectit.config.groups import BAD_ROWS
 from selectit.data import write
 from selectit.data.formats import RowError
@@ -27,13 +24,11 @@ from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.exports.card import DATE, Facts, card
 from selectit.exports.layouts import FILES, NO_TOOLS, TARGETS, converted, left_behind, side_files
-from selectit.runs.files import column, numbers, read_json, read_part, read_toml, replacing
-from selectit.runs.run import PART_ROWS, Run, open_run
+from selectit.jsonable import without_nan
+from selectit.runs.files import numbers, read_json, read_part, read_toml
+from selectit.runs.run import Run, open_run
+from selectit.runs.selections import ALL, find_selection, load_rows
 from selectit.runs.source import data_name
-
-ALL = "all"
-"""In the place of a selection: every row of the source."""
-
 
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""
@@ -125,7 +120,7 @@ def export(
         raise DataError("no row is left to export", _hint(to))
     if to == "openai" and len(kept.rows) < OPENAI_LEAST:
         raise DataError(f"{len(kept.rows)} rows, and OpenAI takes {OPENAI_LEAST} or more", "Select more.")
-    with _beside(folder) as beside:
+    with folder_beside(folder.resolve()) as beside:
         _write_data(opened, to, beside / files[0], kept, scores)
         name = data_name(str(opened.manifest["data"]))
         texts = side_files(to, str(opened.manifest["layout"]), name, str(folder / files[0]))
@@ -148,24 +143,14 @@ def _check(to: str, scores: bool, bad_rows: str) -> None:
 
 def _chosen(run: Run, selection: str | None) -> _Chosen:
     """The rows that are wanted. Raises RunError or SettingsError where the name doesn't decide."""
-    names = sorted(path.parent.name for path in run.path.glob("selections/*/rows.parquet"))
-    if selection == ALL:
-        if ALL in names:
-            raise RunError(f"{run.path} has a selection with the name 'all'", "Rename its folder in selections/.")
-        return _Chosen(ALL, np.arange(run.rows), None, {}, None)
-    if not names:
-        raise RunError(
-            f"{run.path} has no selection", f"Choose first: selectit select --run {run.path}; or name --selection all."
-        )
-    if selection is None and len(names) > 1:
-        raise SettingsError(f"{run.path} has the selections {', '.join(names)}", "Name one with --selection.")
-    name = names[0] if selection is None else selection
-    if name not in names:
-        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, names))
+    name = find_selection(run, selection)
+    rows = load_rows(run, name)
+    if name == ALL:
+        return _Chosen(ALL, rows, None, {}, None)
     folder = run.path / "selections" / name
-    table = read_part(folder / "rows.parquet", ["row", "score"])
+    scores = numbers(read_part(folder / "rows.parquet", ["score"])["score"])
     cut = read_json(folder / "summary.json")["cut"]
-    return _Chosen(name, numbers(table["row"]), numbers(table["score"]), read_toml(folder / "config.toml"), cut)
+    return _Chosen(name, rows, scores, read_toml(folder / "config.toml"), cut)
 
 
 def _without(chosen: _Chosen, bad: Int64) -> _Chosen:
@@ -231,10 +216,7 @@ def _rows(
     Fields that have no place there are added to `behind`.
     """
     layout = str(run.manifest["layout"])
-    for part in np.unique(rows // PART_ROWS):
-        start = int(part) * PART_ROWS
-        stored = run.source_rows(start, min(start + PART_ROWS, run.rows), ["row", "turns", "left_out", "raw"])
-        table = stored.take(column(rows[rows // PART_ROWS == part] - start))
+    for table in run.source_at(rows, ["row", "turns", "left_out", "raw"]):
         plain = (table[name].to_pylist() for name in ("row", "turns", "left_out"))
         for row, turns, left_out, record in zip(*plain, plain_records(table["raw"]), strict=True):
             if behind is not None:
@@ -268,9 +250,9 @@ def _message_parts(run: Run, to: str, rows: Int64) -> Iterator[pa.Table]:
     """The parts of the source with the messages of the wanted rows; the others are null."""
     made = iter(_rows(run, to, np.sort(rows)))
     following = next(made, None)
-    for start in range(0, run.rows, PART_ROWS):
-        part: list[Any] = [None] * min(PART_ROWS, run.rows - start)
-        while following is not None and following[0] < start + len(part):
+    for start, stop in run.part_ranges():
+        part: list[Any] = [None] * (stop - start)
+        while following is not None and following[0] < stop:
             part[following[0] - start] = following[1]
             following = next(made, None)
         yield pa.table({"raw": pa.array(part, pa.struct(list(_MESSAGES)))})
@@ -285,7 +267,7 @@ def _json(made: dict[str, Any] | RowError) -> str:
 def _scores(kept: _Chosen) -> Iterator[dict[str, Any]]:
     assert kept.scores is not None  # checked before anything is written
     for rank, (row, score) in enumerate(zip(kept.rows.tolist(), kept.scores.tolist(), strict=True), start=1):
-        yield {"row": row, "rank": rank, "score": None if np.isnan(score) else score}
+        yield {"row": row, "rank": rank, "score": without_nan(score)}
 
 
 def _facts(to: str, chosen: _Chosen, kept: _Chosen, survey: _Survey, licence: str | None) -> Facts:
@@ -302,19 +284,6 @@ def _facts(to: str, chosen: _Chosen, kept: _Chosen, survey: _Survey, licence: st
         data_file=FILES[to][0],
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
-
-
-@contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A folder beside it in which everything is made; nothing of it is left."""
-    real = folder.resolve()
-    beside = real.with_name(f".{real.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    try:
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _put(beside: Path, folder: Path, files: Sequence[str], force: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
+from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.engines.loading import check_server
 from selectit.errors import SettingsError
@@ -18,7 +19,6 @@ from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, annotators, engine_of, models_in
-from selectit.runs.files import replacing
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
 from selectit.signals import prompts as prompt_files

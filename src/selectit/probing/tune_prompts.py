@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
@@ -22,7 +21,7 @@ from selectit.probing.probe import SAMPLE, UNSCORED_HINT, collect_for, of_probe,
 from selectit.probing.rows import drawn, planted_run, probe_folder
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import named_annotator
-from selectit.runs.files import replacing
+from selectit.runs.files import write_toml
 from selectit.runs.run import Run
 from selectit.runs.stored import load_ratings
 from selectit.signals import prompts as prompt_files
@@ -93,8 +92,7 @@ def tune_prompts(
     picked, alone = pick(ratings, rows, picking, k)
     chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
     best = PromptSet(f"{pool.name}-tuned", tuple(pool.texts[n] for n in picked), pool.template, pool.labels, pool.chat)
-    with replacing(path) as file:
-        tomli_w.dump(prompt_files.to_toml_table(best), file)
+    write_toml(path, prompt_files.to_toml_table(best))
     return TunedPrompts(
         path,
         best.texts,

@@ -6,7 +6,6 @@ So they are rated, asked about, stored and resumed like any other.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,13 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import formats, read
 from selectit.data.records import Record
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
-from selectit.runs.files import part_name, replacing, sync_folder, write_json, write_table
-from selectit.runs.run import PART_ROWS, Run, open_run
+from selectit.runs.files import part_name, write_json, write_table
+from selectit.runs.run import Run, in_parts, open_run
 
 
 def run_of_pairs(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
@@ -136,17 +136,14 @@ def _write_source(
             source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
         )
         schema = source_schema(source.schema)
-        for number in itertools.count():
-            part = list(itertools.islice(records, PART_ROWS))
-            if not part:
-                break
+        for number, part in enumerate(in_parts(records)):
             write_table(partial / part_name(number), _part(part, schema))
     if source.schema is not None:
         (partial / "schema.arrow").write_bytes(source.schema.serialize())
     if _times(source) != before:
         raise DataError(f"{source.name} changed while it was read", "Run again when it is finished.")
     partial.rename(final)
-    sync_folder(path)
+    sync(path)
     assert found.layout is not None  # there is at least one good row
     manifest = {
         "data": Path(source.name).name,

@@ -24,24 +24,22 @@ from typing import Any
 import numpy as np
 
 from selectit.array_types import Int64
+from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL
-from selectit.errors import DataError, ModelError, RunError, SettingsError, nearest
+from selectit.errors import DataError, ModelError, RunError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
-from selectit.runs.files import numbers, read_json, read_part, replacing, slug, write_json
+from selectit.runs.files import read_json, slug, write_json
 from selectit.runs.run import Run, open_run
+from selectit.runs.selections import find_selection, load_rows
 from selectit.training import recipes
 from selectit.training.card import card, passes, today
 from selectit.training.examples import Example, end_of_answer, examples, set_template, training_order, without_markers
 from selectit.training.recipes import Recipe
 
 log = logging.getLogger(__name__)
-
-
-ALL = "all"
-"""The name of the selection of every row."""
 
 
 _INSTALL = 'pip install -e ".[train]"'
@@ -148,24 +146,11 @@ def train(
 
 
 def _rows(run: Run, selection: str | Sequence[int] | Int64 | None) -> tuple[str | None, Int64]:
-    """The selection's name (None = a list of rows) and its rows. Raises RunError, DataError."""
-    folder = run.path / "selections"
-    names = sorted(path.parent.name for path in folder.glob("*/rows.parquet"))
-    if selection is None:
-        if len(names) != 1:
-            listed = f"{len(names)} selections: {', '.join(names)}" if names else "no selection"
-            hint = "Name one with --selection" if names else "Run `selectit select` first"
-            raise RunError(f"{run.path} has {listed}", f"{hint}; `--selection {ALL}` is every row.")
-        selection = names[0]
-    if not isinstance(selection, str):
-        return None, _listed(run, np.asarray(selection, dtype=np.int64))
-    if selection == ALL and ALL not in names:
-        return ALL, np.arange(run.rows)
-    if selection == ALL:
-        raise RunError(f"{folder / ALL} has the name that stands for every row", "Rename its folder.")
-    if selection not in names:
-        raise RunError(f"{run.path} has no selection {selection!r}", nearest(selection, [*names, ALL]))
-    return selection, numbers(read_part(folder / selection / "rows.parquet", ["row"])["row"])
+    """The selection's name (None = a list of rows) and its rows. Raises RunError, DataError, SettingsError."""
+    if selection is None or isinstance(selection, str):
+        name = find_selection(run, selection)
+        return name, load_rows(run, name)
+    return None, _listed(run, np.asarray(selection, dtype=np.int64))
 
 
 def _listed(run: Run, rows: Int64) -> Int64:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from selectit.atomic_files import replacing
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import tables
 from selectit.experiments.report.sections import Section, markdown, sections
 from selectit.experiments.settings import Choice
-from selectit.runs.files import replacing
 
 
 def write(
