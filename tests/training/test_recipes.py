@@ -81,11 +81,11 @@ def test_no_such_recipe():
 
 def test_typed_values():
     typed = {"steps": "20", "betas": "0.9,0.95", "lora-targets": "q_proj, v_proj", "gradient_checkpointing": "false"}
-    changed = recipes.changed(Recipe(), typed)
+    changed = recipes.change(Recipe(), typed)
     assert (changed.steps, changed.betas, changed.lora_targets) == (20, (0.9, 0.95), ("q_proj", "v_proj"))
     assert changed.gradient_checkpointing is False
     with pytest.raises(SettingsError, match="steps is 'ten'"):
-        recipes.changed(Recipe(), {"steps": "ten"})
+        recipes.change(Recipe(), {"steps": "ten"})
 
 
 DOCS = (ROOT / "docs" / "training.md").read_text()

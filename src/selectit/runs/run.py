@@ -95,7 +95,7 @@ class Run:
         return [
             sample
             for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)
-            for sample in formats.samples(row, [Turn(**turn) for turn in turns], which)
+            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which)
         ]
 
     @property

@@ -152,12 +152,12 @@ def from_table(table: Mapping[str, Any], name: str, place: str) -> Recipe:
         SettingsError: an unknown key, or a value that can't be; the message begins with `place`.
     """
     try:
-        return changed(Recipe(name=name), table)
+        return change(Recipe(name=name), table)
     except SettingsError as error:
         raise SettingsError(f"{place}: {error.message}", error.hint) from error
 
 
-def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+def change(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe with other values; a text is read as its field's kind. Raises SettingsError."""
     kinds = typing.get_type_hints(Recipe)
     known = [name for name in kinds if name != "name"]
@@ -166,11 +166,11 @@ def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         name = key.replace("-", "_")
         if name not in known:
             raise SettingsError(f"a recipe has no {key!r}", nearest(name, known))
-        chosen[name] = _read(value, kinds[name]) if isinstance(value, str) else value
+        chosen[name] = _parse_value(value, kinds[name]) if isinstance(value, str) else value
     return dataclasses.replace(recipe, **chosen)
 
 
-def _read(text: str, kind: Any) -> Any:
+def _parse_value(text: str, kind: Any) -> Any:
     """A typed text as TOML would have it, where the field holds no text; what is no TOML stays, and is refused."""
     if is_of(text, kind):
         return text
