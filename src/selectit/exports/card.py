@@ -24,7 +24,7 @@ _SIZES = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"), 
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Provenance:
     """What a card says beside what the run knows."""
 
     target: str
@@ -43,12 +43,12 @@ class Facts:
     date: str
 
 
-def card(run: Run, facts: Facts) -> str:
+def render_card(run: Run, facts: Provenance) -> str:
     """The text of README.md: metadata as the hub and `datasets` read it, then the provenance."""
     return "\n".join([*_head(facts), *_body(run, facts)]) + "\n"
 
 
-def _head(facts: Facts) -> Iterator[str]:
+def _head(facts: Provenance) -> Iterator[str]:
     """YAML. Texts are written as JSON, which YAML reads."""
     yield "---"
     if facts.licence is not None:
@@ -76,7 +76,7 @@ def _size(rows: int) -> str:
     return "10M<n<100M" if rows < 100_000_000 else "n>100M"
 
 
-def _body(run: Run, facts: Facts) -> Iterator[str]:
+def _body(run: Run, facts: Provenance) -> Iterator[str]:
     manifest = run.manifest
     identity = manifest["identity"]
     yield f"\n# {facts.rows:,} rows of {manifest['data']}, for {facts.target}\n"
@@ -96,7 +96,7 @@ def _body(run: Run, facts: Facts) -> Iterator[str]:
         yield f"\n## Settings of the choice\n\n```toml\n{tomli_w.dumps(facts.config).strip()}\n```"
 
 
-def _choice(run: Run, facts: Facts) -> Iterator[str]:
+def _choice(run: Run, facts: Provenance) -> Iterator[str]:
     if not facts.selection:
         yield "- chosen: all rows"
         return

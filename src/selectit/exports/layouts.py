@@ -72,7 +72,7 @@ class _Call:
     """As the record has them: an object, or its JSON text."""
 
 
-def converted(target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+def convert_row(target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
     """A row as one of TARGETS has it ('parquet': where the source was no table).
 
     Args:
@@ -97,7 +97,7 @@ def converted(target: str, layout: str, turns: Sequence[Turn], record: Mapping[s
     return {"messages": [_message(turn.role, turn.text) for turn in turns]}
 
 
-def left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
+def find_left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
     """The fields of a record that no layout of turns has a place for, such as an id; dots for fields within fields."""
     places = _PLACES[layout] if layout in _PLACES else {path.partition(".")[0] for _, path in parse_map(layout).fields}
     kept = places | ({"tools"} if target in CARRY_TOOLS else set())
@@ -169,11 +169,11 @@ def _call_text(text: str) -> str:
     value = json.loads(text)
     if all("function" not in each for each in (value if isinstance(value, list) else [value])):
         return text
-    plain = [{"name": call.name, "arguments": _parsed(call.arguments)} for call in calls]
+    plain = [{"name": call.name, "arguments": _parse_arguments(call.arguments)} for call in calls]
     return json.dumps(plain, ensure_ascii=False)
 
 
-def _parsed(arguments: Any) -> Any:
+def _parse_arguments(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:

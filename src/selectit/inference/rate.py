@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
+from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.engines import loading
 from selectit.errors import SettingsError
@@ -16,7 +17,6 @@ from selectit.inference.execute import rate_units as collect_ratings
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, annotators, models_in
-from selectit.runs.files import replacing
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
 from selectit.signals import prompts as prompt_files

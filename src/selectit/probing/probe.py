@@ -28,8 +28,17 @@ from selectit.numerics.ranking import spearman
 from selectit.numerics.statistics import Estimate, auroc_estimate, bootstrap_mean, holm, preferences, rank_sum_test
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted
 from selectit.probing.names import differs
-from selectit.probing.rows import BAD, GOOD, drawn, labelled_rows, pairs_of, parse_labels, planted_run, probe_folder
-from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, kind_stats, verdict_of
+from selectit.probing.rows import (
+    BAD,
+    GOOD,
+    create_probe_run,
+    draw_labelled_rows,
+    draw_rows,
+    pair_scores,
+    parse_labels,
+    probe_folder,
+)
+from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, decide_verdict, measure_kinds
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import models_in
 from selectit.runs.files import read_json, write_json
@@ -140,8 +149,8 @@ def probe(
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
     labels = None if labelled is None else parse_labels(labelled)
     data_run = run_of(data, settings)
-    rows = drawn(data_run, sample, seed) if labels is None else labelled_rows(data_run, labels, sample, seed)
-    run = planted_run(probe_folder(data_run, labelled, sample, seed), rows)
+    rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
+    run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
     if data is None:
         settings = _as_rated(data_run, settings, prompts)
     counts = dict(Counter(row.kind for row in rows))
@@ -244,7 +253,7 @@ def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
     table = np.full((len(original), len(kinds)), np.nan)
     line = {of: place for place, of in enumerate(original)}
-    for kind, (good, bad) in pairs_of(scores, rows).items():
+    for kind, (good, bad) in pair_scores(scores, rows).items():
         of = [row.of for row in rows if row.kind == kind]
         table[[line[each] for each in of], kinds.index(kind)] = preferences(good, bad)
     return table
@@ -278,7 +287,7 @@ def _probed(run: Run, scored: Scored, part: MethodSpec, rows: Sequence[Corrupted
         good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
         auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
         return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
-    kinds = kind_stats(pairs_of(scores, rows))
+    kinds = measure_kinds(pair_scores(scores, rows))
     wins = bootstrap_mean(preference_table(scores, rows), seed)
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
 
@@ -305,7 +314,7 @@ def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
         if each.auroc is not None:
             p = next(adjusted)
             each = dataclasses.replace(
-                each, p=p, verdict=verdict_of(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
+                each, p=p, verdict=decide_verdict(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
             )
         judged.append(each)
     return tuple(judged)

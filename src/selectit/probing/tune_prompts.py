@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
@@ -19,10 +18,10 @@ from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import ORIGINAL, Corrupted
 from selectit.probing.probe import SAMPLE, UNSCORED_HINT, collect_for, of_probe, preference_table, scoring_parts
-from selectit.probing.rows import drawn, planted_run, probe_folder
+from selectit.probing.rows import create_probe_run, draw_rows, probe_folder
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import named_annotator
-from selectit.runs.files import replacing
+from selectit.runs.files import write_toml
 from selectit.runs.run import Run
 from selectit.runs.stored import load_arrays
 from selectit.signals import prompts as prompt_files
@@ -85,16 +84,15 @@ def tune_prompts(
     if path.exists() and not settings.force:
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
     data_run = run_of(data, settings)
-    rows = drawn(data_run, sample, seed)
-    run = planted_run(probe_folder(data_run, None, sample, seed), rows)
+    rows = draw_rows(data_run, sample, seed)
+    run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
     _refuse_unrated(run, ratings, rows)
     picking, telling = halves(rows)
     picked, alone = pick(ratings, rows, picking, k)
     chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
     best = PromptSet(f"{pool.name}-tuned", tuple(pool.texts[n] for n in picked), pool.template, pool.labels, pool.chat)
-    with replacing(path) as file:
-        tomli_w.dump(prompt_files.to_toml_table(best), file)
+    write_toml(path, prompt_files.to_toml_table(best))
     return TunedPrompts(
         path,
         best.texts,

@@ -40,7 +40,7 @@ class KindStats:
     """DETECTED; PREFERRED = the defects score higher; BARELY = either, by less than LEAST_SHARE; NOT_TOLD."""
 
 
-def kind_stats(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindStats, ...]:
+def measure_kinds(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindStats, ...]:
     """The figures of each kind, from the scores of its originals and of its defects, both (P,) in the same order."""
     raw = {kind: sign_test(preferences(good, bad)) for kind, (good, bad) in pairs.items()}
     adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
@@ -50,12 +50,12 @@ def kind_stats(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindStats,
         wins = wilson(float(won.sum()), len(won))
         better = won == 1
         missing = float(np.isnan(bad[better]).mean()) if better.any() else 0.0
-        verdict = verdict_of(adjusted[kind], wins.value, DETECTED, PREFERRED, NOT_TOLD)
+        verdict = decide_verdict(adjusted[kind], wins.value, DETECTED, PREFERRED, NOT_TOLD)
         found.append(KindStats(kind, len(won), auroc_estimate(good, bad), wins, adjusted[kind], missing, verdict))
     return tuple(found)
 
 
-def verdict_of(p: float, share: float, better: str, worse: str, none: str) -> str:
+def decide_verdict(p: float, share: float, better: str, worse: str, none: str) -> str:
     """`none` where the test shows nothing; `better` or `worse` where it does and `share` is of use, else BARELY."""
     if p >= LEVEL:
         return none

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
-from selectit.data.formats import LAYOUTS
+from selectit.data.formats import DATA_LAYOUTS
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import rate_prompts
 from selectit.inference.units import note_request
@@ -178,7 +178,7 @@ def _created(run: Run, folder: Path, rows: Int64) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(run, path, rows, None, force=False)
     layout = str(run.manifest["layout"])
-    as_read = {"format": layout} if layout in LAYOUTS else {"map": layout}
+    as_read = {"format": layout} if layout in DATA_LAYOUTS else {"map": layout}
     turns = str(run.manifest["identity"]["turns"])
     return create(path, Settings(run=str(folder / "run"), turns=turns, **as_read))  # type: ignore[arg-type]
 

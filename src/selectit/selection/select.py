@@ -17,7 +17,7 @@ from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
 from selectit.inference.rate import prompts_of_run, rate_prompts, run_of
 from selectit.progress import Progress, Silent
-from selectit.runs.output import destination, write_rows
+from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection, name_selection, store_selection
 from selectit.runs.stored import failures
@@ -122,7 +122,7 @@ def _resolved(data: str | Path | None, settings: Settings) -> _Job:
         check_all(every, prompts)
     stages = None if settings.cascade is None else stages_of(settings, prompts, old)
     run = old or run_of(data, settings)
-    out = destination(run, settings, data)
+    out = resolve_destination(run, settings, data)
     budget.count(run.rows)
     if stages is not None:
         check_budget(stages, budget, run.rows)
