@@ -31,7 +31,7 @@ def test_what_engines_state_is_read_without_what_they_need():
 
 
 def test_an_engine_that_there_is_not():
-    with pytest.raises(SettingsError, match="--engine is 'sever', which there is not\nDid you mean 'server'"):
+    with pytest.raises(SettingsError, match="there is no --engine 'sever'\nDid you mean 'server'"):
         loading.find("sever")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selectit import engines
+from selectit.config.options import defaults, flag
 from selectit.config.settings import Settings
 from selectit.engines.base import CountsTokens, EngineLoader
 from selectit.errors import SettingsError, nearest
@@ -29,7 +30,7 @@ def names() -> list[str]:
 def find(name: str) -> EngineLoader:
     """What an engine's package states. Raises SettingsError where there is none of that name."""
     if name not in names():
-        raise SettingsError(f"--engine is {name!r}, which there is not", nearest(name, names()))
+        raise SettingsError(f"there is no --engine {name!r}", nearest(name, names()))
     loader: EngineLoader = importlib.import_module(f"{engines.__name__}.{name}").ENGINE
     return loader
 
@@ -61,16 +62,12 @@ def _refuse_others(settings: Settings, engine: str) -> None:
         for option in loader.options:
             if loader.name != settings.engine and _given(settings, option):
                 raise SettingsError(
-                    f"{_flag(option)} is for {loader.noun}, and {engine}", f"Give --engine {loader.name}."
+                    f"{flag(option)} is for {loader.noun}, and {engine}", f"Give --engine {loader.name}."
                 )
 
 
 def _given(settings: Settings, option: str) -> bool:
-    return bool(getattr(settings, option) != getattr(Settings(), option))
-
-
-def _flag(option: str) -> str:
-    return "--" + option.replace("_", "-")
+    return bool(getattr(settings, option) != defaults(Settings)[option])
 
 
 def gives(engine: str, signal: str) -> bool:

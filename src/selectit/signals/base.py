@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from selectit.array_types import Float32, Int64
+from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.errors import SettingsError
@@ -222,7 +223,7 @@ class SignalRequest(Generic[A, E]):
     @classmethod
     def unnamed(cls) -> tuple[str, str]:
         """What to say where no model is named, and what to do about it."""
-        flags = " or ".join("--" + name.replace("_", "-") for name in cls.named_by)
+        flags = " or ".join(map(flag, cls.named_by))
         return f"this method needs a model for its {cls.signal}", f"Name one with {flags}."
 
     @classmethod

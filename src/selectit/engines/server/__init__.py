@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.engines.base import EngineLoader, texts_module
 from selectit.errors import SettingsError
@@ -27,7 +28,7 @@ class ServerLoader(EngineLoader):
     holds_weights = False
     options = ("base_url", "tokenizer", "concurrency", "missing_label")
     refuses = {
-        option: (f"--{option.replace('_', '-')} is the server's to decide", "Leave it out; start it with that.")
+        option: (f"{flag(option)} is the server's to decide", "Leave it out; start it with that.")
         for option in ("dtype", "batch_tokens", "device_map")
     }
 
