@@ -145,7 +145,7 @@ def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
         FailedRow(1, "depth", "rewriting", "the server answers 400: filtered"),
         FailedRow(2, "depth", "rewriting", "the answer is empty"),
         FailedRow(4, "depth", "rewriting", unfinished),
-        FailedRow(5, "depth", "rewriting", "the answer is what was asked about, as it was"),
+        FailedRow(5, "depth", "rewriting", "the answer is the text that was asked about, unchanged"),
         FailedRow(6, "depth", "rewriting", "the answer has a null byte"),
         FailedRow(7, "breadth", "rewriting", expansion_styles.NO_ROOM),
         FailedRow(8, "breadth", "answering", unfinished),
@@ -316,7 +316,7 @@ def test_tables_that_have_no_room_are_refused_before_anything_is_asked(calls):
 def test_a_table_that_would_lose_a_part_of_a_new_row_is_refused():
     schema = pa.schema([("messages", pa.list_(pa.struct({"value": pa.string()})))])
     assert write.build_table([{"messages": [{"value": "a"}]}], schema).num_rows == 1
-    with pytest.raises(DataError, match="no place for a part of new rows"):
+    with pytest.raises(DataError, match="no place for some parts of the new rows"):
         write.build_table([{"messages": [{"text": "a"}]}], schema)
 
 
@@ -342,7 +342,7 @@ def test_rows_that_no_record_can_be_made_like_are_left_alone(calls):
     done = selectit.expand("d.jsonl", FAKE, ["depth"])
     assert (done.rewritten, done.left_alone) == (
         1,
-        {"question and answer are not in a field each": 1, "a message without content": 1},
+        {"question and answer are not in separate fields": 1, "a message without content": 1},
     )
 
 

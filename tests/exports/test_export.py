@@ -215,7 +215,7 @@ BAD = {
         ],
         {"openai"},
     ),
-    "a tool call is no JSON": (
+    "a tool call is not JSON": (
         [ASKED[0], message("tool_call", "f(x)"), message("tool", "r"), ASKED[1]],
         {"openai", "llama-factory"},
     ),
@@ -357,7 +357,7 @@ def test_the_name_of_a_selection_is_needed_where_there_are_several(data):
     assert (done.rows, done.selection) == (12, "all")
     assert turns("all/train.jsonl", "again") == all_turns("run")
     assert "- chosen: all rows\n" in Path("all/README.md").read_text()
-    with pytest.raises(SettingsError, match="no scores"):
+    with pytest.raises(SettingsError, match="only a selection has scores"):
         selectit.export("run", "trl", "all", selection="all", scores=True)
 
 
@@ -460,7 +460,7 @@ def test_the_command(data, capsys):
     code, out, err = command(capsys, "export", "run", "--to", "parquet", "--quiet")
     assert (code, out, err) == (0, "", "")
     code, _, err = command(capsys, "export", "run", "--to", "csv")
-    assert code == 2 and "--to is 'csv'" in err and "Traceback" not in err
+    assert code == 2 and "there is no --to 'csv'" in err and "Traceback" not in err
     code, out, _ = command(capsys, "export", "run", "--to", "trl", "--out", "b", "--selection", "all")
     assert "exported  12 rows" in out and "folder    b" in out
 

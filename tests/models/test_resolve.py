@@ -307,7 +307,7 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path, small: FakePip, monkeypat
     with pytest.raises(ModelError, match="no file"):
         resolve.resolve(str(tmp_path / "n.gguf"))
     path.write_bytes(b"<html>")
-    with pytest.raises(ModelError, match="no GGUF file"):
+    with pytest.raises(ModelError, match="not a GGUF file"):
         resolve.resolve(str(path))
 
 

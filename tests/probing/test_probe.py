@@ -189,7 +189,7 @@ def test_labels_of_numbers_and_booleans():
     ]
     assert [parse_labels("ok=true").good(text) for text in ("True", "true", "False")] == [True, True, False]
     assert parse_labels("a>=4").good("NaN") is None
-    with pytest.raises(SettingsError, match="is no number"):
+    with pytest.raises(SettingsError, match="is not a number"):
         parse_labels("a>=nan")
 
 
@@ -206,7 +206,7 @@ def test_what_can_not_be_probed(alpaca, rows):
     with pytest.raises(DataError, match="0 good rows by grade>=6"):
         selectit.probe(alpaca, FAKE, labelled="grade>=6")
     Path("few.json").write_text(json.dumps(rows[:5]))
-    with pytest.raises(DataError, match="5 rows with a response among those drawn, and 10 are the least"):
+    with pytest.raises(DataError, match="5 rows with a response among those drawn, and at least 10 are needed"):
         selectit.probe("few.json", Settings(engine="fake", model="m", run="few"))
 
 

@@ -348,7 +348,7 @@ def test_a_set_that_is_none_is_refused(data, folder, returned):
         ({"keep": 1000}, "1,000 rows were asked for and there are 12"),
         ({"keep": "1%"}, "no row at all"),
         ({"weights": (2.0,)}, "has no weights"),
-        ({"name": "../x"}, "is no name"),
+        ({"name": "../x"}, "is not a valid name"),
         ({"share": "0/2"}, "--share does nothing here"),
         ({"param": {"level": "token"}}, "flag of its own"),
     ],

@@ -203,7 +203,7 @@ def test_another_training_in_the_same_folder_is_refused(run, model):
         selectit.train(run, "all", model, tiny.QUICK, "tuned")
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("x")
-    with pytest.raises(RunError, match="mine is not empty and is no training"):
+    with pytest.raises(RunError, match="mine is not empty and holds no training"):
         selectit.train(run, model=model, recipe=tiny.QUICK, out="mine")
     assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
 

@@ -137,7 +137,9 @@ def digest_turns(turns: tuple[Turn, ...]) -> bytes:
             for part in (turn.role.encode(), turn.text.encode()):
                 state.update(len(part).to_bytes(8, "little") + part)
     except UnicodeEncodeError as error:
-        raise RowError(f"a text has half of a surrogate pair at character {error.start}: no Unicode") from error
+        raise RowError(
+            f"a text has half of a surrogate pair at character {error.start}, which is not Unicode"
+        ) from error
     return state.digest()
 
 

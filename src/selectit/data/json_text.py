@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RawValue:
-    """One value of a file before it is understood. `problem` says why it has none."""
+    """One value of a file before it is interpreted. `problem` says why there is none."""
 
     place: str
     """'line 12' or 'file.jsonl, line 12'."""
@@ -32,7 +32,7 @@ class RawValue:
 
 
 def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
-    """The values of JSON Lines; a line that is no JSON is a Found with its problem."""
+    """The values of JSON Lines; a line that is not JSON is a value with a `problem`."""
     for number, line in enumerate(file, start=1):
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)

@@ -55,7 +55,7 @@ class Source:
 
 @dataclass(slots=True)
 class ReadReport:
-    """What was found on the way: complete when `read_records` is exhausted."""
+    """What reading has found so far: complete when `read_records` is exhausted."""
 
     layout: Layout | None = None
     rows: int = 0
@@ -118,7 +118,7 @@ def read_records(
         found: filled on the way.
         layout: None = found from the first record.
         which: the answers that are rated; see `formats.build_samples`.
-        limit: read no more than so many rows.
+        limit: the most rows to read.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
@@ -210,7 +210,7 @@ def _values(path: Path, kind: str, compression: str, name: str) -> Iterator[RawV
 
 
 def _file(path: Path, name: str) -> Source:
-    """One file, told by its first bytes. Raises DataError where it is no data, or not what its ending says."""
+    """One file; its first bytes show its kind. Raises DataError where it holds no data, or not what its ending says."""
     with path.open("rb") as file:
         start = file.read(8)
     magic = next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), "")
@@ -287,7 +287,7 @@ def _from_hub(name: str, split: str | None, subset: str | None) -> Source:
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(
-            f"there is no file {name}, and it can't be had from the hub: {reason}",
+            f"there is no file {name}, and it can't be fetched from the hub: {reason}",
             "Look for a typing error; for a gated data set accept its terms on its page and run: hf auth login",
         ) from error
     files = sorted(folder.glob(pattern))

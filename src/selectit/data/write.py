@@ -53,7 +53,7 @@ def add_field(raw: str, value: Mapping[str, Any]) -> str:
         )
     body = raw.rstrip()[:-1]
     inner = body.rstrip()
-    space = body[len(inner) :]  # an indented record keeps its closing brace on a line of its own
+    space = body[len(inner) :]  # an indented record keeps its closing brace on its own line
     lead = "" if inner.endswith("{") else ","
     gap = _inner_indent(raw)
     return f"{inner}{lead}{gap}{json.dumps(FIELD)}: {json.dumps(value)}{space}}}"
@@ -161,12 +161,12 @@ def build_table(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.T
         raise DataError(f"the column {lacking!r} may not be empty, and new rows have nothing for it", hint)
     for held, record in zip(structs.to_pylist(), records, strict=True):
         if without_nulls(held) != record:  # Arrow leaves out what it has no field for
-            raise DataError("the columns of this table have no place for a part of new rows", hint)
+            raise DataError("the columns of this table have no place for some parts of the new rows", hint)
     return pa.Table.from_arrays(structs.flatten(), schema=schema)
 
 
 def _empty_fields(value: Any, kind: pa.DataType, within: str = "") -> Iterator[str]:
-    """The fields that may not be null and are, with dots."""
+    """The fields that are null and may not be; dots for fields within fields."""
     if pa.types.is_struct(kind) and isinstance(value, Mapping):
         for field in kind:
             if value.get(field.name) is not None:

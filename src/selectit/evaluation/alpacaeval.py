@@ -91,7 +91,7 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
     items = draw(len(records), protocol.items, protocol.seed)
     asked = [records[item] for item in items]
     answers, chat = _answer(harness, protocol, [record["instruction"] for record in asked], folder)
-    harness.close()  # there may be no room for two models
+    harness.close()  # two models may not fit into memory
     kept = folder / f"alpacaeval.{fingerprint(mark, answers)}.replies.json"
     replies = judge_pairs(judge, harness.settings, [record["instruction"] for record in asked], answers,
                      [record["output"] for record in asked], kept)  # fmt: skip
@@ -99,7 +99,7 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
     _write(folder / "alpacaeval.json", asked, answers, replies, outcomes)
     values = [outcome for outcome in outcomes if outcome is not None]
     if not values:
-        raise EngineError(f"the judge {judge.name} answered nothing that is a verdict", f"It said {replies[0][0]!r}.")
+        raise EngineError(f"the judge {judge.name} gave no verdict", f"It said {replies[0][0]!r}.")
     return Part(
         name="alpacaeval",
         benchmark="alpacaeval",

@@ -1,4 +1,4 @@
-"""`evaluate`: models, tasks, and what of it is done already."""
+"""`evaluate`: which models answer which tasks, and what is stored already."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from selectit.runs.files import slug
 from selectit.runs.run import Run
 
 log = logging.getLogger(__name__)
-NO_COMET = "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
+NO_COMET = "comet-score is not installed (pip install unbabel-comet, in its own environment)"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is run and stored as one: an interruption loses no more."""
+    """What is run and stored as one unit: an interruption loses at most this much."""
 
     name: str
     fingerprint: str
@@ -52,7 +52,9 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
     if len(names) > 1 and settings.out is not None:
         raise SettingsError("--out is one file, and several models are named", "Leave it out: each has its own file.")
     if len(names) > 1 and settings.engine == "server":
-        raise SettingsError("a server's --tokenizer is one model's, and several are named", "Evaluate one at a time.")
+        raise SettingsError(
+            "several models are named, and a server's --tokenizer is that of one", "Evaluate one at a time."
+        )
     protocols = [
         protocol.limited(settings.limit)
         for protocol in choose_protocols(settings.suite, settings.task, heldout=bool(settings.heldout))
@@ -85,7 +87,7 @@ def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSet
         done: list[Part] = []
         total = len(evaluations) + len(more) + len(comets)
         try:
-            # Each holder is closed before the next model is loaded: there may be no room for two.
+            # Each holder is closed before the next model is loaded: two may not fit into memory.
             for some, holder in ((evaluations, losses), (more, lm), (comets, None)):
                 for evaluation in some:
                     done.append(_run_or_reuse(evaluation, kept, f"{len(done) + 1} of {total}"))
@@ -111,7 +113,7 @@ def _check_chat(model: Model, settings: EvalSettings) -> None:
 
 
 def _run_or_reuse(evaluation: Evaluation, kept: Mapping[str, Part], place: str) -> Part:
-    """The piece's part: the stored one where it is of the same model, protocol and data."""
+    """The part of an evaluation: the stored one where model, protocol and data are the same, else a new one."""
     old = kept.get(evaluation.name)
     if old is not None and old.fingerprint == evaluation.fingerprint:
         log.info("%s: %s is done already", place, evaluation.name)

@@ -84,7 +84,7 @@ def find_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list
         folder: where the task files that read local files are written; lm-eval's command takes them by --include_path.
 
     Raises:
-        SettingsError: no such task, or a group of tasks that is no benchmark here.
+        SettingsError: no such task, or a group of tasks that is not a benchmark here.
         DataError: a local file is missing.
     """
     for name, benchmark in BENCHMARKS.items():
@@ -259,7 +259,7 @@ class Harness:
             hint = "Choose a model that reads more tokens, or a suite with shorter answers."
             raise ModelError(f"{self.model.name} can't be asked {task}: {error}", hint) from error
         except failures as error:
-            # The other requests failed too, and each would be told with a traceback when the program ends.
+            # The other requests failed too, and each would print a traceback when the program ends.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             hint = "Look at --base-url, the model's name and the key; the server must give log-probabilities with echo."
             raise EngineError(f"{task}: the server failed: {error}", hint) from error
@@ -378,7 +378,7 @@ def _device(name: str) -> str | None:
 
 @contextlib.contextmanager
 def quiet_lm_eval() -> Iterator[None]:
-    """Without lm-eval's warnings, of which each task has several, and its bars where nobody looks at them."""
+    """Silence lm-eval's warnings (each task has several), and its progress bars where nobody looks at them."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)

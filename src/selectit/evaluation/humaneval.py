@@ -55,7 +55,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
     samples = [{"task_id": name, "completion": answer} for name, answer in zip(asked, answers, strict=True)]
     results, offline = run_programs(samples, known)
     if not offline:
-        log.warning("the programs ran with the network in reach: this system lets no ordinary process go without")
+        log.warning("the programs could reach the network: this system does not let an ordinary process give it up")
     rows = [results[at : at + protocol.samples] for at in range(0, len(results), protocol.samples)]
     values = [pass_at_k(protocol.samples, row.count("passed"), protocol.k) for row in rows]
     ones = [pass_at_k(protocol.samples, row.count("passed"), 1) for row in rows]
@@ -87,7 +87,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
 def run_programs(
     samples: Sequence[Mapping[str, str]], known: Mapping[str, Any], timeout: float = TIMEOUT, megabytes: int = MEGABYTES
 ) -> tuple[list[str], bool]:
-    """Run programs in a process of their own; see `executor`.
+    """Run programs in a separate process; see `code_executor`.
 
     Args:
         samples: task_id and completion of each.
@@ -119,9 +119,9 @@ def run_programs(
             )
             found = json.loads(done.stdout)
         except (subprocess.SubprocessError, ValueError) as error:
-            told = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+            output = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
             hint = "Less memory than 4 GB, or a system that forbids processes, are common causes."
-            raise EngineError(f"the executor of programs failed: {told[-1] if told else error}", hint) from error
+            raise EngineError(f"the executor of programs failed: {output[-1] if output else error}", hint) from error
     return found["results"], found["offline"]
 
 

@@ -25,7 +25,7 @@ class Part:
     metric: str
     value: float
     stderr: float
-    """NaN where it can't be had of so few items."""
+    """NaN where there are too few items for one."""
     items: tuple[int, ...]
     """Their numbers in the set, rising."""
     values: tuple[float, ...]
@@ -103,7 +103,7 @@ def to_plain(results: Results) -> dict[str, Any]:
 
 
 def combine_parts(parts: Sequence[Part]) -> BenchmarkResult:
-    """A benchmark's score: the mean over all items, whatever part they are of.
+    """A benchmark's score: the mean over all items of all its parts.
 
     The standard error is lm-eval's for groups (`pooled_sample_stderr`: the pooled variance within the parts), and that
     of the mean of all items where a part has a single one.

@@ -71,7 +71,7 @@ def task_fingerprint(harness: Harness, protocol: Protocol, pair: str) -> str:
 
 
 def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
-    """Translate one direction greedily; the translations stay in `folder`, with the lines they are of."""
+    """Translate one direction greedily; the translations stay in `folder`, beside their sources and references."""
     began = time.monotonic()
     source_path, reference_path = pair_files(harness.settings.data_dir or "", pair)
     sources, references = read_lines(source_path), read_lines(reference_path)
@@ -113,7 +113,7 @@ def run(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
 
 
 def _paths(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> dict[str, Path]:
-    """The files that stay; those of other settings have other names, so that COMET is of the same text as BLEU."""
+    """The files that stay; other settings have other names, so that COMET and BLEU measure the same text."""
     start = f"wmt22.{pair}.{task_fingerprint(harness, protocol, pair)[:8]}"
     return {what: folder / f"{start}.{what}" for what in _KEPT}
 
@@ -150,7 +150,7 @@ def comet_fingerprint(harness: Harness, protocol: Protocol, pair: str) -> str:
 def measure_comet(harness: Harness, protocol: Protocol, pair: str, folder: Path) -> Part:
     """COMET-22 of the translations that `run` has left in `folder`, by unbabel-comet's command `comet-score`.
 
-    A program of its own, since unbabel-comet needs older versions of numpy and transformers than this one.
+    It is a separate program, since unbabel-comet needs older versions of numpy and transformers than this one.
 
     Raises EngineError where the command fails.
     """
@@ -159,16 +159,16 @@ def measure_comet(harness: Harness, protocol: Protocol, pair: str, folder: Path)
     for path in paths.values():
         if not path.is_file():
             raise EngineError(
-                f"there is no {path}, of which COMET is measured",
+                f"there is no {path}, which COMET is measured on",
                 f"Remove wmt22_{pair} from the parts of {folder}.json, and it is translated again.",
             )
     report = paths["translation"].with_suffix(".comet.json")
     arguments = [COMET, *(f"--{what}s={path}" for what, path in paths.items()), f"--model={COMET_MODEL}"]
     done = subprocess.run([*arguments, f"--to_json={report}", "--quiet"], capture_output=True, text=True, check=False)
     if done.returncode:
-        told = (done.stderr or done.stdout).strip().splitlines()
+        output = (done.stderr or done.stdout).strip().splitlines()
         raise EngineError(
-            f"{COMET} failed: {told[-1] if told else done.returncode}",
+            f"{COMET} failed: {output[-1] if output else done.returncode}",
             "BLEU is stored. Mend it, or take it from the PATH, and type the same command again.",
         )
     (sentences,) = read_json(report).values()

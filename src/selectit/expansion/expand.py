@@ -1,7 +1,7 @@
 """New rows made of a data set's rows by a generator: the expansion that LIFT begins with.
 
-What the generator is asked about lies in runs of its own inside the data's run, so every answer is stored and an
-interrupted expansion goes on.
+Each data set that the generator is asked about has its own run inside the data's run, so every answer is stored and
+an interrupted expansion goes on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_NEW_TOKENS = 512
 
 
 UNIT_SIZE = 32
-"""Rows in one unit: an interruption loses at most so many answers, and each is long."""
+"""Rows in one unit: an interruption loses at most this many answers, and each is long."""
 
 
 REWRITING, ANSWERING = "rewriting", "answering"
@@ -79,7 +79,7 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class _Generator:
-    """Who is asked, and how."""
+    """The model that writes, with the settings under which it is asked."""
 
     model: Model
     settings: Settings
@@ -129,7 +129,7 @@ def expand(
         sample: rows to rewrite, drawn; None = all.
         seed: of the drawing.
         max_new_tokens: of each of the two answers that a new row takes.
-        progress: told what is going on.
+        progress: receives what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is answered stays.

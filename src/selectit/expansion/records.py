@@ -47,7 +47,7 @@ class RewritableRows:
 
 
 def find_rewritable(run: Run) -> RewritableRows:
-    """The rows with one question and one answer in words that a record can be made like, one for each question.
+    """The rows that a new row can be modelled on: one question and one answer in text, one row for each question.
 
     Raises DataError where there is none, or where a record has a field of the name that new rows get.
     """
@@ -73,7 +73,7 @@ def find_rewritable(run: Run) -> RewritableRows:
     if not rows:
         raise DataError(
             f"{run.manifest['data']} has no row that can be rewritten: {', '.join(others)}",
-            "A row is rewritten that is one question and one answer, without a system message.",
+            "Only a row that is one question and one answer, without a system message, can be rewritten.",
         )
     return RewritableRows(np.array(rows, np.int64), dict(others))
 
@@ -133,7 +133,7 @@ def _refuse_shared(layout: str) -> None:
     if len(set(paths)) < len(paths):
         raise DataError(
             f"--map {layout} reads two parts from one field, and a new row would have one of them alone",
-            "Give the instruction and the response a field each.",
+            "Give the instruction and the response separate fields.",
         )
 
 
@@ -174,7 +174,7 @@ def _empty_input(like: Mapping[str, Any]) -> dict[str, str]:
 def _messages(like: Sequence[Mapping[str, Any] | str], texts: Sequence[str]) -> list[Any]:
     """Messages with these texts, the roles in the words of others; bare texts where the others are."""
     if len(like) != len(texts):
-        raise DataError("question and answer are not in a field each", "Convert the data to messages first.")
+        raise DataError("question and answer are not in separate fields", "Convert the data to messages first.")
     made: list[Any] = []
     for message, text in zip(like, texts, strict=True):
         if isinstance(message, str):

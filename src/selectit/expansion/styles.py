@@ -60,7 +60,7 @@ def find_fault(text: str | None, error: str | None, flags: int, original: str = 
         original: what it was made of; it has to differ in more than case and white space.
     """
     words = (text or "").casefold().split()
-    if flags & FLAG_NO_ROOM:  # the engine's words have a count in them, and rows are told of by the reason
+    if flags & FLAG_NO_ROOM:  # the engine's message holds a count, and rows are grouped by their reason
         return NO_ROOM
     if error:
         return error
@@ -69,5 +69,5 @@ def find_fault(text: str | None, error: str | None, flags: int, original: str = 
     if not words:
         return "the answer is empty"
     if words == original.casefold().split():
-        return "the answer is what was asked about, as it was"
+        return "the answer is the text that was asked about, unchanged"
     return "the answer has a null byte" if "\0" in (text or "") else ""

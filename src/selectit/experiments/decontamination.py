@@ -11,14 +11,14 @@ from selectit.evaluation.heldout import read_last_answers
 from selectit.evaluation.settings import EvalSettings
 
 WORDS = 13
-"""A row that has so many words in a row in common with a question is left out (Brown et al. 2020, appendix C)."""
+"""A row that shares this many consecutive words with a question is left out (Brown et al. 2020, appendix C)."""
 
 
 _WORD = re.compile(r"\w+")
 
 
 def find_contaminated(samples: Iterable[Sample], questions: Iterable[str]) -> set[int]:
-    """The rows whose instruction is one of the questions, or that share `WORDS` words in a row with one.
+    """The rows whose instruction is one of the questions, or that share `WORDS` consecutive words with one.
 
     Words are runs of letters and digits, in lower case. Of each row instruction and response are read.
     """

@@ -1,4 +1,4 @@
-"""What the cells of an experiment came to, line by line of the table."""
+"""The outcomes of an experiment's cells, grouped by the lines of its table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BenchmarkScore:
 
     @property
     def mean(self) -> float:
-        """What is shown: the mean over the items where they are known, so that differences are of the same figure."""
+        """What is shown: the mean over the items where they are known, so that differences compare the same figure."""
         return float(np.mean(self.values)) if self.values else self.value
 
 

@@ -1,8 +1,8 @@
-"""How much to keep, found by trying: sizes that an optimiser proposes, each a cell of the experiment like any other.
+"""How much to keep, found by trying: an optimiser proposes sizes, and each is a cell of the experiment like any other.
 
 Instruction Mining (Cao et al., arXiv 2307.06290, section 4) searches the size with BlendSearch; here it is the
-tree-structured Parzen estimator of Optuna. Its proposals follow from the seed and the values told, so an interrupted
-search that is begun again proposes the same sizes, and finds their cells finished.
+tree-structured Parzen estimator of Optuna. Its proposals follow from the seed and the values reported, so an
+interrupted search that is begun again proposes the same sizes, and finds their cells finished.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def _import_optuna() -> Any:
         import optuna
     except ImportError as error:
         raise SettingsError(
-            f"the search for a size needs what is not installed: {error}", 'Install it: pip install -e ".[search]"'
+            f"the search for a size needs a package that is not installed: {error}",
+            'Install it: pip install -e ".[search]"',
         ) from error
     return optuna
 

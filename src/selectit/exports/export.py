@@ -108,7 +108,9 @@ def export(
     opened = open_run(run)
     chosen = _find_rows(opened, selection)
     if scores and chosen.scores is None:
-        raise SettingsError("all rows have no scores of one selection", "Name one, or leave out --with-scores.")
+        raise SettingsError(
+            "every row is taken, and only a selection has scores", "Name one, or leave out --with-scores."
+        )
     folder = Path(out) if out is not None else Path(f"{data_name(str(opened.manifest['data']))}.{to}")
     files = (*FILES[to], "README.md")
     _check_folder(folder, files)
@@ -134,9 +136,9 @@ def export(
 
 def _check(to: str, scores: bool, bad_rows: str) -> None:
     if to not in TARGETS:
-        raise SettingsError(f"--to is {to!r}, which there is not", nearest(to, TARGETS))
+        raise SettingsError(f"there is no --to {to!r}", nearest(to, TARGETS))
     if bad_rows not in BAD_ROWS:
-        raise SettingsError(f"--bad-rows is {bad_rows!r}, which there is not", nearest(bad_rows, BAD_ROWS))
+        raise SettingsError(f"there is no --bad-rows {bad_rows!r}", nearest(bad_rows, BAD_ROWS))
     if scores and to == "openai":
         raise SettingsError("OpenAI's files have no place for scores", "Leave out --with-scores.")
 

@@ -179,7 +179,7 @@ def _parse_arguments(arguments: Any) -> Any:
     try:
         return json.loads(arguments)
     except ValueError as error:
-        raise RowError("the arguments of a tool call are no JSON") from error
+        raise RowError("the arguments of a tool call are not JSON") from error
 
 
 def _openai(turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _calls(text: str) -> list[_Call]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise RowError("a tool call is no JSON") from error
+        raise RowError("a tool call is not JSON") from error
     found = []
     for each in value if isinstance(value, list) else [value]:
         function = each.get("function", each) if isinstance(each, Mapping) else None
@@ -254,7 +254,7 @@ def _tools(tools: Any) -> list[Any]:
         try:
             tools = json.loads(tools)
         except ValueError as error:
-            raise RowError("its tools are no JSON") from error
+            raise RowError("its tools are not JSON") from error
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise RowError("its tools are no list of definitions")
+        raise RowError("its tools are not a list of definitions")
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]

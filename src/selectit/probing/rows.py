@@ -1,6 +1,6 @@
 """The rows of a probe, drawn from a run: originals with planted defects, or good and bad rows by the user's labels.
 
-They are a data set of their own, with a run directory of its own inside the data's run.
+They form their own data set, whose run directory lies inside the data's run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from selectit.runs.source import create_pairs_run
 from selectit.runs.stored import field_of
 
 LEAST_PAIRS = 10
-"""A kind that fits fewer of the rows is left out: no test could tell it. Nor are fewer good or bad rows enough."""
+"""A kind that fits fewer rows is left out: no test could show anything. The same holds for good and bad rows."""
 
 
 GOOD, BAD = "good", "bad"
@@ -65,7 +65,7 @@ def parse_labels(text: str) -> Labels:
         raise SettingsError(f"--labelled is {text!r}, and there is no {labels.operator!r}, only '=' and '>='", hint)
     number = _number(labels.value)
     if labels.operator == ">=" and (number is None or math.isnan(number)):
-        raise SettingsError(f"--labelled: {labels.value!r} is no number", hint)
+        raise SettingsError(f"--labelled: {labels.value!r} is not a number", hint)
     return labels
 
 
@@ -80,8 +80,8 @@ def draw_rows(run: Run, sample: int, seed: int) -> list[Corrupted]:
     pairs = [pair for pair in _pairs(run, order) if has_response(pair)]  # of several answers the last may be empty
     if len(pairs) < LEAST_PAIRS:
         raise DataError(
-            f"{run.manifest['data']} has {len(pairs)} rows with a response among those drawn, and {LEAST_PAIRS} are "
-            "the least",
+            f"{run.manifest['data']} has {len(pairs)} rows with a response among those drawn, and at least "
+            f"{LEAST_PAIRS} are needed",
             "Probe a larger data set, or draw more rows with --sample.",
         )
     rows = plant(pairs, tuple(KINDS), seed)
@@ -109,14 +109,14 @@ def draw_labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list
         if len(pairs) < LEAST_PAIRS:
             raise DataError(
                 f"{run.manifest['data']} has {len(pairs)} {kind} rows by {labels.field}{labels.operator}{labels.value}",
-                f"{LEAST_PAIRS} of each are the least. {_name_values(labels.field, texts)}",
+                f"At least {LEAST_PAIRS} of each are needed. {_name_values(labels.field, texts)}",
             )
         found += [Corrupted(each.row, kind, each.instruction, each.response) for each in pairs]
     return found
 
 
 def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path:
-    """Where the probe of such rows lies: other labels have a folder of their own."""
+    """Where the probe of such rows lies: each set of labels has its own folder."""
     name = "planted"
     if labelled is not None:
         plain = re.sub(r"[^A-Za-z0-9.]+", "-", labelled)[:40]

@@ -1,4 +1,4 @@
-"""Which K of many rating prompts tell good from bad best, on one's own data: picked on one half, told on the other."""
+"""Which K of many rating prompts best tell good from bad on your data: picked on one half, measured on the other."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tune_prompts(
         k: how many to pick.
         sample: rows to draw; half of them pick, half of them tell.
         seed: of the drawing and planting.
-        progress: told what is going on.
+        progress: receives what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy.

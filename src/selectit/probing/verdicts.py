@@ -1,4 +1,4 @@
-"""What the pairs of a probe tell of each kind of defect."""
+"""What the pairs of a probe show about each kind of defect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEVEL = 0.05
 
 
 LEAST_SHARE = 0.6
-"""Of pairs won, or AUROC: what is above chance but below this is of no use, however sure it is."""
+"""Of pairs won, or AUROC: what is above chance but below this is useless, however certain it is."""
 
 
 DETECTED, PREFERRED, BARELY, NOT_TOLD = "detected", "preferred", "barely told apart", "not told apart"
@@ -24,7 +24,7 @@ VERDICTS = (DETECTED, PREFERRED, BARELY, NOT_TOLD)
 
 @dataclass(frozen=True, slots=True)
 class KindStats:
-    """How well one kind of defect is told from the originals."""
+    """How well scores separate one kind of defect from the originals."""
 
     kind: str
     pairs: int

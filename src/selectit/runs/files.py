@@ -82,7 +82,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}", "Restore it, or remove it and run again.") from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it is no object", "Restore it, or remove it and run again.")
+        raise RunError(f"{path} is damaged: it is not an object", "Restore it, or remove it and run again.")
     return value
 
 

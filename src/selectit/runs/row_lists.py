@@ -58,7 +58,7 @@ def find(path: str, rows: Rows) -> Int64:
     outside = [int(row) for row in named if not 0 <= row < len(rows)]
     if outside:
         raise DataError(
-            f"{path} names {_some(outside)}: of its {len(named):,} numbers {len(outside):,} are no rows",
+            f"{path} names {_some(outside)}: of its {len(named):,} numbers {len(outside):,} are not rows",
             f"The rows of this data go from 0 to {len(rows) - 1:,}.",
         )
     twice = [int(row) for row, times in Counter(map(int, named)).items() if times > 1]
@@ -90,10 +90,12 @@ def _parse_json(path: str, text: str) -> list[int]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise DataError(f"{path} is no JSON list of row numbers: {error}", "Write for example [0, 17, 3].") from error
+        raise DataError(
+            f"{path} is not a JSON list of row numbers: {error}", "Write for example [0, 17, 3]."
+        ) from error
     for place, value in enumerate(found):
         if type(value) is not int:
-            raise DataError(f"{path}, entry {place}: {value!r} is no row number", "Write for example [0, 17, 3].")
+            raise DataError(f"{path}, entry {place}: {value!r} is not a row number", "Write for example [0, 17, 3].")
     numbers: list[int] = found
     return numbers
 
@@ -105,7 +107,9 @@ def _parse_lines(path: str, text: str) -> list[int]:
             try:
                 found.append(int(line))
             except ValueError as error:
-                raise DataError(f"{path}, line {place}: {line!r} is no row number", "Write one on a line.") from error
+                raise DataError(
+                    f"{path}, line {place}: {line!r} is not a row number", "Write one on a line."
+                ) from error
     return found
 
 

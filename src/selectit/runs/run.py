@@ -7,7 +7,7 @@
     losses/ embeddings/ judgements/ rewards/ <model>/<what was asked>/part-*.parquet
     tokens/<tokenizer>/part-*.parquet
     scores/  selections/
-    probes/ cascades/ <name>/run/     data sets made of this one's rows, each with a run of its own
+    probes/ cascades/ <name>/run/     data sets made of this one's rows, each with its own run
     timing.json            durations: the one file that may differ between equal runs
 
 A file that has its final name is whole: it is written beside, synced and renamed. Locks are the operating system's
@@ -52,7 +52,7 @@ class Run:
         return int(self.manifest["rows"])
 
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The parts of the source in order, with the columns named (of `schema.source_schema`)."""
+        """The parts of the source in order, with the columns named (of `source.source_schema`)."""
         for part in range(-(-self.rows // PART_ROWS)):
             yield self._part(part, columns)
 
@@ -113,7 +113,7 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RunError(busy, "Wait until it has ended, or stop it; nothing of it is lost.") from error
+                raise RunError(busy, "Wait until it ends, or stop it; nothing it has done is lost.") from error
             yield
 
     def add_timing(self, key: str, **amounts: float) -> None:

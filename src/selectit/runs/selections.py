@@ -49,7 +49,9 @@ def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str
     if settings.name is None:
         return free_name(run.path / "selections", label, config)
     if not re.fullmatch(r"[\w.+-]{1,100}", settings.name) or settings.name.startswith("."):
-        raise SettingsError(f"--name {settings.name!r} is no name", "Use letters, digits, '.', '-', '_'; at most 100.")
+        raise SettingsError(
+            f"--name {settings.name!r} is not a valid name", "Use letters, digits, '.', '-', '_'; at most 100."
+        )
     if free_name(run.path / "selections", settings.name, config) != settings.name and not settings.force:
         raise SettingsError(
             f"{run.path} has a selection {settings.name!r} with other settings", "Name another, or add --force."

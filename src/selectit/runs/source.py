@@ -1,6 +1,7 @@
-"""Data sets of pairs made from a run's rows, each with a run directory of its own inside that run.
+"""The run of a data set: opened where it is there, else read, checked and written.
 
-So they are rated, asked about, stored and resumed like any other.
+A data set of pairs made from a run's rows has its own run directory inside that run, so it is rated, stored and
+resumed like any other.
 """
 
 from __future__ import annotations

@@ -220,8 +220,8 @@ def find_answer_end(tokenizer: Any, found: Sequence[Example]) -> int | None:
 def order_examples(lengths: Sequence[int], batch_size: int, *, epochs: float, steps: int | None, seed: int) -> Int64:
     """Which example is read when.
 
-    Every pass over the examples is a permutation of its own, and a batch may have the end of one and the beginning of
-    the next. Within a batch, whose gradient is one sum whatever the order, the long ones come first, so that its
+    Each pass over the examples is its own permutation, and a batch may hold the end of one and the beginning of the
+    next. Within a batch, whose gradient is one sum whatever the order, the long ones come first, so that its
     micro-batches have little padding.
 
     Args:

@@ -46,7 +46,7 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one training is, as every process that takes part in it is told."""
+    """One training, as every process that takes part in it reads it."""
 
     folder: str
     name: str
@@ -255,7 +255,7 @@ def _trainer_class() -> type[_Tuner]:
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]
-    """Asks for a checkpoint every so many seconds: how long a step takes differs by five orders of magnitude.
+    """Asks for a checkpoint after a time, not after steps: the length of a step differs by five orders of magnitude.
 
     The first process decides for all, since they save together.
     """
@@ -274,7 +274,7 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
 
 
 class _StepReporter(TrainerCallback):  # type: ignore[misc]
-    """Tells the progress of each step."""
+    """Reports each step to the progress."""
 
     def __init__(self, progress: Progress, lengths: Int64, batch_size: int) -> None:
         self.progress, self.lengths, self.batch_size = progress, lengths, batch_size

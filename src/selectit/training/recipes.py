@@ -79,9 +79,7 @@ class Recipe:
         choices = {"dtype": DTYPES, "schedule": SCHEDULES, "template": TEMPLATES, "quantize": QUANTIZATIONS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}, which there is not", nearest(getattr(self, name), known)
-                )
+                raise SettingsError(f"there is no {name} {getattr(self, name)!r}", nearest(getattr(self, name), known))
         self._check_numbers()
         self._check_together()
 
@@ -138,7 +136,7 @@ def load(name: str) -> Recipe:
     if not name.endswith(".toml"):
         if name not in names():
             raise SettingsError(
-                f"there is no recipe {name!r}", f"{nearest(name, names())} A file of your own ends in .toml."
+                f"there is no recipe {name!r}", f"{nearest(name, names())} Your own file ends in .toml."
             )
         preset = resources.files("selectit.training") / "recipe_files" / f"{name}.toml"
         return from_table(tomllib.loads(preset.read_text("utf-8")), name, name)
@@ -171,7 +169,7 @@ def change(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def _parse_value(text: str, kind: Any) -> Any:
-    """A typed text as TOML would have it, where the field holds no text; what is no TOML stays, and is refused."""
+    """A typed text read as TOML, where the field holds something else than text; what is not TOML stays a text."""
     if is_of(text, kind):
         return text
     if typing.get_origin(kind) is tuple and typing.get_args(kind)[0] is str:

@@ -4,7 +4,7 @@ OUT/config.json, model*.safetensors, tokenizer*   the tuned model
 OUT/adapter/                                      with LoRA: the adapter alone
 OUT/README.md                                     its card
 OUT/training.json                                 what it is and the loss of each step: written last of all
-OUT/work/                                         while it is not finished: see `training_loop`
+OUT/work/                                         while it is not finished: see `loop`
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A training that is resolved, and not begun."""
+    """A training whose settings are resolved, before it begins."""
 
     run: Run
     selection: str | None
@@ -126,12 +126,12 @@ def train(
         accept_terms: of a packaged model.
         trust_remote_code: let the model's repository run its own code.
         checkpoint_seconds: between checkpoints; 0 = after each step.
-        progress: told what is going on; a rating is a row read.
+        progress: receives what is going on; one rating is one row read.
 
     Raises:
         SettingsError: TRL is not installed, or a setting that can't be.
         RunError: no such run or selection, or `out` holds something else.
-        ModelError: the model can't be had, or its template doesn't fit the data.
+        ModelError: the model can't be fetched, or its template doesn't fit the data.
     """
     opened = open_run(run)
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
@@ -163,7 +163,7 @@ def _find_rows(run: Run, selection: str | Sequence[int] | Int64 | None) -> tuple
 def _check_rows(run: Run, rows: Int64) -> Int64:
     if not len(rows) or len(np.unique(rows)) < len(rows) or rows.min() < 0 or rows.max() >= run.rows:
         raise DataError(
-            f"the list of {len(rows):,} rows is empty, names a row twice, or one that there is not",
+            f"the list of {len(rows):,} rows is empty, names a row twice, or names one that does not exist",
             f"Row numbers of this run go from 0 to {run.rows - 1:,}.",
         )
     return rows
@@ -195,7 +195,7 @@ def _is_finished(folder: Path, plan: _Plan) -> bool:
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"--out {folder} is a file", "Name a folder.")
     if folder.is_dir() and any(each.name != "work" for each in folder.iterdir()):
-        raise RunError(f"{folder} is not empty and is no training", "Name another folder with --out.")
+        raise RunError(f"{folder} is not empty and holds no training", "Name another folder with --out.")
     return False
 
 
@@ -212,12 +212,14 @@ def _name_differences(stored: dict[str, Any], plan: _Plan, changed: list[str]) -
 
 
 def _import_loop() -> Any:
-    """The room that imports torch, TRL and PEFT. Raises SettingsError where one is not installed."""
+    """The module that imports torch, TRL and PEFT. Raises SettingsError where one is not installed."""
     try:
         importlib.import_module("peft")
         return importlib.import_module("selectit.training.loop")
     except ImportError as error:
-        raise SettingsError(f"training needs what is not installed: {error}", f"Install it: {_INSTALL}") from error
+        raise SettingsError(
+            f"training needs a package that is not installed: {error}", f"Install it: {_INSTALL}"
+        ) from error
 
 
 def _begin(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkpoint_seconds: float) -> dict[str, Any]:
@@ -337,7 +339,7 @@ def _fit(work: Path, recipe: Recipe, loop: Any, progress: Progress) -> None:
     if done.returncode:
         raise RunError(
             f"the training that accelerate started ended with code {done.returncode}",
-            "It said above why. Type the same command again: it goes on from the last checkpoint.",
+            "The reason is above. Type the same command again: it goes on from the last checkpoint.",
         )
 
 

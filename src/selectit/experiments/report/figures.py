@@ -156,9 +156,9 @@ def _forest(forest: Forest) -> Figure:
     axes = figure.add_subplot()
     axes.axvline(0, color=QUIET, linewidth=1.2)
     for place, (_, found) in zip(places, forest.rows, strict=True):
-        told = found.low > 0 or found.high < 0
+        shown = found.low > 0 or found.high < 0
         axes.plot([found.low, found.high], [place, place], color=COLOURS[0], linewidth=1.8)
-        axes.plot(found.value, place, "o", color=COLOURS[0], markersize=7, markerfacecolor=COLOURS[0] if told else "w")
+        axes.plot(found.value, place, "o", color=COLOURS[0], markersize=7, markerfacecolor=COLOURS[0] if shown else "w")
     axes.set_yticks(places, labels)
     axes.set_ylim(ends[-1], 0)
     axes.grid(visible=False, axis="y")

@@ -103,7 +103,7 @@ def _style() -> str:
 
 
 def _tables(text: str, title: str) -> str:
-    """Each table in a box of its own that scrolls, also by the keyboard; its name is read aloud."""
+    """Put each table into a box that scrolls, also by the keyboard, and whose name is read aloud."""
     box = f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(title)}">\n<table>'
     text = text.replace("<table>", box).replace("</table>", "</table>\n</div>")
     return re.sub("<th(?=[ >])", '<th scope="col"', text)

@@ -79,10 +79,10 @@ Amounts = dict[tuple[str, str], dict[str, list[Outcome]]]
 
 
 def collect_amounts(outcomes: Sequence[Outcome]) -> Amounts:
-    """Of models of which some choice has two budgets or more, every choice of the data that has a budget."""
+    """The choices with a budget, of each model that has a choice with two budgets or more; other data sets left out."""
     found: Amounts = {}
     for (model, choice, budget), some in sorted(group_by_line(outcomes).items(), key=lambda each: each[1][0].rows):
-        if budget and not some[0].data:  # so many percent of another data set are another number of rows
+        if budget and not some[0].data:  # the same percentage of another data set is another number of rows
             found.setdefault((model, choice), {})[budget] = some
     models = {model for (model, _), cells in found.items() if len(cells) > 1}
     ordered = dict.fromkeys(each.line[:2] for each in outcomes)

@@ -120,7 +120,7 @@ def result_table(outcomes: Sequence[Outcome]) -> Table:
 def compare_lines(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str, Estimate]]:
     """Each line less the line of the reference method: for `full` of any budget, for `random` of the same one.
 
-    A choice with a size of its own (a list of rows) or from another data set is compared with the random choice of as
+    A choice that fixes its own size (a list of rows) or from another data set is compared with the random choice of as
     many rows. Of each benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in
     percent), and its bootstrap interval. Empty without a reference.
     """
