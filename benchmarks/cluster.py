@@ -24,7 +24,7 @@ from selectit.config.settings import Settings
 from selectit.progress import Silent
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
-from selectit.runs.stored import load_ratings
+from selectit.runs.stored import load_arrays
 from selectit.signals import prompts
 
 
@@ -60,7 +60,7 @@ def measure(data: str, run: Path, settings: Settings, workers: int) -> np.ndarra
         f"({at_work / by_clock:.0%} of the time); load before {load:.1f}",
         flush=True,
     )
-    return load_ratings(opened, found, prompts.packaged().first(settings.k or 1)).logprob
+    return load_arrays(opened, found, prompts.packaged().first(settings.k or 1)).logprob
 
 
 def main() -> None:

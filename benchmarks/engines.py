@@ -40,7 +40,7 @@ from selectit.numerics import label_probs
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
-from selectit.runs.stored import load_ratings
+from selectit.runs.stored import load_arrays
 from selectit.signals import prompts
 
 UNIT = 25
@@ -127,7 +127,7 @@ def rated(args: argparse.Namespace, settings: Settings) -> Column:
     """Rate and read what is stored."""
     clock, load = Clock(), os.getloadavg()[0]
     run = open_run(selectit.rate(args.data, settings, clock))
-    stored = load_ratings(run, annotators(run), prompts.packaged().first(args.k))
+    stored = load_arrays(run, annotators(run), prompts.packaged().first(args.k))
     return Column(clock.rate, stored.logprob[:, 0].transpose(1, 0, 2), load)
 
 

@@ -51,7 +51,7 @@ def main() -> None:
 
 def executor() -> bool:
     """HumanEval's own solutions pass, empty ones do not."""
-    known = humaneval.problems()
+    known = humaneval.load_problems()
     right = True
     for what, wanted in (("canonical solutions", len(known)), ("empty completions", 0)):
         began = time.monotonic()
@@ -59,7 +59,7 @@ def executor() -> bool:
             {"task_id": name, "completion": problem["canonical_solution"] if wanted else ""}
             for name, problem in known.items()
         ]
-        results, offline = humaneval.execute(samples, known)
+        results, offline = humaneval.run_programs(samples, known)
         passed = results.count("passed")
         print(f"{what}: {passed} of {len(results)} pass, {time.monotonic() - began:.1f} s, network cut off: {offline}")
         right &= passed == wanted
@@ -69,11 +69,11 @@ def executor() -> bool:
 def bleu(data: str) -> bool:
     """BLEU of worsened references, by this program and by sacrebleu's command."""
     right = True
-    for pair in translation.pairs("wmt22", data):
-        _, reference = translation.files(data, pair)
+    for pair in translation.find_pairs("wmt22", data):
+        _, reference = translation.pair_files(data, pair)
         references = reference.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         worse = [" ".join(word for at, word in enumerate(line.split()) if at % 4 != 3) for line in references]
-        ours, signature, _ = translation.bleu(worse, references, pair)
+        ours, signature, _ = translation.measure_bleu(worse, references, pair)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "worse"
             path.write_text("\n".join(worse) + "\n", encoding="utf-8")

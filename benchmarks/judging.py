@@ -20,7 +20,7 @@ from selectit.array_types import Float64
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import KINDS
 from selectit.probing.probe import Probe, Probed, preference_table
-from selectit.probing.rows import drawn
+from selectit.probing.rows import draw_rows
 from selectit.probing.verdicts import DETECTED, PREFERRED
 from selectit.runs.run import open_run
 
@@ -89,7 +89,7 @@ def markdown(results: dict[str, Probed]) -> list[str]:
 
 def preferences(probe: Probe, result: Probed, given: argparse.Namespace) -> Float64:
     """(originals, KINDS) preferences of one rating; NaN for what is not planted."""
-    rows = drawn(open_run(probe.folder.parent.parent), given.sample, given.seed)
+    rows = draw_rows(open_run(probe.folder.parent.parent), given.sample, given.seed)
     scores = pq.read_table(probe.folder / "run" / "scores" / f"{result.scores}.parquet")["score"].to_numpy()
     found = preference_table(scores, rows)
     table = np.full((len(found), len(KINDS)), np.nan)

@@ -28,8 +28,8 @@ from selectit.inference import units as collect
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import annotators
 from selectit.runs.run import Run, open_run
-from selectit.runs.stored import load_ratings
-from selectit.signals import prompts, requests
+from selectit.runs.stored import load_arrays
+from selectit.signals import prompts, ratings
 
 CLOCKS: tuple[tuple[Any, str, str], ...] = (
     (Reader, "packed", "model"),
@@ -84,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = str(args.run or Path(folder) / "run")
         scores = {}
-        for layout in requests.LAYOUTS:
+        for layout in ratings.LAYOUTS:
             seconds: Counter[str] = Counter()
             load = os.getloadavg()[0]
             settings = Settings(run=run, limit=args.limit, model=(args.model,), k=args.k, layout=layout)
@@ -93,13 +93,13 @@ def main() -> None:
             scores[layout] = selectit.score(run, Settings(layout=layout, k=args.k)).score
             asked = prompts.changed(prompts.packaged(), None, False, layout).first(args.k)
             opened = open_run(run)
-            tokens = load_ratings(opened, annotators(opened), asked).tokens
-            ratings = tokens.size
-            print(f"{layout}: {ratings} prompts, {tokens.sum()} tokens of text, load before {load:.1f}")
+            tokens = load_arrays(opened, annotators(opened), asked).tokens
+            number = tokens.size
+            print(f"{layout}: {number} prompts, {tokens.sum()} tokens of text, load before {load:.1f}")
             if not seconds["all"]:
                 print("  (stored already: not timed)")
                 continue
-            print(f"  {ratings / seconds['all']:.2f} prompts/s, {tokens.sum() / seconds['all']:.0f} tokens of text/s")
+            print(f"  {number / seconds['all']:.2f} prompts/s, {tokens.sum() / seconds['all']:.0f} tokens of text/s")
             rest = seconds["all"] - sum(seconds[what] for what in ("model", "tokenising", "reading", "writing"))
             for what, spent in (
                 *((w, seconds[w]) for w in ("model", "tokenising", "reading", "writing")),

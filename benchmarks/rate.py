@@ -43,8 +43,8 @@ WARM_UP = 8
 
 def read(path: Path, limit: int) -> list[Sample]:
     """The first `limit` rows of an Alpaca file."""
-    with reader.opened(str(path)) as source:
-        records = list(reader.records(source, reader.Checked(), layout=None, which="last", limit=limit))
+    with reader.open_source(str(path)) as source:
+        records = list(reader.read_records(source, reader.ReadReport(), layout=None, which="last", limit=limit))
     return [Sample(record.row, 0, record.turns[0].text, record.turns[1].text) for record in records]
 
 

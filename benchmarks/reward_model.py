@@ -27,7 +27,7 @@ from selectit.data.records import Sample
 from selectit.engines.hf import reward
 from selectit.engines.texts import load_tokenizer
 from selectit.models import resolve
-from selectit.probing.defects import KINDS, ORIGINAL, plant, with_response
+from selectit.probing.defects import KINDS, ORIGINAL, has_response, plant
 
 LONGEST = 200
 """Words of a response that is trained on: longer ones would take most of the time."""
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     samples = read(args.data, args.skip + 3 * (args.pairs + args.held_out))[args.skip :]
-    samples = [each for each in samples if with_response(each) and len(each.response.split()) <= LONGEST]
+    samples = [each for each in samples if has_response(each) and len(each.response.split()) <= LONGEST]
     training, held_out = samples[: args.pairs], samples[args.pairs : args.pairs + args.held_out]
 
     torch.manual_seed(args.seed)

@@ -32,7 +32,7 @@ def main(run: str | None = None) -> None:
     total = 0.0
     for level in LEVELS:
         began = time.perf_counter()
-        SelectIT(level=level).score(Signals(rows, ratings))
+        SelectIT(level=level).score(Signals(rows, {"ratings": ratings}))
         seconds = time.perf_counter() - began
         total += seconds
         print(f"{N:,} x 5 x 5 ratings, level {level:12} {seconds:5.2f} s")

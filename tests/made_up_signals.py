@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from selectit import methods
-from selectit.data.formats import digest
+from selectit.data.formats import digest_turns
 from selectit.data.records import Sample, Turn
-from selectit.signals.arrays import Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
+from selectit.signals.arrays import INSTEAD, Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
 from selectit.signals.requests import (
     EmbeddingRequest,
     Field,
@@ -111,26 +111,28 @@ def signals(rows, needs):
     items = [item for content in rows for item in content.items]
     scores = {need.method: _scores(rows, need.method) for need in needs if isinstance(need, ScoreOf)}
     row = np.repeat(np.arange(len(rows)), [len(content.items) for content in rows])
-    made = {}
+    made, stored = {}, {}
     for need in needs:
+        stored |= {
+            LossRequest: lambda need=need: {"losses": losses(items, row, need.copies)},
+            EmbeddingRequest: lambda: {"embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))},
+            JudgeRequest: lambda need=need: {"judgements": _replies(need, row, items)},
+            RewardRequest: lambda: {"rewards": Rewards(row, np.array([item.reward for item in items]))},
+            Substitution: lambda need=need: {INSTEAD: _instead(need, items, row)},
+        }.get(type(need), dict)()
         made |= {
-            str: lambda need=need: _named(need, rows, items, row),
-            LossRequest: lambda need=need: {"stored_losses": losses(items, row, need.copies)},
-            EmbeddingRequest: lambda: {
-                "stored_embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))
-            },
-            JudgeRequest: lambda need=need: {"stored_judgements": _replies(need, row, items)},
-            RewardRequest: lambda: {"stored_rewards": Rewards(row, np.array([item.reward for item in items]))},
+            str: lambda need=need: _named(need, rows),
             ScoreOf: lambda: {"stored_scores": scores},
-            Substitution: lambda need=need: {"stored_ratings_instead": _instead(need, items, row)},
             Field: lambda need=need: {"stored_field": tuple(_field(need.name, content) for content in rows)},
-        }[type(need)]()
-    return Signals(_rows(rows), **made)
+        }.get(type(need), dict)()
+    if "ratings" in needs:
+        stored["ratings"] = _ratings(np.stack([item.logprob for item in items])[:, None], row)
+    return Signals(_rows(rows), stored, **made)
 
 
 def _rows(rows):
     return Rows(
-        np.array([digest(content.turns) for content in rows], dtype="V16"),
+        np.array([digest_turns(content.turns) for content in rows], dtype="V16"),
         np.zeros(len(rows), np.int64),
         np.array([sum(len(item.response.split()) for item in content.items) for content in rows]),
     )
@@ -151,9 +153,9 @@ def _instead(need, items, row):
     return _ratings(np.stack([rated(item) for item in items])[:, None], row)
 
 
-def _named(need, rows, items, row):
+def _named(need, rows):
     if need == "ratings":
-        return {"stored_ratings": _ratings(np.stack([item.logprob for item in items])[:, None], row)}
+        return {}
     if need == "tokens":
         return {"stored_tokens": np.array([sum(len(item.gold) for item in content.items) for content in rows])}
     if need == "texts":

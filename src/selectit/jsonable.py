@@ -1,4 +1,4 @@
-"""Values as JSON can say them, and digests over them."""
+"""Values in a form that JSON can hold, and digests over them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """The value with null for a number that is none (NaN, infinity), lists for tuples, and paths as text."""
+    """The value with null for NaN and infinity, lists for tuples, and text for paths."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -27,5 +27,5 @@ def digest_of(identity: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 def without_nan(value: Any) -> Any:
-    """The value; None for NaN, which JSON does not have."""
+    """The value, or None for NaN, which JSON cannot hold."""
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""How far a long step has come: told by the library, drawn by the command."""
+"""How far a long step has come: reported by the library, drawn by the command."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told what is going on; the command draws it."""
+    """Receives what is going on; the command draws it."""
 
     def start(self, what: str, total: int, done: int) -> None:
-        """A stage of `total` ratings begins, `done` of which are there already."""
+        """A stage of `total` ratings begins; `done` of them are stored already."""
 
     def advance(self, ratings: float, tokens: int) -> None:
-        """So many ratings of rows more (parts of one, where a row has several answers), of so many tokens."""
+        """More ratings are done, of `tokens` tokens; an answer of a row with several counts as a part of one."""
 
     def finish(self) -> None:
         """The stage has ended."""

@@ -133,7 +133,7 @@ def test_a_full_disk_is_a_message(command, data, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "part-00000.parquet")
 
-    monkeypatch.setattr("selectit.runs.files.os.fsync", full)
+    monkeypatch.setattr("selectit.atomic_files.os.fsync", full)
     code, _, err = command("select", data, *FAKE)
     assert code == 2
     assert "No space left on device" in err

@@ -20,8 +20,7 @@ from selectit.config.settings import Settings
 from selectit.data import formats
 from selectit.data.records import Turn
 from selectit.errors import DataError, SettingsError
-from selectit.runs import run as run_room
-from selectit.runs import source as source_room
+from selectit.runs import run as run_module
 from selectit.runs.run import open_run
 
 ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
@@ -178,27 +177,27 @@ CONVERSATION = (
 
 
 def test_which_answers_are_rated():
-    (last,) = formats.samples(7, CONVERSATION, "last")
+    (last,) = formats.build_samples(7, CONVERSATION, "last")
     assert (last.row, last.item, last.response) == (7, 0, "Here")
     assert last.instruction == (
         "System: Be brief.\nUser: Hi\nAssistant: Hello\nUser: Find it\nTool call: {}\nTool result: found"
     )
-    (first,) = formats.samples(7, CONVERSATION, "first")
+    (first,) = formats.build_samples(7, CONVERSATION, "first")
     assert (first.instruction, first.response) == ("System: Be brief.\nUser: Hi", "Hello")
-    each = formats.samples(7, CONVERSATION, "each")
+    each = formats.build_samples(7, CONVERSATION, "each")
     assert [(sample.item, sample.response) for sample in each] == [(0, "Hello"), (1, "Here")]
-    (plain,) = formats.samples(0, (Turn("user", "a"), Turn("assistant", "b")), "last")
+    (plain,) = formats.build_samples(0, (Turn("user", "a"), Turn("assistant", "b")), "last")
     assert plain.instruction == "a"
 
 
 def test_bare_texts_are_question_and_answer_in_turn():
     layout = formats.detect({"conversations": ["a", "b"]})
-    found, _ = formats.turns({"conversations": ["a", "b", "c", "d"]}, layout)
+    found, _ = formats.read_turns({"conversations": ["a", "b", "c", "d"]}, layout)
     assert found == (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d"))
     with pytest.raises(formats.RowError, match="has no answer"):
-        formats.turns({"conversations": ["a"]}, layout)
+        formats.read_turns({"conversations": ["a"]}, layout)
     with pytest.raises(formats.RowError, match=r"conversations\[0\] is a text, not an object"):
-        formats.turns({"conversations": ["a", {"from": "gpt", "value": "b"}]}, layout)
+        formats.read_turns({"conversations": ["a", {"from": "gpt", "value": "b"}]}, layout)
 
 
 def test_each_answer_is_an_item_and_the_row_their_mean(folder):
@@ -211,7 +210,7 @@ def test_each_answer_is_an_item_and_the_row_their_mean(folder):
     from selectit.signals import prompts
 
     run = open_run("each")
-    ratings = runs_stored.load_ratings(run, stored.annotators(run), prompts.packaged().first(2))
+    ratings = runs_stored.load_arrays(run, stored.annotators(run), prompts.packaged().first(2))
     assert ratings.row.tolist() == [0, 1, 1, 1, 2, 2]
     assert run.basic_rows().response_words.tolist() == [1, 3, 2]
     scores = selectit.score("each", Settings(k=2)).score
@@ -266,8 +265,7 @@ def test_content_that_is_no_text_is_named(folder):
 
 
 def test_rows_with_content_that_is_no_text_are_counted(folder, monkeypatch, capsys):
-    monkeypatch.setattr(run_room, "PART_ROWS", 2)
-    monkeypatch.setattr(source_room, "PART_ROWS", 2)
+    monkeypatch.setattr(run_module, "PART_ROWS", 2)
     contents = ["a", [{"type": "image"}], [{"type": "text", "text": "b"}], [{"type": "audio"}, {"type": "image"}], "c"]
     rows = [
         {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "Yes"}]}

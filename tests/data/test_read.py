@@ -11,9 +11,9 @@ from selectit.errors import DataError
 
 
 def read_all(path, limit=None, layout=None, which="last"):
-    with read.opened(str(path)) as source:
-        found = read.Checked()
-        return source, list(read.records(source, found, layout=layout, which=which, limit=limit))
+    with read.open_source(str(path)) as source:
+        found = read.ReadReport()
+        return source, list(read.read_records(source, found, layout=layout, which=which, limit=limit))
 
 
 def write_all(source, records, path):
@@ -152,5 +152,5 @@ def test_writing_everything_gives_back_the_data(folder, rows, indent, ascii_only
         assert parsed == rows
         assert [list(row) for row in parsed] == [list(row) for row in rows]
         for record in records:
-            with_field = json.loads(write.with_field(record.raw, {"row": 1}))
+            with_field = json.loads(write.add_field(record.raw, {"row": 1}))
             assert with_field == {**json.loads(record.raw), "selectit": {"row": 1}}

@@ -12,12 +12,13 @@ import tiny
 from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines import texts
-from selectit.engines.base import CountsTokens, RatesLabels
+from selectit.engines.base import CountsTokens
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.hf import fusing, packing
 from selectit.errors import EngineError, ModelError
-from selectit.signals import prompts, requests
+from selectit.signals import prompts, ratings
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED
+from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import RatingPrompt
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
@@ -298,9 +299,7 @@ def test_chat_puts_the_same_question_through_the_models_template(folders):
     assert chat.fingerprint != PROMPT.fingerprint
 
 
-SAMPLE_FIRST = [
-    RatingPrompt(text, requests.SAMPLE_FIRST) for text in ("Rate it.", "How good is it? One digit.", "1-5?")
-]
+SAMPLE_FIRST = [RatingPrompt(text, ratings.SAMPLE_FIRST) for text in ("Rate it.", "How good is it? One digit.", "1-5?")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

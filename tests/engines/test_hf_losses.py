@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from selectit.data.records import Sample
-from selectit.engines.base import ScoresText
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.hf import packing
 from selectit.errors import EngineError
+from selectit.signals.losses import ScoresText
 from selectit.signals.requests import LossRequest
 
 SAMPLES = [

@@ -13,12 +13,14 @@ from transformers import (
 
 import tiny
 from selectit.data.records import Sample
-from selectit.engines.base import Embeds, Replies, Reply, Rewards
 from selectit.engines.hf import encoder, reward
 from selectit.engines.hf import engine as hf_engine
 from selectit.errors import ModelError
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
+from selectit.signals.embeddings import Embeds
+from selectit.signals.judgements import Replies, Reply
 from selectit.signals.requests import EmbeddingRequest, JudgeRequest
+from selectit.signals.rewards import RewardsPairs
 
 SAMPLES = [Sample(row, 0, "Name three colours.", "Red and blue, " * (row % 4) + "done.") for row in range(9)]
 CHAT = (
@@ -100,7 +102,7 @@ def rewarding(tmp_path_factory):
 def test_rewards_are_those_of_single_passes(rewarding):
     engine = reward.load(rewarding, dtype="fp32", max_tokens=40)
     found = engine.reward([*SAMPLES, Sample(9, 0, "Name it. " * 60, "Red.")], nothing)
-    assert isinstance(engine, Rewards) and np.isnan(found[9]) and engine.parameters > 0
+    assert isinstance(engine, RewardsPairs) and np.isnan(found[9]) and engine.parameters > 0
     own = AutoModelForSequenceClassification.from_pretrained(rewarding, dtype=torch.float32).eval()
     words = AutoTokenizer.from_pretrained(rewarding)
     for sample, value in zip(SAMPLES, found[:9], strict=True):

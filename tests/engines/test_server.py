@@ -10,13 +10,13 @@ import pytest
 
 import tiny
 from selectit.data.records import Sample
-from selectit.engines.base import RatesLabels
 from selectit.engines.server import endpoint
 from selectit.engines.server import engine as server_engine
 from selectit.engines.server.completions import Entry, Labels, read_answer
 from selectit.engines.server.endpoint import Malformed, Patience, checked_url, retry_after
 from selectit.errors import EngineError, ModelError, SelectitError, SettingsError
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_NO_ROOM, FLAG_TRUNCATED
+from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import RatingPrompt
 from stub_server import LABELS, RARE, serving
 

@@ -21,13 +21,12 @@ import tiny
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import loading
-from selectit.engines.base import RatesLabels
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.models.files import Model
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
-from selectit.signals.requests import SAMPLE_FIRST, RatingPrompt
+from selectit.signals.ratings import SAMPLE_FIRST, RatesLabels, RatingPrompt
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
 OTHER = RatingPrompt("Is it good or bad?", labels=("2", "4"))
@@ -108,10 +107,10 @@ def vllm(monkeypatch):
     for name in ("VLLM_LOGGING_LEVEL", "VLLM_LOGGING_STREAM", "VLLM_NO_USAGE_STATS"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setitem(sys.modules, "selectit.engines.vllm", None)
-    del sys.modules["selectit.engines.vllm"]
+    monkeypatch.setitem(sys.modules, "selectit.engines.vllm.engine", None)
+    del sys.modules["selectit.engines.vllm.engine"]
     monkeypatch.setattr(LLM, "made", [])
-    module = importlib.import_module("selectit.engines.vllm")
+    module = importlib.import_module("selectit.engines.vllm.engine")
     yield module
     while OPEN:
         OPEN.pop().close()
@@ -321,7 +320,7 @@ def test_an_old_vllm_is_refused(vllm, folder_of_model, monkeypatch):
 
 def test_without_vllm_the_message_says_what_to_install(folder_of_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    monkeypatch.delitem(sys.modules, "selectit.engines.vllm", raising=False)
+    monkeypatch.delitem(sys.modules, "selectit.engines.vllm.engine", raising=False)
     with pytest.raises(SettingsError, match="the engine vllm can't be loaded") as caught:
         loading.load_engine(Model("m", folder_of_model, "0" * 64, False), Settings(engine="vllm"), {})
     assert "pip install 'vllm>=0.32'" in caught.value.hint

@@ -16,9 +16,18 @@ from selectit.evaluation import alpacaeval, heldout, local_files, translation
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.harness import draw
 from selectit.evaluation.humaneval import pass_at_k
-from selectit.evaluation.results import Part, Results, as_plain, score, stderr_of, store, stored, table
+from selectit.evaluation.results import (
+    Part,
+    Results,
+    combine_parts,
+    load_parts,
+    result_lines,
+    standard_error,
+    store_results,
+    to_plain,
+)
 from selectit.evaluation.settings import EvalSettings
-from selectit.evaluation.suites import SUITES, Protocol, chosen
+from selectit.evaluation.suites import SUITES, Protocol, choose_protocols
 from selectit.models import packaged
 from selectit.signals.loss_templates import PLAIN
 
@@ -35,7 +44,7 @@ def part(name, values, **changed):
         "fingerprint": "0" * 16,
         "metric": "acc",
         "value": sum(values) / len(values),
-        "stderr": stderr_of(values),
+        "stderr": standard_error(values),
         "items": tuple(range(len(values))),
         "values": tuple(values),
         "metrics": {"acc,none": 0.5},
@@ -47,7 +56,7 @@ def part(name, values, **changed):
 
 def results(path, *parts):
     return Results(
-        model="m", digest="d", suite="quick", path=path, scores=(score(parts),), skipped={"humaneval": "why"},
+        model="m", digest="d", suite="quick", path=path, scores=(combine_parts(parts),), skipped={"humaneval": "why"},
         settings={}, parts=parts,
     )  # fmt: skip
 
@@ -63,14 +72,14 @@ def test_paper_protocol_is_that_of_the_paper():
 
 
 def test_what_is_chosen():
-    assert chosen(None, (), heldout=False) == SUITES["quick"]
-    assert chosen(None, (), heldout=True) == ()
-    assert chosen("quick", (), heldout=True) == SUITES["quick"]
-    (gsm8k,) = chosen("paper", ("gsm8k",), heldout=False)
+    assert choose_protocols(None, (), heldout=False) == SUITES["quick"]
+    assert choose_protocols(None, (), heldout=True) == ()
+    assert choose_protocols("quick", (), heldout=True) == SUITES["quick"]
+    (gsm8k,) = choose_protocols("paper", ("gsm8k",), heldout=False)
     assert gsm8k.items == 200
-    (anatomy,) = chosen("paper", ("mmlu_anatomy",), heldout=False)
+    (anatomy,) = choose_protocols("paper", ("mmlu_anatomy",), heldout=False)
     assert (anatomy.task, anatomy.shots) == ("mmlu_anatomy", 5)
-    assert chosen(None, ("hellaswag",), heldout=False) == (Protocol(task="hellaswag"),)
+    assert choose_protocols(None, ("hellaswag",), heldout=False) == (Protocol(task="hellaswag"),)
 
 
 def test_limits_never_raise_the_number_of_items():
@@ -131,7 +140,7 @@ def test_pass_at_10_of_the_paper():
 
 def test_scores_of_parts():
     parts = (part("a", [1.0, 0.0, 1.0]), part("b", [0.0, 0.0, 1.0, 0.0, 0.0]))
-    found = score(parts)
+    found = combine_parts(parts)
     assert found.value == pytest.approx(3 / 8)
     within = np.concatenate([np.subtract(each.values, each.value) for each in parts])
     # lm-eval's pooled_sample_stderr weights each part's variance by (n - 1) and divides by N - parts.
@@ -140,35 +149,35 @@ def test_scores_of_parts():
 
 
 def test_parts_of_one_item_have_the_error_of_all_items():
-    found = score((part("a", [1.0]), part("b", [0.0]), part("c", [0.0])))
+    found = combine_parts((part("a", [1.0]), part("b", [0.0]), part("c", [0.0])))
     assert found.stderr == pytest.approx(np.std([1, 0, 0], ddof=1) / math.sqrt(3))
 
 
 def test_stored_parts_come_back_as_they_were(folder):
     path = folder / "quick.json"
     first, single = part("a", [1.0, 0.0]), part("b", [1.0])
-    store(results(path, first, single), {})
-    back = stored(path)
+    store_results(results(path, first, single), {})
+    back = load_parts(path)
     assert back["a"] == first
     assert math.isnan(back["b"].stderr)  # null in the file
     assert "NaN" not in path.read_text()
-    store(results(path, part("a", [0.0, 0.0])), back)  # another task's part stays
-    assert set(stored(path)) == {"a", "b"}
-    assert stored(path)["a"].value == 0
+    store_results(results(path, part("a", [0.0, 0.0])), back)  # another task's part stays
+    assert set(load_parts(path)) == {"a", "b"}
+    assert load_parts(path)["a"].value == 0
 
 
 def test_a_file_of_something_else_is_refused(folder):
     (folder / "x.json").write_text('{"a": 1}')
     with pytest.raises(RunError, match="holds no results"):
-        stored(folder / "x.json")
+        load_parts(folder / "x.json")
 
 
 def test_the_table_has_all_figures(folder):
-    lines = "\n".join(table(results(folder / "quick.json", part("a", [1.0, 0.0, 0.0, 0.0]))))
+    lines = "\n".join(result_lines(results(folder / "quick.json", part("a", [1.0, 0.0, 0.0, 0.0]))))
     assert "mmlu" in lines
     assert "0.2500" in lines
     assert "humaneval: not run, why" in lines
-    assert "parts" not in as_plain(results(folder / "quick.json", part("a", [1.0])))
+    assert "parts" not in to_plain(results(folder / "quick.json", part("a", [1.0])))
 
 
 def write(path, text):
@@ -184,14 +193,14 @@ def test_missing_files_are_named(folder):
         ("tydiqa", "english", "tydiqa/english_tydiqa_dev.json"),
     ]:
         with pytest.raises(DataError, match=f"there is no file .*{file}") as caught:
-            local_files.files(benchmark, folder, name)
+            local_files.find_files(benchmark, folder, name)
         assert "--data-dir" in caught.value.hint
     with pytest.raises(DataError, match=r"text_davinci_003\.json"):
-        alpacaeval.instructions(str(folder))
+        alpacaeval.read_instructions(str(folder))
     with pytest.raises(DataError, match="wmt22"):
-        translation.pairs("wmt22", str(folder))
+        translation.find_pairs("wmt22", str(folder))
     with pytest.raises(DataError, match=r"newstest22\.de-en\.de"):
-        translation.pairs("wmt22_de-en", str(folder))
+        translation.find_pairs("wmt22_de-en", str(folder))
 
 
 def test_mmlu_with_and_without_a_header(folder):
@@ -355,11 +364,14 @@ def test_a_template_that_changes_texts_is_refused():
     ],
 )
 def test_verdicts_of_both_orders(as_a, as_b, won):
-    assert alpacaeval.verdict(as_a, as_b) == won
+    assert alpacaeval.parse_verdicts(as_a, as_b) == won
 
 
 def test_prompts_of_translation():
-    assert translation.prompt("de-en", "Ja.") == "Translate this from German to English:\nGerman: Ja.\nEnglish:"
+    assert (
+        translation.translation_prompt("de-en", "Ja.")
+        == "Translate this from German to English:\nGerman: Ja.\nEnglish:"
+    )
 
 
 def test_without_the_extra_it_says_how_to_get_it(model, capfd, monkeypatch):

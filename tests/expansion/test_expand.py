@@ -14,17 +14,17 @@ import selectit
 from commandline import run as command
 from selectit.config.settings import Settings
 from selectit.data import write
-from selectit.engines.base import Reply
 from selectit.errors import DataError, EngineError, RunError, SettingsError
 from selectit.expansion import styles as expansion_styles
-from selectit.expansion.expand import NotMade
+from selectit.expansion.expand import FailedRow
 from selectit.runs.run import open_run
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
+from selectit.signals.judgements import Reply
 from stub_server import serving
 
 FAKE = Settings(engine="fake", model="m", run="run")
-ANSWERS = {style.answer.text: style.name for style in expansion_styles.styles(["reasoning"], 9)}
-STYLE_OF = {style.rewrite.text: style.name for style in expansion_styles.styles(expansion_styles.STYLES, 9)}
+ANSWERS = {style.answer.text: style.name for style in expansion_styles.load_styles(["reasoning"], 9)}
+STYLE_OF = {style.rewrite.text: style.name for style in expansion_styles.load_styles(expansion_styles.STYLES, 9)}
 
 
 def say(question, sample):
@@ -142,14 +142,14 @@ def test_rows_that_fail_add_nothing_and_are_named(data, rows, monkeypatch):
     done = selectit.expand(data, FAKE, ["depth", "breadth"])
     unfinished = "the answer was not finished within --max-new-tokens"
     assert done.not_made == (
-        NotMade(1, "depth", "rewriting", "the server answers 400: filtered"),
-        NotMade(2, "depth", "rewriting", "the answer is empty"),
-        NotMade(4, "depth", "rewriting", unfinished),
-        NotMade(5, "depth", "rewriting", "the answer is what was asked about, as it was"),
-        NotMade(6, "depth", "rewriting", "the answer has a null byte"),
-        NotMade(7, "breadth", "rewriting", expansion_styles.NO_ROOM),
-        NotMade(8, "breadth", "answering", unfinished),
-        NotMade(9, "breadth", "answering", "the answer is empty"),
+        FailedRow(1, "depth", "rewriting", "the server answers 400: filtered"),
+        FailedRow(2, "depth", "rewriting", "the answer is empty"),
+        FailedRow(4, "depth", "rewriting", unfinished),
+        FailedRow(5, "depth", "rewriting", "the answer is the text that was asked about, unchanged"),
+        FailedRow(6, "depth", "rewriting", "the answer has a null byte"),
+        FailedRow(7, "breadth", "rewriting", expansion_styles.NO_ROOM),
+        FailedRow(8, "breadth", "answering", unfinished),
+        FailedRow(9, "breadth", "answering", "the answer is empty"),
     )
     assert done.added == {"depth": 6, "breadth": 8}
     bad = {("depth", 1), ("depth", 2), ("depth", 4), ("depth", 5), ("depth", 6)}
@@ -315,9 +315,9 @@ def test_tables_that_have_no_room_are_refused_before_anything_is_asked(calls):
 
 def test_a_table_that_would_lose_a_part_of_a_new_row_is_refused():
     schema = pa.schema([("messages", pa.list_(pa.struct({"value": pa.string()})))])
-    assert write.new_rows([{"messages": [{"value": "a"}]}], schema).num_rows == 1
-    with pytest.raises(DataError, match="no place for a part of new rows"):
-        write.new_rows([{"messages": [{"text": "a"}]}], schema)
+    assert write.build_table([{"messages": [{"value": "a"}]}], schema).num_rows == 1
+    with pytest.raises(DataError, match="no place for some parts of the new rows"):
+        write.build_table([{"messages": [{"text": "a"}]}], schema)
 
 
 def test_a_part_of_text_keeps_its_words(calls):
@@ -342,7 +342,7 @@ def test_rows_that_no_record_can_be_made_like_are_left_alone(calls):
     done = selectit.expand("d.jsonl", FAKE, ["depth"])
     assert (done.rewritten, done.left_alone) == (
         1,
-        {"question and answer are not in a field each": 1, "a message without content": 1},
+        {"question and answer are not in separate fields": 1, "a message without content": 1},
     )
 
 

@@ -17,8 +17,8 @@ from selectit.errors import DataError, RunError, SettingsError
 from selectit.evaluation import evaluate as evaluation_evaluate
 from selectit.experiments import cell, experiment, plan, settings
 from selectit.experiments import cell as experiments_cell
-from selectit.experiments.clean import Clean
-from selectit.experiments.decontamination import contaminated
+from selectit.experiments.clean import CleanData
+from selectit.experiments.decontamination import find_contaminated
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import sections, tables
 from selectit.progress import Silent
@@ -152,8 +152,8 @@ def test_what_the_evaluation_asks_is_found():
         Sample(3, 0, "Write a question.", " ".join(words[1:14])),
         Sample(4, 0, "Name a fruit", "An apple"),
     ]
-    assert contaminated(samples, [question, "Name a fruit!", ""]) == {0, 1, 3, 4}
-    assert contaminated(samples, []) == set()
+    assert find_contaminated(samples, [question, "Name a fruit!", ""]) == {0, 1, 3, 4}
+    assert find_contaminated(samples, []) == set()
 
 
 # The tables
@@ -188,7 +188,7 @@ OUTCOMES = [
 
 
 def test_means_and_spreads_by_hand():
-    header, lines = tables.results(OUTCOMES)
+    header, lines = tables.result_table(OUTCOMES)
     assert header == [
         "model", "choice", "budget", "rows", "seeds", "quiz (acc)", "heldout (nll per token, less is better)", "AVG"
     ]  # fmt: skip
@@ -197,26 +197,26 @@ def test_means_and_spreads_by_hand():
 
 
 def test_differences_by_hand():
-    header, lines = tables.differences(OUTCOMES, tables.compared(OUTCOMES, "random"))
+    header, lines = tables.difference_table(OUTCOMES, tables.compare_lines(OUTCOMES, "random"))
     assert header == ["model", "choice", "budget", "quiz (acc)"]
     assert [line[:3] for line in lines] == [["m", "Ours", "20%"]]
     assert lines[0][3].startswith("+37.5 (")  # items: 0, 1, 0.5, 0
-    _, lines = tables.differences(OUTCOMES, tables.compared(OUTCOMES, "full"))
+    _, lines = tables.difference_table(OUTCOMES, tables.compare_lines(OUTCOMES, "full"))
     assert [line[1] for line in lines] == ["random", "Ours"]
     assert lines[1][3].startswith("+50.0 (")
-    assert tables.compared(OUTCOMES[3:], "full") == {}
-    found = tables.paired([OUTCOMES[4]], OUTCOMES[2:4], "quiz")
+    assert tables.compare_lines(OUTCOMES[3:], "full") == {}
+    found = tables.pair_outcomes([OUTCOMES[4]], OUTCOMES[2:4], "quiz")
     assert found.value == pytest.approx(0.375) and found.low <= 0.375 <= found.high
 
 
 def test_the_other_formats():
-    lines = tables.csv_text(OUTCOMES).splitlines()
+    lines = tables.render_csv(OUTCOMES).splitlines()
     assert len(lines) == 1 + 2 * len(OUTCOMES) and lines[1].startswith(
         "m,base,,0,20,3,100,9.0,5.0,7.0,quiz,acc,0.0,0.1,4"
     )
-    tex = tables.latex(OUTCOMES)
+    tex = tables.render_latex(OUTCOMES)
     assert r"random & 20\% & 20 & 2 & 37.5 $\pm$ 17.7" in tex and tex.count(r"\\") == 1 + 4
-    report = sections.markdown(["note"], sections.sections(OUTCOMES, []))
+    report = sections.render_markdown(["note"], sections.build_sections(OUTCOMES, []))
     assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 1.500 | 4 |" in report
 
 
@@ -226,34 +226,34 @@ def test_cells_with_unequal_benchmarks_are_shown_where_they_have_them():
     more = {"comet": BenchmarkScore("COMET", 0.8, None, ["0"], [0.8])}
     whole = dataclasses.replace(whole, scores={**whole.scores, **more})
     for some in ([whole, part], [part, whole]):
-        lines = {line[1]: line for line in tables.results(some)[1]}
+        lines = {line[1]: line for line in tables.result_table(some)[1]}
         assert lines["random"][-2:] == ["80.0", "65.0"] and lines["Ours"][-2:] == ["-", "-"]
-        differences = tables.differences(some, tables.compared(some, "random"))[1]
+        differences = tables.difference_table(some, tables.compare_lines(some, "random"))[1]
         assert [line[-1] for line in differences] == ["-"]
-        assert "random" in sections.markdown([], sections.sections(some, []))
+        assert "random" in sections.render_markdown([], sections.build_sections(some, []))
 
 
 def test_random_rows_are_those_of_the_plain_choice():
     balanced = outcome("balanced", 0, [0, 0, 0, 0], method="random")
-    found = tables.compared([balanced, *OUTCOMES], "random")
+    found = tables.compare_lines([balanced, *OUTCOMES], "random")
     assert found["m", "Ours", "20%"]["quiz"].value == pytest.approx(37.5)
 
 
 def test_a_list_of_rows_is_compared_with_as_many_random_ones():
     listed = outcome("LIMA", 0, [1, 1, 1, 0], method="fixed", budget="")
-    found = tables.compared([*OUTCOMES, listed], "random")
+    found = tables.compare_lines([*OUTCOMES, listed], "random")
     assert found["m", "LIMA", ""]["quiz"].value == pytest.approx(37.5)
     assert set(found) == {("m", "Ours", "20%"), ("m", "LIMA", "")}
-    assert tables.compared(
+    assert tables.compare_lines(
         [*OUTCOMES, outcome("LIMA", 0, [1], method="fixed", budget="", rows=7)], "random"
     ).keys() == {("m", "Ours", "20%")}
 
 
 def test_a_budget_of_another_data_set_is_another_number_of_rows():
     other = dataclasses.replace(outcome("LIMA", 0, [1, 1, 1, 0], method="random", rows=7), data="lima.json")
-    assert ("m", "LIMA", "20%") not in tables.compared([*OUTCOMES, other], "random")
+    assert ("m", "LIMA", "20%") not in tables.compare_lines([*OUTCOMES, other], "random")
     as_many = dataclasses.replace(other, rows=20, line=("m", "LIMA", "50%"))
-    found = tables.compared([*OUTCOMES, as_many], "random")
+    found = tables.compare_lines([*OUTCOMES, as_many], "random")
     assert found["m", "LIMA", "50%"]["quiz"].value == pytest.approx(37.5)
 
 
@@ -270,7 +270,7 @@ def test_another_data_set_is_read_its_own_way(folder):
 
 def test_losses_alone_have_no_average():
     loss = {"heldout": OUTCOMES[0].scores["heldout"]}
-    header, lines = tables.results([dataclasses.replace(each, scores=loss) for each in OUTCOMES])
+    header, lines = tables.result_table([dataclasses.replace(each, scores=loss) for each in OUTCOMES])
     assert header[-1] == "heldout (nll per token, less is better)" and {len(line) for line in lines} == {len(header)}
 
 
@@ -407,9 +407,9 @@ def test_a_choice_from_another_data_set(small, capfd):
     assert rows_of["full of lima", ""] == 3 and rows_of["one of LIMA", "1"] == 1 and rows_of["full", ""] == 15
     subset = Path(next(Path("out/subsets").glob("*full-of-lima*.jsonl"))).read_text().splitlines()
     assert [json.loads(line) for line in subset] == [rows[0], rows[2], rows[3]]
-    to_random = tables.compared(finished.outcomes, "random")
+    to_random = tables.compare_lines(finished.outcomes, "random")
     assert (model, "full of lima", "") in to_random  # as many rows as random ones of the experiment's own data
-    to_all = tables.compared(finished.outcomes, "full")
+    to_all = tables.compare_lines(finished.outcomes, "full")
     assert (model, "full of lima", "") in to_all and (model, "full", "") not in to_all
     assert (model, "one of LIMA", "1") not in to_random  # no random rows of that number but its own
 
@@ -467,7 +467,7 @@ def test_tasks_that_are_not_run_are_said(small):
 
 
 def clean_of(small):
-    clean = Clean(
+    clean = CleanData(
         name="data.json",
         run=Run(Path("out/run"), {}),
         path="data.json",

@@ -48,7 +48,7 @@ def named(*methods, **more):
 
 
 def test_choices_that_differ_in_one_number_are_a_sweep():
-    (found,) = sweeps.sweeps(
+    (found,) = sweeps.find_sweeps(
         [*named("random", "selectit:k=9", "selectit:k=5"), Choice(method="selectit:k=3", name="K3")]
     )
     assert (found.parameter, found.rest) == ("k", "selectit")
@@ -69,12 +69,12 @@ def test_choices_that_differ_in_one_number_are_a_sweep():
     ],
 )
 def test_choices_that_are_no_sweep(choices):
-    assert sweeps.sweeps(choices) == []
+    assert sweeps.find_sweeps(choices) == []
 
 
 def test_a_grid_is_a_sweep_over_each_parameter():
     grid = named(*(f"selectit:k={k};alpha={alpha}" for k in (3, 5) for alpha in (0.2, 0.4)))
-    assert [(each.parameter, each.rest) for each in sweeps.sweeps(grid)] == [
+    assert [(each.parameter, each.rest) for each in sweeps.find_sweeps(grid)] == [
         ("k", "selectit:alpha=0.2"),
         ("alpha", "selectit:k=3"),
         ("k", "selectit:alpha=0.4"),
@@ -86,11 +86,11 @@ def test_the_table_of_a_sweep_has_the_papers_shape():
     choices = named("selectit:k=3", "selectit:k=5")
     outcomes = [outcome(each.name, "20%", s, model=m) for m in ("m", "n") for each in choices for s in (0, 1)][:-2]
     column = tables.headline(outcomes)
-    (sweep,) = sweeps.sweeps(choices)
-    found = {sweep.rest: sweeps.swept(outcomes, sweep)}
+    (sweep,) = sweeps.find_sweeps(choices)
+    found = {sweep.rest: sweeps.collect_sweep(outcomes, sweep)}
     header, lines = sweeps.sweep_table("k", found, column)
     assert header == ["model", "method", "budget", "k = 3", "k = 5"]
-    _, results = tables.results(outcomes)
+    _, results = tables.result_table(outcomes)
     assert lines == [["m", "selectit", "20%", results[0][-1], results[1][-1]]]  # n has one value alone
     *_, panel = panels.sweep_panels(outcomes, "k", found)
     assert panel.ticks == (3, 5) and [point.x for point in panel.series[0].points] == [3, 5]
@@ -102,7 +102,7 @@ def test_the_table_of_a_sweep_has_the_papers_shape():
 
 def cells(outcomes, title):
     """By line, the cells of one column of the results."""
-    header, lines = tables.results(outcomes)
+    header, lines = tables.result_table(outcomes)
     return {tuple(line[:3]): line[header.index(title)] for line in lines}
 
 
@@ -110,7 +110,7 @@ def cells(outcomes, title):
     ("number", "title"), list(enumerate(["quiz (acc)", "exam (acc)", "heldout (nll per token, less is better)", "AVG"]))
 )
 def test_points_of_the_amount_are_the_numbers_of_the_table(number, title):
-    found = sweeps.amounts(AMOUNT)
+    found = sweeps.collect_amounts(AMOUNT)
     panel = panels.amount_panels(AMOUNT, found)[number]
     shown = cells(AMOUNT, title)
     points = {
@@ -128,7 +128,7 @@ def test_points_of_the_amount_are_the_numbers_of_the_table(number, title):
 
 
 def test_one_budget_alone_is_no_amount():
-    assert sweeps.amounts([each for each in AMOUNT if each.line[2] in ("", "5%")]) == {}
+    assert sweeps.collect_amounts([each for each in AMOUNT if each.line[2] in ("", "5%")]) == {}
 
 
 def test_costs_against_scores():
@@ -148,9 +148,9 @@ def test_where_all_are_losses_the_first_loss_speaks():
 
 def test_differences_are_computed_once_and_shown_as_they_are(monkeypatch):
     counted = []
-    paired = tables.paired
-    monkeypatch.setattr(tables, "paired", lambda *given: counted.append(given) or paired(*given))
-    found = sections.sections(AMOUNT, CHOICES)
+    paired = tables.pair_outcomes
+    monkeypatch.setattr(tables, "pair_outcomes", lambda *given: counted.append(given) or paired(*given))
+    found = sections.build_sections(AMOUNT, CHOICES)
     assert len(counted) == 2 * (5 + 3)  # two benchmarks with items; five lines less full, three less random
     section = next(each for each in found if "random rows" in each.title)
     header, lines = section.table
@@ -163,7 +163,7 @@ def test_differences_are_computed_once_and_shown_as_they_are(monkeypatch):
 
 def test_a_choice_has_one_mark_in_all_figures():
     marks = {}
-    for section in sections.sections(AMOUNT, CHOICES):
+    for section in sections.build_sections(AMOUNT, CHOICES):
         for panel in section.panels:
             for series in getattr(panel, "series", ()):
                 marks.setdefault(series.label, set()).add(series.mark)
@@ -174,7 +174,7 @@ def test_a_choice_has_one_mark_in_all_figures():
 
 
 def test_names_stay_in_their_cells():
-    text = sections.markdown([f"note of {ODD}"], sections.sections(AMOUNT, CHOICES))
+    text = sections.render_markdown([f"note of {ODD}"], sections.build_sections(AMOUNT, CHOICES))
     assert "<script>" not in text.replace("\\<script\\>", "")
     tables_found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert len(tables_found) == 5
@@ -184,12 +184,12 @@ def test_names_stay_in_their_cells():
 
 def test_what_needs_no_mark_gets_none():
     plain = "heldout heldout.json (nll per token), exact_match, selectit:k=3;alpha=0.2, 37.5 ± 17.7, 20%"
-    assert sections.escaped(plain) == plain
-    assert sections.escaped("_x_ a\nb") == r"\_x\_ a b"
+    assert sections.escape(plain) == plain
+    assert sections.escape("_x_ a\nb") == r"\_x\_ a b"
 
 
 def test_latex_of_odd_names():
-    tex = tables.latex([outcome("a_b {c} \\d ~ ^ <e> | f", "5%", 0, method="length")])
+    tex = tables.render_latex([outcome("a_b {c} \\d ~ ^ <e> | f", "5%", 0, method="length")])
     assert (
         r"a\_b \{c\} \textbackslash{}d \textasciitilde{} \textasciicircum{} \textless{}e\textgreater{} \textbar{} f"
         in tex
@@ -232,13 +232,13 @@ def libraries():
 
 
 def written(folder, outcomes=AMOUNT):
-    write.write(Path(folder), f"{ODD}.json", [f"rows of {ODD}.json"], outcomes, CHOICES)
+    write.write_report(Path(folder), f"{ODD}.json", [f"rows of {ODD}.json"], outcomes, CHOICES)
     return {path.name: path.read_bytes() for path in sorted(Path(folder).rglob("*.*")) if path.is_file()}
 
 
 def test_the_page_holds_every_line_and_every_figure(libraries):
     files = written("out")
-    found = sections.sections(AMOUNT, CHOICES)
+    found = sections.build_sections(AMOUNT, CHOICES)
     reader = Reader()
     reader.feed(files["results.html"].decode())
     reader.close()

@@ -17,8 +17,7 @@ from selectit.config.settings import Settings
 from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.exports import export
-from selectit.exports import export as exports
-from selectit.exports.layouts import TARGETS, converted
+from selectit.exports.layouts import TARGETS, convert_row
 from selectit.runs.run import open_run
 
 ANSWER = {"from": "gpt", "value": "Grüße {name} 😀"}
@@ -216,7 +215,7 @@ BAD = {
         ],
         {"openai"},
     ),
-    "a tool call is no JSON": (
+    "a tool call is not JSON": (
         [ASKED[0], message("tool_call", "f(x)"), message("tool", "r"), ASKED[1]],
         {"openai", "llama-factory"},
     ),
@@ -358,7 +357,7 @@ def test_the_name_of_a_selection_is_needed_where_there_are_several(data):
     assert (done.rows, done.selection) == (12, "all")
     assert turns("all/train.jsonl", "again") == all_turns("run")
     assert "- chosen: all rows\n" in Path("all/README.md").read_text()
-    with pytest.raises(SettingsError, match="no scores"):
+    with pytest.raises(SettingsError, match="only a selection has scores"):
         selectit.export("run", "trl", "all", selection="all", scores=True)
 
 
@@ -412,7 +411,7 @@ class Tomorrow:
 
 def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
     selectit.select(data, Settings(run="run", method="length", keep=3))
-    monkeypatch.setattr(export, "card", lambda *_: 1 / 0)
+    monkeypatch.setattr(export, "render_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         selectit.export("run", "trl", "out")
     assert not list(Path().glob("out*")) and not list(Path().glob(".out*"))
@@ -420,17 +419,15 @@ def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
-    from selectit.runs import files
-    from selectit.runs import run as run_room
+    from selectit.runs import run as run_module
 
-    for room in (run_room, exports):
-        monkeypatch.setattr(room, "PART_ROWS", 8)
+    monkeypatch.setattr(run_module, "PART_ROWS", 8)
     run = made([{"instruction": f"q{n}", "output": "a " * (n * 37 % 200 + 1)} for n in range(200)])
     sizes = []
-    read_part = files.read_part
-    monkeypatch.setattr(files, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
+    read_part = run_module.read_part
+    monkeypatch.setattr(run_module, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
     alive, most = [0], [0]
-    make = converted
+    make = convert_row
 
     def counted(*args):
         row = Row(make(*args))
@@ -439,7 +436,7 @@ def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
         weakref.finalize(row, lambda: alive.__setitem__(0, alive[0] - 1))
         return row
 
-    monkeypatch.setattr(export, "converted", counted)
+    monkeypatch.setattr(export, "convert_row", counted)
     done = selectit.export(run, to, scores=to != "openai")
     assert done.rows == 200 and max(sizes) == 8
     assert 0 < most[0] <= 2 * 8 + 2
@@ -463,7 +460,7 @@ def test_the_command(data, capsys):
     code, out, err = command(capsys, "export", "run", "--to", "parquet", "--quiet")
     assert (code, out, err) == (0, "", "")
     code, _, err = command(capsys, "export", "run", "--to", "csv")
-    assert code == 2 and "--to is 'csv'" in err and "Traceback" not in err
+    assert code == 2 and "there is no --to 'csv'" in err and "Traceback" not in err
     code, out, _ = command(capsys, "export", "run", "--to", "trl", "--out", "b", "--selection", "all")
     assert "exported  12 rows" in out and "folder    b" in out
 

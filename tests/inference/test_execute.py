@@ -9,12 +9,12 @@ import pytest
 
 import selectit
 from selectit.config.settings import Settings
-from selectit.engines import loading
+from selectit.engines import hf, loading
 from selectit.engines.hf import engine as hf_engine
 from selectit.errors import RunError, SettingsError
-from selectit.inference import rate
 from selectit.inference import shared_folder as shared
 from selectit.models.files import Model
+from selectit.runs import prompt_sets
 from selectit.runs.annotators import named_annotator, units
 from selectit.runs.run import open_run
 
@@ -58,7 +58,7 @@ def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
 
 
 def test_what_is_never_seen_is_told(run, monkeypatch):
-    prompt = rate.load_prompts(Settings(), None).first(1)
+    prompt = prompt_sets.load_prompts(Settings(), None).first(1)
     found = units(run, named_annotator(run, "m", Settings()), prompt)
     paths = [unit.path for unit in found]
     shared.wait_until_seen(paths)
@@ -100,6 +100,6 @@ def test_choosing_without_rating_takes_no_executor(run):
 def test_a_worker_that_begins_a_run_chooses_as_one_process_does(monkeypatch, stored, fused):
     asked = []
     monkeypatch.setattr(hf_engine, "load", lambda path, **options: asked.append(options["fused"]))
-    monkeypatch.setattr(loading, "_max_tokens", lambda *_: 1)
+    monkeypatch.setattr(hf, "max_tokens", lambda *_: 1)
     loading.load_engine(Model("m", "", "0" * 64, False), Settings(engine="hf"), stored)
     assert asked == [fused]

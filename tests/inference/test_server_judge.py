@@ -9,7 +9,6 @@ import selectit
 from selectit.cli.main import main
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.engines.base import RatesLabels, Replies, Reply
 from selectit.engines.server import engine as server_engine
 from selectit.engines.server.completions import read_reply
 from selectit.engines.server.endpoint import Malformed, Patience
@@ -17,6 +16,8 @@ from selectit.errors import EngineError, SettingsError
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
 from selectit.signals.arrays import FLAG_UNFINISHED
+from selectit.signals.judgements import Replies, Reply
+from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import JudgeRequest
 from stub_server import serving
 

@@ -13,7 +13,7 @@ import selectit
 import tiny
 from selectit.config.settings import Settings
 from selectit.errors import ModelError, RunError, SettingsError
-from selectit.models.files import parameter_count
+from selectit.models.files import count_parameters
 from selectit.models.resolve import resolve_tokenizer
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
@@ -66,7 +66,7 @@ def test_the_whole_command(stub, command, data, words, whole):
     assert command("score", "--run", "run", "--level", "token")[0] == 0
     manifest = json.loads(next(Path("run").glob("ratings/*/manifest.json")).read_text())
     assert manifest["settings"]["labels"] == "ids" and manifest["settings"]["max_tokens"] == 511
-    assert manifest["parameters"] == parameter_count(whole)
+    assert manifest["parameters"] == count_parameters(whole)
     told = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
     told += (out + err).encode()
     assert KEY.encode() not in told and stub.url.encode() not in told and stub.told_keys == {KEY}
@@ -148,7 +148,7 @@ def test_the_digest_is_of_the_tokenizer_alone(words, folder):
         ({"engine": "server", "batch_tokens": 9}, "--batch-tokens is the server's"),
         ({"concurrency": 0}, "--concurrency is 0"),
         ({"missing_label": "zero"}, "--missing-label is 'zero'"),
-        ({"engine": "server", "tokenizer": "t", "model": ("a", "b")}, "--tokenizer is one model's"),
+        ({"engine": "server", "tokenizer": "t", "model": ("a", "b")}, "--tokenizer is that of one"),
     ],
 )
 def test_options_that_do_not_go_together(settings, said):

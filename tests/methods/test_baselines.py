@@ -237,12 +237,12 @@ def test_another_list_of_the_same_name_is_another_selection(data):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[0, 12, -1]", "ids names 12, -1: of its 3 numbers 2 are no rows\nThe rows of this data go from 0 to 11."),
+        ("[0, 12, -1]", "ids names 12, -1: of its 3 numbers 2 are not rows\nThe rows of this data go from 0 to 11."),
         ("[3, 1, 3]", "names 3 more than once"),
-        ("3\n1\nx\n", "line 3: 'x' is no row number"),
-        ("[1, 2.5]", "entry 1: 2.5 is no row number"),
-        ("[1, true]", "entry 1: True is no row number"),
-        ("[1, 2", "no JSON list"),
+        ("3\n1\nx\n", "line 3: 'x' is not a row number"),
+        ("[1, 2.5]", "entry 1: 2.5 is not a row number"),
+        ("[1, true]", "entry 1: True is not a row number"),
+        ("[1, 2", "not a JSON list"),
         ("[]", "names no rows"),
         ("hello", "neither an array nor an object"),
         ('{"instruction": "not", "output": "there"}', "1 of its 1 records are not among the rows: record 0"),

@@ -23,7 +23,7 @@ NAN = float("nan")
 
 
 def of(losses, n=None):
-    return Signals(made.rows(int(losses.row.max()) + 1 if n is None else n), stored_losses=losses)
+    return Signals(made.rows(int(losses.row.max()) + 1 if n is None else n), stored={"losses": losses})
 
 
 def scores(method, after, alone):

@@ -45,9 +45,8 @@ def signals(logprob, parameters=(1,), row=None):
     rows = Rows(np.zeros(n, "V16"), np.zeros(n, np.int64), np.ones(n, np.int64))
     names = tuple(f"m{m}" for m in range(models))
     zeros = np.zeros((items, models, prompts))
-    return Signals(
-        rows, Ratings(logprob, row, zeros.astype(np.uint8), zeros.astype(np.int32), np.array(parameters), names)
-    )
+    ratings = Ratings(logprob, row, zeros.astype(np.uint8), zeros.astype(np.int32), np.array(parameters), names)
+    return Signals(rows, {"ratings": ratings})
 
 
 @pytest.mark.parametrize(("probabilities", "paper", "official"), TOKEN)

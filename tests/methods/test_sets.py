@@ -20,7 +20,7 @@ from selectit.signals.arrays import Embeddings, Judgements, Rewards, Signals
 def embedded(vectors, **more):
     vectors = np.array(vectors, dtype=np.float32)
     rows = made.rows(len(vectors))
-    return Signals(rows, stored_embeddings=Embeddings(np.arange(len(vectors)), vectors), **more)
+    return Signals(rows, stored={"embeddings": Embeddings(np.arange(len(vectors)), vectors)}, **more)
 
 
 def build(name, **given):
@@ -52,7 +52,7 @@ def test_reading_a_score(reply, ours, strict):
 
 def judged(replies, judge="gpt-3.5-turbo-0125", row=None):
     row = np.arange(len(replies)) if row is None else np.array(row)
-    return Signals(made.rows(int(row.max()) + 1), stored_judgements=Judgements(row, tuple(replies), judge))
+    return Signals(made.rows(int(row.max()) + 1), stored={"judgements": Judgements(row, tuple(replies), judge)})
 
 
 def test_alpagasus_is_chatgpt_only():
@@ -90,7 +90,7 @@ def test_the_question_holds_the_pair():
 
 def test_rewards_are_as_they_are():
     rewards = Rewards(np.array([0, 0, 1]), np.array([1.0, 2.0, -3.0]))
-    scores = build("reward").score(Signals(made.rows(3), stored_rewards=rewards))
+    scores = build("reward").score(Signals(made.rows(3), stored={"rewards": rewards}))
     assert scores == pytest.approx([1.5, -3, math.nan], nan_ok=True)
 
 

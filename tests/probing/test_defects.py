@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.data.records import Sample
-from selectit.probing.defects import KINDS, MEANINGS, ORIGINAL, REFUSAL, only_last, plant, script
+from selectit.probing.defects import KINDS, MEANINGS, ORIGINAL, REFUSAL, keep_last, main_script, plant
 
 LONG = "The first answer has quite a number of words, so that every kind of defect fits into it: 12 and 30."
 SAMPLES = [
@@ -93,7 +93,7 @@ def test_what_is_no_result_is_left_alone(instruction, response):
 
 def test_scripts_are_read_once_for_each_row(monkeypatch):
     read = []
-    monkeypatch.setattr("selectit.probing.defects.script", lambda text: read.append(text) or "LATIN")
+    monkeypatch.setattr("selectit.probing.defects.main_script", lambda text: read.append(text) or "LATIN")
     planted([Sample(n, 0, "q", f"answer {n}") for n in range(30)])
     assert len(read) == 30
 
@@ -131,7 +131,7 @@ def test_a_planted_response_is_never_the_original(pairs, seed):
     ],
 )
 def test_scripts(text, name):
-    assert script(text) == name
+    assert main_script(text) == name
 
 
 def test_every_kind_is_explained():
@@ -140,7 +140,7 @@ def test_every_kind_is_explained():
 
 def test_of_several_answers_the_last_is_probed():
     samples = [Sample(0, 0, "a", "x"), Sample(0, 1, "b", "y"), Sample(1, 0, "c", "z")]
-    assert only_last(samples) == [Sample(0, 0, "b", "y"), Sample(1, 0, "c", "z")]
+    assert keep_last(samples) == [Sample(0, 0, "b", "y"), Sample(1, 0, "c", "z")]
 
 
 def test_a_random_sample_of_words_does_not_stay_in_order():

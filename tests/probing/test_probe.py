@@ -23,12 +23,12 @@ from selectit.probing.probe import (
     planted_verdict,
     preference_table,
 )
-from selectit.probing.report import named
-from selectit.probing.rows import drawn, parse_labels, planted_run
+from selectit.probing.report import name_result
+from selectit.probing.rows import create_probe_run, draw_rows, parse_labels
 from selectit.probing.verdicts import DETECTED, NOT_TOLD, PREFERRED
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
-from selectit.runs.stored import load_ratings
+from selectit.runs.stored import load_arrays
 from selectit.signals import prompts
 
 FAKE = Settings(engine="fake", model="m", run="run", k=2)
@@ -129,8 +129,8 @@ def test_nothing_is_rated_twice_and_the_same_seed_draws_the_same(alpaca):
 def test_the_originals_of_a_probe_are_the_pairs_of_the_data(alpaca):
     selectit.probe(alpaca, FAKE, sample=30)
     run_of_data = open_run("run")
-    rows = drawn(run_of_data, 30, 0)
-    probed = planted_run(Path("run/probes/planted-30-s0"), rows)
+    rows = draw_rows(run_of_data, 30, 0)
+    probed = create_probe_run(Path("run/probes/planted-30-s0"), rows)
     samples = probed.samples(0, probed.rows)
     assert [(s.instruction, s.response) for s in samples] == [(row.instruction, row.response) for row in rows]
     assert [row.kind for row in rows[:30]] == [ORIGINAL] * 30
@@ -189,7 +189,7 @@ def test_labels_of_numbers_and_booleans():
     ]
     assert [parse_labels("ok=true").good(text) for text in ("True", "true", "False")] == [True, True, False]
     assert parse_labels("a>=4").good("NaN") is None
-    with pytest.raises(SettingsError, match="is no number"):
+    with pytest.raises(SettingsError, match="is not a number"):
         parse_labels("a>=nan")
 
 
@@ -206,7 +206,7 @@ def test_what_can_not_be_probed(alpaca, rows):
     with pytest.raises(DataError, match="0 good rows by grade>=6"):
         selectit.probe(alpaca, FAKE, labelled="grade>=6")
     Path("few.json").write_text(json.dumps(rows[:5]))
-    with pytest.raises(DataError, match="5 rows with a response among those drawn, and 10 are the least"):
+    with pytest.raises(DataError, match="5 rows with a response among those drawn, and at least 10 are needed"):
         selectit.probe("few.json", Settings(engine="fake", model="m", run="few"))
 
 
@@ -233,7 +233,7 @@ def test_the_command(alpaca, capfd):
 
 def test_preferences_of_rows_without_a_kind(alpaca):
     selectit.probe(alpaca, FAKE, sample=30)
-    rows = drawn(open_run("run"), 30, 0)
+    rows = draw_rows(open_run("run"), 30, 0)
     table = preference_table(np.arange(len(rows), 0, -1.0), rows)
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
     assert table.shape == (30, len(kinds))
@@ -336,7 +336,7 @@ def test_results_of_different_settings_are_kept_and_named(alpaca):
     ):
         own.write_text(f"How good is it?\nIs it right? {len(names)}")
         found = selectit.probe(alpaca, settings, ["expected-rating"], [prompt], sample=30)
-        names.append(named(found.results[0]))
+        names.append(name_result(found.results[0]))
     first = "expected-rating-k2 by m, prompts default (engine fake)"
     more = ("chat, ", "labels a b, ", "layout sample-first, ")
     assert names[:4] == [first, *(first.replace("(", f"({word}") for word in more)]
@@ -436,7 +436,7 @@ def test_small_prompt_sets_need_no_k(alpaca):
 def test_mass_and_agreement_are_of_the_originals(alpaca):
     found = selectit.probe(alpaca, FAKE, ["expected-rating"], sample=30)
     probed = open_run(found.folder / "run")
-    logprob = load_ratings(probed, annotators(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
+    logprob = load_arrays(probed, annotators(probed), prompts.packaged().first(2)).logprob[:, 0].astype(np.float64)
     assert found.results[0].agreement == agreement(logprob[:30]) != agreement(logprob)
 
 

@@ -16,8 +16,7 @@ from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
 from selectit.runs import annotators, source
-from selectit.runs import run as run_room
-from selectit.runs import source as source_room
+from selectit.runs import run as run_module
 from selectit.signals.arrays import FLAG_EMPTY
 
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "run": "run"}
@@ -92,7 +91,7 @@ def test_shares_do_the_units_between_them(data, calls):
 
 
 def _hold(path, name, held, done):
-    with run_room.open_run(path).lock(name, "busy"):
+    with run_module.open_run(path).lock(name, "busy"):
         held.set()
         done.wait(20)
 
@@ -218,7 +217,7 @@ def test_empty_responses_are_flagged_and_rated(data):
 
 def test_stored_settings_answer_for_what_is_left_open(data):
     selectit.rate(data, Settings(**{**FAKE, "unit_size": 3}, k=1, max_tokens=77))
-    run = run_room.open_run("run")
+    run = run_module.open_run("run")
     annotator = annotators.named_annotator(run, "m", Settings())
     assert (annotator.unit_size, annotator.manifest["settings"]["max_tokens"]) == (3, 77)
     digest = annotator.manifest["digest"]
@@ -230,8 +229,7 @@ def test_stored_settings_answer_for_what_is_left_open(data):
 
 
 def test_source_parts_and_rows(folder, monkeypatch):
-    monkeypatch.setattr(run_room, "PART_ROWS", 4)
-    monkeypatch.setattr(source_room, "PART_ROWS", 4)
+    monkeypatch.setattr(run_module, "PART_ROWS", 4)
     records = [{"instruction": str(n % 3), "output": "x"} for n in range(10)]
     (folder / "d.jsonl").write_text("\n".join(map(json.dumps, records)))
     run = source.create("d.jsonl", Settings(run="run"))

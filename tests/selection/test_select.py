@@ -54,9 +54,9 @@ def test_scores_are_those_of_the_stored_ratings(data):
     from selectit.signals.arrays import Signals
 
     run = open_run("run")
-    ratings = runs_stored.load_ratings(run, stored.annotators(run), prompts.packaged().first(5))
+    ratings = runs_stored.load_arrays(run, stored.annotators(run), prompts.packaged().first(5))
     assert ratings.logprob.shape == (12, 1, 5, 5)
-    expected = SelectIT().score(Signals(run.basic_rows(), ratings))
+    expected = SelectIT().score(Signals(run.basic_rows(), {"ratings": ratings}))
     stored = pq.read_table("run/scores/selectit-sentence-paper-k5-a0.2.parquet")
     assert stored["score"].to_pylist() == expected.tolist()
     assert {"mean", "std", "rating", "mass"} < set(stored.column_names)
@@ -219,6 +219,27 @@ def test_a_method_need_not_inherit_what_it_leaves_out(data, folder):
     assert (plain.summary.about, heir.summary.about) == ("", "") and plain.name.startswith("plain3")
     with pytest.raises(SettingsError, match="Half lacks needs, label, or one of score and select"):
         selectit.select(data, replace(settings, method="./mine.py:Half"))
+
+
+def test_everything_is_resolved_once(data, monkeypatch):
+    """One `select` reads the prompt file once, and builds each method once: that of the settings, and what it reads."""
+    from selectit.signals import prompts
+
+    Path("p.txt").write_text("Is it good?\nIs it right?")
+    read, built = [], []
+    load, build = prompts.load, selectit.methods.build
+    monkeypatch.setattr(prompts, "load", lambda path: read.append(path) or load(path))
+    monkeypatch.setattr(selectit.methods, "build", lambda name, given: built.append(name) or build(name, given))
+    own = {"rule": "own", "indicators": "expected-rating:k=2,length:unit=chars", "coefficients": "0,1,1"}
+    settings = Settings(run="run", engine="fake", model="m", prompts="p.txt", k=2, keep=4)
+    selectit.select(data, replace(settings, method="instruction-mining", param=own, k=None, out="a.json"))
+    assert (read, built) == (["p.txt"], ["instruction-mining", "expected-rating", "length"])
+    built.clear()
+    selectit.select(data, replace(settings, combine="selectit:k=2:2,log-odds:k=1", out="b.json"))
+    assert (read, built) == (["p.txt"] * 2, ["selectit", "log-odds"])
+    built.clear()
+    selectit.select(data, replace(settings, cascade="50%", out="c.json"))
+    assert (read, built) == (["p.txt"] * 3, ["selectit"] * 2), "in full, and for the first rating"
 
 
 def test_a_method_of_an_installed_package(data, folder, monkeypatch):
@@ -394,7 +415,7 @@ def test_a_set_that_is_none_is_refused(data, folder, returned):
         ({"keep": 1000}, "1,000 rows were asked for and there are 12"),
         ({"keep": "1%"}, "no row at all"),
         ({"weights": (2.0,)}, "has no weights"),
-        ({"name": "../x"}, "is no name"),
+        ({"name": "../x"}, "is not a valid name"),
         ({"share": "0/2"}, "--share does nothing here"),
         ({"param": {"level": "token"}}, "flag of its own"),
     ],

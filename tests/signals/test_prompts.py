@@ -8,7 +8,7 @@ from places import GOLDEN
 from selectit.data.records import Sample
 from selectit.engines import fitting
 from selectit.errors import SettingsError
-from selectit.signals import prompts, requests
+from selectit.signals import prompts, ratings
 
 
 def test_the_packaged_prompts_are_the_golden_ones():
@@ -18,22 +18,22 @@ def test_the_packaged_prompts_are_the_golden_ones():
 
 
 def test_the_rated_text_is_the_published_one():
-    prompt = requests.RatingPrompt("Rate it.")
+    prompt = ratings.RatingPrompt("Rate it.")
     assert prompt.render("Do\nthis", "Done") == "Rate it.\n\nInstruction:Do\nthis\nResponse:Done\nThe answer is: \n"
 
 
 def test_braces_in_the_sample_are_plain_text():
-    assert "Instruction:{response}\nResponse:{prompt}\n" in requests.RatingPrompt("{instruction}").render(
+    assert "Instruction:{response}\nResponse:{prompt}\n" in ratings.RatingPrompt("{instruction}").render(
         "{response}", "{prompt}"
     )
 
 
 def test_every_part_changes_the_fingerprint():
-    base = requests.RatingPrompt("a")
+    base = ratings.RatingPrompt("a")
     others = [
-        requests.RatingPrompt("b"),
-        requests.RatingPrompt("a", template=requests.TEMPLATE + " "),
-        requests.RatingPrompt("a", labels=("1", "2")),
+        ratings.RatingPrompt("b"),
+        ratings.RatingPrompt("a", template=ratings.TEMPLATE + " "),
+        ratings.RatingPrompt("a", labels=("1", "2")),
     ]
     assert len({prompt.fingerprint for prompt in [base, *others]}) == 4
 
@@ -41,7 +41,7 @@ def test_every_part_changes_the_fingerprint():
 def test_a_text_file_has_one_prompt_a_line(folder):
     (folder / "mine.txt").write_text("\ufeffFirst.\n\n  Second. \r\n")
     found = prompts.load("mine.txt")
-    assert (found.name, found.texts, found.template) == ("mine", ("First.", "Second."), requests.TEMPLATE)
+    assert (found.name, found.texts, found.template) == ("mine", ("First.", "Second."), ratings.TEMPLATE)
 
 
 def test_toml_round_trip(folder):
@@ -84,7 +84,7 @@ def encode(text):
 
 @given(st.text(max_size=300), st.integers(0, 400))
 def test_the_longest_response_that_fits_is_kept(response, room):
-    prompt = requests.RatingPrompt("p")
+    prompt = ratings.RatingPrompt("p")
     sample = Sample(0, 0, "i", response)
     bare = len(encode(prompt.render("i", "")))
     ids = encode(prompt.render("i", response))
@@ -100,7 +100,7 @@ def test_the_longest_response_that_fits_is_kept(response, room):
 
 
 def test_no_room_or_no_leave_to_cut():
-    prompt, sample = requests.RatingPrompt("p"), Sample(0, 0, "i" * 50, "r" * 50)
+    prompt, sample = ratings.RatingPrompt("p"), Sample(0, 0, "i" * 50, "r" * 50)
     ids = encode(prompt.render(sample.instruction, sample.response))
     with pytest.raises(fitting.TooLong, match="instruction is too long"):
         fitting.fit(prompt, sample, encode, 60, cut=True, ids=ids)

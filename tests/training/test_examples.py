@@ -15,11 +15,11 @@ from selectit.runs.source import create
 from selectit.training.examples import (
     IGNORED,
     SYSTEM,
-    end_of_answer,
-    examples,
+    build_examples,
+    find_answer_end,
+    order_examples,
     set_template,
-    training_order,
-    without_markers,
+    strip_markers,
 )
 
 ALPACA = [
@@ -60,7 +60,7 @@ def words():
 def made(data, tokenizer, limit=10_000):
     Path("d.json").write_text(json.dumps(data))
     run = create("d.json", Settings(run="r"))
-    return examples(run, np.arange(run.rows), tokenizer, limit)
+    return build_examples(run, np.arange(run.rows), tokenizer, limit)
 
 
 def learnt(example, tokenizer):
@@ -90,7 +90,7 @@ def test_alpaca_with_the_chat_template(words):
     parts = [(asked, False), ("Blue, 17 ☃ of it.<|end|>", True), ("\n", False)]
     assert (first.ids, first.labels) == expected(tokenizer, parts)
     assert learnt(second, tokenizer) == ["\n  It.\n<|end|>"]
-    assert end_of_answer(tokenizer, [first]) == tokenizer.eos_token_id
+    assert find_answer_end(tokenizer, [first]) == tokenizer.eos_token_id
 
 
 def test_alpaca_with_the_plain_template(words):
@@ -125,7 +125,7 @@ def test_the_tokenizers_own_mask_says_the_same(words):
     [found] = made(MESSAGES, tokenizer)
     assert [label != IGNORED for label in found.labels] == [each == 1 for each in mask]
     rendered = tokenizer.apply_chat_template(
-        turns, tokenize=False, chat_template=without_markers(tokenizer.chat_template)
+        turns, tokenize=False, chat_template=strip_markers(tokenizer.chat_template)
     )
     assert tokenizer(rendered, add_special_tokens=False)["input_ids"] == list(found.ids)
 
@@ -189,7 +189,7 @@ def test_no_template_and_no_end_of_text():
     seed=st.integers(0, 9),
 )
 def test_every_row_is_read_once_an_epoch(lengths, batch, epochs, seed):
-    order = training_order(lengths, batch, epochs=epochs, steps=None, seed=seed)
+    order = order_examples(lengths, batch, epochs=epochs, steps=None, seed=seed)
     assert np.bincount(order, minlength=len(lengths)).tolist() == [epochs] * len(lengths)
     for start in range(0, len(order), batch):
         sizes = np.array(lengths)[order[start : start + batch]]
@@ -197,13 +197,13 @@ def test_every_row_is_read_once_an_epoch(lengths, batch, epochs, seed):
 
 
 def test_equal_steps_read_equally_many_rows():
-    few, many = (training_order([1] * n, 4, epochs=3, steps=5, seed=0) for n in (6, 60))
+    few, many = (order_examples([1] * n, 4, epochs=3, steps=5, seed=0) for n in (6, 60))
     assert len(few) == len(many) == 20
     assert sorted(np.bincount(few)) == [3, 3, 3, 3, 4, 4]
     assert len(set(many.tolist())) == 20
 
 
 def test_the_order_depends_on_the_seed_alone():
-    first, again, other = (training_order([1] * 30, 4, epochs=1, steps=None, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (order_examples([1] * 30, 4, epochs=1, steps=None, seed=seed) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()

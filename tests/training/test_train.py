@@ -180,7 +180,7 @@ def test_the_same_again_does_nothing(run, model, monkeypatch):
     first = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert first.path.parent == Path("run/train")
     before = {path: path.stat().st_mtime_ns for path in first.path.rglob("*")}
-    monkeypatch.setattr("selectit.training.train._loop", lambda: pytest.fail("something was trained"))
+    monkeypatch.setattr("selectit.training.train._import_loop", lambda: pytest.fail("something was trained"))
     again = selectit.train(run, model=model, recipe=tiny.QUICK)
     assert again == dataclasses.replace(first, fresh=False)
     assert {path: path.stat().st_mtime_ns for path in first.path.rglob("*")} == before
@@ -203,7 +203,7 @@ def test_another_training_in_the_same_folder_is_refused(run, model):
         selectit.train(run, "all", model, tiny.QUICK, "tuned")
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("x")
-    with pytest.raises(RunError, match="mine is not empty and is no training"):
+    with pytest.raises(RunError, match="mine is not empty and holds no training"):
         selectit.train(run, model=model, recipe=tiny.QUICK, out="mine")
     assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
 
@@ -242,7 +242,7 @@ def test_which_rows(run, model, data):
     with pytest.raises(DataError, match="0 to 11"):
         selectit.train(run, [3, 12], model, tiny.QUICK)
     selectit.select(data, Settings(method="random", keep=3, run="run", out="b.json"))
-    with pytest.raises(RunError, match="2 selections"):
+    with pytest.raises(SettingsError, match="has the selections"):
         selectit.train(run, None, model, tiny.QUICK)
     selectit.select(data, Settings(method="random", keep=3, run="other", out="b.json"))
     Path("other/selections").rename("gone")

@@ -41,11 +41,11 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = EvalSettings(**{**chosen, "engine_param": dict(chosen["engine_param"])})
     from selectit.evaluation.evaluate import evaluate
-    from selectit.evaluation.results import as_plain, table
+    from selectit.evaluation.results import result_lines, to_plain
 
     with notes(quiet):
         results = evaluate(models, settings)
     if as_json:
-        print_json([as_plain(each) for each in results])
+        print_json([to_plain(each) for each in results])
     elif not quiet:
-        click.echo("\n\n".join("\n".join(table(each)) for each in results))
+        click.echo("\n\n".join("\n".join(result_lines(each)) for each in results))

@@ -55,7 +55,7 @@ def command(
     from selectit.cli.progress import notes
     from selectit.experiments import fit_rule as rules
     from selectit.experiments import settings
-    from selectit.experiments.rule_report import lines
+    from selectit.experiments.rule_report import rule_lines
 
     loaded = settings.load(file, data)
     with notes(quiet) as progress:
@@ -75,4 +75,4 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(lines(found)))
+        click.echo("\n".join(rule_lines(found)))

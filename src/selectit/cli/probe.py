@@ -69,7 +69,7 @@ def command(
     chosen = settings(given)
     from selectit.cli.progress import notes
     from selectit.probing.probe import probe
-    from selectit.probing.report import lines
+    from selectit.probing.report import probe_lines
 
     names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
     with notes(quiet) as progress:
@@ -77,4 +77,4 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(lines(found)))
+        click.echo("\n".join(probe_lines(found)))

@@ -89,20 +89,10 @@ def _row_lines(facts: dict[str, Any]) -> list[str]:
 
 def _answer_line(answer: dict[str, Any]) -> str:
     """What a model answered beside ratings."""
-    said = f"error: {answer['error']}" if answer["error"] else _figures(answer)
+    from selectit.signals.requests import kinds
+
+    said = f"error: {answer['error']}" if answer["error"] else kinds()[answer["signal"]].tell(answer)
     return f"{answer['model']}, {answer['signal']}: {said}"
-
-
-def _figures(answer: dict[str, Any]) -> str:
-    if answer["signal"] == "embeddings":
-        return "a vector" if answer["vector"] else "no vector"
-    if answer["signal"] == "judgements":
-        return f"reply {answer['reply']!r}"
-    if answer["signal"] == "rewards":
-        return "no reward" if answer["reward"] is None else f"reward {answer['reward']:.4g}"
-    means = [f"{name} {answer[name]:.4g}" for name in ("given", "alone") if answer[name] is not None]
-    notes = "".join(f"  ({note})" for note in answer["flags"])
-    return f"mean loss {', '.join(means) or 'undefined'}, {answer['tokens']:,} tokens{notes}"
 
 
 def _short(value: object) -> str:

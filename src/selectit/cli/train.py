@@ -52,7 +52,7 @@ def command(
     from selectit.training.train import train
 
     changes = dict(recipe_param) | ({} if seed is None else {"seed": seed})
-    chosen = recipes.changed(recipes.load(recipe or recipes.DEFAULT), changes)
+    chosen = recipes.change(recipes.load(recipe or recipes.DEFAULT), changes)
     with notes(quiet) as progress:
         trained = train(
             run,

@@ -18,14 +18,13 @@ from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import memory
-from selectit.engines.base import RatesLabels, RatingBatch
 from selectit.engines.loading import load_engine
 from selectit.errors import EngineError, SettingsError
-from selectit.inference.answers import ratings_table
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.files import write_table
 from selectit.signals.arrays import FLAG_TRUNCATED
+from selectit.signals.ratings import RatesLabels, RatingBatch
 from selectit.signals.requests import RatingPrompt
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -149,8 +148,9 @@ def measure(
 def part_bytes(trial: Trial, samples: Sequence[Sample], prompt: RatingPrompt) -> tuple[float, float]:
     """Bytes of a part of ratings as such, and of each rating in it, from two parts that are written and removed."""
     tables = [
-        ratings_table([samples[place] for place in half.places], prompt, batch)
+        prompt.table(rated, prompt.answer(rated, batch))
         for half in trial.halves
+        for rated in [[samples[place] for place in half.places]]
         for batch in half.batches
     ]
     one, all_ = tables[0], pa.concat_tables(tables)

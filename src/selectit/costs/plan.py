@@ -29,14 +29,15 @@ from selectit.data.records import Sample
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
-from selectit.inference.rate import model_named, run_of
+from selectit.inference.rate import engine_of, model_named, run_of
 from selectit.inference.units import UNIT_SIZE, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import Annotator, engine_of, find_annotator, units
+from selectit.runs.annotators import Annotator, find_annotator, units
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve_rating
-from selectit.signals.requests import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt, Request
+from selectit.signals.ratings import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt
+from selectit.signals.requests import Request
 
 COUNTED_ROWS = 20_000
 """Tokens are counted on so many rows at most, evenly spaced; each stands for its neighbours."""

@@ -1,4 +1,4 @@
-"""Data sets as people have them: read into records, and written back as they were.
+"""Reads data sets as people have them into records, and writes records back as they were.
 
-It knows no run directory, no model and no score.
+It must never know a run directory, a model or a score.
 """

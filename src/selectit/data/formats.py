@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from selectit.data.records import Sample, Turn
 from selectit.errors import SettingsError, nearest
 
-LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks")
+DATA_LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks")
 
 
 MAX_CHARACTERS = 8_000_000
@@ -76,18 +76,18 @@ def parse_map(text: str) -> Layout:
     return Layout("", tuple(fields.items()))
 
 
-def named(name: str) -> Layout:
+def find_layout(name: str) -> Layout:
     """The layout of that name. Raises SettingsError."""
-    if name not in LAYOUTS:
-        raise SettingsError(f"there is no format {name!r}", nearest(name, LAYOUTS))
+    if name not in DATA_LAYOUTS:
+        raise SettingsError(f"there is no format {name!r}", nearest(name, DATA_LAYOUTS))
     return Layout(name)
 
 
-def layout_of(name: str | None, fields: str | None) -> Layout | None:
+def parse_layout(name: str | None, fields: str | None) -> Layout | None:
     """The layout of --format, or of --map; None where neither is given. Raises SettingsError."""
     if fields is not None:
         return parse_map(fields)
-    return None if name is None else named(name)
+    return None if name is None else find_layout(name)
 
 
 def detect(record: Mapping[str, Any]) -> Layout:
@@ -110,7 +110,7 @@ def detect(record: Mapping[str, Any]) -> Layout:
     )
 
 
-def turns(record: Any, layout: Layout) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+def read_turns(record: Any, layout: Layout) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
     """The turns of one record, and what of it is not text. Raises RowError."""
     if not isinstance(record, Mapping):
         raise RowError(f"it is {_kind(record)}, not an object with fields")
@@ -129,7 +129,7 @@ def turns(record: Any, layout: Layout) -> tuple[tuple[Turn, ...], tuple[str, ...
     return found, tuple(sorted(left_out))
 
 
-def digest(turns: tuple[Turn, ...]) -> bytes:
+def digest_turns(turns: tuple[Turn, ...]) -> bytes:
     """16 bytes over roles and texts. Raises RowError for text that is not Unicode (a lone surrogate)."""
     state = hashlib.blake2b(digest_size=16)
     try:
@@ -137,11 +137,13 @@ def digest(turns: tuple[Turn, ...]) -> bytes:
             for part in (turn.role.encode(), turn.text.encode()):
                 state.update(len(part).to_bytes(8, "little") + part)
     except UnicodeEncodeError as error:
-        raise RowError(f"a text has half of a surrogate pair at character {error.start}: no Unicode") from error
+        raise RowError(
+            f"a text has half of a surrogate pair at character {error.start}, which is not Unicode"
+        ) from error
     return state.digest()
 
 
-def samples(row: int, turns: Sequence[Turn], which: str) -> list[Sample]:
+def build_samples(row: int, turns: Sequence[Turn], which: str) -> list[Sample]:
     """The pairs of a row that are rated.
 
     Args:
@@ -163,7 +165,7 @@ def _context(before: Sequence[Turn]) -> str:
 
 
 def _alpaca(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
-    yield Turn("user", _joined(_text(record, "instruction"), _text(record, "input") if "input" in record else ""))
+    yield Turn("user", _join(_text(record, "instruction"), _text(record, "input") if "input" in record else ""))
     yield Turn("assistant", _text(record, "output"))
 
 
@@ -196,13 +198,13 @@ def _seed_tasks(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -
         if not isinstance(instance, Mapping):
             raise RowError(f"instances[{place}] is {_kind(instance)}, not an object with fields")
         extra = _text(instance, "input", f"instances[{place}]") if "input" in instance else ""
-        yield Turn("user", _joined(instruction, extra))
+        yield Turn("user", _join(instruction, extra))
         yield Turn("assistant", _text(instance, "output", f"instances[{place}]"))
 
 
-def _mapped(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+def _by_map(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
     found = {part: _at(record, path) for part, path in layout.fields}
-    yield Turn("user", _joined(found["instruction"], found.get("input", "")))
+    yield Turn("user", _join(found["instruction"], found.get("input", "")))
     yield Turn("assistant", found["response"])
 
 
@@ -212,7 +214,7 @@ _READERS = {
     "messages": _messages,
     "prompt-completion": _prompt_completion,
     "seed-tasks": _seed_tasks,
-    "": _mapped,
+    "": _by_map,
 }
 
 
@@ -250,7 +252,7 @@ def _parts(parts: list[Any], name: str, left_out: set[str]) -> str:
     return "".join(texts)
 
 
-def _joined(instruction: str, extra: str) -> str:
+def _join(instruction: str, extra: str) -> str:
     return f"{instruction}\n{extra}" if extra else instruction
 
 
@@ -270,33 +272,35 @@ def _at(record: Mapping[str, Any], path: str) -> str:
 
 
 def _list(record: Mapping[str, Any], field: str) -> list[Any]:
-    if field not in record:
-        raise RowError(f"the field {field!r} is missing")
-    value = record[field]
-    if not isinstance(value, list):
-        raise RowError(f"the field {field!r} is {_kind(value)}, and a list belongs there")
-    return value
+    return _of_kind(record, field, field, list)
 
 
 def _text(record: Mapping[str, Any], field: str, within: str = "") -> str:
-    name = f"{within}.{field}" if within else field
+    return _of_kind(record, field, f"{within}.{field}" if within else field, str)
+
+
+def _of_kind(record: Mapping[str, Any], field: str, name: str, kind: type[_Value]) -> _Value:
+    """The value of a field. Raises RowError, which calls it `name`, where it is missing or of another kind."""
     if field not in record:
         raise RowError(f"the field {name!r} is missing")
     value = record[field]
-    if not isinstance(value, str):
-        raise RowError(f"the field {name!r} is {_kind(value)}, and a text belongs there")
+    if not isinstance(value, kind):
+        raise RowError(f"the field {name!r} is {_kind(value)}, and {_KINDS[kind]} belongs there")
     return value
 
 
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "a text",
-        list: "a list",
-        dict: "an object",
-    }
-    return next((name for kind, name in names.items() if isinstance(value, kind)), f"a {type(value).__name__}")
+    return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), f"a {type(value).__name__}")
+
+
+_Value = TypeVar("_Value", str, list[Any])
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}

@@ -20,8 +20,8 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One value of a file before it is understood. `problem` says why it has none."""
+class RawValue:
+    """One value of a file before it is interpreted. `problem` says why there is none."""
 
     place: str
     """'line 12' or 'file.jsonl, line 12'."""
@@ -31,8 +31,8 @@ class Found:
     problem: str = ""
 
 
-def lines(file: IO[bytes]) -> Iterator[Found]:
-    """The values of JSON Lines; a line that is no JSON is a Found with its problem."""
+def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
+    """The values of JSON Lines; a line that is not JSON is a value with a `problem`."""
     for number, line in enumerate(file, start=1):
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
@@ -41,24 +41,24 @@ def lines(file: IO[bytes]) -> Iterator[Found]:
         place = f"line {number}"
         try:
             raw = line.decode().strip()
-            yield Found(place, raw, _DECODER.decode(raw))
+            yield RawValue(place, raw, _DECODER.decode(raw))
         except UnicodeDecodeError as error:
-            yield Found(place, None, problem=_not_utf8(error))
+            yield RawValue(place, None, problem=_not_utf8(error))
         except RecursionError:
-            yield Found(place, raw, problem="it is nested too deeply")
+            yield RawValue(place, raw, problem="it is nested too deeply")
         except json.JSONDecodeError as error:
-            yield Found(place, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
+            yield RawValue(place, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
         except RowError as error:
-            yield Found(place, raw, problem=str(error))
+            yield RawValue(place, raw, problem=str(error))
 
 
-def indent(file: IO[bytes]) -> str:
+def read_indent(file: IO[bytes]) -> str:
     """What stands between the bracket of an array and its first value: line break and spaces."""
     start = file.read(4096).decode("utf-8-sig", errors="ignore").lstrip()[1:]
     return start[: len(start) - len(start.lstrip())]
 
 
-def array(file: IO[bytes], name: str) -> Iterator[Found]:
+def read_array(file: IO[bytes], name: str) -> Iterator[RawValue]:
     """The values of one JSON array. Raises DataError where the array itself is broken."""
     window = _Window(name, file)
     window.space()
@@ -118,7 +118,7 @@ class _Window:
             if self._at < len(self._text):
                 return
 
-    def value(self) -> Found:
+    def value(self) -> RawValue:
         """The next JSON value with its text."""
         if not self.peek():
             raise self.broken("the file ends where a record belongs")
@@ -144,7 +144,7 @@ class _Window:
                     continue
                 self._at += offset  # the place of the fault; reading on has moved the window
                 raise self.broken(error.msg if self.peek() else "the file ends inside a record") from error
-            found = Found(f"line {self.line}", self._text[self._at : end], value, problem)
+            found = RawValue(f"line {self.line}", self._text[self._at : end], value, problem)
             self._at = end
             return found
 

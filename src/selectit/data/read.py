@@ -21,8 +21,8 @@ from typing import IO
 import pyarrow as pa
 
 from selectit.data import json_text, tables
-from selectit.data.formats import Layout, LayoutError, RowError, detect, digest, samples, turns
-from selectit.data.json_text import Found
+from selectit.data.formats import Layout, LayoutError, RowError, build_samples, detect, digest_turns, read_turns
+from selectit.data.json_text import RawValue
 from selectit.data.records import Record
 from selectit.errors import DataError
 
@@ -54,8 +54,8 @@ class Source:
 
 
 @dataclass(slots=True)
-class Checked:
-    """What was found on the way: complete when `records` is exhausted."""
+class ReadReport:
+    """What reading has found so far: complete when `read_records` is exhausted."""
 
     layout: Layout | None = None
     rows: int = 0
@@ -64,7 +64,7 @@ class Checked:
 
 
 @contextlib.contextmanager
-def opened(data: str, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
+def open_source(data: str, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
     """The data set that a name stands for: '-' is standard input, then a file, a folder, a hub id.
 
     Raises DataError.
@@ -102,9 +102,9 @@ def fingerprint(source: Source) -> str:
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
-def records(
+def read_records(
     source: Source,
-    found: Checked,
+    found: ReadReport,
     *,
     layout: Layout | None,
     which: str,
@@ -114,11 +114,11 @@ def records(
     """The good records in order, numbered from 0.
 
     Args:
-        source: from `opened`.
+        source: from `open_source`.
         found: filled on the way.
         layout: None = found from the first record.
-        which: the answers that are rated; see `formats.samples`.
-        limit: read no more than so many rows.
+        which: the answers that are rated; see `formats.build_samples`.
+        limit: the most rows to read.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
@@ -151,19 +151,19 @@ def records(
         raise DataError(f"{source.name} has no rows", _HINT)
 
 
-def _record(item: Found, found: Checked, which: str) -> Record:
+def _record(item: RawValue, found: ReadReport, which: str) -> Record:
     if item.problem:
         raise RowError(item.problem)
     if found.layout is None:
         if not isinstance(item.value, dict):
             raise RowError("it is not an object with fields")
         found.layout = detect(item.value)
-    conversation, left_out = turns(item.value, found.layout)
-    words = sum(len(sample.response.split()) for sample in samples(found.rows, conversation, which))
-    return Record(found.rows, digest(conversation), conversation, item.raw, words, left_out)
+    conversation, left_out = read_turns(item.value, found.layout)
+    words = sum(len(sample.response.split()) for sample in build_samples(found.rows, conversation, which))
+    return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out)
 
 
-def _reject(item: Found, problem: str, found: Checked, rejected: IO[bytes] | None) -> None:
+def _reject(item: RawValue, problem: str, found: ReadReport, rejected: IO[bytes] | None) -> None:
     found.bad_rows += 1
     if len(found.bad) < _SHOWN:
         found.bad.append(f"  {item.place}: {problem}")
@@ -173,14 +173,14 @@ def _reject(item: Found, problem: str, found: Checked, rejected: IO[bytes] | Non
         rejected.write(line.encode() + b"\n")
 
 
-def _bad_rows(source: Source, found: Checked) -> str:
+def _bad_rows(source: Source, found: ReadReport) -> str:
     more = found.bad_rows - len(found.bad)
     count = "1 row" if found.bad_rows == 1 else f"{found.bad_rows:,} rows"
     listed = "\n".join(found.bad) + (f"\n  … and {more:,} more" if more else "")
     return f"{source.name}: {count} of {found.rows + found.bad_rows:,} can't be used\n{listed}"
 
 
-def _items(source: Source) -> Iterator[Found]:
+def _items(source: Source) -> Iterator[RawValue]:
     for path in source.files:
         part = _file(path, str(path)) if source.kind == "folder" else source
         for item in _values(path, part.kind, part.compression, part.name):
@@ -189,7 +189,7 @@ def _items(source: Source) -> Iterator[Found]:
             yield _as_line(item) if source.written == "jsonl" else item
 
 
-def _as_line(item: Found) -> Found:
+def _as_line(item: RawValue) -> RawValue:
     """The item with its text on one line, whatever it came from."""
     if item.problem:
         return item
@@ -201,16 +201,16 @@ def _as_line(item: Found) -> Found:
         return dataclasses.replace(item, problem=f"it has a value that JSON can't hold: {error}")
 
 
-def _values(path: Path, kind: str, compression: str, name: str) -> Iterator[Found]:
+def _values(path: Path, kind: str, compression: str, name: str) -> Iterator[RawValue]:
     if kind in ("parquet", "arrow"):
-        yield from tables.rows(path, kind)
+        yield from tables.read_rows(path, kind)
         return
-    with _decompressed(path, compression) as file:
-        yield from json_text.array(file, name) if kind == "json" else json_text.lines(file)
+    with _decompress(path, compression) as file:
+        yield from json_text.read_array(file, name) if kind == "json" else json_text.read_lines(file)
 
 
 def _file(path: Path, name: str) -> Source:
-    """One file, told by its first bytes. Raises DataError where it is no data, or not what its ending says."""
+    """One file; its first bytes show its kind. Raises DataError where it holds no data, or not what its ending says."""
     with path.open("rb") as file:
         start = file.read(8)
     magic = next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), "")
@@ -222,12 +222,12 @@ def _file(path: Path, name: str) -> Source:
         is_what = f"{magic} data" if magic else "none of that"
         raise DataError(f"{name} ends in .{last}, and its first bytes are {is_what}", "Rename it to what it is.")
     if magic == "parquet":
-        return Source(name, (path,), "parquet", "parquet", ".parquet", schema=tables.schema(path, "parquet"))
-    with _decompressed(path, magic) as file:
+        return Source(name, (path,), "parquet", "parquet", ".parquet", schema=tables.read_schema(path, "parquet"))
+    with _decompress(path, magic) as file:
         kind = _json_kind(file, name)
     suffix = "".join(path.suffixes[-2:] if magic else path.suffixes[-1:]) or f".{kind}"
-    with _decompressed(path, magic) as file:
-        return Source(name, (path,), kind, kind, suffix, magic, json_text.indent(file) if kind == "json" else "")
+    with _decompress(path, magic) as file:
+        return Source(name, (path,), kind, kind, suffix, magic, json_text.read_indent(file) if kind == "json" else "")
 
 
 def _json_kind(file: IO[bytes], name: str) -> str:
@@ -243,7 +243,7 @@ def _json_kind(file: IO[bytes], name: str) -> str:
 
 
 @contextlib.contextmanager
-def _decompressed(path: Path, compression: str) -> Iterator[IO[bytes]]:
+def _decompress(path: Path, compression: str) -> Iterator[IO[bytes]]:
     """The file's bytes as they were before compression. Raises DataError where they are damaged."""
     try:
         if compression == "gz":
@@ -262,7 +262,7 @@ def _decompressed(path: Path, compression: str) -> Iterator[IO[bytes]]:
 def _folder(path: Path, split: str | None) -> Source:
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         files = tables.arrow_files(path, split)
-        return Source(str(path), tuple(files), "arrow", "arrow", "", schema=tables.schema(files[0], "arrow"))
+        return Source(str(path), tuple(files), "arrow", "arrow", "", schema=tables.read_schema(files[0], "arrow"))
     files = sorted(
         file
         for file in path.rglob("*")
@@ -287,7 +287,7 @@ def _from_hub(name: str, split: str | None, subset: str | None) -> Source:
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(
-            f"there is no file {name}, and it can't be had from the hub: {reason}",
+            f"there is no file {name}, and it can't be fetched from the hub: {reason}",
             "Look for a typing error; for a gated data set accept its terms on its page and run: hf auth login",
         ) from error
     files = sorted(folder.glob(pattern))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selectit.data.json_text import Found
+from selectit.data.json_text import RawValue
 from selectit.errors import DataError, nearest
 
 _BATCH = 1024
@@ -35,7 +35,7 @@ def arrow_files(folder: Path, split: str | None) -> list[Path]:
     return [folder / name for name in names]
 
 
-def schema(path: Path, kind: str) -> pa.Schema:
+def read_schema(path: Path, kind: str) -> pa.Schema:
     """The file's Arrow schema with its metadata. Raises DataError."""
     with _reading(path):
         if kind == "parquet":
@@ -44,13 +44,13 @@ def schema(path: Path, kind: str) -> pa.Schema:
             return pa.ipc.open_stream(file).schema
 
 
-def rows(path: Path, kind: str) -> Iterator[Found]:
+def read_rows(path: Path, kind: str) -> Iterator[RawValue]:
     """The rows of one file; `raw` is an Arrow struct scalar, and nulls count as missing fields of `value`."""
     number = 0
     with _reading(path):
         for batch in _batches(path, kind):
             for scalar, value in zip(batch.to_struct_array(), values(batch), strict=True):
-                yield Found(f"row {number} of the file", scalar, value)
+                yield RawValue(f"row {number} of the file", scalar, value)
                 number += 1
 
 

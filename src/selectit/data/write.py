@@ -22,7 +22,7 @@ FIELD = "selectit"
 """The one field that --with-scores and --rest add."""
 
 
-def in_order(rows: Int64, stored: Iterable[tuple[int, str]]) -> Iterator[str]:
+def order_texts(rows: Int64, stored: Iterable[tuple[int, str]]) -> Iterator[str]:
     """The raw texts of `rows`, in that order, from a pass over all stored (row, raw) in source order.
 
     The chosen texts wait in a temporary file, not in memory, until it is their turn.
@@ -42,7 +42,7 @@ def in_order(rows: Int64, stored: Iterable[tuple[int, str]]) -> Iterator[str]:
             yield spool.read(length[rank]).decode()
 
 
-def with_field(raw: str, value: Mapping[str, Any]) -> str:
+def add_field(raw: str, value: Mapping[str, Any]) -> str:
     """The record's own text with one more field at its end; nothing else of it changes.
 
     Raises DataError where it has a field of that name.
@@ -53,7 +53,7 @@ def with_field(raw: str, value: Mapping[str, Any]) -> str:
         )
     body = raw.rstrip()[:-1]
     inner = body.rstrip()
-    space = body[len(inner) :]  # an indented record keeps its closing brace on a line of its own
+    space = body[len(inner) :]  # an indented record keeps its closing brace on its own line
     lead = "" if inner.endswith("{") else ","
     gap = _inner_indent(raw)
     return f"{inner}{lead}{gap}{json.dumps(FIELD)}: {json.dumps(value)}{space}}}"
@@ -61,7 +61,7 @@ def with_field(raw: str, value: Mapping[str, Any]) -> str:
 
 def write_texts(file: IO[bytes], written: str, indent: str, compression: str, texts: Iterable[str]) -> None:
     """Write records as a JSON array ('json', each after `indent`) or JSON Lines ('jsonl')."""
-    with _compressed(file, compression) as out:
+    with _compress(file, compression) as out:
         if written == "jsonl":
             for text in texts:
                 out.write(text.encode() + b"\n")
@@ -73,7 +73,7 @@ def write_texts(file: IO[bytes], written: str, indent: str, compression: str, te
         out.write(b"\n]\n")
 
 
-def record_text(record: Mapping[str, Any], like: str, indent: str) -> str:
+def format_record(record: Mapping[str, Any], like: str, indent: str) -> str:
     """A record as JSON: on one line, or on lines of its own where the record `like` is, each after `indent`."""
     if "\n" not in like:
         return json.dumps(record, ensure_ascii=False)
@@ -145,10 +145,10 @@ def write_longer_table(
             columns = [*part["raw"].combine_chunks().flatten(), *nulls]
             writer.write_table(pa.Table.from_arrays(columns, schema=written))
         for start in range(0, len(new), _GROUP_ROWS):
-            writer.write_table(new_rows(new[start : start + _GROUP_ROWS], written))
+            writer.write_table(build_table(new[start : start + _GROUP_ROWS], written))
 
 
-def new_rows(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def build_table(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """The records as rows of such a table. Raises DataError where it can't hold them."""
     hint = "Convert the data to JSON Lines first."
     kind = pa.struct(list(schema))
@@ -156,26 +156,26 @@ def new_rows(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Tabl
         structs = pa.array(list(records), kind)
     except pa.ArrowException as error:
         raise DataError(f"new rows don't fit the columns of this table: {error}", hint) from error
-    lacking = next((name for record in records for name in _left_empty(record, kind)), "")
+    lacking = next((name for record in records for name in _empty_fields(record, kind)), "")
     if lacking:
         raise DataError(f"the column {lacking!r} may not be empty, and new rows have nothing for it", hint)
     for held, record in zip(structs.to_pylist(), records, strict=True):
         if without_nulls(held) != record:  # Arrow leaves out what it has no field for
-            raise DataError("the columns of this table have no place for a part of new rows", hint)
+            raise DataError("the columns of this table have no place for some parts of the new rows", hint)
     return pa.Table.from_arrays(structs.flatten(), schema=schema)
 
 
-def _left_empty(value: Any, kind: pa.DataType, within: str = "") -> Iterator[str]:
-    """The fields that may not be null and are, with dots."""
+def _empty_fields(value: Any, kind: pa.DataType, within: str = "") -> Iterator[str]:
+    """The fields that are null and may not be; dots for fields within fields."""
     if pa.types.is_struct(kind) and isinstance(value, Mapping):
         for field in kind:
             if value.get(field.name) is not None:
-                yield from _left_empty(value[field.name], field.type, f"{within}{field.name}.")
+                yield from _empty_fields(value[field.name], field.type, f"{within}{field.name}.")
             elif not field.nullable:
                 yield f"{within}{field.name}"
     elif isinstance(value, list):
         for item in value:
-            yield from _left_empty(item, kind.field(0).type, within)
+            yield from _empty_fields(item, kind.field(0).type, within)
 
 
 _GROUP_ROWS = 8192
@@ -239,7 +239,7 @@ def arrow_state(fingerprint: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _compressed(file: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
+def _compress(file: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
     if compression == "gz":
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as out:  # no name, no time: equal bytes
             yield out  # type: ignore[misc]

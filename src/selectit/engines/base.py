@@ -1,180 +1,31 @@
-"""What an engine can be asked for. One small Protocol for each capability, no flags."""
+"""What the program reads of an engine's package, and what engines that rate have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Float64, Int64
-from selectit.data.records import Sample
+from selectit.array_types import Float32, Int64
+from selectit.config.settings import Settings
 from selectit.engines.fitting import FittedText
-from selectit.errors import EngineError
+from selectit.errors import EngineError, SettingsError
+from selectit.models import resolve
+from selectit.models.files import Model
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
-from selectit.signals.requests import EmbeddingRequest, JudgeRequest, LossRequest, RatingPrompt
+from selectit.signals.base import Engine
+from selectit.signals.ratings import RatingBatch
 
-OnBatch = Callable[[int, int], None]
-"""Called after each batch with the number of ratings done and the tokens of their texts."""
+MAX_TOKENS = 4096
+"""The limit of a rated text where the model's context is longer."""
 
 
 SAME_ERROR_LIMIT = 20
 """So many rows in a row that fail with one error stop the run: the engine is broken, not the rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class RatingBatch:
-    """Ratings of B samples under one prompt with R labels, in the order of the samples."""
-
-    logprob: Float32
-    """(B, R) natural-log probability of each label as next token, normalised over the whole vocabulary;
-    NaN = not returned."""
-    tokens: Int64
-    """(B,) length of the rated text in tokens, 0 where there is none."""
-    flags: NDArray[np.uint8]
-    """(B,) sums of `schema.FLAG_TRUNCATED` and `schema.FLAG_SMALLER_BATCH`."""
-    errors: tuple[str | None, ...]
-    """(B,) why a sample has no rating; None where it has one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A generator's answer to a question about one sample."""
-
-    text: str | None
-    """None = there is none."""
-    error: str = ""
-    """Why there is none; '' where there is one."""
-    flags: int = 0
-    """`schema.FLAG_UNFINISHED`, or `schema.FLAG_NO_ROOM` where the question is too long."""
-
-
-@runtime_checkable
-class RatesLabels(Protocol):
-    """An engine with a loaded model that gives the probabilities of a rating prompt's labels."""
-
-    @property
-    def settings(self) -> Mapping[str, str | int]:
-        """What besides model, prompt and data decides the numbers, resolved: dtype, device, threads and so on."""
-
-    @property
-    def parameters(self) -> int:
-        """Parameter count of the model; tied weights count once."""
-
-    def rate(self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch) -> list[RatingBatch]:
-        """Rate `samples` under each of `prompts`, forming batches inside. A sample that fails is an entry of `errors`.
-
-        What one prompt gives does not depend on which others are asked in the same call.
-
-        Raises:
-            ModelError: the labels are not distinct single tokens after the prompt.
-            EngineError: `SAME_ERROR_LIMIT` samples in a row failed with the same error.
-        """
-
-    def close(self) -> None:
-        """Free the model's memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseLosses:
-    """The losses of one response; see `schema.Losses` for what the columns hold. T tokens, C noisy copies."""
-
-    given: Float32
-    """(1 + C, T)."""
-    alone: Float32
-    """(1 + C, T)."""
-    entropy: Float32
-    largest: Float32
-    second: Float32
-    squares: Float32
-    prompt_tokens: int
-    prompt_loss: float
-    truncated: bool
-
-
-@runtime_checkable
-class ScoresText(Protocol):
-    """An engine with a loaded causal model that gives the losses of responses."""
-
-    @property
-    def settings(self) -> Mapping[str, str | int]:
-        """As of `RatesLabels`."""
-
-    @property
-    def parameters(self) -> int:
-        """As of `RatesLabels`."""
-
-    def losses(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
-        """The losses of each response, or why it has none.
-
-        Raises:
-            EngineError: `SAME_ERROR_LIMIT` samples in a row failed with the same error.
-        """
-
-    def close(self) -> None:
-        """Free the model's memory."""
-
-
-@runtime_checkable
-class Embeds(Protocol):
-    """A loaded encoder."""
-
-    @property
-    def settings(self) -> Mapping[str, str | int]:
-        """As of `RatesLabels`."""
-
-    @property
-    def parameters(self) -> int:
-        """As of `RatesLabels`."""
-
-    def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
-        """(B, D) vectors, as the encoder gives them; a text over its limit is cut from the right.
-
-        A row that is not finite everywhere has no vector.
-        """
-
-    def close(self) -> None:
-        """Free the model's memory."""
-
-
-@runtime_checkable
-class Replies(Protocol):
-    """A loaded generator."""
-
-    @property
-    def settings(self) -> Mapping[str, str | int]:
-        """As of `RatesLabels`."""
-
-    @property
-    def parameters(self) -> int:
-        """As of `RatesLabels`."""
-
-    def reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
-        """The greedy answer about each sample."""
-
-    def close(self) -> None:
-        """Free the model's memory."""
-
-
-@runtime_checkable
-class Rewards(Protocol):
-    """A loaded reward model."""
-
-    @property
-    def settings(self) -> Mapping[str, str | int]:
-        """As of `RatesLabels`."""
-
-    @property
-    def parameters(self) -> int:
-        """As of `RatesLabels`."""
-
-    def reward(self, samples: Sequence[Sample], on_batch: OnBatch) -> Float64:
-        """(B,) the model's single output, higher is better; NaN where the text has no room."""
-
-    def close(self) -> None:
-        """Free the model's memory."""
 
 
 @runtime_checkable
@@ -183,6 +34,98 @@ class CountsTokens(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> Int64:
         """(len(texts),) tokens of each text, special tokens not counted."""
+
+
+class EngineLoader:
+    """What an engine's package states, and how it loads: the package has a child of this, and an instance `ENGINE`.
+
+    The package itself imports nothing that has to be installed for this engine. What does stands in its other files,
+    which come in through `module` when a model is loaded.
+    """
+
+    name: ClassVar[str]
+    """The package's name, which `--engine` takes."""
+    noun: ClassVar[str]
+    """What messages call it: 'a server'."""
+    install: ClassVar[str] = ""
+    """The command that installs what it needs."""
+    signals: ClassVar[tuple[str, ...] | None] = None
+    """The signals that it gives; None = the loaded model is asked."""
+    holds_weights: ClassVar[bool] = True
+    """Whether the model is loaded into this process, or into one that it starts."""
+    made_up: ClassVar[bool] = False
+    """Whether its numbers are made up: a run with some of them goes on with it."""
+    options: ClassVar[tuple[str, ...]] = ()
+    """Fields of `Settings` that only this engine has."""
+    refuses: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Fields of `Settings` that others have and this one does not: what to say of each, and what to do about it."""
+
+    def check_options(self, settings: Settings) -> None:
+        """Refuse options of its own that can't be; the engine may be named or left open. Raises SettingsError."""
+
+    def check(self, settings: Settings, chat: bool) -> None:
+        """Refuse options that can't be now that this is the engine; `chat`: of the prompts. Raises SettingsError."""
+
+    def check_replies(self, settings: Settings) -> None:
+        """Refuse options that have no effect where a model answers in words. Raises SettingsError."""
+
+    def model(self, name: str, settings: Settings) -> Model:
+        """The model of that name: here, on the machine. Raises ModelError."""
+        return resolve.resolve(name, accept_terms=settings.accept_terms)
+
+    def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> Engine:
+        """The engine with the model, to give one of its signals.
+
+        Args:
+            model: of `self.model`.
+            settings: what they leave open, `stored` decides where it has it.
+            stored: the settings of the engine that began, as it resolved them; empty = it is still to be begun.
+            signal: one of `signals`.
+        """
+        raise NotImplementedError
+
+    def counter(self, model: Model, settings: Settings) -> CountsTokens:
+        """What counts tokens as the model does; loads no weights."""
+        if not model.path:
+            raise SettingsError(f"{model.name} has no tokenizer here to count with", "Name it with --tokenizer.")
+        texts = texts_module()
+        counter: CountsTokens = texts.TokenCounter(texts.load_tokenizer(model.path, settings.trust_remote_code))
+        return counter
+
+    def module(self, name: str) -> Any:
+        """A file of the package. Raises SettingsError where what it needs is not installed."""
+        return import_or_explain(f"selectit.engines.{self.name}.{name}", self.name, self.install)
+
+
+TEXTS_INSTALL = "pip install torch transformers accelerate"
+"""What `texts` needs, and the engine hf."""
+
+
+def texts_module() -> Any:
+    """`texts`, which needs transformers. Raises SettingsError where that is not installed."""
+    return import_or_explain("selectit.engines.texts", "hf", TEXTS_INSTALL)
+
+
+def import_or_explain(module: str, engine: str, install: str) -> Any:
+    """Import a module, or raise SettingsError that says what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SettingsError(f"the engine {engine} can't be loaded: {error}", f"Install it: {install}") from error
+
+
+def max_tokens(model: Model, settings: Settings, stored: Mapping[str, Any], made: int = 0) -> int:
+    """The token limit: what was asked for or stored, else the smaller of the model's context and MAX_TOKENS.
+
+    `made` tokens of the context are for what the engine lets the model write.
+    """
+    asked: int | None = settings.max_tokens or stored.get("max_tokens")
+    context: int = texts_module().context_length(model.path, settings.trust_remote_code) - made
+    if asked is not None and asked > context:
+        raise SettingsError(
+            f"--max-tokens is {asked}, and {model.name} reads {context} tokens at most", "Give a smaller number."
+        )
+    return asked or min(context, MAX_TOKENS)
 
 
 @dataclass(slots=True)

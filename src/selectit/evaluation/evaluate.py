@@ -1,4 +1,4 @@
-"""`evaluate`: models, tasks, and what of it is done already."""
+"""`evaluate`: which models answer which tasks, and what is stored already."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from selectit.errors import ModelError, SelectitError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
 from selectit.evaluation.harness import Harness
 from selectit.evaluation.heldout import HeldOut, heldout_name
-from selectit.evaluation.results import Part, Results, score, store, stored
+from selectit.evaluation.results import Part, Results, combine_parts, load_parts, store_results
 from selectit.evaluation.settings import EvalSettings
-from selectit.evaluation.suites import Protocol, chosen
+from selectit.evaluation.suites import Protocol, choose_protocols
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 
 log = logging.getLogger(__name__)
-NO_COMET = "comet-score is not installed (pip install unbabel-comet, in an environment of its own)"
+NO_COMET = "comet-score is not installed (pip install unbabel-comet, in its own environment)"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is run and stored as one: an interruption loses no more."""
+    """What is run and stored as one unit: an interruption loses at most this much."""
 
     name: str
     fingerprint: str
@@ -52,10 +52,12 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
     if len(names) > 1 and settings.out is not None:
         raise SettingsError("--out is one file, and several models are named", "Leave it out: each has its own file.")
     if len(names) > 1 and settings.engine == "server":
-        raise SettingsError("a server's --tokenizer is one model's, and several are named", "Evaluate one at a time.")
+        raise SettingsError(
+            "several models are named, and a server's --tokenizer is that of one", "Evaluate one at a time."
+        )
     protocols = [
         protocol.limited(settings.limit)
-        for protocol in chosen(settings.suite, settings.task, heldout=bool(settings.heldout))
+        for protocol in choose_protocols(settings.suite, settings.task, heldout=bool(settings.heldout))
     ]
     return [_evaluate_one(_model(name, settings), protocols, settings) for name in names]
 
@@ -79,24 +81,24 @@ def _evaluate_one(model: Model, protocols: Sequence[Protocol], settings: EvalSet
             Evaluation(heldout_name(data), losses.task_fingerprint(data), partial(losses.run, data))
             for data in settings.heldout
         ]
-        more, skipped = _evaluations(lm, protocols, path), left_out(settings)
-        comets = _comets(lm, protocols, path)
-        kept = stored(path)
+        more, skipped = _plan_evaluations(lm, protocols, path), list_left_out(settings)
+        comets = _plan_comets(lm, protocols, path)
+        kept = load_parts(path)
         done: list[Part] = []
         total = len(evaluations) + len(more) + len(comets)
         try:
-            # Each holder is closed before the next model is loaded: there may be no room for two.
+            # Each holder is closed before the next model is loaded: two may not fit into memory.
             for some, holder in ((evaluations, losses), (more, lm), (comets, None)):
                 for evaluation in some:
-                    done.append(_done(evaluation, kept, f"{len(done) + 1} of {total}"))
-                    store(_results(model, settings, path, done, skipped, lm), kept)
+                    done.append(_run_or_reuse(evaluation, kept, f"{len(done) + 1} of {total}"))
+                    store_results(_results(model, settings, path, done, skipped, lm), kept)
                 if holder is not None:
                     holder.close()
         finally:
             losses.close()
             lm.close()
         results = _results(model, settings, path, done, skipped, lm)
-        store(results, kept)
+        store_results(results, kept)
     return results
 
 
@@ -110,8 +112,8 @@ def _check_chat(model: Model, settings: EvalSettings) -> None:
         )
 
 
-def _done(evaluation: Evaluation, kept: Mapping[str, Part], place: str) -> Part:
-    """The piece's part: the stored one where it is of the same model, protocol and data."""
+def _run_or_reuse(evaluation: Evaluation, kept: Mapping[str, Part], place: str) -> Part:
+    """The part of an evaluation: the stored one where model, protocol and data are the same, else a new one."""
     old = kept.get(evaluation.name)
     if old is not None and old.fingerprint == evaluation.fingerprint:
         log.info("%s: %s is done already", place, evaluation.name)
@@ -124,19 +126,19 @@ def _done(evaluation: Evaluation, kept: Mapping[str, Part], place: str) -> Part:
     return part
 
 
-def _evaluations(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Evaluation]:
+def _plan_evaluations(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Evaluation]:
     """What the protocols ask, but those that are refused. A task that was named is never left out."""
     evaluations: list[Evaluation] = []
     for protocol in protocols:
-        why = refusal(protocol.task, lm.settings)
+        why = find_refusal(protocol.task, lm.settings)
         if why and protocol.task in lm.settings.task:
             raise SettingsError(f"{protocol.task} can't be run", why[:1].upper() + why[1:] + ".")
         if not why:
-            evaluations += _of_protocol(lm, protocol, path)
+            evaluations += _plan_protocol(lm, protocol, path)
     return evaluations
 
 
-def refusal(task: str, settings: EvalSettings) -> str:
+def find_refusal(task: str, settings: EvalSettings) -> str:
     """Why a task can't be run under these settings; '' where it can."""
     if task == "humaneval" and not settings.allow_code_execution:
         return humaneval.REFUSAL
@@ -147,23 +149,23 @@ def refusal(task: str, settings: EvalSettings) -> str:
     return ""
 
 
-def left_out(settings: EvalSettings) -> dict[str, str]:
+def list_left_out(settings: EvalSettings) -> dict[str, str]:
     """The tasks of the suite that can't be run under these settings, and why; COMET where its command is missing."""
-    protocols = chosen(settings.suite, settings.task, heldout=bool(settings.heldout))
-    found = {protocol.task: refusal(protocol.task, settings) for protocol in protocols}
+    protocols = choose_protocols(settings.suite, settings.task, heldout=bool(settings.heldout))
+    found = {protocol.task: find_refusal(protocol.task, settings) for protocol in protocols}
     translates = any(_translates(protocol) and not found[protocol.task] for protocol in protocols)
     if translates and not translation.has_comet():
         found["COMET"] = NO_COMET
     return {task: why for task, why in found.items() if why}
 
 
-def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Evaluation]:
+def _plan_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Evaluation]:
     folder = path.with_suffix("")
     if protocol.task == "humaneval":
-        humaneval.problems()  # says what is not installed before anything is loaded
+        humaneval.load_problems()  # says what is not installed before anything is loaded
         return [Evaluation("humaneval", humaneval.task_fingerprint(lm, protocol), partial(humaneval.run, lm, protocol))]
     if protocol.task == "alpacaeval":
-        judge = alpacaeval.judge_of(lm.settings)
+        judge = alpacaeval.resolve_judge(lm.settings)
         mark = alpacaeval.task_fingerprint(lm, protocol, judge)
         return [Evaluation("alpacaeval", mark, partial(alpacaeval.run, lm, protocol, judge, folder))]
     if _translates(protocol):
@@ -173,15 +175,15 @@ def _of_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Evaluation
                 translation.task_fingerprint(lm, protocol, pair),
                 partial(translation.run, lm, protocol, pair, folder),
             )
-            for pair in translation.pairs(protocol.task, lm.settings.data_dir)
+            for pair in translation.find_pairs(protocol.task, lm.settings.data_dir)
         ]
     return [
         Evaluation(eval_task.name, lm.task_fingerprint(eval_task), partial(lm.run, eval_task, folder / "answers"))
-        for eval_task in harness.eval_tasks(protocol, lm.settings, folder / "tasks")
+        for eval_task in harness.find_tasks(protocol, lm.settings, folder / "tasks")
     ]
 
 
-def _comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Evaluation]:
+def _plan_comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Evaluation]:
     """COMET of what is translated, where its command is there."""
     if not translation.has_comet():
         return []
@@ -189,11 +191,11 @@ def _comets(lm: Harness, protocols: Sequence[Protocol], path: Path) -> list[Eval
         Evaluation(
             f"wmt22_{pair}_comet",
             translation.comet_fingerprint(lm, protocol, pair),
-            partial(translation.comet, lm, protocol, pair, path.with_suffix("")),
+            partial(translation.measure_comet, lm, protocol, pair, path.with_suffix("")),
         )
         for protocol in protocols
-        if _translates(protocol) and not refusal(protocol.task, lm.settings)
-        for pair in translation.pairs(protocol.task, lm.settings.data_dir)
+        if _translates(protocol) and not find_refusal(protocol.task, lm.settings)
+        for pair in translation.find_pairs(protocol.task, lm.settings.data_dir)
     ]
 
 
@@ -212,7 +214,7 @@ def _results(
         digest=model.digest,
         suite=_suite_name(settings),
         path=path,
-        scores=tuple(score(group) for group in groups),
+        scores=tuple(combine_parts(group) for group in groups),
         skipped=dict(skipped),
         settings=about,
         parts=tuple(parts),

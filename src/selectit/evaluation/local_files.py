@@ -25,7 +25,7 @@ _SHOTS = 5
 Rows = list[dict[str, Any]]
 
 
-def files(benchmark: str, data_dir: str | Path, name: str) -> list[Path]:
+def find_files(benchmark: str, data_dir: str | Path, name: str) -> list[Path]:
     """The files of one part of a benchmark. Raises DataError where one is missing.
 
     Args:
@@ -47,7 +47,7 @@ def files(benchmark: str, data_dir: str | Path, name: str) -> list[Path]:
     return [*wanted, train] if benchmark == "tydiqa" and train.is_file() else wanted
 
 
-def questions(benchmark: str, data_dir: str | Path) -> list[str] | None:
+def read_questions(benchmark: str, data_dir: str | Path) -> list[str] | None:
     """What a benchmark asks, of all its files that are there; None where it is not known how they are read.
 
     Raises DataError where a file is damaged.
@@ -55,18 +55,20 @@ def questions(benchmark: str, data_dir: str | Path) -> list[str] | None:
     benchmark = benchmark.partition("_")[0]  # of a part, all of its benchmark
     folder = Path(data_dir) / benchmark
     if benchmark == "mmlu":
-        return [row["question"] for path in _listed(folder / "test", "*_test.csv") for row in _mmlu(path)]
+        return [row["question"] for path in _list_files(folder / "test", "*_test.csv") for row in _mmlu(path)]
     if benchmark == "bbh":
-        rows = [(path, place, row) for path in _listed(folder, "*.json") for place, row in _cases(path)]
+        rows = [(path, place, row) for path in _list_files(folder, "*.json") for place, row in _cases(path)]
         return [_text(path, place, row, "input") for path, place, row in rows]
     if benchmark == "gsm8k":
-        return [_text(path, at, row, "question") for path in files("gsm8k", data_dir, "") for at, row in _lines(path)]
+        return [
+            _text(path, at, row, "question") for path in find_files("gsm8k", data_dir, "") for at, row in _lines(path)
+        ]
     if benchmark == "tydiqa":
-        return [row["question"] for path in _listed(folder, "*_tydiqa_dev.json") for row in _squad(path)]
+        return [row["question"] for path in _list_files(folder, "*_tydiqa_dev.json") for row in _squad(path)]
     return None
 
 
-def _listed(folder: Path, pattern: str) -> list[Path]:
+def _list_files(folder: Path, pattern: str) -> list[Path]:
     found = sorted(folder.glob(pattern))
     if not found:
         raise DataError(f"there is no file {folder / pattern}", _HINT)
@@ -87,20 +89,20 @@ def digest(paths: list[Path]) -> str:
 
 def mmlu(*, data_dir: str, name: str, **_metadata: Any) -> Any:
     """Splits `dev` and `test` with question, choices (4 texts) and answer (0 to 3), as cais/mmlu has them."""
-    dev, test = files("mmlu", data_dir, name)
+    dev, test = find_files("mmlu", data_dir, name)
     return _splits(dev=list(_mmlu(dev)), test=list(_mmlu(test)))
 
 
 def bbh(*, data_dir: str, name: str, **_metadata: Any) -> Any:
     """Split `test` with input and target."""
-    (path,) = files("bbh", data_dir, name)
+    (path,) = find_files("bbh", data_dir, name)
     rows = [{key: _text(path, place, row, key) for key in ("input", "target")} for place, row in _cases(path)]
     return _splits(test=rows)
 
 
 def gsm8k(*, data_dir: str, name: str, **_metadata: Any) -> Any:
     """Split `test` with question and answer."""
-    (path,) = files("gsm8k", data_dir, name)
+    (path,) = find_files("gsm8k", data_dir, name)
     rows = list(_lines(path))
     return _splits(test=[{key: _text(path, place, row, key) for key in ("question", "answer")} for place, row in rows])
 
@@ -110,7 +112,7 @@ def tydiqa(*, data_dir: str, name: str, **_metadata: Any) -> Any:
 
     Where there is no training file the first questions of the development file are the shots, and are not asked.
     """
-    dev, *train = files("tydiqa", data_dir, name)
+    dev, *train = find_files("tydiqa", data_dir, name)
     asked = list(_squad(dev))
     if train:
         return _splits(train=list(_squad(train[0])), validation=asked)

@@ -25,7 +25,7 @@ class Part:
     metric: str
     value: float
     stderr: float
-    """NaN where it can't be had of so few items."""
+    """NaN where there are too few items for one."""
     items: tuple[int, ...]
     """Their numbers in the set, rising."""
     values: tuple[float, ...]
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Score:
+class BenchmarkResult:
     """One line of the table: a benchmark, over all its parts."""
 
     benchmark: str
@@ -60,7 +60,7 @@ class Results:
     digest: str
     suite: str
     path: Path
-    scores: tuple[Score, ...]
+    scores: tuple[BenchmarkResult, ...]
     skipped: Mapping[str, str]
     """Why a task of the suite was not run."""
     settings: Mapping[str, Any]
@@ -72,7 +72,7 @@ def fingerprint(*about: Any) -> str:
     return digest_of(about)[:16]
 
 
-def stored(path: Path) -> dict[str, Part]:
+def load_parts(path: Path) -> dict[str, Part]:
     """The parts in a results file by name; none where there is no file. Raises RunError where it is damaged."""
     if not path.exists():
         return {}
@@ -82,14 +82,14 @@ def stored(path: Path) -> dict[str, Part]:
         raise RunError(f"{path} holds no results of selectit eval", "Name another file with --out.") from error
 
 
-def store(results: Results, kept: Mapping[str, Part]) -> None:
+def store_results(results: Results, kept: Mapping[str, Part]) -> None:
     """Write the results, with the parts that other tasks left in the file (`kept`)."""
     parts = {**kept, **{part.name: part for part in results.parts}}
-    about = {key: value for key, value in as_plain(results).items() if key != "path"}
+    about = {key: value for key, value in to_plain(results).items() if key != "path"}
     write_json(results.path, plain({**about, "parts": [asdict(part) for part in parts.values()]}))
 
 
-def as_plain(results: Results) -> dict[str, Any]:
+def to_plain(results: Results) -> dict[str, Any]:
     """The results without their parts, as JSON can say them."""
     return {
         "model": results.model,
@@ -97,13 +97,13 @@ def as_plain(results: Results) -> dict[str, Any]:
         "suite": results.suite,
         "path": str(results.path),
         "settings": dict(results.settings),
-        "scores": [asdict(score) for score in results.scores],
+        "scores": [asdict(combine_parts) for combine_parts in results.scores],
         "skipped": dict(results.skipped),
     }
 
 
-def score(parts: Sequence[Part]) -> Score:
-    """A benchmark's score: the mean over all items, whatever part they are of.
+def combine_parts(parts: Sequence[Part]) -> BenchmarkResult:
+    """A benchmark's score: the mean over all items of all its parts.
 
     The standard error is lm-eval's for groups (`pooled_sample_stderr`: the pooled variance within the parts), and that
     of the mean of all items where a part has a single one.
@@ -111,7 +111,7 @@ def score(parts: Sequence[Part]) -> Score:
     first = parts[0]
     sizes = [len(part.items) for part in parts]
     value = sum(part.value * size for part, size in zip(parts, sizes, strict=True)) / sum(sizes)
-    return Score(
+    return BenchmarkResult(
         benchmark=first.benchmark,
         metric=first.metric,
         value=first.value if len(parts) == 1 else value,
@@ -124,7 +124,7 @@ def score(parts: Sequence[Part]) -> Score:
     )
 
 
-def stderr_of(values: Sequence[float]) -> float:
+def standard_error(values: Sequence[float]) -> float:
     """Of the mean of values: sample deviation / sqrt(n); NaN of fewer than two."""
     if len(values) < 2:
         return math.nan
@@ -134,12 +134,12 @@ def stderr_of(values: Sequence[float]) -> float:
 
 def _pooled(parts: Sequence[Part], sizes: Sequence[int]) -> float:
     if min(sizes) < 2:
-        return stderr_of([value for part in parts for value in part.values])
+        return standard_error([value for part in parts for value in part.values])
     variance = sum((size - 1) * part.stderr**2 * size for size, part in zip(sizes, parts, strict=True))
     return math.sqrt(variance / (sum(sizes) - len(sizes)) / sum(sizes))
 
 
-def table(results: Results) -> Iterator[str]:
+def result_lines(results: Results) -> Iterator[str]:
     """Lines to read: one a benchmark, then what was left out and why."""
     yield f"{results.model}  ({results.suite}, {results.path})"
     rows = [("task", "metric", "value", "std. error", "items", "shots", "version", "seconds")]

@@ -1,4 +1,4 @@
-"""What `selectit eval` can be told, once: fields are flags."""
+"""The settings of `selectit eval`; each field is a flag."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class EvalSettings:
     data_dir: str | None = None
     """A folder with the benchmarks' files, for machines without the hub; see docs/evaluation.md."""
     limit: int | None = None
-    """At most so many items of each part, drawn with the protocol's seed."""
+    """The most items of each part, drawn with the protocol's seed."""
     heldout: tuple[str, ...] = ()
     """Data sets of any layout whose responses' losses are measured."""
     format: str | None = None
     map: str | None = None
     """The layout of `heldout`, as of `Settings`."""
     template: str = "plain"
-    """What stands before a held-out response: see `losstexts.TEMPLATES`; 'chat' = the model's own chat template."""
+    """What stands before a held-out response: see `loss_templates.TEMPLATES`; 'chat' = the model's chat template."""
     chat: bool = False
     """Ask everything through the model's chat template, held-out responses too."""
     engine: str = "hf"
@@ -65,7 +65,7 @@ class EvalSettings:
         for name, known in choices.items():
             value = getattr(self, name)
             if value not in known:
-                raise SettingsError(f"--{name} is {value!r}, which there is not", nearest(value, known))
+                raise SettingsError(f"there is no --{name} {value!r}", nearest(value, known))
         for name in ("limit", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -89,4 +89,4 @@ class EvalSettings:
         if self.judge_url is not None and self.judge is None:
             raise SettingsError("--judge-url names no model", "Give the name under which it is served with --judge.")
         if self.heldout and self.engine == "server":
-            raise SettingsError("a server gives no losses of responses", "Use --engine hf for --heldout.")
+            raise SettingsError("a server gives no losses for responses", "Use --engine hf for --heldout.")

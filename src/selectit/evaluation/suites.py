@@ -72,7 +72,7 @@ SUITES: dict[str, tuple[Protocol, ...]] = {
 }
 
 
-def chosen(suite: str | None, tasks: Sequence[str], *, heldout: bool) -> tuple[Protocol, ...]:
+def choose_protocols(suite: str | None, tasks: Sequence[str], *, heldout: bool) -> tuple[Protocol, ...]:
     """The protocols of a suite and of single tasks; without either 'quick', or with held-out data none.
 
     A task that the suite has keeps the suite's protocol, and the suite's other tasks are left out.

@@ -1,4 +1,4 @@
-"""New rows that a generator writes from rows of the data.
+"""Has a generator write new rows from rows of the data.
 
-It asks and writes records; what makes a row good is not decided here.
+It must never decide what makes a row good.
 """

@@ -1,7 +1,7 @@
 """New rows made of a data set's rows by a generator: the expansion that LIFT begins with.
 
-What the generator is asked about lies in runs of its own inside the data's run, so every answer is stored and an
-interrupted expansion goes on.
+Each data set that the generator is asked about has its own run inside the data's run, so every answer is stored and
+an interrupted expansion goes on.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ import numpy as np
 
 from selectit.array_types import Int64
 from selectit.config.settings import Settings
-from selectit.engines.loading import check_server
+from selectit.engines import loading
 from selectit.errors import DataError, SettingsError
 from selectit.expansion import styles as expansion_styles
-from selectit.expansion.records import FIELDS, NewRow, check_room, fitting, records
-from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, unusable
+from selectit.expansion.records import FIELDS, NewRow, build_records, check_layout, find_rewritable
+from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, find_fault
 from selectit.inference import execute
 from selectit.inference.rate import model_named, run_of
 from selectit.models.files import Model
 from selectit.numerics.row_random import row_uniforms
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import find_annotator, stored_columns
-from selectit.runs.output import destination, write_longer
+from selectit.runs.output import resolve_destination, write_longer
 from selectit.runs.run import Run
-from selectit.runs.source import run_of_pairs
+from selectit.runs.source import create_pairs_run
 from selectit.signals.requests import JudgeRequest
 
 MAX_NEW_TOKENS = 512
 
 
 UNIT_SIZE = 32
-"""Rows in one unit: an interruption loses at most so many answers, and each is long."""
+"""Rows in one unit: an interruption loses at most this many answers, and each is long."""
 
 
 REWRITING, ANSWERING = "rewriting", "answering"
@@ -47,7 +47,7 @@ Answer = tuple[str | None, str | None, int]
 
 
 @dataclass(frozen=True, slots=True)
-class NotMade:
+class FailedRow:
     """A new row that was not made."""
 
     row: int
@@ -72,14 +72,14 @@ class Expanded:
     """How many rows can't be rewritten, by the reason."""
     added: dict[str, int]
     """New rows, by style."""
-    not_made: tuple[NotMade, ...]
+    not_made: tuple[FailedRow, ...]
     seconds: float
     """That the generator took for these rows in all calls, by the timing of the runs that it was asked in."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """Who is asked, and how."""
+class _Generator:
+    """The model that writes, with the settings under which it is asked."""
 
     model: Model
     settings: Settings
@@ -129,38 +129,38 @@ def expand(
         sample: rows to rewrite, drawn; None = all.
         seed: of the drawing.
         max_new_tokens: of each of the two answers that a new row takes.
-        progress: told what is going on.
+        progress: receives what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is answered stays.
     """
-    ways = expansion_styles.styles(styles, max_new_tokens)
-    settings = _checked(settings, sample)
+    ways = expansion_styles.load_styles(styles, max_new_tokens)
+    settings = _check_settings(settings, sample)
     run = run_of(data, settings)
-    out = destination(run, settings, data, "expanded")
-    found = fitting(run)
-    check_room(run, found.rows[:1])
-    rows = _drawn(run, found.rows, sample, seed)
-    asking = _Asking(model_named(settings.model[0], settings), settings, progress or Silent())
+    out = resolve_destination(run, settings, data, "expanded")
+    found = find_rewritable(run)
+    check_layout(run, found.rows[:1])
+    rows = _draw_rows(run, found.rows, sample, seed)
+    asking = _Generator(model_named(settings.model[0], settings), settings, progress or Silent())
     folder = run.path / "expansions" / ("all" if sample is None else f"{sample}-s{seed}")
-    new, not_made, seconds = _written(run, folder, rows, ways, asking)
+    new, not_made, seconds = _write_new_rows(run, folder, rows, ways, asking)
     if not new:
         raise DataError(
             f"none of {len(not_made)} new rows could be made: {_reasons(not_made)}",
             _remedy(not_made),
         )
     new.sort(key=lambda row: row.of)  # stable: in the order of the styles
-    write_longer(run, out, list(records(run, new)), FIELDS, force=settings.force)
+    write_longer(run, out, list(build_records(run, new)), FIELDS, force=settings.force)
     added = {way.name: sum(row.style == way.name for row in new) for way in ways}
     return Expanded(run.path, out, run.rows, len(rows), found.others, added, tuple(not_made), seconds)
 
 
-def _reasons(not_made: Sequence[NotMade]) -> str:
+def _reasons(not_made: Sequence[FailedRow]) -> str:
     """Why, with the number of rows, the most frequent reasons first; at most three."""
     return "; ".join(f"{why} ({count})" for why, count in Counter(each.why for each in not_made).most_common(3))
 
 
-def _remedy(not_made: Sequence[NotMade]) -> str:
+def _remedy(not_made: Sequence[FailedRow]) -> str:
     """For the most frequent reason."""
     ((why, _),) = Counter(each.why for each in not_made).most_common(1)
     remedies = {
@@ -170,25 +170,25 @@ def _remedy(not_made: Sequence[NotMade]) -> str:
     return remedies.get(why, "Try another --model.")
 
 
-def _checked(settings: Settings, sample: int | None) -> Settings:
+def _check_settings(settings: Settings, sample: int | None) -> Settings:
     """The settings with the engine. Raises SettingsError."""
     if sample is not None and sample < 1:
         raise SettingsError(f"--sample is {sample}", "It is a number of 1 or more.")
     if len(settings.model) != 1:
         raise SettingsError("one model writes the new rows", "Name it with --model: an instruct model, and a good one.")
-    if settings.engine == "vllm":
+    engine = settings.engine or loading.DEFAULT
+    if not loading.gives(engine, JudgeRequest.signal):
         raise SettingsError(
-            "the engine vllm rates, and writes no text here",
+            f"the engine {engine} rates, and writes no text here",
             "Use --engine hf; or serve the model with vLLM and use --engine server.",
         )
-    chosen = dataclasses.replace(settings, engine=settings.engine or "hf", tokenizer=None)
-    check_server(chosen, chat=False)
-    if chosen.engine == "server" and chosen.max_tokens is not None:
-        raise SettingsError("--max-tokens is the server's to decide", "Leave it out; start the server with that.")
+    chosen = dataclasses.replace(settings, engine=engine, tokenizer=None)
+    loading.check(chosen, chat=False)
+    loading.find(engine).check_replies(chosen)
     return chosen
 
 
-def _drawn(run: Run, rows: Int64, sample: int | None, seed: int) -> Int64:
+def _draw_rows(run: Run, rows: Int64, sample: int | None, seed: int) -> Int64:
     """Of the rows those that are rewritten, rising."""
     if sample is None:
         return rows
@@ -196,42 +196,42 @@ def _drawn(run: Run, rows: Int64, sample: int | None, seed: int) -> Int64:
     return np.sort(rows[np.argsort(draw, kind="stable")[:sample]])
 
 
-def _written(
-    run: Run, folder: Path, rows: Int64, ways: Sequence[Style], asking: _Asking
-) -> tuple[list[NewRow], list[NotMade], float]:
+def _write_new_rows(
+    run: Run, folder: Path, rows: Int64, ways: Sequence[Style], asking: _Generator
+) -> tuple[list[NewRow], list[FailedRow], float]:
     """The new rows style by style, those that were not made, and the seconds of the generator."""
     pairs = run.samples_at(rows)
-    first = run_of_pairs(
+    first = create_pairs_run(
         folder, [{"prompt": pair.instruction, "completion": pair.response, "of": pair.row} for pair in pairs]
     )
     texts = {pair.row: pair.instruction for pair in pairs}
     said, seconds = asking.answers(first, [way.rewrite for way in ways])
     new: list[NewRow] = []
-    not_made: list[NotMade] = []
+    not_made: list[FailedRow] = []
     for way, answers in zip(ways, said, strict=True):
-        instructions, failed = _usable(texts, answers, way, REWRITING)
+        instructions, failed = _sort_answers(texts, answers, way, REWRITING)
         not_made += failed
         if not instructions:
             continue
         asked = [{"prompt": text, "completion": "", "of": row} for row, text in instructions.items()]
-        (answers,), spent = asking.answers(run_of_pairs(folder / way.name, asked), [way.answer])
-        responses, failed = _usable(instructions, answers, way, ANSWERING)
+        (answers,), spent = asking.answers(create_pairs_run(folder / way.name, asked), [way.answer])
+        responses, failed = _sort_answers(instructions, answers, way, ANSWERING)
         new += [NewRow(row, way.name, instructions[row], text) for row, text in responses.items()]
         not_made += failed
         seconds += spent
     return new, not_made, seconds
 
 
-def _usable(
+def _sort_answers(
     asked: Mapping[int, str], answers: Sequence[Answer], way: Style, step: str
-) -> tuple[dict[int, str], list[NotMade]]:
+) -> tuple[dict[int, str], list[FailedRow]]:
     """The answers about the texts of rows that can be used, by row, and what is wrong with the others."""
     found: dict[int, str] = {}
-    not_made: list[NotMade] = []
+    not_made: list[FailedRow] = []
     for (row, text), (said, error, flags) in zip(asked.items(), answers, strict=True):
-        why = unusable(said, error, flags, text)
+        why = find_fault(said, error, flags, text)
         if why:
-            not_made.append(NotMade(row, way.name, step, why))
+            not_made.append(FailedRow(row, way.name, step, why))
         else:
             found[row] = (said or "").strip()
     return found, not_made

@@ -12,11 +12,10 @@ import pyarrow as pa
 
 from selectit.array_types import Int64
 from selectit.data import write
-from selectit.data.formats import LAYOUTS, layout_of
+from selectit.data.formats import DATA_LAYOUTS, parse_layout
 from selectit.data.tables import plain_records
 from selectit.errors import DataError
-from selectit.runs.files import column
-from selectit.runs.run import PART_ROWS, Run
+from selectit.runs.run import Run
 
 FROM, STYLE = "expanded_from", "expansion_style"
 """The two fields that a new row has beside its texts."""
@@ -38,7 +37,7 @@ class NewRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
+class RewritableRows:
     """The rows of a data set that can be rewritten."""
 
     rows: Int64
@@ -47,8 +46,8 @@ class Fitting:
     """How many others there are, by the reason."""
 
 
-def fitting(run: Run) -> Fitting:
-    """The rows with one question and one answer in words that a record can be made like, one for each question.
+def find_rewritable(run: Run) -> RewritableRows:
+    """The rows that a new row can be modelled on: one question and one answer in text, one row for each question.
 
     Raises DataError where there is none, or where a record has a field of the name that new rows get.
     """
@@ -62,7 +61,7 @@ def fitting(run: Run) -> Fitting:
         plain = (part[name].to_pylist() for name in ("row", "turns", "left_out"))
         for row, turns, left_out, like in zip(*plain, plain_records(part["raw"]), strict=True):
             _refuse_expanded(run, like)
-            why = _not_fitting(turns, left_out) or _unlike(layout, like)
+            why = _refuse_row(turns, left_out) or _refuse_layout(layout, like)
             question = turns[0]["text"]  # all that the generator sees of the row
             if not why and question in asked:
                 why = "the same question as an earlier row"
@@ -74,9 +73,9 @@ def fitting(run: Run) -> Fitting:
     if not rows:
         raise DataError(
             f"{run.manifest['data']} has no row that can be rewritten: {', '.join(others)}",
-            "A row is rewritten that is one question and one answer, without a system message.",
+            "Only a row that is one question and one answer, without a system message, can be rewritten.",
         )
-    return Fitting(np.array(rows, np.int64), dict(others))
+    return RewritableRows(np.array(rows, np.int64), dict(others))
 
 
 def _refuse_expanded(run: Run, names: Container[str]) -> None:
@@ -88,7 +87,7 @@ def _refuse_expanded(run: Run, names: Container[str]) -> None:
             )
 
 
-def _not_fitting(turns: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> str:
+def _refuse_row(turns: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> str:
     if [turn["role"] for turn in turns] != ["user", "assistant"]:
         return "not one question and one answer"
     if left_out:
@@ -96,53 +95,49 @@ def _not_fitting(turns: Sequence[Mapping[str, str]], left_out: Sequence[str]) ->
     return "" if turns[0]["text"].strip() else "an empty instruction"
 
 
-def _unlike(layout: str, like: Mapping[str, Any]) -> str:
+def _refuse_layout(layout: str, like: Mapping[str, Any]) -> str:
     """Why no record can be made like this one; '' where one can."""
     try:
-        record(layout, like, "?", "!")
+        build_record(layout, like, "?", "!")
     except DataError as error:
         return error.message
     return ""
 
 
-def records(run: Run, new: Sequence[NewRow]) -> Iterator[dict[str, Any]]:
+def build_records(run: Run, new: Sequence[NewRow]) -> Iterator[dict[str, Any]]:
     """The new rows, which are in rising order of `of`, each a record like the one that it was made from.
 
     Other fields of that record are left out: they were said of other texts. Raises DataError.
     """
     of = np.array([row.of for row in new], np.int64)
-    for part in np.unique(of // PART_ROWS):
-        start = int(part) * PART_ROWS
-        stored = run.source_rows(start, min(start + PART_ROWS, run.rows), ["raw"])
-        here = [row for row in new if start <= row.of < start + PART_ROWS]
-        likes = plain_records(stored.take(column(of[of // PART_ROWS == part] - start))["raw"])
-        for row, like in zip(here, likes, strict=True):
-            made = record(str(run.manifest["layout"]), like, row.instruction, row.response)
-            yield {**made, FROM: row.of, STYLE: row.style}
+    likes = (like for table in run.source_at(of, ["raw"]) for like in plain_records(table["raw"]))
+    for row, like in zip(new, likes, strict=True):
+        made = build_record(str(run.manifest["layout"]), like, row.instruction, row.response)
+        yield {**made, FROM: row.of, STYLE: row.style}
 
 
-def check_room(run: Run, rows: Int64) -> None:
+def check_layout(run: Run, rows: Int64) -> None:
     """Raise DataError where the layout, or the columns of a table, can't hold a new row made of one of these rows."""
     layout = str(run.manifest["layout"])
-    if layout not in LAYOUTS:
+    if layout not in DATA_LAYOUTS:
         _refuse_shared(layout)
-    made = list(records(run, [NewRow(row, "depth", "?", "!") for row in rows.tolist()]))
+    made = list(build_records(run, [NewRow(row, "depth", "?", "!") for row in rows.tolist()]))
     if run.table_schema is not None:
-        write.new_rows(made, pa.schema([*run.table_schema, *FIELDS]))
+        write.build_table(made, pa.schema([*run.table_schema, *FIELDS]))
 
 
 def _refuse_shared(layout: str) -> None:
-    found = layout_of(None, layout)
+    found = parse_layout(None, layout)
     assert found is not None  # a map was given
     paths = [path for _, path in found.fields]
     if len(set(paths)) < len(paths):
         raise DataError(
             f"--map {layout} reads two parts from one field, and a new row would have one of them alone",
-            "Give the instruction and the response a field each.",
+            "Give the instruction and the response separate fields.",
         )
 
 
-def record(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:
+def build_record(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:
     """A record of one question and one answer, in the fields and words of another one.
 
     Args:
@@ -166,10 +161,10 @@ def record(layout: str, like: Mapping[str, Any], instruction: str, response: str
             name: _messages(like[name], [text]) if isinstance(like[name], list) else text
             for name, text in zip(("prompt", "completion"), texts, strict=True)
         }
-    if layout in LAYOUTS:
+    if layout in DATA_LAYOUTS:
         name = {"sharegpt": "conversations", "messages": "messages"}[layout]
         return {name: _messages(like[name], texts)}
-    return _mapped(layout, like, instruction, response)
+    return _by_map(layout, like, instruction, response)
 
 
 def _empty_input(like: Mapping[str, Any]) -> dict[str, str]:
@@ -179,7 +174,7 @@ def _empty_input(like: Mapping[str, Any]) -> dict[str, str]:
 def _messages(like: Sequence[Mapping[str, Any] | str], texts: Sequence[str]) -> list[Any]:
     """Messages with these texts, the roles in the words of others; bare texts where the others are."""
     if len(like) != len(texts):
-        raise DataError("question and answer are not in a field each", "Convert the data to messages first.")
+        raise DataError("question and answer are not in separate fields", "Convert the data to messages first.")
     made: list[Any] = []
     for message, text in zip(like, texts, strict=True):
         if isinstance(message, str):
@@ -199,8 +194,8 @@ def _content(like: str | Sequence[Mapping[str, Any]], text: str) -> str | list[d
     return [{"type": like[0]["type"], "text" if "text" in like[0] else "value": text}]
 
 
-def _mapped(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:
-    found = layout_of(None, layout)
+def _by_map(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:
+    found = parse_layout(None, layout)
     assert found is not None  # a map was given
     texts = {"instruction": instruction, "input": "", "response": response}
     made: dict[str, Any] = {}
@@ -210,19 +205,19 @@ def _mapped(layout: str, like: Mapping[str, Any], instruction: str, response: st
         for key in before:
             place = place.setdefault(key, {})
         place[last] = texts[part]
-    return {key: _with_lists(value, like[key], layout) for key, value in made.items()}
+    return {key: _restore_lists(value, like[key], layout) for key, value in made.items()}
 
 
-def _with_lists(made: Any, like: Any, layout: str) -> Any:
+def _restore_lists(made: Any, like: Any, layout: str) -> Any:
     """What was made field by field, with lists where the record `like` has them."""
     if not isinstance(made, dict):
         return made
     if not isinstance(like, list):
-        return {key: _with_lists(value, like[key], layout) for key, value in made.items()}
+        return {key: _restore_lists(value, like[key], layout) for key, value in made.items()}
     places = sorted((int(key), value) for key, value in made.items())
     if [place for place, _ in places] != list(range(len(places))):
         raise DataError(
             f"--map {layout} reads from the middle of a list, and a new row would have nothing to stand before it",
             "Convert the data to one of the layouts that have names.",
         )
-    return [_with_lists(value, like[place], layout) for place, value in places]
+    return [_restore_lists(value, like[place], layout) for place, value in places]

@@ -29,7 +29,7 @@ class Style:
     """Asked about the new instruction: what comes back is its response."""
 
 
-def styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
+def load_styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
     """The styles of these names, in their order. Raises SettingsError."""
     if not names or len(set(names)) != len(names):
         raise SettingsError(f"--styles is {','.join(names)!r}", f"Name each once, of {', '.join(STYLES)}.")
@@ -50,7 +50,7 @@ def styles(names: Sequence[str], max_new_tokens: int) -> list[Style]:
     ]
 
 
-def unusable(text: str | None, error: str | None, flags: int, original: str = "") -> str:
+def find_fault(text: str | None, error: str | None, flags: int, original: str = "") -> str:
     """Why an answer is no text for a new row; '' where it is one.
 
     Args:
@@ -60,7 +60,7 @@ def unusable(text: str | None, error: str | None, flags: int, original: str = ""
         original: what it was made of; it has to differ in more than case and white space.
     """
     words = (text or "").casefold().split()
-    if flags & FLAG_NO_ROOM:  # the engine's words have a count in them, and rows are told of by the reason
+    if flags & FLAG_NO_ROOM:  # the engine's message holds a count, and rows are grouped by their reason
         return NO_ROOM
     if error:
         return error
@@ -69,5 +69,5 @@ def unusable(text: str | None, error: str | None, flags: int, original: str = ""
     if not words:
         return "the answer is empty"
     if words == original.casefold().split():
-        return "the answer is what was asked about, as it was"
+        return "the answer is the text that was asked about, unchanged"
     return "the answer has a null byte" if "\0" in (text or "") else ""

@@ -1,4 +1,4 @@
-"""Which choice was worth it? Methods x budgets x seeds x base models: chosen, tuned on, evaluated, one table.
+"""Shows which choice was worth it: methods, budgets, seeds and base models, tuned and evaluated, in one table.
 
-It puts the other packages to work and measures nothing itself.
+It puts the other packages to work, and never measures anything itself.
 """

@@ -17,7 +17,7 @@ from selectit.data import read
 from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
-from selectit.experiments.clean import Clean
+from selectit.experiments.clean import CleanData
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, method_of, selecting
 from selectit.inference.rate import model_named
@@ -39,15 +39,15 @@ class Place:
 
     experiment: Experiment
     folder: Path
-    cleans: Mapping[str, Clean]
-    """From `clean.cleaned`: the data sets by `Choice.source`."""
+    cleans: Mapping[str, CleanData]
+    """From `clean.clean_data`: the data sets by `Choice.source`."""
 
     @property
-    def clean(self) -> Clean:
+    def clean(self) -> CleanData:
         """The experiment's own data."""
         return self.cleans[""]
 
-    def clean_of(self, cell: Cell) -> Clean:
+    def clean_of(self, cell: Cell) -> CleanData:
         """The data that the rows of a cell are from."""
         return self.cleans[cell.source]
 
@@ -256,7 +256,7 @@ def _evaluation(settings: EvalSettings) -> dict[str, Any]:
 
 
 def _data(path: str) -> str:
-    with read.opened(path) as source:
+    with read.open_source(path) as source:
         return read.fingerprint(source)
 
 

@@ -12,17 +12,17 @@ import numpy as np
 
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError
-from selectit.evaluation.evaluate import refusal
-from selectit.evaluation.suites import chosen
-from selectit.experiments.decontamination import contaminated, questions
+from selectit.evaluation.evaluate import find_refusal
+from selectit.evaluation.suites import choose_protocols
+from selectit.experiments.decontamination import find_contaminated, read_questions
 from selectit.experiments.settings import Experiment, settings_for
 from selectit.runs.output import write_rows
-from selectit.runs.run import PART_ROWS, Run
+from selectit.runs.run import Run
 from selectit.runs.source import create
 
 
 @dataclass(frozen=True, slots=True)
-class Clean:
+class CleanData:
     """A data set without what the evaluation asks about."""
 
     name: str
@@ -41,36 +41,35 @@ class Clean:
     """Benchmarks whose questions could not be read, so that nothing was compared with them."""
 
 
-def cleaned(experiment: Experiment, folder: Path) -> dict[str, Clean]:
+def clean_data(experiment: Experiment, folder: Path) -> dict[str, CleanData]:
     """Leave the rows out that the evaluation asks about; the same again where nothing has changed.
 
     By `Choice.source`: '' is the experiment's own data, which is in the folder itself; others are in FOLDER/data.
     """
-    asked = _asked(experiment)
-    found = {"": _cleaned(experiment.data, experiment.settings, folder, *asked)}
+    asked = _read_questions(experiment)
+    found = {"": _clean(experiment.data, experiment.settings, folder, *asked)}
     for choice in experiment.choices:
         if choice.source not in found:
             home = folder / "data" / choice.source
-            found[choice.source] = _cleaned(choice.data, settings_for(experiment, choice), home, *asked)
+            found[choice.source] = _clean(choice.data, settings_for(experiment, choice), home, *asked)
     return found
 
 
-def _asked(experiment: Experiment) -> tuple[list[str], list[str]]:
+def _read_questions(experiment: Experiment) -> tuple[list[str], list[str]]:
     """What the evaluation asks, and benchmarks whose questions can't be read; nothing without decontamination."""
     if not experiment.decontaminate:
         return [], []
     evaluation = experiment.evaluation
-    protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
-    tasks = [protocol.task for protocol in protocols if not refusal(protocol.task, evaluation)]
-    return questions(evaluation, tasks)
+    protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
+    tasks = [protocol.task for protocol in protocols if not find_refusal(protocol.task, evaluation)]
+    return read_questions(evaluation, tasks)
 
 
-def _cleaned(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> Clean:
-    whole = _run_in(settings, data, home / "source")
+def _clean(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> CleanData:
+    whole = _create_run(settings, data, home / "source")
     suffix = str(whole.manifest["suffix"])
-    starts = range(0, whole.rows, PART_ROWS)
-    samples = (each for start in starts for each in whole.samples(start, min(start + PART_ROWS, whole.rows)))
-    out = contaminated(samples, asked) if asked else set()
+    samples = (each for start, stop in whole.part_ranges() for each in whole.samples(start, stop))
+    out = find_contaminated(samples, asked) if asked else set()
     if len(out) == whole.rows:
         raise DataError(f"every row of {data} is asked in the evaluation", "Evaluate on other data.")
     path = data
@@ -78,9 +77,9 @@ def _cleaned(data: str, settings: Settings, home: Path, asked: Sequence[str], un
         path = str(home / f"clean{suffix}")
         with _of_this_experiment(home):
             write_rows(whole, Path(path), np.setdiff1d(np.arange(whole.rows), sorted(out)), None, force=False)
-    return Clean(
+    return CleanData(
         name=str(whole.manifest["data"]),
-        run=_run_in(settings, path, home / "run"),
+        run=_create_run(settings, path, home / "run"),
         path=path,
         suffix=suffix,
         source=str(whole.manifest["identity"]["sha256"]),
@@ -90,7 +89,7 @@ def _cleaned(data: str, settings: Settings, home: Path, asked: Sequence[str], un
     )
 
 
-def _run_in(settings: Settings, data: str, folder: Path) -> Run:
+def _create_run(settings: Settings, data: str, folder: Path) -> Run:
     with _of_this_experiment(folder.parent):
         return create(data, dataclasses.replace(settings, run=str(folder)))
 

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from selectit.data.records import Sample
 from selectit.evaluation import alpacaeval, humaneval, local_files, translation
-from selectit.evaluation.heldout import last_answers
+from selectit.evaluation.heldout import read_last_answers
 from selectit.evaluation.settings import EvalSettings
 
 WORDS = 13
-"""A row that has so many words in a row in common with a question is left out (Brown et al. 2020, appendix C)."""
+"""A row that shares this many consecutive words with a question is left out (Brown et al. 2020, appendix C)."""
 
 
 _WORD = re.compile(r"\w+")
 
 
-def contaminated(samples: Iterable[Sample], questions: Iterable[str]) -> set[int]:
-    """The rows whose instruction is one of the questions, or that share `WORDS` words in a row with one.
+def find_contaminated(samples: Iterable[Sample], questions: Iterable[str]) -> set[int]:
+    """The rows whose instruction is one of the questions, or that share `WORDS` consecutive words with one.
 
     Words are runs of letters and digits, in lower case. Of each row instruction and response are read.
     """
@@ -37,7 +37,7 @@ def contaminated(samples: Iterable[Sample], questions: Iterable[str]) -> set[int
     return found
 
 
-def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[str], list[str]]:
+def read_questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[str], list[str]]:
     """The questions of the held-out data and of benchmarks whose files are here, and the names of those that are not.
 
     Raises DataError where a file can't be read, SettingsError where HumanEval is asked and not installed.
@@ -45,9 +45,9 @@ def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[s
     found: list[str] = []
     unknown: list[str] = []
     for path in settings.heldout:
-        found += [sample.instruction for sample in last_answers(path, settings)]
+        found += [sample.instruction for sample in read_last_answers(path, settings)]
     for name in benchmarks:
-        known = _asked(name, settings.data_dir)
+        known = _read_benchmark(name, settings.data_dir)
         if known is None:
             unknown.append(name)
         else:
@@ -55,18 +55,22 @@ def questions(settings: EvalSettings, benchmarks: Sequence[str]) -> tuple[list[s
     return found, unknown
 
 
-def _asked(benchmark: str, data_dir: str | None) -> list[str] | None:
+def _read_benchmark(benchmark: str, data_dir: str | None) -> list[str] | None:
     """What a benchmark asks, of all its files; None where there are none, or it is not known how they are read."""
     if benchmark == "humaneval":
-        return [problem["prompt"] for problem in humaneval.problems().values()]  # the package brings them along
+        return [problem["prompt"] for problem in humaneval.load_problems().values()]  # the package brings them along
     if data_dir is None:
         return None
     if benchmark == "alpacaeval":
-        return [record["instruction"] for record in alpacaeval.instructions(data_dir)[1]]
+        return [record["instruction"] for record in alpacaeval.read_instructions(data_dir)[1]]
     if benchmark.partition("_")[0] == "wmt22":
-        files = (path for pair in translation.pairs(benchmark, data_dir) for path in translation.files(data_dir, pair))
-        return [line for path in files for line in translation.lines(path)]
-    return local_files.questions(benchmark, data_dir)
+        files = (
+            path
+            for pair in translation.find_pairs(benchmark, data_dir)
+            for path in translation.pair_files(data_dir, pair)
+        )
+        return [line for path in files for line in translation.read_lines(path)]
+    return local_files.read_questions(benchmark, data_dir)
 
 
 def _words(text: str) -> list[str]:

@@ -17,12 +17,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from selectit.evaluation.evaluate import left_out
+from selectit.evaluation.evaluate import list_left_out
 from selectit.experiments.cell import Place, check
-from selectit.experiments.clean import Clean, cleaned
+from selectit.experiments.clean import CleanData, clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import write
-from selectit.experiments.run_cells import made
+from selectit.experiments.run_cells import make_cells
 from selectit.experiments.search import check_search, search
 from selectit.experiments.settings import Experiment, cells
 from selectit.progress import Progress, Silent
@@ -34,7 +34,7 @@ class Finished:
     """What an experiment came to."""
 
     out: Path
-    clean: Clean
+    clean: CleanData
     outcomes: tuple[Outcome, ...]
     report: str
     """The tables in Markdown, as in OUT/results.md."""
@@ -62,14 +62,14 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     check_search(experiment)
     progress = progress or Silent()
     with locked(folder):
-        place = Place(experiment, folder, cleaned(experiment, folder))
+        place = Place(experiment, folder, clean_data(experiment, folder))
         check(place)
-        outcomes = made(place, cells(experiment), progress)
-        tried, best = search(experiment, lambda cell: made(place, [cell], progress)[0], outcomes)
+        outcomes = make_cells(place, cells(experiment), progress)
+        tried, best = search(experiment, lambda cell: make_cells(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
         notes = [*_notes(place, outcomes), *(each.text for each in best)]
-        text = write.write(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
+        text = write.write_report(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
     return Finished(folder, place.clean, tuple(outcomes), text)
 
 
@@ -97,7 +97,7 @@ def _notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
         lines.append(
             f"Not compared with the data, since their questions are not in files that are known here: {names}."
         )
-    refused = left_out(experiment.evaluation)
+    refused = list_left_out(experiment.evaluation)
     if refused:
         lines.append(f"Not evaluated: {'; '.join(f'{name}, {why}' for name, why in refused.items())}.")
     return lines

@@ -17,19 +17,20 @@ import tomli_w
 
 from selectit import methods as method_files
 from selectit.array_types import Float64
+from selectit.atomic_files import replacing
 from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.experiments.cell import Place, stored
-from selectit.experiments.clean import cleaned
+from selectit.experiments.clean import clean_data
 from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
-from selectit.experiments.rule_report import Rule, about
+from selectit.experiments.rule_report import Rule, rule_header
 from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
-from selectit.runs.files import numbers, read_part, replacing
+from selectit.runs.files import numbers, read_part
 from selectit.selection.rate import rate
 from selectit.selection.score import score
 from selectit.training.recipes import Recipe
@@ -149,7 +150,7 @@ def _place(experiment: Experiment, folder: Path) -> Place:
     if not (folder / "cells").is_dir():
         raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
     with locked(folder):
-        return Place(experiment, folder, cleaned(experiment, folder))
+        return Place(experiment, folder, clean_data(experiment, folder))
 
 
 def _outcomes(place: Place, found: Sequence[Cell]) -> list[Outcome]:
@@ -190,7 +191,7 @@ def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> 
 def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of scoring: the experiment's, and those that are given beside."""
     assert cell.choice is not None
-    # An indicator has its own parameters, written where it is named, or the defaults: as a method reads its scores.
+    # An indicator has its own parameters, written where it is named, or the defaults.
     fresh = {**defaults(ParameterOptions), "k": None}
     annotators = cell.choice.rater or (cell.model,)
     return dataclasses.replace(
@@ -248,5 +249,5 @@ def _toml(rule: Rule, settings: Settings) -> str:
         "indicators": [term.name for term in terms[1:]],
         "coefficients": [term.value for term in terms],
     }
-    notes = "".join(f"# {' '.join(line.split())}\n" for line in about(rule))
+    notes = "".join(f"# {' '.join(line.split())}\n" for line in rule_header(rule))
     return notes + tomli_w.dumps({"method": "instruction-mining", **kept, "param": param})

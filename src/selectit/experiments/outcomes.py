@@ -1,4 +1,4 @@
-"""What the cells of an experiment came to, line by line of the table."""
+"""The outcomes of an experiment's cells, grouped by the lines of its table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BenchmarkScore:
 
     @property
     def mean(self) -> float:
-        """What is shown: the mean over the items where they are known, so that differences are of the same figure."""
+        """What is shown: the mean over the items where they are known, so that differences compare the same figure."""
         return float(np.mean(self.values)) if self.values else self.value
 
 
@@ -59,7 +59,7 @@ class Outcome:
     """The data set of the rows, where it is not the experiment's."""
 
 
-def by_line(outcomes: Sequence[Outcome]) -> dict[Line, list[Outcome]]:
+def group_by_line(outcomes: Sequence[Outcome]) -> dict[Line, list[Outcome]]:
     """The cells of each line, one for each seed, in the order of the experiment."""
     found: dict[Line, list[Outcome]] = {}
     for each in outcomes:

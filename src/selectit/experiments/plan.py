@@ -13,7 +13,7 @@ from selectit.array_types import Int64
 from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
 from selectit.experiments.cell import Place, check, rows_of, stored
-from selectit.experiments.clean import cleaned
+from selectit.experiments.clean import clean_data
 from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
@@ -23,8 +23,8 @@ from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import requests_of
-from selectit.signals.requests import RatingPrompt, Request, passes
-from selectit.training.examples import examples, set_template
+from selectit.signals.requests import RatingPrompt, Request
+from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
 
@@ -54,7 +54,7 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        place = Place(experiment, folder, cleaned(experiment, folder))
+        place = Place(experiment, folder, clean_data(experiment, folder))
         check(place)
         every = cells(experiment)
         done = {cell.name: outcome for cell in every if (outcome := stored(place, cell)) is not None}
@@ -140,7 +140,7 @@ def _choosing(
         asked = asked | wanted | rest_of
     rated = rest = 0
     for source, _, request in asked - before:
-        number = place.cleans[source].rows * passes(request)
+        number = place.cleans[source].rows * request.passes
         if isinstance(request, RatingPrompt):
             rated += number
         else:
@@ -167,7 +167,7 @@ def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
     recipe = experiment.recipe
     tokenizer = load_tokenizer(_resolved(experiment, model).path, experiment.settings.trust_remote_code)
     set_template(tokenizer, recipe.template)
-    found = examples(run, _spaced(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
+    found = build_examples(run, _spaced(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
     return float(np.mean([len(each.ids) for each in found]))
 
 

@@ -11,7 +11,7 @@ from selectit.numerics.regression import Fit, Regression
 from selectit.text_tables import table_lines
 
 
-def lines(rule: Rule) -> Iterator[str]:
+def rule_lines(rule: Rule) -> Iterator[str]:
     """What was fitted, every coefficient, what was dropped, and what it is worth."""
     found = rule.regression
     yield from _what(rule)
@@ -35,7 +35,7 @@ def lines(rule: Rule) -> Iterator[str]:
             yield f"use it    selectit select DATA --config {rule.out}"
 
 
-def about(rule: Rule) -> Iterator[str]:
+def rule_header(rule: Rule) -> Iterator[str]:
     """The head of the file."""
     yield "The loss that this rule predicts for a model tuned on rows like these (Instruction Mining)."
     yield from _what(rule)

@@ -20,8 +20,8 @@ from selectit.runs.run import open_run
 log = logging.getLogger(__name__)
 
 
-def made(place: Place, cells: Sequence[Cell], progress: Progress) -> list[Outcome]:
-    """What came of the cells: stored, or made now; in their order."""
+def make_cells(place: Place, cells: Sequence[Cell], progress: Progress) -> list[Outcome]:
+    """The outcomes of the cells, in their order: read where they are stored, else made now."""
     found = {cell.name: stored(place, cell) for cell in cells}
     todo = [cell for cell in cells if found[cell.name] is None]
     if place.experiment.settings.executor == "local":

@@ -1,8 +1,8 @@
-"""How much to keep, found by trying: sizes that an optimiser proposes, each a cell of the experiment like any other.
+"""How much to keep, found by trying: an optimiser proposes sizes, and each is a cell of the experiment like any other.
 
 Instruction Mining (Cao et al., arXiv 2307.06290, section 4) searches the size with BlendSearch; here it is the
-tree-structured Parzen estimator of Optuna. Its proposals follow from the seed and the values told, so an interrupted
-search that is begun again proposes the same sizes, and finds their cells finished.
+tree-structured Parzen estimator of Optuna. Its proposals follow from the seed and the values reported, so an
+interrupted search that is begun again proposes the same sizes, and finds their cells finished.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ START = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BestSize:
     """The best size of one choice."""
 
     line: tuple[str, str, str]
@@ -41,22 +41,23 @@ class Found:
 def check_search(experiment: Experiment) -> None:
     """Raise SettingsError where a size is searched and Optuna is not installed, before anything is done."""
     if searches(experiment):
-        _optuna()
+        _import_optuna()
 
 
-def _optuna() -> Any:
+def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
         raise SettingsError(
-            f"the search for a size needs what is not installed: {error}", 'Install it: pip install -e ".[search]"'
+            f"the search for a size needs a package that is not installed: {error}",
+            'Install it: pip install -e ".[search]"',
         ) from error
     return optuna
 
 
 def search(
     experiment: Experiment, run: Callable[[Cell], Outcome], known: Sequence[Outcome]
-) -> tuple[list[Outcome], list[Found]]:
+) -> tuple[list[Outcome], list[BestSize]]:
     """All trials of all choices that search, and the best of each.
 
     Args:
@@ -70,13 +71,13 @@ def search(
     wanted = searches(experiment)
     if not wanted:
         return [], []
-    optuna = _optuna()
+    optuna = _import_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     about = experiment.search
     for outcome in known[:1]:
-        _metric(outcome, about)
+        _find_metric(outcome, about)
     outcomes: dict[str, Outcome] = {}
-    best: list[Found] = []
+    best: list[BestSize] = []
     for model, choice in wanted:
         sampler = optuna.samplers.TPESampler(seed=about.seed, n_startup_trials=START)
         study = optuna.create_study(sampler=sampler)
@@ -86,19 +87,19 @@ def search(
             percent = asked.suggest_int("percent", about.low, about.high)
             cell = trial(experiment, model, choice, percent)
             outcome = outcomes[cell.name] = run(cell)
-            score = outcome.scores[_metric(outcome, about)]
+            score = outcome.scores[_find_metric(outcome, about)]
             value = score.mean if score.lower else -score.mean
             study.tell(asked, value)
             tried.append((value, outcome))
         _, outcome = min(tried, key=lambda each: each[0])
-        metric = _metric(outcome, about)
+        metric = _find_metric(outcome, about)
         shown = next(column.of(outcome) for column in columns([outcome]) if column.name == metric)
         assert shown is not None  # it was evaluated
-        best.append(Found(outcome.line, metric, shown, len({each.line for _, each in tried})))
+        best.append(BestSize(outcome.line, metric, shown, len({each.line for _, each in tried})))
     return list(outcomes.values()), best
 
 
-def _metric(outcome: Outcome, about: Search) -> str:
+def _find_metric(outcome: Outcome, about: Search) -> str:
     name = about.metric or next(iter(outcome.scores))
     if name not in outcome.scores:
         raise SettingsError(

@@ -23,9 +23,9 @@ from selectit.config.groups import (
 from selectit.config.options import is_of
 from selectit.config.settings import Settings, toml_table
 from selectit.errors import SettingsError, nearest
-from selectit.evaluation.evaluate import refusal
+from selectit.evaluation.evaluate import find_refusal
 from selectit.evaluation.settings import EvalSettings
-from selectit.evaluation.suites import chosen
+from selectit.evaluation.suites import choose_protocols
 from selectit.jsonable import digest_of
 from selectit.methods._base import Method
 from selectit.selection.choose import parse_keep
@@ -358,10 +358,10 @@ def _check_evaluation(evaluation: EvalSettings) -> None:
         raise SettingsError("evaluation: the experiment decides where results go", "Leave out 'out'.")
     if evaluation.engine == "server":
         raise SettingsError(f"evaluation: {_SERVER}", "Use engine = 'hf' or 'vllm'.")
-    protocols = chosen(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
-    refused = [why for why in (refusal(protocol.task, evaluation) for protocol in protocols) if why]
+    protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
+    refused = [why for why in (find_refusal(protocol.task, evaluation) for protocol in protocols) if why]
     for task in evaluation.task:
-        why = refusal(task, evaluation)
+        why = find_refusal(task, evaluation)
         if why:
             raise SettingsError(f"evaluation: {task} can't be run", why[:1].upper() + why[1:] + ".")
     if len(refused) == len(protocols) and not evaluation.heldout:

@@ -1,4 +1,4 @@
-"""A selection in the layout that a training tool reads, with a card that says where it comes from.
+"""Writes a selection in the layout that a training tool reads, with a card that says where it comes from.
 
-It reads a run and writes files; it loads no model.
+It reads a run and writes files, and never loads a model.
 """

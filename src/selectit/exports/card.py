@@ -14,7 +14,7 @@ from selectit._version import __version__
 from selectit.runs.annotators import annotators
 from selectit.runs.files import read_toml
 from selectit.runs.run import Run, open_run
-from selectit.signals.requests import SIGNALS
+from selectit.signals.requests import kinds
 
 DATE = "- exported: "
 """How the one line begins that may differ between equal exports."""
@@ -24,7 +24,7 @@ _SIZES = ((1_000, "1K"), (10_000, "10K"), (100_000, "100K"), (1_000_000, "1M"), 
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Provenance:
     """What a card says beside what the run knows."""
 
     target: str
@@ -43,12 +43,12 @@ class Facts:
     date: str
 
 
-def card(run: Run, facts: Facts) -> str:
+def render_card(run: Run, facts: Provenance) -> str:
     """The text of README.md: metadata as the hub and `datasets` read it, then the provenance."""
     return "\n".join([*_head(facts), *_body(run, facts)]) + "\n"
 
 
-def _head(facts: Facts) -> Iterator[str]:
+def _head(facts: Provenance) -> Iterator[str]:
     """YAML. Texts are written as JSON, which YAML reads."""
     yield "---"
     if facts.licence is not None:
@@ -76,7 +76,7 @@ def _size(rows: int) -> str:
     return "10M<n<100M" if rows < 100_000_000 else "n>100M"
 
 
-def _body(run: Run, facts: Facts) -> Iterator[str]:
+def _body(run: Run, facts: Provenance) -> Iterator[str]:
     manifest = run.manifest
     identity = manifest["identity"]
     yield f"\n# {facts.rows:,} rows of {manifest['data']}, for {facts.target}\n"
@@ -96,7 +96,7 @@ def _body(run: Run, facts: Facts) -> Iterator[str]:
         yield f"\n## Settings of the choice\n\n```toml\n{tomli_w.dumps(facts.config).strip()}\n```"
 
 
-def _choice(run: Run, facts: Facts) -> Iterator[str]:
+def _choice(run: Run, facts: Provenance) -> Iterator[str]:
     if not facts.selection:
         yield "- chosen: all rows"
         return
@@ -107,12 +107,12 @@ def _choice(run: Run, facts: Facts) -> Iterator[str]:
     yield f"- cut: {'none, the method chooses a set' if facts.cut is None else f'scores of {facts.cut:.6g} and above'}"
     every = list(_settings(run, config))
     named = {("ratings", name) for each in every for name in each.get("models", ())}
-    named |= {(signal, each[signal]) for each in every for signal in SIGNALS if signal in each}
+    named |= {(signal, each[signal]) for each in every for signal in kinds() if signal in each}
     runs = [run, *(open_run(run.path / each["cascade"]["run"]) for each in every if "cascade" in each)]
     used = {
         (signal, annotator.path.name): annotator
         for each in runs
-        for signal in SIGNALS
+        for signal in kinds()
         for annotator in annotators(each, signal)
     }
     used = {key: annotator for key, annotator in used.items() if key in named}

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import filecmp
 import json
-import os
-import shutil
-import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +15,20 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.array_types import Float64, Int64
+from selectit.atomic_files import folder_beside, replacing
 from selectit.config.groups import BAD_ROWS
 from selectit.data import write
 from selectit.data.formats import RowError
 from selectit.data.records import Turn
 from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.exports.card import DATE, Facts, card
-from selectit.exports.layouts import FILES, NO_TOOLS, TARGETS, converted, left_behind, side_files
-from selectit.runs.files import column, numbers, read_json, read_part, read_toml, replacing
-from selectit.runs.run import PART_ROWS, Run, open_run
+from selectit.exports.card import DATE, Provenance, render_card
+from selectit.exports.layouts import FILES, NO_TOOLS, TARGETS, convert_row, find_left_behind, side_files
+from selectit.jsonable import without_nan
+from selectit.runs.files import numbers, read_json, read_part, read_toml
+from selectit.runs.run import Run, open_run
+from selectit.runs.selections import ALL, find_selection, load_rows
 from selectit.runs.source import data_name
-
-ALL = "all"
-"""In the place of a selection: every row of the source."""
-
 
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""
@@ -62,7 +57,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
+class _ChosenRows:
     name: str
     rows: Int64
     scores: Float64 | None
@@ -111,67 +106,59 @@ def export(
     """
     _check(to, scores, bad_rows)
     opened = open_run(run)
-    chosen = _chosen(opened, selection)
+    chosen = _find_rows(opened, selection)
     if scores and chosen.scores is None:
-        raise SettingsError("all rows have no scores of one selection", "Name one, or leave out --with-scores.")
+        raise SettingsError(
+            "every row is taken, and only a selection has scores", "Name one, or leave out --with-scores."
+        )
     folder = Path(out) if out is not None else Path(f"{data_name(str(opened.manifest['data']))}.{to}")
     files = (*FILES[to], "README.md")
     _check_folder(folder, files)
     survey = _survey(opened, to, chosen)
     if len(survey.bad) and bad_rows == "stop":
         raise DataError(_refusal(to, chosen, survey), _hint(to))
-    kept = _without(chosen, survey.bad)
+    kept = _leave_out(chosen, survey.bad)
     if not len(kept.rows):
         raise DataError("no row is left to export", _hint(to))
     if to == "openai" and len(kept.rows) < OPENAI_LEAST:
         raise DataError(f"{len(kept.rows)} rows, and OpenAI takes {OPENAI_LEAST} or more", "Select more.")
-    with _beside(folder) as beside:
+    with folder_beside(folder.resolve()) as beside:
         _write_data(opened, to, beside / files[0], kept, scores)
         name = data_name(str(opened.manifest["data"]))
         texts = side_files(to, str(opened.manifest["layout"]), name, str(folder / files[0]))
-        texts["README.md"] = card(opened, _facts(to, chosen, kept, survey, licence))
+        texts["README.md"] = render_card(opened, _facts(to, chosen, kept, survey, licence))
         for each, text in texts.items():
             with replacing(beside / each) as file:
                 file.write(text.encode())
-        _put(beside, folder, files, force)
+        _move_into_place(beside, folder, files, force)
     return Exported(folder, len(kept.rows), files, chosen.name, len(survey.bad), survey.reasons, survey.left_behind)
 
 
 def _check(to: str, scores: bool, bad_rows: str) -> None:
     if to not in TARGETS:
-        raise SettingsError(f"--to is {to!r}, which there is not", nearest(to, TARGETS))
+        raise SettingsError(f"there is no --to {to!r}", nearest(to, TARGETS))
     if bad_rows not in BAD_ROWS:
-        raise SettingsError(f"--bad-rows is {bad_rows!r}, which there is not", nearest(bad_rows, BAD_ROWS))
+        raise SettingsError(f"there is no --bad-rows {bad_rows!r}", nearest(bad_rows, BAD_ROWS))
     if scores and to == "openai":
         raise SettingsError("OpenAI's files have no place for scores", "Leave out --with-scores.")
 
 
-def _chosen(run: Run, selection: str | None) -> _Chosen:
+def _find_rows(run: Run, selection: str | None) -> _ChosenRows:
     """The rows that are wanted. Raises RunError or SettingsError where the name doesn't decide."""
-    names = sorted(path.parent.name for path in run.path.glob("selections/*/rows.parquet"))
-    if selection == ALL:
-        if ALL in names:
-            raise RunError(f"{run.path} has a selection with the name 'all'", "Rename its folder in selections/.")
-        return _Chosen(ALL, np.arange(run.rows), None, {}, None)
-    if not names:
-        raise RunError(
-            f"{run.path} has no selection", f"Choose first: selectit select --run {run.path}; or name --selection all."
-        )
-    if selection is None and len(names) > 1:
-        raise SettingsError(f"{run.path} has the selections {', '.join(names)}", "Name one with --selection.")
-    name = names[0] if selection is None else selection
-    if name not in names:
-        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, names))
+    name = find_selection(run, selection)
+    rows = load_rows(run, name)
+    if name == ALL:
+        return _ChosenRows(ALL, rows, None, {}, None)
     folder = run.path / "selections" / name
-    table = read_part(folder / "rows.parquet", ["row", "score"])
+    scores = numbers(read_part(folder / "rows.parquet", ["score"])["score"])
     cut = read_json(folder / "summary.json")["cut"]
-    return _Chosen(name, numbers(table["row"]), numbers(table["score"]), read_toml(folder / "config.toml"), cut)
+    return _ChosenRows(name, rows, scores, read_toml(folder / "config.toml"), cut)
 
 
-def _without(chosen: _Chosen, bad: Int64) -> _Chosen:
+def _leave_out(chosen: _ChosenRows, bad: Int64) -> _ChosenRows:
     fine = ~np.isin(chosen.rows, bad)
     scores = None if chosen.scores is None else chosen.scores[fine]
-    return _Chosen(chosen.name, chosen.rows[fine], scores, chosen.config, chosen.cut)
+    return _ChosenRows(chosen.name, chosen.rows[fine], scores, chosen.config, chosen.cut)
 
 
 def _check_folder(folder: Path, files: Sequence[str]) -> None:
@@ -188,19 +175,19 @@ def _check_folder(folder: Path, files: Sequence[str]) -> None:
         raise RunError(f"--out {folder} has other files in it: {', '.join(others[:5])}", "Name another folder.")
 
 
-def _as_it_was(run: Run, to: str) -> bool:
+def _keeps_columns(run: Run, to: str) -> bool:
     """Whether the rows are written with the columns of the source."""
     return to == "parquet" and run.table_schema is not None
 
 
-def _survey(run: Run, to: str, chosen: _Chosen) -> _Survey:
-    if _as_it_was(run, to):
+def _survey(run: Run, to: str, chosen: _ChosenRows) -> _Survey:
+    if _keeps_columns(run, to):
         return _Survey(np.empty(0, np.int64), (), ())
     bad: list[int] = []
     reasons: Counter[str] = Counter()
     first: dict[str, int] = {}
     behind: set[str] = set()
-    for row, made in _rows(run, to, np.sort(chosen.rows), behind):
+    for row, made in _convert_rows(run, to, np.sort(chosen.rows), behind):
         if isinstance(made, RowError):
             bad.append(row)
             reasons[str(made)] += 1
@@ -212,7 +199,7 @@ def _survey(run: Run, to: str, chosen: _Chosen) -> _Survey:
     return _Survey(np.array(bad, np.int64), tuple(lines), tuple(sorted(behind)))
 
 
-def _refusal(to: str, chosen: _Chosen, survey: _Survey) -> str:
+def _refusal(to: str, chosen: _ChosenRows, survey: _Survey) -> str:
     count = f"{len(survey.bad):,} of {len(chosen.rows):,} rows can't be written for {to}"
     return "\n".join([count, *(f"  {line}" for line in survey.reasons)])
 
@@ -223,7 +210,7 @@ def _hint(to: str) -> str:
     return f"Leave them out with --bad-rows skip; the file that selectit select wrote has them as they were.{tools}"
 
 
-def _rows(
+def _convert_rows(
     run: Run, to: str, rows: Int64, behind: set[str] | None = None
 ) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
     """The rows, which are in rising order, as the target has them; a slice of the source is in memory at a time.
@@ -231,33 +218,30 @@ def _rows(
     Fields that have no place there are added to `behind`.
     """
     layout = str(run.manifest["layout"])
-    for part in np.unique(rows // PART_ROWS):
-        start = int(part) * PART_ROWS
-        stored = run.source_rows(start, min(start + PART_ROWS, run.rows), ["row", "turns", "left_out", "raw"])
-        table = stored.take(column(rows[rows // PART_ROWS == part] - start))
+    for table in run.source_at(rows, ["row", "turns", "left_out", "raw"]):
         plain = (table[name].to_pylist() for name in ("row", "turns", "left_out"))
         for row, turns, left_out, record in zip(*plain, plain_records(table["raw"]), strict=True):
             if behind is not None:
-                behind |= left_behind(to, layout, record)
+                behind |= find_left_behind(to, layout, record)
             try:
                 if left_out:
                     raise RowError(f"it has content that is not text ({', '.join(left_out)})")
-                yield row, converted(to, layout, [Turn(**turn) for turn in turns], record)
+                yield row, convert_row(to, layout, [Turn(**turn) for turn in turns], record)
             except RowError as error:
                 yield row, error
 
 
-def _write_data(run: Run, to: str, path: Path, kept: _Chosen, scores: bool) -> None:
+def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool) -> None:
     with replacing(path) as file:
         if path.suffix == ".jsonl":
             rising = np.sort(kept.rows)
-            texts = write.in_order(kept.rows, ((row, _json(made)) for row, made in _rows(run, to, rising)))
+            texts = write.order_texts(kept.rows, ((row, _json(made)) for row, made in _convert_rows(run, to, rising)))
             if scores:
-                texts = (write.with_field(text, value) for text, value in zip(texts, _scores(kept), strict=True))
+                texts = (write.add_field(text, value) for text, value in zip(texts, _scores(kept), strict=True))
             write.write_texts(file, "jsonl", "", "", texts)
             return
         added = list(_scores(kept)) if scores else None
-        own = run.table_schema if _as_it_was(run, to) else None
+        own = run.table_schema if _keeps_columns(run, to) else None
         if own is not None:
             write.write_table(file, "parquet", kept.rows, run.source(["raw"]), own, added)
         else:
@@ -266,11 +250,11 @@ def _write_data(run: Run, to: str, path: Path, kept: _Chosen, scores: bool) -> N
 
 def _message_parts(run: Run, to: str, rows: Int64) -> Iterator[pa.Table]:
     """The parts of the source with the messages of the wanted rows; the others are null."""
-    made = iter(_rows(run, to, np.sort(rows)))
+    made = iter(_convert_rows(run, to, np.sort(rows)))
     following = next(made, None)
-    for start in range(0, run.rows, PART_ROWS):
-        part: list[Any] = [None] * min(PART_ROWS, run.rows - start)
-        while following is not None and following[0] < start + len(part):
+    for start, stop in run.part_ranges():
+        part: list[Any] = [None] * (stop - start)
+        while following is not None and following[0] < stop:
             part[following[0] - start] = following[1]
             following = next(made, None)
         yield pa.table({"raw": pa.array(part, pa.struct(list(_MESSAGES)))})
@@ -282,14 +266,14 @@ def _json(made: dict[str, Any] | RowError) -> str:
     return json.dumps(made, ensure_ascii=False)
 
 
-def _scores(kept: _Chosen) -> Iterator[dict[str, Any]]:
+def _scores(kept: _ChosenRows) -> Iterator[dict[str, Any]]:
     assert kept.scores is not None  # checked before anything is written
     for rank, (row, score) in enumerate(zip(kept.rows.tolist(), kept.scores.tolist(), strict=True), start=1):
-        yield {"row": row, "rank": rank, "score": None if np.isnan(score) else score}
+        yield {"row": row, "rank": rank, "score": without_nan(score)}
 
 
-def _facts(to: str, chosen: _Chosen, kept: _Chosen, survey: _Survey, licence: str | None) -> Facts:
-    return Facts(
+def _facts(to: str, chosen: _ChosenRows, kept: _ChosenRows, survey: _Survey, licence: str | None) -> Provenance:
+    return Provenance(
         target=to,
         selection="" if chosen.scores is None else chosen.name,
         config=chosen.config,
@@ -304,20 +288,7 @@ def _facts(to: str, chosen: _Chosen, kept: _Chosen, survey: _Survey, licence: st
     )
 
 
-@contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A folder beside it in which everything is made; nothing of it is left."""
-    real = folder.resolve()
-    beside = real.with_name(f".{real.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    try:
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _put(beside: Path, folder: Path, files: Sequence[str], force: bool) -> None:
+def _move_into_place(beside: Path, folder: Path, files: Sequence[str], force: bool) -> None:
     """Move the whole files to their place, the card last. Raises RunError where others are there, without `force`."""
     differ = [name for name in files if (folder / name).exists() and not _same(beside / name, folder / name)]
     if differ and not force:

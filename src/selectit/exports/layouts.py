@@ -72,7 +72,7 @@ class _Call:
     """As the record has them: an object, or its JSON text."""
 
 
-def converted(target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+def convert_row(target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
     """A row as one of TARGETS has it ('parquet': where the source was no table).
 
     Args:
@@ -97,7 +97,7 @@ def converted(target: str, layout: str, turns: Sequence[Turn], record: Mapping[s
     return {"messages": [_message(turn.role, turn.text) for turn in turns]}
 
 
-def left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
+def find_left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
     """The fields of a record that no layout of turns has a place for, such as an id; dots for fields within fields."""
     places = _PLACES[layout] if layout in _PLACES else {path.partition(".")[0] for _, path in parse_map(layout).fields}
     kept = places | ({"tools"} if target in CARRY_TOOLS else set())
@@ -169,17 +169,17 @@ def _call_text(text: str) -> str:
     value = json.loads(text)
     if all("function" not in each for each in (value if isinstance(value, list) else [value])):
         return text
-    plain = [{"name": call.name, "arguments": _parsed(call.arguments)} for call in calls]
+    plain = [{"name": call.name, "arguments": _parse_arguments(call.arguments)} for call in calls]
     return json.dumps(plain, ensure_ascii=False)
 
 
-def _parsed(arguments: Any) -> Any:
+def _parse_arguments(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
         return json.loads(arguments)
     except ValueError as error:
-        raise RowError("the arguments of a tool call are no JSON") from error
+        raise RowError("the arguments of a tool call are not JSON") from error
 
 
 def _openai(turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _calls(text: str) -> list[_Call]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise RowError("a tool call is no JSON") from error
+        raise RowError("a tool call is not JSON") from error
     found = []
     for each in value if isinstance(value, list) else [value]:
         function = each.get("function", each) if isinstance(each, Mapping) else None
@@ -254,7 +254,7 @@ def _tools(tools: Any) -> list[Any]:
         try:
             tools = json.loads(tools)
         except ValueError as error:
-            raise RowError("its tools are no JSON") from error
+            raise RowError("its tools are not JSON") from error
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise RowError("its tools are no list of definitions")
+        raise RowError("its tools are not a list of definitions")
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]

@@ -7,26 +7,20 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import tomli_w
-
 from selectit.config.settings import Settings
-from selectit.engines.loading import check_server
+from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.inference.execute import rate_units as collect_ratings
-from selectit.jsonable import digest_of
-from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, annotators, engine_of
-from selectit.runs.files import replacing
+from selectit.runs.annotators import Annotator, annotators
+from selectit.runs.prompt_sets import store_prompts
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
-from selectit.signals import prompts as prompt_files
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import RatingPrompt
+from selectit.signals.requests import RatingPrompt, kinds
 
 log = logging.getLogger(__name__)
-K = 5
 
 
 def run_of(data: str | Path | None, settings: Settings) -> Run:
@@ -46,57 +40,50 @@ def rate_prompts(
     run: Run, settings: Settings, prompts: PromptSet, asked: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
     """Have every model of the settings rate what is `asked` of the prompts; the set is stored with the run."""
-    engine = settings.engine or engine_of(run, settings.model)
-    tokenizer = settings.tokenizer
-    if engine == "server" and tokenizer is None:
-        tokenizer = tokenizer_of(run, settings.model)
-    check_server(dataclasses.replace(settings, engine=engine, tokenizer=tokenizer), prompts.chat)
-    settings = dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
+    settings = as_begun(run, settings, settings.model)
+    loading.check(settings, prompts.chat)
     models = [model_named(name, settings) for name in settings.model]
     try:
         return collect_ratings(run, models, asked, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
         if any(run.path.glob(f"ratings/*/prompt-{asked[0].fingerprint}/part-*")):
-            _store_prompts(run, prompts)
+            store_prompts(run, prompts)
 
 
-def tokenizer_of(run: Run, names: Sequence[str]) -> str | None:
-    """The tokenizer that servers of these models were rated with; '' = none, None = they were not."""
+def as_begun(run: Run, settings: Settings, names: Sequence[str]) -> Settings:
+    """The settings with the engine, and the tokenizer, with which the run was rated by these models."""
+    engine = settings.engine or engine_of(run, names)
+    tokenizer = _tokenizer_of(run, names, engine) if settings.tokenizer is None else settings.tokenizer
+    return dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
+
+
+def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
+    """The engine that has answered for a signal with these models, else hf; in a run with made-up numbers theirs."""
+    used = {
+        str(annotator.manifest["settings"]["engine"])
+        for annotator in annotators(run, signal)
+        if annotator.name in names
+    }
+    if len(used) > 1:
+        raise SettingsError(f"{run.path} has {signal} by the engines {', '.join(sorted(used))}", "Say which: --engine.")
+    if used:  # encoders and reward models call themselves something else, and are the default's
+        return next(iter(used & set(loading.names())), loading.DEFAULT)
+    begun = {annotator.manifest["settings"]["engine"] for each in kinds() for annotator in annotators(run, each)}
+    return next((name for name in loading.names() if name in begun and loading.find(name).made_up), loading.DEFAULT)
+
+
+def _tokenizer_of(run: Run, names: Sequence[str], engine: str) -> str | None:
+    """The tokenizer that the engine stored with the ratings of these models; '' = none, None = it stores no such."""
     stored = [annotator.manifest["settings"] for annotator in annotators(run) if annotator.name in names]
-    used = {str(settings["tokenizer"]) for settings in stored if settings["engine"] == "server"}
+    used = {
+        str(settings["tokenizer"]) for settings in stored if settings["engine"] == engine and "tokenizer" in settings
+    }
     if len(used) > 1:
         raise SettingsError(f"{run.path} was rated with several tokenizers", 'Say which: --tokenizer NAME, or "".')
     return used.pop() if used else None
 
 
 def model_named(name: str, settings: Settings) -> Model:
-    """The model that is to answer: on this machine, or served where the engine is a server."""
-    if settings.engine == "server":
-        words = model_files.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
-        digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
-        return Model(name, words.path if words else "", digest, packaged=False)
-    if settings.engine == "fake":
-        return Model(name, "", digest_of({"fake": name}), packaged=False)
-    return model_files.resolve(name, accept_terms=settings.accept_terms)
-
-
-def _store_prompts(run: Run, prompts: PromptSet) -> None:
-    path = run.path / "prompts" / f"{prompts.fingerprint}.toml"
-    if not path.exists():
-        with replacing(path) as file:
-            tomli_w.dump(prompt_files.to_toml_table(prompts), file)
-
-
-def load_prompts(settings: Settings, run: Run | None) -> PromptSet:
-    """The prompt set of the settings, or the only one that the run was rated with."""
-    if run is None or settings.prompts or settings.labels or settings.chat or settings.layout:
-        return prompt_files.changed(
-            prompt_files.load(settings.prompts), settings.labels, settings.chat, settings.layout
-        )
-    used = sorted((run.path / "prompts").glob("*.toml"))
-    if len(used) > 1:
-        raise SettingsError(
-            f"{run.path} was rated with several prompt sets", f"Name one: {', '.join(f'--prompts {p}' for p in used)}"
-        )
-    return prompt_files.load(used[0] if used else None)
+    """The model that is to answer: on this machine, or as the engine has it."""
+    return loading.find(settings.engine or loading.DEFAULT).model(name, settings)

@@ -23,7 +23,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTa
 
 from selectit._version import __version__
 from selectit.config.settings import Settings
-from selectit.engines.loading import Engine
+from selectit.engines import loading
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.inference.shared_folder import Mark, check_shared, marked, wait_until_seen
 from selectit.inference.units import Done, Task, add_timing, begin, check_settings, do_group, groups, rating
@@ -31,6 +31,7 @@ from selectit.models import files, resolve
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, Unit
 from selectit.runs.run import Run
+from selectit.signals.base import Engine
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,6 @@ LOST_LIMIT = 3
 
 OBJECTS = 100 * 2**20
 """Bytes of shared memory for Ray's objects, where Ray is started here: no rows go through it."""
-
-
-WITHOUT_WEIGHTS = ("fake", "server")
-"""Engines that load no model into the worker: they need no GPU and no folder."""
 
 
 T = TypeVar("T")
@@ -185,7 +182,7 @@ def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: 
     Raises:
         SettingsError: there is no room for them.
     """
-    on_gpus = settings.engine not in WITHOUT_WEIGHTS and any(gpus for _, gpus in machines)
+    on_gpus = _holds_weights(settings) and any(gpus for _, gpus in machines)
     gpus = (1.0 if on_gpus else 0.0) if settings.worker_gpus is None else settings.worker_gpus
     smallest = min((cpus for cpus, _ in machines if cpus), default=1)
     cpus = settings.worker_cpus or (1 if gpus else threads or smallest)
@@ -198,6 +195,11 @@ def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: 
             "Change --workers, --worker-cpus or --worker-gpus, or start the machines first.",
         )
     return Size(workers, cpus, gpus)
+
+
+def _holds_weights(settings: Settings) -> bool:
+    """Whether a worker loads a model, which it needs the folder for, and a GPU where there are any."""
+    return loading.find(settings.engine or loading.DEFAULT).holds_weights
 
 
 def _rate_all(task: Task, annotator: Annotator, crew: _Crew, workers: int, progress: Progress) -> None:
@@ -355,7 +357,7 @@ def _machines() -> list[tuple[int, float]]:
 def _model_here(task: Task) -> files.Model:
     """The model on the worker's machine: where the folder is not there, it is had by its name. Raises ModelError."""
     model = task.model
-    if task.settings.engine in WITHOUT_WEIGHTS or Path(model.path).exists():
+    if not _holds_weights(task.settings) or Path(model.path).exists():
         return model
     host = socket.gethostname()
     try:

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from selectit.atomic_files import replacing
 from selectit.errors import RunError
-from selectit.runs.files import read_json, replacing
+from selectit.runs.files import read_json
 from selectit.runs.run import Run
 
 SEEN_WITHIN = 120.0

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from selectit.array_types import Int64
 from selectit.config.settings import Settings
-from selectit.engines.loading import Engine, load_counter, load_engine
+from selectit.data.records import Sample
+from selectit.engines.loading import load_counter, load_engine
 from selectit.errors import EngineError, RunError, SettingsError
-from selectit.inference.answers import answers
 from selectit.jsonable import digest_of
 from selectit.models.files import Model
 from selectit.progress import Progress
@@ -29,17 +29,11 @@ from selectit.runs.annotators import Annotator, Unit, annotators, asked, find_an
 from selectit.runs.files import numbers, part_name, read_part, slug, write_json, write_table
 from selectit.runs.run import Run
 from selectit.signals.arrays import FLAG_NO_ROOM
-from selectit.signals.requests import Request, about, signal_of, together
+from selectit.signals.base import Answers, Engine, OnBatch
+from selectit.signals.requests import Request
 
 log = logging.getLogger(__name__)
 UNIT_SIZE = 512
-_DOING = {
-    "ratings": "rating with",
-    "losses": "reading losses with",
-    "embeddings": "embedding with",
-    "judgements": "asking",
-    "rewards": "rewarding with",
-}
 
 
 def refuse_twice(models: Sequence[Model]) -> None:
@@ -61,8 +55,8 @@ class Task:
 
     @property
     def signal(self) -> str:
-        """The signal of the works."""
-        return signal_of(self.requests[0])
+        """The signal of the requests."""
+        return self.requests[0].signal
 
     def annotator(self) -> Annotator | None:
         """The stored rater that goes on; None = it is still to be begun."""
@@ -115,7 +109,7 @@ def rating(task: Task, annotator: Annotator, progress: Progress) -> Iterator[lis
     mine = task.units(annotator)
     pending = task.pending(mine)
     total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
-    progress.start(f"{_DOING[task.signal]} {task.model.name}", total, total - left)
+    progress.start(f"{task.requests[0].doing} {task.model.name}", total, total - left)
     try:
         yield groups(pending)
     finally:
@@ -151,7 +145,7 @@ def groups(pending: Sequence[Unit]) -> list[list[Unit]]:
     for unit in pending:
         last = found[-1][-1] if found else None
         fresh = last is not None and not unit.path.exists() and not last.path.exists()
-        if last is not None and fresh and together(last.request, unit.request) and unit.start == last.start:
+        if last is not None and fresh and last.request.shares_reading(unit.request) and unit.start == last.start:
             found[-1].append(unit)
         else:
             found.append([unit])
@@ -180,16 +174,15 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     began = time.perf_counter()
     # A unit counts its rows, however many answers they have and however few of them are tried again.
     rows_each = (stop - start) / max(len(again), 1)
-    found = answers(
-        engine,
-        [unit.request for unit in group],
-        [samples[i] for i in again],
-        lambda done, tokens: on_rows(done * rows_each, tokens),
+    asked = [samples[i] for i in again]
+    found = _ask(
+        engine, [unit.request for unit in group], asked, lambda done, tokens: on_rows(done * rows_each, tokens)
     )
     seconds = time.perf_counter() - began
-    for table in found.tables:
+    tables = [unit.request.table(asked, answer) for unit, answer in zip(group, found.answers, strict=True)]
+    for table in tables:
         _refuse_failed(table, start, len(samples))
-    for unit, table in zip(group, found.tables, strict=True):
+    for unit, table in zip(group, tables, strict=True):
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
@@ -197,6 +190,16 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
         write_table(unit.path, table)
         log.debug("finished %s", unit.path)
     return Done((stop - start) * len(group), found.asked, found.tokens, seconds)
+
+
+def _ask(engine: Engine, requests: Sequence[Request], samples: Sequence[Sample], on_batch: OnBatch) -> Answers:
+    """What the engine says to requests of one signal. Raises SettingsError where it can't be asked."""
+    kind = type(requests[0])
+    if not isinstance(engine, kind.capability):
+        raise SettingsError(
+            f"the engine {engine.settings['engine']} gives no {kind.signal}", "Use --engine hf for this method."
+        )
+    return kind.ask_all(engine, requests, samples, on_batch)
 
 
 def add_timing(annotator: Annotator, run: Run, done: Done) -> None:
@@ -221,7 +224,7 @@ def note_request(unit: Unit) -> None:
     """Write beside a unit what was asked, where it does not stand there."""
     manifest = unit.path.parent / "manifest.json"
     if not manifest.exists():
-        write_json(manifest, about(unit.request))
+        write_json(manifest, unit.request.about)
 
 
 def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:

@@ -1,4 +1,4 @@
-"""From the name of a model to a folder that transformers loads.
+"""Turns the name of a model into a folder that transformers loads.
 
-Nothing here runs a model.
+Nothing here ever runs a model.
 """

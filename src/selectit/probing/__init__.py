@@ -1,4 +1,4 @@
-"""Can a model tell good rows from bad ones? Defects are planted, scored, and told apart or not.
+"""Tests whether a model can tell good rows from bad ones: defects are planted, scored, and detected or not.
 
-It makes data sets and tests them; it never chooses rows of the data.
+It makes and tests data sets, and never chooses rows of the data.
 """

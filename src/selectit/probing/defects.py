@@ -75,7 +75,7 @@ def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Co
         Every planted response differs from its original in more than white space.
     """
     found = [Corrupted(sample.row, ORIGINAL, sample.instruction, sample.response) for sample in samples]
-    pairs = [_Pair(each.row, each.instruction, each.response, script(each.response)) for each in samples]
+    pairs = [_Pair(each.row, each.instruction, each.response, main_script(each.response)) for each in samples]
     for kind in kinds:
         for place, pair in enumerate(pairs):
             # Donors in the order of the samples, from the next one on: which come first decides nothing else.
@@ -194,18 +194,18 @@ MEANINGS = {
 }
 
 
-def script(text: str) -> str:
+def main_script(text: str) -> str:
     """The script of most letters as Unicode names it ('LATIN', 'CYRILLIC', 'CJK' for Japanese too); '' = no letters."""
     names = (unicodedata.name(letter, "").partition(" ")[0] for letter in text[:2000] if letter.isalpha())
     letters = Counter(_ONE_SCRIPT.get(name, name) for name in names)
     return letters.most_common(1)[0][0] if letters else ""
 
 
-def with_response(sample: Sample) -> bool:
+def has_response(sample: Sample) -> bool:
     """Whether a defect can be told from the original: the response has a word."""
     return bool(sample.response.split())
 
 
-def only_last(samples: Sequence[Sample]) -> list[Sample]:
+def keep_last(samples: Sequence[Sample]) -> list[Sample]:
     """One pair of each row: the last of its rated answers."""
     return [replace(sample, item=0) for sample in {sample.row: sample for sample in samples}.values()]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from selectit import methods as method_files
-from selectit.config.groups import ENGINES
+from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
 from selectit.runs.annotators import Annotator
 from selectit.selection.score import Scored
 from selectit.signals.prompts import PACKAGED, PromptSet, packaged
-from selectit.signals.requests import LAYOUTS
+from selectit.signals.ratings import LAYOUTS
 
 _ASKED = ("dtype", "max_tokens", "overflow", "missing_label", "batch_tokens", "engine_param", "pooling")
 
@@ -44,7 +44,7 @@ def _of_prompts(prompts: PromptSet) -> Iterator[str]:
 def _of_rater(annotator: Annotator) -> Iterator[str]:
     """What was asked of a model beside its defaults."""
     engine = str(annotator.manifest["settings"]["engine"])
-    if engine in ENGINES and engine != "hf":
+    if engine in loading.names() and engine != loading.DEFAULT:
         yield f"engine {engine}"
     for name in _ASKED:
         value = annotator.manifest["asked"].get(name)  # encoders and reward models have few of them

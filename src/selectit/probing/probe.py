@@ -20,7 +20,7 @@ import numpy as np
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
-from selectit.inference.rate import K, load_prompts, run_of, tokenizer_of
+from selectit.inference.rate import as_begun, run_of
 from selectit.jsonable import digest_of, plain
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
@@ -28,11 +28,21 @@ from selectit.numerics.ranking import spearman
 from selectit.numerics.statistics import Estimate, auroc_estimate, bootstrap_mean, holm, preferences, rank_sum_test
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted
 from selectit.probing.names import differs
-from selectit.probing.rows import BAD, GOOD, drawn, labelled_rows, pairs_of, parse_labels, planted_run, probe_folder
-from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, kind_stats, verdict_of
+from selectit.probing.rows import (
+    BAD,
+    GOOD,
+    create_probe_run,
+    draw_labelled_rows,
+    draw_rows,
+    pair_scores,
+    parse_labels,
+    probe_folder,
+)
+from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, decide_verdict, measure_kinds
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import engine_of, models_in
+from selectit.runs.annotators import models_in
 from selectit.runs.files import read_json, write_json
+from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import failures
 from selectit.selection.collect import collect_all
@@ -135,8 +145,8 @@ def probe(
     old = run_of(None, settings) if data is None else None
     plans = _plans(settings if old is None else _as_rated(old, settings), old, methods, prompts)
     data_run = old or run_of(data, settings)
-    rows = drawn(data_run, sample, seed) if labels is None else labelled_rows(data_run, labels, sample, seed)
-    run = planted_run(probe_folder(data_run, labelled, sample, seed), rows)
+    rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
+    run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
     counts = dict(Counter(row.kind for row in rows))
     if labels is None:
         counts |= {kind: 0 for kind in KINDS if kind not in counts}
@@ -153,11 +163,8 @@ def probe(
 def _as_rated(run: Run, settings: Settings) -> Settings:
     """The settings with the models and engine that the run was rated with, where they name none."""
     models = settings.model or tuple(models_in(run))
-    engine = settings.engine or (engine_of(run, models) if models else None)
-    tokenizer = settings.tokenizer
-    if engine == "server" and tokenizer is None:
-        tokenizer = tokenizer_of(run, models)
-    return dataclasses.replace(settings, model=models, engine=engine, tokenizer=tokenizer)
+    settings = dataclasses.replace(settings, model=models)
+    return as_begun(run, settings, models) if models else settings
 
 
 def _plans(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
@@ -201,7 +208,7 @@ def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
     table = np.full((len(original), len(kinds)), np.nan)
     line = {of: place for place, of in enumerate(original)}
-    for kind, (good, bad) in pairs_of(scores, rows).items():
+    for kind, (good, bad) in pair_scores(scores, rows).items():
         of = [row.of for row in rows if row.kind == kind]
         table[[line[each] for each in of], kinds.index(kind)] = preferences(good, bad)
     return table
@@ -214,7 +221,7 @@ def _probed(
     plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
     _refuse_unscored(run, scored, np.flatnonzero(plain))
     words = np.array([len(row.response.split()) for row in rows], np.float64)
-    ratings = scored.signals.stored_ratings
+    ratings = scored.signals.stored.get("ratings")
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
     seconds = seconds_of(run, scored)
     correlation = spearman(scores[plain], words[plain])
@@ -236,7 +243,7 @@ def _probed(
         good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
         auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
         return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
-    kinds = kind_stats(pairs_of(scores, rows))
+    kinds = measure_kinds(pair_scores(scores, rows))
     wins = bootstrap_mean(preference_table(scores, rows), seed)
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
 
@@ -263,7 +270,7 @@ def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
         if each.auroc is not None:
             p = next(adjusted)
             each = dataclasses.replace(
-                each, p=p, verdict=verdict_of(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
+                each, p=p, verdict=decide_verdict(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
             )
         judged.append(each)
     return tuple(judged)

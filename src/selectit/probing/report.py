@@ -13,7 +13,7 @@ from selectit.selection.summary import SMALL_MASS
 from selectit.text_tables import table_lines
 
 
-def lines(probe: Probe) -> Iterator[str]:
+def probe_lines(probe: Probe) -> Iterator[str]:
     """The probe, line by line."""
     yield _what(probe)
     for result in probe.results:
@@ -28,7 +28,7 @@ def lines(probe: Probe) -> Iterator[str]:
 
 def result_lines(result: Probed) -> Iterator[str]:
     """One method with one model and prompt set."""
-    yield f"{named(result)}: {result.verdict}"
+    yield f"{name_result(result)}: {result.verdict}"
     facts = [f"spread of the scores {result.spread:.3g}"]
     if result.mass is not None:
         facts.append(f"mean mass on the labels {result.mass:.3f}")
@@ -58,7 +58,7 @@ def result_lines(result: Probed) -> Iterator[str]:
         yield from table_lines(("  defect", "pairs", "AUROC (95 %)", "pairs won (95 %)", "p", "verdict"), rows)
 
 
-def named(result: Probed) -> str:
+def name_result(result: Probed) -> str:
     """The method with its model and prompts, and what is not the default."""
     asked = f" by {result.model}" if result.model else ""
     prompts = f", prompts {result.prompts}" if result.prompts else ""
@@ -86,9 +86,16 @@ def _overview(results: Sequence[Probed]) -> Iterator[str]:
     rows = []
     for result in results:
         figure = result.auroc if labelled else result.wins
-        told = "" if labelled else f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}"
+        detected = (
+            "" if labelled else f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}"
+        )
         rows.append(
-            (named(result), "-" if figure is None else _interval(figure), told, result.verdict.partition(":")[0])
+            (
+                name_result(result),
+                "-" if figure is None else _interval(figure),
+                detected,
+                result.verdict.partition(":")[0],
+            )
         )
     header = (
         "all",
@@ -102,7 +109,7 @@ def _overview(results: Sequence[Probed]) -> Iterator[str]:
 def _advice(probe: Probe) -> Iterator[str]:
     fine = [result for result in probe.results if result.verdict in (DETECTS, JUDGES)]
     if fine and not probe.labelled:
-        yield "To catch planted defects is not yet to know quality: --labelled compares with labels of your own."
+        yield "Catching planted defects is not yet knowing quality: --labelled compares with your own labels."
     if fine:
         return
     if any(result.mass is not None and result.mass < SMALL_MASS for result in probe.results):

@@ -1,6 +1,6 @@
 """The rows of a probe, drawn from a run: originals with planted defects, or good and bad rows by the user's labels.
 
-They are a data set of their own, with a run directory of its own inside the data's run.
+They form their own data set, whose run directory lies inside the data's run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.numerics.row_random import row_uniforms
-from selectit.probing.defects import KINDS, ORIGINAL, Corrupted, only_last, plant, with_response
+from selectit.probing.defects import KINDS, ORIGINAL, Corrupted, has_response, keep_last, plant
 from selectit.runs.run import Run
-from selectit.runs.source import run_of_pairs
+from selectit.runs.source import create_pairs_run
 from selectit.runs.stored import field_of
 
 LEAST_PAIRS = 10
-"""A kind that fits fewer of the rows is left out: no test could tell it. Nor are fewer good or bad rows enough."""
+"""A kind that fits fewer rows is left out: no test could show anything. The same holds for good and bad rows."""
 
 
 GOOD, BAD = "good", "bad"
@@ -65,11 +65,11 @@ def parse_labels(text: str) -> Labels:
         raise SettingsError(f"--labelled is {text!r}, and there is no {labels.operator!r}, only '=' and '>='", hint)
     number = _number(labels.value)
     if labels.operator == ">=" and (number is None or math.isnan(number)):
-        raise SettingsError(f"--labelled: {labels.value!r} is no number", hint)
+        raise SettingsError(f"--labelled: {labels.value!r} is not a number", hint)
     return labels
 
 
-def drawn(run: Run, sample: int, seed: int) -> list[Corrupted]:
+def draw_rows(run: Run, sample: int, seed: int) -> list[Corrupted]:
     """A seeded sample of the rows with a response, and copies of them with planted defects.
 
     Raises DataError where there are fewer than `LEAST_PAIRS` such rows, or no kind of defect fits so many.
@@ -77,11 +77,11 @@ def drawn(run: Run, sample: int, seed: int) -> list[Corrupted]:
     basic = run.basic_rows()
     order = np.argsort(row_uniforms(basic, f"probe {seed}"), kind="stable")
     order = order[basic.response_words[order] > 0][:sample]
-    pairs = [pair for pair in _pairs(run, order) if with_response(pair)]  # of several answers the last may be empty
+    pairs = [pair for pair in _pairs(run, order) if has_response(pair)]  # of several answers the last may be empty
     if len(pairs) < LEAST_PAIRS:
         raise DataError(
-            f"{run.manifest['data']} has {len(pairs)} rows with a response among those drawn, and {LEAST_PAIRS} are "
-            "the least",
+            f"{run.manifest['data']} has {len(pairs)} rows with a response among those drawn, and at least "
+            f"{LEAST_PAIRS} are needed",
             "Probe a larger data set, or draw more rows with --sample.",
         )
     rows = plant(pairs, tuple(KINDS), seed)
@@ -95,7 +95,7 @@ def drawn(run: Run, sample: int, seed: int) -> list[Corrupted]:
     return kept
 
 
-def labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Corrupted]:
+def draw_labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Corrupted]:
     """A seeded sample of the good rows and one of the bad; an empty response is a response like any other.
 
     Raises DataError where there are fewer than `LEAST_PAIRS` of either.
@@ -109,14 +109,14 @@ def labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list[Corr
         if len(pairs) < LEAST_PAIRS:
             raise DataError(
                 f"{run.manifest['data']} has {len(pairs)} {kind} rows by {labels.field}{labels.operator}{labels.value}",
-                f"{LEAST_PAIRS} of each are the least. {_occurring(labels.field, texts)}",
+                f"At least {LEAST_PAIRS} of each are needed. {_name_values(labels.field, texts)}",
             )
         found += [Corrupted(each.row, kind, each.instruction, each.response) for each in pairs]
     return found
 
 
 def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path:
-    """Where the probe of such rows lies: other labels have a folder of their own."""
+    """Where the probe of such rows lies: each set of labels has its own folder."""
     name = "planted"
     if labelled is not None:
         plain = re.sub(r"[^A-Za-z0-9.]+", "-", labelled)[:40]
@@ -124,13 +124,13 @@ def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path
     return run.path / "probes" / f"{name}-{sample}-s{seed}"
 
 
-def planted_run(folder: Path, rows: Sequence[Corrupted]) -> Run:
-    """The run directory of a probe's rows; see `run_of_pairs`."""
+def create_probe_run(folder: Path, rows: Sequence[Corrupted]) -> Run:
+    """The run directory of a probe's rows; see `create_pairs_run`."""
     pairs = [{"prompt": row.instruction, "completion": row.response, "of": row.of, "kind": row.kind} for row in rows]
-    return run_of_pairs(folder, pairs)
+    return create_pairs_run(folder, pairs)
 
 
-def pairs_of(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Float64, Float64]]:
+def pair_scores(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Float64, Float64]]:
     """Scores of the originals and of the defects of each kind, pair by pair."""
     original = {row.of: place for place, row in enumerate(rows) if row.kind == ORIGINAL}
     found: dict[str, tuple[Float64, Float64]] = {}
@@ -143,11 +143,11 @@ def pairs_of(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Floa
 
 def _pairs(run: Run, rows: Int64) -> list[Sample]:
     """The last rated pair of each of these rows, in their order."""
-    pairs = {pair.row: pair for pair in only_last(run.samples_at(np.sort(rows)))}
+    pairs = {pair.row: pair for pair in keep_last(run.samples_at(np.sort(rows)))}
     return [pairs[row] for row in rows.tolist()]
 
 
-def _occurring(field: str, texts: Sequence[str]) -> str:
+def _name_values(field: str, texts: Sequence[str]) -> str:
     """Some values of a field, the most frequent first."""
     common = [value for value, _ in Counter(text.strip() for text in texts if text.strip()).most_common(6)]
     if not common:

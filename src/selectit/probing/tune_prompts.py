@@ -1,4 +1,4 @@
-"""Which K of many rating prompts tell good from bad best, on one's own data: picked on one half, told on the other."""
+"""Which K of many rating prompts best tell good from bad on your data: picked on one half, measured on the other."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.inference.rate import load_prompts, rate_prompts, run_of
+from selectit.inference.rate import rate_prompts, run_of
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import ORIGINAL, Corrupted
 from selectit.probing.probe import SAMPLE, UNSCORED_HINT, preference_table
-from selectit.probing.rows import drawn, planted_run, probe_folder
+from selectit.probing.rows import create_probe_run, draw_rows, probe_folder
 from selectit.progress import Progress, Silent
-from selectit.runs.files import replacing
+from selectit.runs.files import write_toml
+from selectit.runs.prompt_sets import load_prompts
 from selectit.runs.run import Run
-from selectit.runs.stored import load_ratings
+from selectit.runs.stored import load_arrays
 from selectit.signals import prompts as prompt_files
 from selectit.signals.prompts import PromptSet
 
@@ -66,7 +66,7 @@ def tune_prompts(
         k: how many to pick.
         sample: rows to draw; half of them pick, half of them tell.
         seed: of the drawing and planting.
-        progress: told what is going on.
+        progress: receives what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy.
@@ -84,16 +84,15 @@ def tune_prompts(
     if path.exists() and not settings.force:
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
     data_run = run_of(data, settings)
-    rows = drawn(data_run, sample, seed)
-    run = planted_run(probe_folder(data_run, None, sample, seed), rows)
+    rows = draw_rows(data_run, sample, seed)
+    run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
     _refuse_unrated(run, ratings, rows)
     picking, telling = halves(rows)
     picked, alone = pick(ratings, rows, picking, k)
     chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
     best = PromptSet(f"{pool.name}-tuned", tuple(pool.texts[n] for n in picked), pool.template, pool.labels, pool.chat)
-    with replacing(path) as file:
-        tomli_w.dump(prompt_files.to_toml_table(best), file)
+    write_toml(path, prompt_files.to_toml_table(best))
     return TunedPrompts(
         path,
         best.texts,
@@ -150,6 +149,6 @@ def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress)
     """(rows, pool) expected ratings of every row under every prompt."""
     here = dataclasses.replace(settings, model=settings.model or (DEFAULT_MODEL,))
     asked = pool.first(len(pool.texts))
-    ratings = load_ratings(run, rate_prompts(run, here, pool, asked, progress), asked)
+    ratings = load_arrays(run, rate_prompts(run, here, pool, asked, progress), asked)
     values = expected(ratings.logprob[:, 0])
     return np.stack([mean_by_row(column, ratings.row, run.rows) for column in values.T], axis=1)

@@ -1,4 +1,4 @@
-"""What the pairs of a probe tell of each kind of defect."""
+"""What the pairs of a probe show about each kind of defect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEVEL = 0.05
 
 
 LEAST_SHARE = 0.6
-"""Of pairs won, or AUROC: what is above chance but below this is of no use, however sure it is."""
+"""Of pairs won, or AUROC: what is above chance but below this is useless, however certain it is."""
 
 
 DETECTED, PREFERRED, BARELY, NOT_TOLD = "detected", "preferred", "barely told apart", "not told apart"
@@ -24,7 +24,7 @@ VERDICTS = (DETECTED, PREFERRED, BARELY, NOT_TOLD)
 
 @dataclass(frozen=True, slots=True)
 class KindStats:
-    """How well one kind of defect is told from the originals."""
+    """How well scores separate one kind of defect from the originals."""
 
     kind: str
     pairs: int
@@ -40,7 +40,7 @@ class KindStats:
     """DETECTED; PREFERRED = the defects score higher; BARELY = either, by less than LEAST_SHARE; NOT_TOLD."""
 
 
-def kind_stats(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindStats, ...]:
+def measure_kinds(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindStats, ...]:
     """The figures of each kind, from the scores of its originals and of its defects, both (P,) in the same order."""
     raw = {kind: sign_test(preferences(good, bad)) for kind, (good, bad) in pairs.items()}
     adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
@@ -50,12 +50,12 @@ def kind_stats(pairs: Mapping[str, tuple[Float64, Float64]]) -> tuple[KindStats,
         wins = wilson(float(won.sum()), len(won))
         better = won == 1
         missing = float(np.isnan(bad[better]).mean()) if better.any() else 0.0
-        verdict = verdict_of(adjusted[kind], wins.value, DETECTED, PREFERRED, NOT_TOLD)
+        verdict = decide_verdict(adjusted[kind], wins.value, DETECTED, PREFERRED, NOT_TOLD)
         found.append(KindStats(kind, len(won), auroc_estimate(good, bad), wins, adjusted[kind], missing, verdict))
     return tuple(found)
 
 
-def verdict_of(p: float, share: float, better: str, worse: str, none: str) -> str:
+def decide_verdict(p: float, share: float, better: str, worse: str, none: str) -> str:
     """`none` where the test shows nothing; `better` or `worse` where it does and `share` is of use, else BARELY."""
     if p >= LEVEL:
         return none

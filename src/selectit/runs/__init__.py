@@ -1,4 +1,4 @@
-"""The run directory, the only state of the program: its source, its stored columns, its selections, its output.
+"""Keeps the run directory, the program's only state: its source, stored columns, selections and output.
 
 It never loads a model and never decides what is good.
 """

@@ -1,4 +1,4 @@
-"""What models have answered: which model with what settings, which units there are, and the ratings as arrays."""
+"""What models have answered: which model with what settings, which units there are, and their columns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from selectit.config.groups import ENGINES
 from selectit.config.settings import Settings
-from selectit.errors import RunError, SettingsError, nearest
+from selectit.errors import RunError, nearest
 from selectit.runs.files import part_name, read_json, read_part
 from selectit.runs.run import Run
-from selectit.signals.requests import SIGNALS, Request, folder_of
+from selectit.signals.base import SignalRequest
+from selectit.signals.requests import Request, kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Annotator:
         return self.path.parent.name
 
     def folder(self, request: Request) -> Path:
-        """Where the units of a work lie."""
-        return self.path / folder_of(request)
+        """Where the units of a request lie."""
+        return self.path / request.folder
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Rows [start, stop) under one prompt or other work; finished when `path` exists."""
+    """Rows [start, stop) under one request; finished when `path` exists."""
 
     request: Request
     start: int
@@ -66,33 +66,9 @@ def models_in(run: Run, signal: str = "ratings") -> list[str]:
     )
 
 
-def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
-    """The engine that has answered for a signal with these models, else hf; in a run made up by 'fake', fake."""
-    used = {
-        str(annotator.manifest["settings"]["engine"])
-        for annotator in annotators(run, signal)
-        if annotator.name in names
-    }
-    if len(used) > 1:
-        raise SettingsError(f"{run.path} has {signal} by the engines {', '.join(sorted(used))}", "Say which: --engine.")
-    if used and used <= set(ENGINES):
-        return used.pop()
-    made_up = any(
-        annotator.manifest["settings"]["engine"] == "fake" for each in SIGNALS for annotator in annotators(run, each)
-    )
-    return "fake" if made_up and not used else "hf"
-
-
 def asked(settings: Settings, signal: str = "ratings") -> dict[str, str | int | None]:
     """What the settings say of a rater; None = left open. Encoders and reward models have few settings of their own."""
-    said = _asked(settings)
-    return (
-        said if signal in ("ratings", "losses", "judgements") else {key: said[key] for key in ("pooling", "unit_size")}
-    )
-
-
-def _asked(settings: Settings) -> dict[str, str | int | None]:
-    return {
+    said: dict[str, str | int | None] = {
         "engine": settings.engine,
         "dtype": None if settings.dtype == "auto" else settings.dtype,
         "max_tokens": settings.max_tokens,
@@ -103,6 +79,7 @@ def _asked(settings: Settings) -> dict[str, str | int | None]:
         "unit_size": settings.unit_size,
         "pooling": settings.pooling,
     }
+    return {name: said[name] for name in kinds().get(signal, SignalRequest).heeds or said}
 
 
 def find_annotator(run: Run, digest: str, settings: Settings, signal: str = "ratings") -> Annotator | None:
@@ -159,7 +136,7 @@ def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def units(run: Run, annotator: Annotator, requests: Sequence[Request]) -> list[Unit]:
-    """All units of a rater: row range after row range, all works of each."""
+    """All units of a rater: row range after row range, all requests of each."""
     return [
         Unit(request, start, min(start + annotator.unit_size, run.rows), annotator.folder(request) / part_name(number))
         for number, start in enumerate(range(0, run.rows, annotator.unit_size))
@@ -168,7 +145,7 @@ def units(run: Run, annotator: Annotator, requests: Sequence[Request]) -> list[U
 
 
 def stored_columns(run: Run, annotator: Annotator, request: Request, names: Sequence[str] | None) -> pa.Table:
-    """Columns of all units of a work, None = all, in the order of the rows. Raises RunError where units are missing."""
+    """Columns of all units of a request, None = all, by row. Raises RunError where units are missing."""
     require(run, annotator, [request])
     return pa.concat_tables([read_part(unit.path, names) for unit in units(run, annotator, [request])])
 
@@ -177,13 +154,7 @@ def require(run: Run, annotator: Annotator, requests: Sequence[Request]) -> None
     """Raise RunError where units are missing; it says how many, and how to go on."""
     wanted = units(run, annotator, requests)
     missing = sum(not unit.path.exists() for unit in wanted)
-    if missing and annotator.signal == "ratings":
-        raise RunError(
-            f"{missing} of {len(wanted)} units of {annotator.name} are not rated yet in {run.path}",
-            f"Finish them with: selectit rate --run {run.path} --model {annotator.name} --k {len(requests)}",
-        )
     if missing:
-        raise RunError(
-            f"{missing} of {len(wanted)} units of {annotator.signal} by {annotator.name} are missing in {run.path}",
-            "Collect them: selectit rate with this --run, --method and model.",
-        )
+        about = {"missing": missing, "wanted": len(wanted), "requests": len(requests), "run": run.path}
+        about |= {"signal": annotator.signal, "model": annotator.name}
+        raise RunError(*(text.format(**about) for text in requests[0].unfinished))

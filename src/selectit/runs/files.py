@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 import re
-import socket
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +15,7 @@ import pyarrow.parquet as pq
 import tomli_w
 from numpy.typing import NDArray
 
+from selectit.atomic_files import replacing
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
 
@@ -85,7 +82,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}", "Restore it, or remove it and run again.") from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it is no object", "Restore it, or remove it and run again.")
+        raise RunError(f"{path} is damaged: it is not an object", "Restore it, or remove it and run again.")
     return value
 
 
@@ -95,52 +92,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
         raise RunError(f"{path} is damaged or gone: {error}", "Score or select again.") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the name `path`, synced, when the block ends well; else nothing is left of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    _remove_leftovers(path)
-    try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what processes of this machine that were killed while they wrote `path` have left."""
-    start = f".{path.name}.{socket.gethostname()}-"
-    for leftover in path.parent.glob(glob.escape(start) + "*.tmp"):
-        process = leftover.name[len(start) : -len(".tmp")]
-        if process.isdigit() and not _alive(int(process)):
-            leftover.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def sync_folder(path: Path) -> None:
-    """Make a rename in the folder outlive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def free_name(folder: Path, name: str, config: Mapping[str, Any]) -> str:

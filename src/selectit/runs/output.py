@@ -5,8 +5,6 @@ from __future__ import annotations
 import filecmp
 import itertools
 import os
-import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,18 +13,19 @@ from typing import Any
 import pyarrow as pa
 
 from selectit.array_types import Int64
+from selectit.atomic_files import replacing, replacing_folder
 from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.errors import RunError, SettingsError
 from selectit.jsonable import digest_of
-from selectit.runs.files import replacing, write_json
+from selectit.runs.files import write_json
 from selectit.runs.run import Run
 from selectit.runs.source import data_name
 
 STDOUT = Path("-")
 
 
-def destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
+def resolve_destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
     """The file to write (STDOUT for data from standard input without --out), checked before hours are spent.
 
     Without --out it is <name>.<kind>.<ext> here.
@@ -123,9 +122,9 @@ def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, 
     if manifest["written"] in ("parquet", "arrow"):
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
-    texts = write.in_order(rows, _raw_texts(run))
+    texts = write.order_texts(rows, _raw_texts(run))
     if values is not None:
-        texts = (write.with_field(text, value) for text, value in zip(texts, values, strict=True))
+        texts = (write.add_field(text, value) for text, value in zip(texts, values, strict=True))
     write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
 
 
@@ -135,7 +134,7 @@ def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields:
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
     (_, like), *_ = itertools.islice(_raw_texts(run), 1)
-    added = (write.record_text(record, like, manifest["indent"]) for record in new)
+    added = (write.format_record(record, like, manifest["indent"]) for record in new)
     texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
     write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
 
@@ -144,21 +143,14 @@ def _write_folder(
     run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], force: bool
 ) -> None:
     """A folder as `datasets` saves it, renamed into place when it is whole."""
-    beside = out.absolute().with_name(f".{out.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    with replacing(beside / write.ARROW_FILE) as file:
-        fill(file)
-    write_json(beside / "state.json", write.arrow_state(digest_of(identity)))
-    write_json(beside / "dataset_info.json", {})
-    try:
-        if out.exists() and not filecmp.cmp(beside / write.ARROW_FILE, out / write.ARROW_FILE, shallow=False):
-            if not force:
-                raise _conflict(run, out, what)
-        if out.exists():
-            shutil.rmtree(out)
-        beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with replacing_folder(out.absolute()) as folder:
+        with (folder / write.ARROW_FILE).open("wb") as file:
+            fill(file)
+        write_json(folder / "state.json", write.arrow_state(digest_of(identity)))
+        write_json(folder / "dataset_info.json", {})
+        there = out / write.ARROW_FILE
+        if out.exists() and not force and not filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
+            raise _conflict(run, out, what)
 
 
 def _conflict(run: Run, out: Path, what: str) -> RunError:

@@ -24,19 +24,19 @@ _SHOWN = 10
 
 def count(path: str) -> int:
     """How many rows the list names. Raises DataError where it can't be read or names none."""
-    named = _numbers(path)
-    return len(_digests(path)) if named is None else len(named)
+    named = _read_numbers(path)
+    return len(_read_digests(path)) if named is None else len(named)
 
 
 def by_number(path: str) -> bool:
     """Whether it is a list of numbers, or a selection. Raises DataError where such a list can't be read."""
-    return _numbers(path) is not None
+    return _read_numbers(path) is not None
 
 
 def digest(path: str) -> str:
     """Six hexadecimal digits of what the list names, for a label. Raises DataError as `count`."""
-    named = _numbers(path)
-    content = b"".join(_digests(path)) if named is None else json.dumps([int(row) for row in named]).encode()
+    named = _read_numbers(path)
+    content = b"".join(_read_digests(path)) if named is None else json.dumps([int(row) for row in named]).encode()
     return hashlib.sha256(content).hexdigest()[:6]
 
 
@@ -52,13 +52,13 @@ def find(path: str, rows: Rows) -> Int64:
     Raises:
         DataError: the list can't be read or is empty; a number is no row or stands twice; a record is no row.
     """
-    named = _numbers(path)
+    named = _read_numbers(path)
     if named is None:
-        return _by_digest(path, _digests(path), rows)
+        return _find_by_digest(path, _read_digests(path), rows)
     outside = [int(row) for row in named if not 0 <= row < len(rows)]
     if outside:
         raise DataError(
-            f"{path} names {_some(outside)}: of its {len(named):,} numbers {len(outside):,} are no rows",
+            f"{path} names {_some(outside)}: of its {len(named):,} numbers {len(outside):,} are not rows",
             f"The rows of this data go from 0 to {len(rows) - 1:,}.",
         )
     twice = [int(row) for row, times in Counter(map(int, named)).items() if times > 1]
@@ -67,7 +67,7 @@ def find(path: str, rows: Rows) -> Int64:
     return np.array(named, dtype=np.int64)
 
 
-def _numbers(path: str) -> Sequence[int] | None:
+def _read_numbers(path: str) -> Sequence[int] | None:
     """The numbers of a list of row numbers or of a selection; None where the path is of something else."""
     file = Path(path)
     if (file / "rows.parquet").is_file():
@@ -80,43 +80,47 @@ def _numbers(path: str) -> Sequence[int] | None:
     if not _NUMBERS.match(start):
         return None
     text = file.read_text(encoding="utf-8")
-    found = _from_json(path, text) if start.lstrip().startswith(b"[") else _from_lines(path, text)
+    found = _parse_json(path, text) if start.lstrip().startswith(b"[") else _parse_lines(path, text)
     if not found:
         raise DataError(f"{path} names no rows", "Write row numbers, which count from 0.")
     return found
 
 
-def _from_json(path: str, text: str) -> list[int]:
+def _parse_json(path: str, text: str) -> list[int]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise DataError(f"{path} is no JSON list of row numbers: {error}", "Write for example [0, 17, 3].") from error
+        raise DataError(
+            f"{path} is not a JSON list of row numbers: {error}", "Write for example [0, 17, 3]."
+        ) from error
     for place, value in enumerate(found):
         if type(value) is not int:
-            raise DataError(f"{path}, entry {place}: {value!r} is no row number", "Write for example [0, 17, 3].")
+            raise DataError(f"{path}, entry {place}: {value!r} is not a row number", "Write for example [0, 17, 3].")
     numbers: list[int] = found
     return numbers
 
 
-def _from_lines(path: str, text: str) -> list[int]:
+def _parse_lines(path: str, text: str) -> list[int]:
     found = []
     for place, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
                 found.append(int(line))
             except ValueError as error:
-                raise DataError(f"{path}, line {place}: {line!r} is no row number", "Write one on a line.") from error
+                raise DataError(
+                    f"{path}, line {place}: {line!r} is not a row number", "Write one on a line."
+                ) from error
     return found
 
 
-def _digests(path: str) -> list[bytes]:
+def _read_digests(path: str) -> list[bytes]:
     """The digest of each record of a data set."""
-    with read.opened(path) as source:
-        records = read.records(source, read.Checked(), layout=None, which="last", limit=None)
+    with read.open_source(path) as source:
+        records = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
         return [record.digest for record in records]
 
 
-def _by_digest(path: str, wanted: list[bytes], rows: Rows) -> Int64:
+def _find_by_digest(path: str, wanted: list[bytes], rows: Rows) -> Int64:
     places: dict[bytes, list[int]] = {each: [] for each in wanted}
     for row, each in enumerate(map(bytes, rows.digest)):
         if each in places:

@@ -7,7 +7,7 @@
     losses/ embeddings/ judgements/ rewards/ <model>/<what was asked>/part-*.parquet
     tokens/<tokenizer>/part-*.parquet
     scores/  selections/
-    probes/ cascades/ <name>/run/     data sets made of this one's rows, each with a run of its own
+    probes/ cascades/ <name>/run/     data sets made of this one's rows, each with its own run
     timing.json            durations: the one file that may differ between equal runs
 
 A file that has its final name is whole: it is written beside, synced and renamed. Locks are the operating system's
@@ -17,7 +17,8 @@ and go when a process dies.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +30,13 @@ from numpy.typing import NDArray
 
 from selectit.array_types import Int64
 from selectit.data import formats
-from selectit.data.records import Sample, Turn
+from selectit.data.records import Record, Sample, Turn
 from selectit.errors import RunError
 from selectit.runs.files import column, numbers, part_name, read_json, read_part, write_json
 from selectit.signals.arrays import Rows
 
 PART_ROWS = 4096
-"""Rows in one part of the source."""
+"""Rows in one part of the source. Nobody outside this module needs to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,29 @@ class Run:
         return int(self.manifest["rows"])
 
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The parts of the source in order, with the columns named (of `schema.source_schema`)."""
+        """The parts of the source in order, with the columns named (of `source.source_schema`)."""
         for part in range(-(-self.rows // PART_ROWS)):
-            yield read_part(self.path / "source" / part_name(part), columns)
+            yield self._part(part, columns)
+
+    def part_ranges(self) -> Iterator[tuple[int, int]]:
+        """Rows [start, stop) of each part of the source: as many as fit into memory whatever the data."""
+        for start in range(0, self.rows, PART_ROWS):
+            yield start, min(start + PART_ROWS, self.rows)
 
     def source_rows(self, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
         """Rows [start, stop) of the source."""
         first, last = start // PART_ROWS, (stop - 1) // PART_ROWS
-        parts = [read_part(self.path / "source" / part_name(part), columns) for part in range(first, last + 1)]
+        parts = [self._part(part, columns) for part in range(first, last + 1)]
         return pa.concat_tables(parts).slice(start - first * PART_ROWS, stop - start)
+
+    def source_at(self, rows: Int64, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These rows, which are in rising order and may repeat: a table for each part that has some of them."""
+        for part in np.unique(rows // PART_ROWS):
+            here = rows[rows // PART_ROWS == part] - part * PART_ROWS
+            yield self._part(part, columns).take(column(here))
+
+    def _part(self, number: int, columns: Sequence[str]) -> pa.Table:
+        return read_part(self.path / "source" / part_name(number), columns)
 
     def basic_rows(self) -> Rows:
         """What every method may know of the rows without a model."""
@@ -73,18 +88,14 @@ class Run:
 
     def samples_at(self, rows: Int64) -> list[Sample]:
         """The rated pairs of these rows, which are in rising order."""
-        found: list[Sample] = []
-        for part in np.unique(rows // PART_ROWS):
-            table = read_part(self.path / "source" / part_name(part), ["row", "turns"])
-            found += self._samples(table.take(column(rows[rows // PART_ROWS == part] - part * PART_ROWS)))
-        return found
+        return [sample for table in self.source_at(rows, ["row", "turns"]) for sample in self._samples(table)]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
         which = self.manifest["identity"]["turns"]
         return [
             sample
             for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)
-            for sample in formats.samples(row, [Turn(**turn) for turn in turns], which)
+            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which)
         ]
 
     @property
@@ -102,7 +113,7 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RunError(busy, "Wait until it has ended, or stop it; nothing of it is lost.") from error
+                raise RunError(busy, "Wait until it ends, or stop it; nothing it has done is lost.") from error
             yield
 
     def add_timing(self, key: str, **amounts: float) -> None:
@@ -121,6 +132,13 @@ class Run:
         """All that was added."""
         path = self.path / "timing.json"
         return read_json(path) if path.exists() else {}
+
+
+def in_parts(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in lists, each for one part of a source."""
+    remaining = iter(records)
+    while part := list(itertools.islice(remaining, PART_ROWS)):
+        yield part
 
 
 def open_run(path: str | Path) -> Run:

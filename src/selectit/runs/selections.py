@@ -12,9 +12,22 @@ import pyarrow as pa
 
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
-from selectit.errors import SettingsError
-from selectit.runs.files import column, free_name, text_column, write_json, write_table, write_toml
+from selectit.errors import RunError, SettingsError, nearest
+from selectit.runs.files import (
+    column,
+    free_name,
+    numbers,
+    read_part,
+    text_column,
+    write_json,
+    write_table,
+    write_toml,
+)
 from selectit.runs.run import Run
+
+ALL = "all"
+"""In the place of a selection's name: every row of the source."""
+
 
 SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])
 
@@ -36,7 +49,9 @@ def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str
     if settings.name is None:
         return free_name(run.path / "selections", label, config)
     if not re.fullmatch(r"[\w.+-]{1,100}", settings.name) or settings.name.startswith("."):
-        raise SettingsError(f"--name {settings.name!r} is no name", "Use letters, digits, '.', '-', '_'; at most 100.")
+        raise SettingsError(
+            f"--name {settings.name!r} is not a valid name", "Use letters, digits, '.', '-', '_'; at most 100."
+        )
     if free_name(run.path / "selections", settings.name, config) != settings.name and not settings.force:
         raise SettingsError(
             f"{run.path} has a selection {settings.name!r} with other settings", "Name another, or add --force."
@@ -58,3 +73,34 @@ def store_selection(
         text_column(selection.why),
     ]
     write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
+
+
+def find_selection(run: Run, name: str | None) -> str:
+    """The name of the selection that is meant: of that name, ALL, or the only one where `name` is None.
+
+    Raises RunError where there is no such selection, SettingsError where there are several to choose from.
+    """
+    names = sorted(path.parent.name for path in run.path.glob("selections/*/rows.parquet"))
+    if name == ALL:
+        if ALL in names:
+            raise RunError(f"{run.path} has a selection with the name {ALL!r}", "Rename its folder in selections/.")
+        return ALL
+    if not names:
+        raise RunError(
+            f"{run.path} has no selection",
+            f"Choose first: selectit select --run {run.path}; or take every row with --selection {ALL}.",
+        )
+    if name is None and len(names) > 1:
+        raise SettingsError(
+            f"{run.path} has the selections {', '.join(names)}", f"Name one with --selection; {ALL!r} is every row."
+        )
+    if name is not None and name not in names:
+        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, [*names, ALL]))
+    return name or names[0]
+
+
+def load_rows(run: Run, name: str) -> Int64:
+    """The rows of a selection, in its order; of ALL every row."""
+    if name == ALL:
+        return np.arange(run.rows)
+    return numbers(read_part(run.path / "selections" / name / "rows.parquet", ["row"])["row"])

@@ -1,12 +1,12 @@
-"""Data sets of pairs made from a run's rows, each with a run directory of its own inside that run.
+"""The run of a data set: opened where it is there, else read, checked and written.
 
-So they are rated, asked about, stored and resumed like any other.
+A data set of pairs made from a run's rows has its own run directory inside that run, so it is rated, stored and
+resumed like any other.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import formats, read
 from selectit.data.records import Record
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
-from selectit.runs.files import part_name, replacing, sync_folder, write_json, write_table
-from selectit.runs.run import PART_ROWS, Run, open_run
+from selectit.runs.files import part_name, write_json, write_table
+from selectit.runs.run import Run, in_parts, open_run
 
 
-def run_of_pairs(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
+def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
     """The run of these pairs: written where it is not there.
 
     It is `folder`/run; where that has other pairs (of other data, or made otherwise), that of a folder beside it whose
@@ -57,12 +58,12 @@ def create(data: str | Path, settings: Settings) -> Run:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
         RunError: `run` holds another source, or another process is writing it.
     """
-    layout = formats.layout_of(settings.format, settings.map)
-    with read.opened(str(data), settings.split, settings.subset) as source:
-        return _create(source, settings, layout)
+    layout = formats.parse_layout(settings.format, settings.map)
+    with read.open_source(str(data), settings.split, settings.subset) as source:
+        return _open_or_write(source, settings, layout)
 
 
-def _create(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
+def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
     before = _times(source)
     identity = {
         "sha256": read.fingerprint(source),
@@ -76,17 +77,17 @@ def _create(source: read.Source, settings: Settings, layout: formats.Layout | No
     run = settings.run
     path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(source.name)}-{fingerprint[:8]}"
     if (path / "manifest.json").is_file():
-        return _same_source(open_run(path), source, identity)
+        return _check_same_source(open_run(path), source, identity)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
-    if path.is_dir() and any(not _begun(entry) for entry in path.iterdir()):
+    if path.is_dir() and any(not _is_part_of_source(entry) for entry in path.iterdir()):
         raise RunError(f"{path} is not empty and is not a run directory", "Name another folder with --run.")
     fresh = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
     try:
         with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
             if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
-                return _same_source(open_run(path), source, identity)
+                return _check_same_source(open_run(path), source, identity)
             return _write_source(path, source, layout, identity, before)
     except DataError:
         if fresh:
@@ -100,12 +101,12 @@ def data_name(data: str) -> str:
     return name.partition(".")[0] or name
 
 
-def _begun(entry: Path) -> bool:
+def _is_part_of_source(entry: Path) -> bool:
     """Whether a source that was interrupted may have left this entry."""
     return entry.name in ("locks", "source", "source.partial") or entry.name.startswith(".manifest.json")
 
 
-def _same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> Run:
+def _check_same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in identity if stored.get(key) != identity[key]]
     if changed:
@@ -129,24 +130,21 @@ def _write_source(
     for leftover in (partial, final):  # without a manifest neither is finished
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
-    found = read.Checked()
+    found = read.ReadReport()
     skip = identity["bad_rows"] == "skip"
     with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
-        records = read.records(
+        records = read.read_records(
             source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
         )
         schema = source_schema(source.schema)
-        for number in itertools.count():
-            part = list(itertools.islice(records, PART_ROWS))
-            if not part:
-                break
+        for number, part in enumerate(in_parts(records)):
             write_table(partial / part_name(number), _part(part, schema))
     if source.schema is not None:
         (partial / "schema.arrow").write_bytes(source.schema.serialize())
     if _times(source) != before:
         raise DataError(f"{source.name} changed while it was read", "Run again when it is finished.")
     partial.rename(final)
-    sync_folder(path)
+    sync(path)
     assert found.layout is not None  # there is at least one good row
     manifest = {
         "data": Path(source.name).name,

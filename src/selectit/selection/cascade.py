@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
-from selectit.data.formats import LAYOUTS
+from selectit.data.formats import DATA_LAYOUTS
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import rate_prompts
 from selectit.inference.units import note_request
@@ -42,7 +42,7 @@ from selectit.selection.score import Scored, choose, score_part, store_scores
 from selectit.selection.spec import MethodSpec
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import Request, passes
+from selectit.signals.requests import Request
 
 SAMPLE = 200
 """Rows of all that `select` and `rate` draw for the agreement with the full choice."""
@@ -180,7 +180,7 @@ def _created(run: Run, folder: Path, rows: Int64) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(run, path, rows, None, force=False)
     layout = str(run.manifest["layout"])
-    as_read = {"format": layout} if layout in LAYOUTS else {"map": layout}
+    as_read = {"format": layout} if layout in DATA_LAYOUTS else {"map": layout}
     turns = str(run.manifest["identity"]["turns"])
     return create(path, Settings(run=str(folder / "run"), turns=turns, **as_read))  # type: ignore[arg-type]
 
@@ -224,7 +224,7 @@ def cascaded(
         scored.scores.score,
         selection,
         full.annotators,
-        full.signals.stored_ratings,
+        full.signals.stored.get("ratings"),
         full.about,
         (),
     )
@@ -274,7 +274,7 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
     whole = second.sampled.sum() == len(first.went_on)
     share = None if whole or not len(best) else wilson(hits, len(best))
     tokens = cheap.tokens.astype(np.float64)
-    each, each_full = (sum(passes(request) for request in some) for some in (requests, full_works))
+    each, each_full = (sum(request.passes for request in some) for some in (requests, full_works))
     return CascadeStats(
         first_model=annotator.name,
         first_prompts=stages.first.method.prompts,
@@ -312,7 +312,7 @@ def _with_cascade(found: Summary, facts: CascadeStats, first: First, second: Sec
     """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
     if facts.first_model != facts.full_model:
-        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored_ratings), *raters)
+        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored.get("ratings")), *raters)
     return dataclasses.replace(
         found,
         raters=raters,

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from selectit.config.settings import Settings
+from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import model_named, rate_prompts
+from selectit.inference.rate import engine_of, model_named, rate_prompts
 from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, engine_of, find_annotator, models_in, named_annotator, units
+from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
 from selectit.runs.run import Run
-from selectit.runs.stored import field_of, load_signal
-from selectit.selection.spec import CANNOT, Plan, asked_model, named_model, requests_of, tokenizer_name
-from selectit.signals.arrays import Signals
-from selectit.signals.requests import Field, LossRequest, Request, signal_of
+from selectit.runs.stored import field_of, load_arrays
+from selectit.selection.spec import MethodSpec, Plan, needs_ratings, requests_of, substituted_prompts, tokenizer_name
+from selectit.signals.arrays import INSTEAD, Signals
+from selectit.signals.prompts import PromptSet
+from selectit.signals.requests import Field, Request
 
 Resolve = Callable[[str, Settings], Model]
 """From a model's name to the model, under settings whose engine is known."""
 
 
 Answered = tuple[Annotator, tuple[Request, ...]]
-"""A model, and the works that it has answered for a method."""
+"""A model, and the requests that it has answered for a method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Gathered:
     """Signals, and who gave them; `config` names the models for the stored scores."""
 
     signals: Signals
+    raters: tuple[Annotator, ...]
+    """Those who rated; none where the method reads no ratings."""
     answered: tuple[Answered, ...]
     config: dict[str, Any]
 
@@ -42,43 +46,60 @@ class Gathered:
 def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
     for request in requests_of(method):
-        name, signal = asked_model(request, settings), signal_of(request)
-        here = _with_engine(run, settings, name, signal)
+        name = request.model_asked(settings)
+        here = _with_engine(run, settings, name, request)
         model = resolve(name, here)
-        enough = _enough(run, find_annotator(run, model.digest, here, signal), request)
+        enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
         execute.rate_units(run, [model], [enough], here, progress)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
-    """The work, or one that was answered before and holds all of it: losses of the response alone too."""
-    if annotator is not None and isinstance(request, LossRequest) and not request.both:
-        whole = replace(request, both=True)
-        if all(unit.path.exists() for unit in units(run, annotator, [whole])):
-            return whole
+    """The request, or one that was answered before and whose answers hold all of its."""
+    if annotator is not None:
+        for wider in request.wider:
+            if all(unit.path.exists() for unit in units(run, annotator, [wider])):
+                return wider
     return request
 
 
-def _with_engine(run: Run, settings: Settings, name: str, signal: str) -> Settings:
-    """The settings with the engine for a signal: encoders and reward models are always on this machine."""
-    engine = settings.engine or engine_of(run, [name], signal)
-    local = signal in ("embeddings", "rewards") and engine in CANNOT
-    tokenizer = None if signal == "judgements" else settings.tokenizer  # a judge has none, with or without the option
-    return replace(settings, engine="hf" if local else engine, tokenizer=tokenizer)
+def _with_engine(run: Run, settings: Settings, name: str, request: Request) -> Settings:
+    """The settings with the engine that is asked, and without a tokenizer that would have no part in the answer."""
+    engine = engine_for(settings.engine or engine_of(run, [name], request.signal), request)
+    return replace(settings, engine=engine, tokenizer=settings.tokenizer if request.tokenized else None)
 
 
-def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> Gathered:
-    """The stored signals of a method but ratings; only tokens are counted here where they are missing.
+def gather(
+    run: Run,
+    spec: MethodSpec,
+    prompts: PromptSet | None,
+    rated: Sequence[Annotator] | None,
+    resolve: Resolve,
+    progress: Progress,
+) -> Gathered:
+    """The stored signals of a method but other methods' scores; only tokens are counted here where they are missing.
+
+    Args:
+        run: where they are stored.
+        spec: the method, which says what it needs, and the settings, which name the models.
+        prompts: of ratings; None where the method reads none.
+        rated: the raters of this call; None = the run's.
+        resolve: called for the model whose tokenizer counts.
+        progress: told of the counting.
 
     Raises:
         RunError: a signal is missing; it says how to collect it.
     """
+    method, settings = spec.method, spec.settings
     signals = Signals(run.basic_rows())
+    stored: dict[str, Any] = {}
     answered: list[Answered] = []
     config: dict[str, Any] = {}
+    raters: tuple[Annotator, ...] = ()
     for need in method.needs:
         if need == "tokens":
-            here = _with_engine(run, settings, tokenizer_name(settings), "ratings")
-            model = resolve(tokenizer_name(settings), here)
+            name = tokenizer_name(settings)
+            here = replace(settings, engine=settings.engine or engine_of(run, [name]))
+            model = resolve(name, here)
             signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
             config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
         elif need == "texts":
@@ -89,40 +110,60 @@ def gather(run: Run, method: Method, settings: Settings, resolve: Resolve, progr
         annotator = _stored(run, request, settings)
         enough = _enough(run, annotator, request)
         answered.append((annotator, (enough,)))
-        config[signal_of(request)] = annotator.path.name
-        signals = load_signal(run, annotator, enough, signals)
-    return Gathered(signals, tuple(answered), config)
+        config[request.signal] = annotator.path.name
+        stored[request.signal] = load_arrays(run, [annotator], [enough])
+    if needs_ratings(method):
+        assert prompts is not None
+        raters = tuple(rated or _stored_raters(run, spec))
+        first, instead = prompts.first(method.prompts), substituted_prompts(method, prompts)
+        stored["ratings"] = load_arrays(run, raters, first)
+        if instead:
+            stored[INSTEAD] = load_arrays(run, raters, instead)
+        config |= {"models": [annotator.path.name for annotator in raters], "prompts": prompts.fingerprint}
+        answered += [(annotator, (*first, *instead)) for annotator in raters]
+    return Gathered(replace(signals, stored=stored), raters, tuple(answered), config)
 
 
 def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
-    """The model whose answers to a work are stored: the one that is named, or the only one. Raises RunError."""
-    signal = signal_of(request)
-    name = named_model(request, settings)
+    """The model whose answers to a request are stored: the one that is named, or the only one. Raises RunError."""
+    name = request.model_named(settings)
     if name is None:
-        known = models_in(run, signal)
+        known = models_in(run, request.signal)
         if len(known) > 1:
             raise SettingsError(
-                f"{run.path} has {signal} by {', '.join(known)}", "Say which with --model, --encoder or --judge."
+                f"{run.path} has {request.signal} by {', '.join(known)}",
+                "Say which with --model, --encoder or --judge.",
             )
         if not known:
             raise RunError(
-                f"{run.path} has no {signal}",
+                f"{run.path} has no {request.signal}",
                 f"Collect them: selectit rate --run {run.path} with this --method and a model.",
             )
         name = known[0]
-    return named_annotator(run, name, settings, signal)
+    return named_annotator(run, name, settings, request.signal)
+
+
+def _stored_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
+    """The run's raters that the settings name, or all of them; one for each model."""
+    known = models_in(run)
+    if not known:
+        raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
+    if len(known) > 1 and spec.method.ordered_models and not spec.settings.model:
+        raise SettingsError(
+            f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
+            "Give the order: --model once for each.",
+        )
+    return [named_annotator(run, name, spec.settings) for name in spec.settings.model or known]
 
 
 def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
     """Ask for all that the methods read and is not there yet; the raters, None where nothing is rated.
 
-    Losses that hold those of other methods come first.
+    Answers that may hold those of other methods come first.
     """
     rated = None
     if plan.asked and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
-    for spec in sorted(
-        plan.every, key=lambda spec: any(isinstance(n, LossRequest) and not n.both for n in spec.method.needs)
-    ):
+    for spec in sorted(plan.every, key=lambda spec: any(request.wider for request in requests_of(spec.method))):
         collect(run, spec.method, spec.settings, model_named, progress)
     return rated

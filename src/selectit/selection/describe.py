@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from selectit.runs.annotators import Annotator, annotators
 from selectit.runs.files import numbers, part_name, read_json, read_part
 from selectit.runs.run import Run, open_run
 from selectit.selection.cascade_report import timing_of
-from selectit.selection.summary import OTHERS, left_out, packaged_note
+from selectit.selection.summary import left_out, packaged_note
 from selectit.signals import prompts
 from selectit.signals.arrays import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
+from selectit.signals.requests import RatingPrompt, kinds
 
 
 def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
@@ -38,64 +38,6 @@ _FLAG_WORDS = {
 }
 
 
-def describe_signals(run: Run) -> list[dict[str, Any]]:
-    """Every model of these signals and what it was asked, with how many units of each are there, as plain values."""
-    return [
-        {
-            "signal": signal,
-            "model": annotator.name,
-            "parameters": annotator.manifest["parameters"],
-            "digest": annotator.manifest["digest"],
-            "settings": annotator.manifest["settings"],
-            "works": [
-                {"about": read_json(folder / "manifest.json"), "units": units_there(run, annotator, folder)}
-                for folder in sorted(file.parent for file in annotator.path.glob("*/manifest.json"))
-            ],
-        }
-        for signal in OTHERS
-        for annotator in annotators(run, signal)
-    ]
-
-
-def units_there(run: Run, annotator: Annotator, folder: Path) -> str:
-    """How many units of a work are finished, in words."""
-    return f"{len(list(folder.glob('part-*.parquet')))} of {-(-run.rows // annotator.unit_size)} units"
-
-
-def describe_answers(run: Run, row: int) -> Iterator[dict[str, Any]]:
-    """What is stored of these signals for a row, as plain values; None = there is none."""
-    for signal in OTHERS:
-        for annotator in annotators(run, signal):
-            for file in sorted(annotator.path.glob(f"*/{part_name(row // annotator.unit_size)}")):
-                for entry in (entry for entry in read_part(file).to_pylist() if entry["row"] == row):
-                    yield {
-                        "signal": signal,
-                        "model": annotator.name,
-                        "item": entry["item"],
-                        **_figures(signal, entry),
-                        "flags": flag_words(entry["flags"]),
-                        "error": entry["error"],
-                    }
-
-
-def _figures(signal: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    if signal == "embeddings":  # a vector tells a reader nothing
-        return {"vector": entry["vector"] is not None}
-    if signal == "judgements":
-        return {"reply": entry["reply"]}
-    if signal == "rewards":
-        return {"reward": without_nan(entry["reward"])}
-    clean = len(entry["entropy"] or ())  # noisy copies follow the clean reading
-    means = {name: _mean((entry[name] or ())[:clean]) for name in ("given", "alone")}
-    return {**means, "tokens": entry["tokens"]}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    """The mean of those that are defined: a first token that nothing stands before has no loss."""
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else None
-
-
 def flag_words(flags: int) -> list[str]:
     """The flags of an answer in words."""
     return [word for flag, word in _FLAG_WORDS.items() if flags & flag]
@@ -103,15 +45,19 @@ def flag_words(flags: int) -> list[str]:
 
 def describe_run(run: Run) -> dict[str, Any]:
     """What a run holds, as plain values."""
-    left_out_rows, kinds = left_out(run)
+    left_out_rows, content = left_out(run)
     return {
         "run": str(run.path),
         "data": run.manifest["data"],
         "rows": run.rows,
-        "left_out": {"rows": left_out_rows, "kinds": list(kinds)},
+        "left_out": {"rows": left_out_rows, "kinds": list(content)},
         "note": packaged_note(annotators(run)),
         "raters": [_describe_rater(run, annotator) for annotator in annotators(run)],
-        "signals": describe_signals(run),
+        "signals": [
+            {"signal": signal, **_describe(annotator), "works": _requests(run, annotator)}
+            for signal in _others()
+            for annotator in annotators(run, signal)
+        ],
         "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),
         "selections": {
             path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
@@ -121,19 +67,33 @@ def describe_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _describe_rater(run: Run, annotator: Annotator) -> dict[str, Any]:
+def _others() -> list[str]:
+    """The signals beside ratings, which stand by themselves."""
+    return [signal for signal in kinds() if signal != RatingPrompt.signal]
+
+
+def _describe(annotator: Annotator) -> dict[str, Any]:
     manifest = annotator.manifest
-    prompts = {
-        read_json(folder / "manifest.json")["prompt"]: units_there(run, annotator, folder)
-        for folder in _prompt_folders(run, annotator)
-    }
-    return {
-        "model": annotator.name,
-        "parameters": manifest["parameters"],
-        "digest": manifest["digest"],
-        "settings": manifest["settings"],
-        "prompts": prompts,
-    }
+    return {"model": annotator.name, **{key: manifest[key] for key in ("parameters", "digest", "settings")}}
+
+
+def _describe_rater(run: Run, annotator: Annotator) -> dict[str, Any]:
+    asked = {folder: read_json(folder / "manifest.json")["prompt"] for folder in _prompt_folders(run, annotator)}
+    prompts = {prompt: units_there(run, annotator, folder) for folder, prompt in asked.items()}
+    return {**_describe(annotator), "prompts": prompts}
+
+
+def _requests(run: Run, annotator: Annotator) -> list[dict[str, Any]]:
+    """What a model was asked, with how many units of each are there."""
+    return [
+        {"about": read_json(folder / "manifest.json"), "units": units_there(run, annotator, folder)}
+        for folder in sorted(file.parent for file in annotator.path.glob("*/manifest.json"))
+    ]
+
+
+def units_there(run: Run, annotator: Annotator, folder: Path) -> str:
+    """How many units of a request are finished, in words."""
+    return f"{len(list(folder.glob('part-*.parquet')))} of {-(-run.rows // annotator.unit_size)} units"
 
 
 def describe_row(run: Run, row: int) -> dict[str, Any]:
@@ -152,8 +112,17 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
     return {
         "row": row,
         **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
-        "ratings": [entry for annotator in annotators(run) for entry in _describe_ratings(run, annotator, row)],
-        "signals": list(describe_answers(run, row)),
+        "ratings": [
+            {"model": annotator.name, **answer}
+            for annotator in annotators(run)
+            for _, answer in _answers(annotator, _prompt_folders(run, annotator), row)
+        ],
+        "signals": [
+            {"signal": signal, "model": annotator.name, "item": item, **answer}
+            for signal in _others()
+            for annotator in annotators(run, signal)
+            for item, answer in _answers(annotator, sorted(annotator.path.glob("*/")), row)
+        ],
         "scores": scores,
         "selections": selections,
     }
@@ -166,20 +135,14 @@ def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 
-def _describe_ratings(run: Run, annotator: Annotator, row: int) -> Iterator[dict[str, Any]]:
-    for folder in _prompt_folders(run, annotator):
+def _answers(annotator: Annotator, folders: Sequence[Path], row: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The item and the answer of each that is stored for a row, as plain values; None = there is none."""
+    kind = kinds()[annotator.signal]
+    for folder in folders:
         path = folder / part_name(row // annotator.unit_size)
         if not path.exists():
             continue
         about = read_json(folder / "manifest.json")
         for entry in (entry for entry in read_part(path).to_pylist() if entry["row"] == row):
-            chances = [math.exp(value) for value in entry["logprob"]]
-            yield {
-                "model": annotator.name,
-                "prompt": about["prompt"],
-                "probabilities": dict(zip(about["labels"], chances, strict=True)),
-                "mass": entry["mass"],
-                "tokens": entry["tokens"],
-                "flags": flag_words(entry["flags"]),
-                "error": entry["error"],
-            }
+            answer = kind.describe(entry, about)
+            yield entry["item"], {**answer, "flags": flag_words(entry["flags"]), "error": entry["error"]}

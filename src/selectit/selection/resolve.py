@@ -14,9 +14,9 @@ from selectit.config import options
 from selectit.config.groups import MethodOptions, ParameterOptions
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import SettingsError
-from selectit.inference.rate import K, load_prompts
 from selectit.methods._base import ScoringMethod
 from selectit.runs.annotators import models_in
+from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.spec import (

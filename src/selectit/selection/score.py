@@ -18,23 +18,21 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit.array_types import Float64
 from selectit.config.settings import Settings
-from selectit.errors import RunError, SettingsError, nearest
+from selectit.errors import SettingsError, nearest
 from selectit.inference.rate import model_named
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import Annotator, models_in, named_annotator, stored_columns
+from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import column, free_name, numbers, read_part, write_table, write_toml
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
-from selectit.runs.stored import load_ratings
 from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import MethodSpec, Plan, needs_ratings, parameters_of, substituted_prompts
+from selectit.selection.spec import MethodSpec, Plan, parameters_of
 from selectit.signals.arrays import Signals
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +71,9 @@ def score_part(
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
     method = spec.method
-    gathered = gather(run, method, spec.settings, model_named, progress)
+    gathered = gather(run, spec, prompts, rated, model_named, progress)
     config: dict[str, Any] = {"method": spec.settings.method, **parameters_of(method), **gathered.config}
-    signals = gathered.signals
-    used: tuple[Annotator, ...] = ()
-    answered = gathered.answered
-    if needs_ratings(method):
-        assert prompts is not None
-        used = tuple(rated or _stored_raters(run, spec))
-        first, instead = prompts.first(method.prompts), substituted_prompts(method, prompts)
-        signals = dataclasses.replace(signals, stored_ratings=load_ratings(run, used, first))
-        if instead:
-            signals = dataclasses.replace(signals, stored_ratings_instead=load_ratings(run, used, instead))
-        config |= {"models": [annotator.path.name for annotator in used], "prompts": prompts.fingerprint}
-        answered = (*answered, *((annotator, (*first, *instead)) for annotator in used))
+    signals, used, answered = gathered.signals, gathered.raters, gathered.answered
     inner = {
         text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
         for text in method_files.read_scores(method)
@@ -153,19 +140,6 @@ def _together(
     return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
 
 
-def _stored_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
-    """The run's raters that the settings name, or all of them; one for each model."""
-    known = models_in(run)
-    if not known:
-        raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
-    if len(known) > 1 and spec.method.ordered_models and not spec.settings.model:
-        raise SettingsError(
-            f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
-            "Give the order: --model once for each.",
-        )
-    return [named_annotator(run, name, spec.settings) for name in spec.settings.model or known]
-
-
 def scored_choice(
     run: Run, plan: Plan, rated: Sequence[Annotator] | None, progress: Progress
 ) -> tuple[Scored, Selection]:
@@ -200,7 +174,7 @@ def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selecti
 
 def passes_of(scored: Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
-    return sum(passes(request) for _, requests in scored.answered for request in requests)
+    return sum(request.passes for _, requests in scored.answered for request in requests)
 
 
 def seconds_of(run: Run, scored: Scored) -> float | None:
@@ -210,27 +184,19 @@ def seconds_of(run: Run, scored: Scored) -> float | None:
         spent = timing.get(f"{annotator.signal}/{annotator.path.name}", {})
         if not spent.get("ratings"):
             return None
-        by_row = sum(passes(request) > 0 for request in requests)  # one text for all rows takes no time a row
+        by_row = sum(request.passes > 0 for request in requests)  # one text for all rows takes no time a row
         total += spent["seconds"] / spent["ratings"] * _items(run, scored) * by_row
     return total
 
 
 def _items(run: Run, scored: Scored) -> int:
     """Rated answers of all rows."""
-    signals = scored.signals
-    stored = (
-        signals.stored_ratings,
-        signals.stored_losses,
-        signals.stored_embeddings,
-        signals.stored_judgements,
-        signals.stored_rewards,
-    )
-    found = next((signal for signal in stored if signal is not None), None)
+    found = next(iter(scored.signals.stored.values()), None)
     if found is not None:
         return len(found.row)
     # The method reads other methods' scores alone: the signals are theirs.
     annotator, request = next(
-        (annotator, request) for annotator, requests in scored.answered for request in requests if passes(request) > 0
+        (annotator, request) for annotator, requests in scored.answered for request in requests if request.passes > 0
     )
     return len(stored_columns(run, annotator, request, ["row"]))
 

@@ -17,7 +17,7 @@ from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.inference.rate import run_of
 from selectit.progress import Progress, Silent
-from selectit.runs.output import destination, write_rows
+from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection, name_selection, store_selection
 from selectit.runs.stored import failures
@@ -68,7 +68,7 @@ def select(
     plan = resolve(settings, old, asks=rates)
     stages, budget = resolve_cascade(plan, old), plan.budget
     run = old or run_of(data, settings)
-    out = destination(run, settings, data)
+    out = resolve_destination(run, settings, data)
     budget.count(run.rows)
     done = None
     if stages is None:
@@ -101,7 +101,7 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
         None if scored.chooses_set else scored.scores.score,
         selection,
         scored.annotators,
-        scored.signals.stored_ratings,
+        scored.signals.stored.get("ratings"),
         scored.about,
         scored.answered,
     )

@@ -13,28 +13,15 @@ from selectit import methods as method_files
 from selectit.config import options
 from selectit.config.groups import ParameterOptions
 from selectit.config.settings import Settings
+from selectit.engines.loading import check_gives
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
 from selectit.runs.annotators import models_in
 from selectit.runs.run import Run
 from selectit.selection.choose import Budget
+from selectit.signals.base import SignalRequest
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import (
-    EmbeddingRequest,
-    JudgeRequest,
-    LossRequest,
-    RatingPrompt,
-    Request,
-    RewardRequest,
-    Substitution,
-    signal_of,
-)
-
-ENCODER = "minilm"
-
-
-CANNOT = {"vllm": ("losses", "judgements"), "server": ("losses",)}
-"""Signals that an engine does not give. Encoders and reward models are loaded here whatever the engine is."""
+from selectit.signals.requests import JudgeRequest, RatingPrompt, Request, Substitution
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +64,16 @@ class Plan:
 
 def requests_of(method: Method) -> list[Request]:
     """What a method asks of models but ratings, which come with prompts."""
-    kinds = (LossRequest, EmbeddingRequest, JudgeRequest, RewardRequest)
-    return [need for need in method.needs if isinstance(need, kinds)]
+    return [need for need in method.needs if isinstance(need, SignalRequest)]
 
 
 def check(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
     for request in requests_of(method):
-        model = asked_model(request, settings)
+        model = request.model_asked(settings)
         if isinstance(request, JudgeRequest):
             method.check_judge(model)
-        signal = signal_of(request)
-        if signal in CANNOT.get(settings.engine or "", ()):
-            raise SettingsError(
-                f"the engine {settings.engine} gives no {signal}",
-                "Use --engine hf for this method: it loads the model here.",
-            )
+        check_gives(settings.engine, request)
     if "tokens" in method.needs:
         tokenizer_name(settings)
 
@@ -102,33 +83,6 @@ def tokenizer_name(settings: Settings) -> str:
     if len(settings.model) != 1:
         raise SettingsError("tokens are counted by one model's tokenizer", "Name it with --model.")
     return settings.model[0]
-
-
-def asked_model(request: Request, settings: Settings) -> str:
-    """The model that is asked: the one that is named, else the default where there is one. Raises SettingsError."""
-    return named_model(request, settings) or _default(request)
-
-
-def named_model(request: Request, settings: Settings) -> str | None:
-    """The model that the settings name for a work."""
-    if isinstance(request, EmbeddingRequest):
-        return settings.encoder
-    if isinstance(request, RewardRequest):
-        return settings.reward_model
-    if isinstance(request, JudgeRequest) and settings.judge is not None:
-        return settings.judge
-    if len(settings.model) > 1:
-        raise SettingsError(f"this method reads {signal_of(request)} of one model", "Name one with --model.")
-    return next(iter(settings.model), None)
-
-
-def _default(request: Request) -> str:
-    if isinstance(request, EmbeddingRequest):
-        return ENCODER
-    if isinstance(request, RewardRequest):
-        raise SettingsError("this method needs a reward model", "Name one with --reward-model: a hub id or a folder.")
-    flag = "--judge or --model" if isinstance(request, JudgeRequest) else "--model"
-    raise SettingsError(f"this method needs a model for its {signal_of(request)}", f"Name one with {flag}.")
 
 
 def parse_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:

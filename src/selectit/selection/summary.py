@@ -1,4 +1,4 @@
-"""What a run says of the signals beside ratings: losses, embeddings, judgements and rewards."""
+"""What a selection came to, and what models answered for it: figures, as values and as lines of text."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from selectit.runs.run import Run
 from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Ratings, Rows
-from selectit.signals.requests import SIGNALS, Request, passes
-
-OTHERS = tuple(signal for signal in SIGNALS if signal != "ratings")
+from selectit.signals.base import SignalRequest
+from selectit.signals.requests import RatingPrompt, Request, kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class SignalStats:
 
     model: str
     signal: str
-    """'losses', 'embeddings', 'judgements' or 'rewards'."""
+    """Its name: 'losses', 'embeddings' and so on."""
     folder: str
     """Its folder of the signal, under which timing.json has its times."""
     passes_per_row: int
@@ -43,7 +42,9 @@ def signal_stats(run: Run, answered: Sequence[tuple[Annotator, Sequence[Request]
     """The figures of each work but ratings, once where several methods have read it. Raises RunError."""
     once = {annotator.folder(request): (annotator, request) for annotator, requests in answered for request in requests}
     return tuple(
-        _stats_of(run, annotator, request) for annotator, request in once.values() if annotator.signal in OTHERS
+        _stats_of(run, annotator, request)
+        for annotator, request in once.values()
+        if not isinstance(request, RatingPrompt)  # how those were rated says more: `rating_stats`
     )
 
 
@@ -56,7 +57,7 @@ def _stats_of(run: Run, annotator: Annotator, request: Request) -> SignalStats:
         model=annotator.name,
         signal=annotator.signal,
         folder=annotator.path.name,
-        passes_per_row=passes(request),
+        passes_per_row=request.passes,
         truncated_rows=len(np.unique(row[cut])),
         failed_rows=len(np.unique(row[failed])),
     )
@@ -64,7 +65,8 @@ def _stats_of(run: Run, annotator: Annotator, request: Request) -> SignalStats:
 
 def signal_line(facts: SignalStats, timing: Mapping[str, Mapping[str, float]]) -> str:
     """The figures as a line of text; the speed is the mean of all that the model did for the signal."""
-    what = "reply" if facts.signal == "judgements" else "forward pass" + "es" * (facts.passes_per_row > 1)
+    one, several = kinds().get(facts.signal, SignalRequest).pass_name
+    what = several if facts.passes_per_row > 1 else one
     rates = timing.get(f"{facts.signal}/{facts.folder}", {})
     speed = ""
     if rates.get("seconds"):

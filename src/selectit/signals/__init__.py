@@ -1,4 +1,5 @@
 """What can be asked about a row, and the columns that come back as arrays.
 
-Nothing here asks: engines answer, `inference` stores, methods read.
+A signal is a request class in a file of its own, which says all that the program knows of it. Nothing here loads a
+model: engines answer, `inference` stores, methods read.
 """

@@ -1,11 +1,11 @@
-"""The types that rooms of the program hand to each other, and the columns they store."""
+"""What methods read: the rows, and the answers of models as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class Losses:
     """(1 + C, T) -log p of each response token after its instruction; first the clean reading, then C noisy ones."""
     alone: Float32
     """(1 + C, T) the same without the instruction; NaN for a first token that nothing stands before, and throughout
-    without `LossText.both`."""
+    without `LossRequest.both`."""
     entropy: Float32
     """(T,) -sum p log p of the clean reading, given the instruction."""
     largest: Float32
@@ -77,7 +77,8 @@ class Losses:
     prompt_tokens: Int64
     """(I,) tokens before the response."""
     prompt_loss: Float32
-    """(I,) mean -log p of those that have something before them; NaN where none has, and without `LossText.prompt`."""
+    """(I,) mean -log p of those that have something before them; NaN where none has,
+    and without `LossRequest.prompt`."""
     truncated: NDArray[np.bool_]
     """(I,) whether the response was cut to the token limit."""
 
@@ -119,26 +120,26 @@ class Signals:
     """Everything collected for a method: the rows, and the signals that it named in `needs`."""
 
     rows: Rows
-    stored_ratings: Ratings | None = None
-    stored_ratings_instead: Ratings | None = None
+    stored: Mapping[str, Any] = dataclass_field(default_factory=dict)
+    """What models answered, by the name of the signal: 'ratings' -> `Ratings`, 'losses' -> `Losses` and so on."""
     stored_tokens: Int64 | None = None
     stored_texts: tuple[Sample, ...] | None = None
-    stored_losses: Losses | None = None
-    stored_embeddings: Embeddings | None = None
-    stored_judgements: Judgements | None = None
-    stored_rewards: Rewards | None = None
     stored_field: tuple[str, ...] | None = None
     stored_scores: Mapping[str, Float64] = dataclass_field(default_factory=dict)
 
+    def of(self, signal: str) -> Any:
+        """What models answered for a signal. This and the following raise RunError where it was not collected."""
+        return _collected(self.stored.get(signal), signal)
+
     @property
     def ratings(self) -> Ratings:
-        """The ratings. This and the following raise RunError where the signal was not collected."""
-        return _collected(self.stored_ratings, "ratings")
+        """The ratings."""
+        return cast(Ratings, self.of("ratings"))
 
     @property
     def ratings_instead(self) -> Ratings:
         """The ratings of the `Substitution` of `needs`: the same models, prompts and items."""
-        return _collected(self.stored_ratings_instead, "ratings of other text in the sample's place")
+        return cast(Ratings, self.of(INSTEAD))
 
     @property
     def response_tokens(self) -> Int64:
@@ -153,22 +154,22 @@ class Signals:
     @property
     def losses(self) -> Losses:
         """The losses under the `LossRequest` of `needs`."""
-        return _collected(self.stored_losses, "losses")
+        return cast(Losses, self.of("losses"))
 
     @property
     def embeddings(self) -> Embeddings:
         """The vectors of the `EmbeddingRequest` of `needs`."""
-        return _collected(self.stored_embeddings, "embeddings")
+        return cast(Embeddings, self.of("embeddings"))
 
     @property
     def judgements(self) -> Judgements:
         """The replies to the `JudgeRequest` of `needs`."""
-        return _collected(self.stored_judgements, "judgements")
+        return cast(Judgements, self.of("judgements"))
 
     @property
     def rewards(self) -> Rewards:
         """The outputs of the reward model."""
-        return _collected(self.stored_rewards, "rewards")
+        return cast(Rewards, self.of("rewards"))
 
     @property
     def field(self) -> tuple[str, ...]:
@@ -178,6 +179,10 @@ class Signals:
     def score_of(self, method: str) -> Float64:
         """(N,) the scores of a `ScoreOf` of `needs`, by its text; NaN = could not be scored."""
         return _collected(self.stored_scores.get(method), f"the scores of {method!r}")
+
+
+INSTEAD = "ratings of other text in the sample's place"
+"""The key in `Signals.stored` of the ratings of a `Substitution`."""
 
 
 def _collected(signal: T | None, name: str) -> T:

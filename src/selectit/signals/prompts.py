@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from selectit.errors import SettingsError
-from selectit.signals.requests import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
+from selectit.signals.ratings import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
 
 
 @dataclass(frozen=True, slots=True)

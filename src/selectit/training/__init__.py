@@ -1,4 +1,4 @@
-"""A model tuned on a selection, resumable, with a card that says which rows it was tuned on.
+"""Tunes a model on the rows of a selection, resumably, with a card that says which rows they were.
 
-It knows nothing of how the rows were chosen.
+It must never know how the rows were chosen.
 """

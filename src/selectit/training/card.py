@@ -13,7 +13,7 @@ from selectit._version import __version__
 from selectit.models.packaged import PACKAGED
 
 
-def card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
+def render_card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
     """The README.md of the tuned model's folder.
 
     Args:
@@ -24,10 +24,10 @@ def card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
     about = {
         "base model": f"{base} (digest {facts['base']['digest'][:16]})",
         "rows": f"{rows['used']:,} of the {rows['source']:,} of {facts['data']}",
-        "chosen": _chosen(facts),
+        "chosen": _describe_choice(facts),
         "cut to the token limit": f"{rows['truncated']:,} rows",
         "left out": f"{rows['without_loss']:,} rows, whose answer lies beyond the token limit",
-        "training": f"{facts['steps']:,} steps, by {facts['by']}: {passes(facts)}",
+        "training": f"{facts['steps']:,} steps, by {facts['by']}: {describe_passes(facts)}",
         "tokens": f"{facts['tokens']:,} read, {facts['loss_tokens']:,} of them with a loss",
         "loss": f"{facts['log'][0]['loss']:.4f} at the first step, {facts['log'][-1]['loss']:.4f} at the last",
         "precision": facts["dtype"],
@@ -36,15 +36,15 @@ def card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
     }
     return "\n".join(
         [
-            *_front(base),
+            *_front_matter(base),
             f"# {Path(base).name} tuned on {rows['used']:,} rows of {facts['data']}",
             "",
             *(f"- {name}: {text}" for name, text in about.items()),
             "",
             "## Recipe",
             "",
-            *_fenced(tomli_w.dumps(recipe)),
-            *(["", "## How the rows were chosen", "", *_fenced(chosen_by)] if chosen_by else []),
+            *_fence(tomli_w.dumps(recipe)),
+            *(["", "## How the rows were chosen", "", *_fence(chosen_by)] if chosen_by else []),
             "",
             "## Licence",
             "",
@@ -54,7 +54,7 @@ def card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
     )
 
 
-def passes(facts: Mapping[str, Any]) -> str:
+def describe_passes(facts: Mapping[str, Any]) -> str:
     """How often the rows are read: '3 passes over the rows'; of less than one pass how many of them are."""
     epochs, rows = facts["epochs"], facts["rows"]["used"]
     part = f", so that {round(epochs * rows):,} of them are read" if epochs < 1 else ""
@@ -66,13 +66,13 @@ def today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def _front(base: str) -> list[str]:
+def _front_matter(base: str) -> list[str]:
     """What the hub reads."""
     original = PACKAGED[base].original if base in PACKAGED else base
     return ["---", "library_name: transformers", f"base_model: {original}", "tags: [selectit, sft]", "---", ""]
 
 
-def _chosen(facts: Mapping[str, Any]) -> str:
+def _describe_choice(facts: Mapping[str, Any]) -> str:
     source = f"source {facts['source'][:16]}"
     if facts["selection"] == "all":
         return f"no: every row ({source})"
@@ -81,7 +81,7 @@ def _chosen(facts: Mapping[str, Any]) -> str:
     return f"by the selection {facts['selection']} of {facts['run']} ({source})"
 
 
-def _fenced(toml: str) -> list[str]:
+def _fence(toml: str) -> list[str]:
     return ["```toml", *toml.strip().splitlines(), "```"]
 
 

@@ -78,7 +78,7 @@ def plain_template(tokenizer: Any) -> str:
     return _PLAIN.replace("BOS", repr(bos)).replace("SYSTEM", repr(SYSTEM))
 
 
-def without_markers(template: str) -> str:
+def strip_markers(template: str) -> str:
     """A chat template for programs that don't know the markers around answers."""
     return _MARKERS.sub("", template)
 
@@ -93,7 +93,7 @@ def set_template(tokenizer: Any, template: str) -> None:
         raise ModelError("the model has no chat template, or several", _PLAIN_HINT)
 
 
-def examples(run: Run, rows: Int64, tokenizer: Any, max_tokens: int) -> list[Example]:
+def build_examples(run: Run, rows: Int64, tokenizer: Any, max_tokens: int) -> list[Example]:
     """The rows as they are trained on, in rising order of their numbers.
 
     Args:
@@ -106,22 +106,22 @@ def examples(run: Run, rows: Int64, tokenizer: Any, max_tokens: int) -> list[Exa
         ModelError: the template can't render a row, or its answers can't be found in what it renders.
     """
     found: list[Example] = []
-    conversations = _conversations(run, rows)
+    conversations = _read_conversations(run, rows)
     while chunk := [each for _, each in zip(range(_CHUNK), conversations, strict=False)]:
-        rendered = [_rendered(tokenizer, turns, row) for row, turns in chunk]
+        rendered = [_render(tokenizer, turns, row) for row, turns in chunk]
         ids = tokenizer(
             [text for text, _ in rendered], add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
         for (row, _), (_, spans), own, places in zip(
             chunk, rendered, ids["input_ids"], ids["offset_mapping"], strict=True
         ):
-            labels = labelled(own, places, spans)
+            labels = label_tokens(own, places, spans)
             cut = len(own) > max_tokens
             found.append(Example(row, tuple(own[:max_tokens]), tuple(labels[:max_tokens]), cut))
     return found
 
 
-def labelled(ids: Sequence[int], places: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+def label_tokens(ids: Sequence[int], places: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
     """(len(ids),) the id where a token has a character of a span, else IGNORED.
 
     Args:
@@ -136,7 +136,7 @@ def labelled(ids: Sequence[int], places: Sequence[tuple[int, int]], spans: Seque
     return labels
 
 
-def _conversations(run: Run, rows: Int64) -> Iterator[tuple[int, list[Turn]]]:
+def _read_conversations(run: Run, rows: Int64) -> Iterator[tuple[int, list[Turn]]]:
     wanted = set(rows.tolist())
     for part in run.source(["row", "turns"]):
         for row, turns in zip(part["row"].to_pylist(), part["turns"].to_pylist(), strict=True):
@@ -144,7 +144,7 @@ def _conversations(run: Run, rows: Int64) -> Iterator[tuple[int, list[Turn]]]:
                 yield row, [Turn(**turn) for turn in turns]
 
 
-def _rendered(tokenizer: Any, turns: Sequence[Turn], row: int) -> tuple[str, list[tuple[int, int]]]:
+def _render(tokenizer: Any, turns: Sequence[Turn], row: int) -> tuple[str, list[tuple[int, int]]]:
     """A conversation's text and where its answers stand. Raises ModelError, which names the row."""
     from jinja2 import TemplateError
 
@@ -153,8 +153,8 @@ def _rendered(tokenizer: Any, turns: Sequence[Turn], row: int) -> tuple[str, lis
     last = max(place for place, message in enumerate(messages) if message["role"] == "assistant")
     try:
         if _MARKERS.search(tokenizer.chat_template):
-            return _by_markers(tokenizer, messages[: last + 1])
-        return _by_prefixes(tokenizer, messages[: last + 1])
+            return _render_by_markers(tokenizer, messages[: last + 1])
+        return _render_by_prefixes(tokenizer, messages[: last + 1])
     except TemplateError as error:
         raise ModelError(f"the chat template refuses row {row}: {error}", _PLAIN_HINT) from error
     except _Unlike as error:
@@ -165,7 +165,7 @@ class _Unlike(Exception):
     """A conversation's beginning is not rendered as the whole conversation begins."""
 
 
-def _by_markers(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[str, list[tuple[int, int]]]:
+def _render_by_markers(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[str, list[tuple[int, int]]]:
     """The template itself says what the assistant writes; an end of turn right after it belongs to it."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -179,7 +179,7 @@ def _by_markers(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[str, li
     return text, [(begin, stop + len(end) if text.startswith(end, stop) else stop) for begin, stop in spans[0]]
 
 
-def _by_prefixes(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[str, list[tuple[int, int]]]:
+def _render_by_prefixes(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[str, list[tuple[int, int]]]:
     """An answer begins where the text that asks for it ends, and ends with the last special token of its turn."""
     whole = _text(tokenizer, messages, asks=False)
     ends = _special_texts(tokenizer)
@@ -208,7 +208,7 @@ def _special_texts(tokenizer: Any) -> set[str]:
     return {token.content for token in added.values() if token.special} | set(tokenizer.all_special_tokens)
 
 
-def end_of_answer(tokenizer: Any, found: Sequence[Example]) -> int | None:
+def find_answer_end(tokenizer: Any, found: Sequence[Example]) -> int | None:
     """The id of the special token that whole answers end with; None where they end with none, or none is whole."""
     for example in found:
         answers = [label for label in example.labels if label != IGNORED]
@@ -217,11 +217,11 @@ def end_of_answer(tokenizer: Any, found: Sequence[Example]) -> int | None:
     return None
 
 
-def training_order(lengths: Sequence[int], batch_size: int, *, epochs: float, steps: int | None, seed: int) -> Int64:
+def order_examples(lengths: Sequence[int], batch_size: int, *, epochs: float, steps: int | None, seed: int) -> Int64:
     """Which example is read when.
 
-    Every pass over the examples is a permutation of its own, and a batch may have the end of one and the beginning of
-    the next. Within a batch, whose gradient is one sum whatever the order, the long ones come first, so that its
+    Each pass over the examples is its own permutation, and a batch may hold the end of one and the beginning of the
+    next. Within a batch, whose gradient is one sum whatever the order, the long ones come first, so that its
     micro-batches have little padding.
 
     Args:

@@ -46,7 +46,7 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one training is, as every process that takes part in it is told."""
+    """One training, as every process that takes part in it reads it."""
 
     folder: str
     name: str
@@ -73,7 +73,7 @@ def read_job(folder: str) -> Job:
     return Job(**{**table, "recipe": Recipe(**table["recipe"])})
 
 
-def resolved_dtype(recipe: Recipe) -> str:
+def resolve_training_dtype(recipe: Recipe) -> str:
     """'fp32' or 'bf16' on this machine; training in fp16 would need loss scaling and is not offered."""
     found = resolve_dtype(recipe.dtype, default_device())
     return "fp32" if found == "fp16" else found
@@ -104,12 +104,12 @@ def fit(job: Job, progress: Progress) -> None:
     if last is not None:
         log.info("going on from step %s", last.name.rpartition("-")[2])
     trainer = _trainer_class()(
-        _base(job),
+        _load_base(job),
         arguments,
         train_dataset=data.select(order.tolist()),
         processing_class=AutoTokenizer.from_pretrained(job.tokenizer, trust_remote_code=job.trust_remote_code),
         peft_config=_adapter(recipe),
-        callbacks=[_Clock(job.checkpoint_seconds), _Told(progress, lengths[order], recipe.batch_size)],
+        callbacks=[_Clock(job.checkpoint_seconds), _StepReporter(progress, lengths[order], recipe.batch_size)],
     )
     trainer.remove_callback(PrinterCallback)  # it prints on stdout
     trainer.seconds_before = _seconds(last)
@@ -182,7 +182,7 @@ def _arguments(job: Job) -> SFTConfig:
     )
 
 
-def _base(job: Job) -> Any:
+def _load_base(job: Job) -> Any:
     """The base model: fp32 where its weights are trained, since bf16 rounds small steps of the optimiser away."""
     recipe = job.recipe
     dtype = DTYPES[job.dtype] if recipe.lora else torch.float32
@@ -255,7 +255,7 @@ def _trainer_class() -> type[_Tuner]:
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]
-    """Asks for a checkpoint every so many seconds: how long a step takes differs by five orders of magnitude.
+    """Asks for a checkpoint after a time, not after steps: the length of a step differs by five orders of magnitude.
 
     The first process decides for all, since they save together.
     """
@@ -273,8 +273,8 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
         self.saved = time.monotonic()
 
 
-class _Told(TrainerCallback):  # type: ignore[misc]
-    """Tells the progress of each step."""
+class _StepReporter(TrainerCallback):  # type: ignore[misc]
+    """Reports each step to the progress."""
 
     def __init__(self, progress: Progress, lengths: Int64, batch_size: int) -> None:
         self.progress, self.lengths, self.batch_size = progress, lengths, batch_size
@@ -347,7 +347,7 @@ def _stored_dtype(job: Job) -> Any:
     return config.get_text_config().dtype or torch.float32
 
 
-def finished(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> dict[str, Any]:
     """What `fit` wrote. Raises RunError where it did not end."""
     if not (folder / "result.json").is_file():
         raise RunError(f"the training in {folder} did not end", "Type the same command again: it goes on.")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selectit.config.options import idle, is_of
+from selectit.config.settings import toml_table
 from selectit.errors import SettingsError, nearest
 
 DTYPES = ("auto", "fp32", "bf16")
@@ -78,9 +79,7 @@ class Recipe:
         choices = {"dtype": DTYPES, "schedule": SCHEDULES, "template": TEMPLATES, "quantize": QUANTIZATIONS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}, which there is not", nearest(getattr(self, name), known)
-                )
+                raise SettingsError(f"there is no {name} {getattr(self, name)!r}", nearest(getattr(self, name), known))
         self._check_numbers()
         self._check_together()
 
@@ -137,37 +136,26 @@ def load(name: str) -> Recipe:
     if not name.endswith(".toml"):
         if name not in names():
             raise SettingsError(
-                f"there is no recipe {name!r}", f"{nearest(name, names())} A file of your own ends in .toml."
+                f"there is no recipe {name!r}", f"{nearest(name, names())} Your own file ends in .toml."
             )
-        return from_toml(
-            (resources.files("selectit.training") / "recipe_files" / f"{name}.toml").read_text("utf-8"), name, name
-        )
-    try:
-        text = Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"can't read the recipe {name}: {error}", f"Name a TOML file, or one of {', '.join(names())}."
-        ) from error
-    return from_toml(text, Path(name).stem, name)
+        preset = resources.files("selectit.training") / "recipe_files" / f"{name}.toml"
+        return from_table(tomllib.loads(preset.read_text("utf-8")), name, name)
+    return from_table(toml_table(name, "recipe", "docs/training.md"), Path(name).stem, name)
 
 
-def from_toml(text: str, name: str, place: str) -> Recipe:
-    """A recipe from TOML; `-` and `_` are the same in its keys, and what is left out has its default.
+def from_table(table: Mapping[str, Any], name: str, place: str) -> Recipe:
+    """A recipe from a table of TOML; `-` and `_` are the same in its keys, and what is left out has its default.
 
     Raises:
-        SettingsError: no TOML, an unknown key, or a value that can't be; the message begins with `place`.
+        SettingsError: an unknown key, or a value that can't be; the message begins with `place`.
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{place} is not TOML: {error}", "See docs/training.md.") from error
-    try:
-        return changed(Recipe(name=name), table)
+        return change(Recipe(name=name), table)
     except SettingsError as error:
         raise SettingsError(f"{place}: {error.message}", error.hint) from error
 
 
-def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+def change(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe with other values; a text is read as its field's kind. Raises SettingsError."""
     kinds = typing.get_type_hints(Recipe)
     known = [name for name in kinds if name != "name"]
@@ -176,12 +164,12 @@ def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         name = key.replace("-", "_")
         if name not in known:
             raise SettingsError(f"a recipe has no {key!r}", nearest(name, known))
-        chosen[name] = _read(value, kinds[name]) if isinstance(value, str) else value
+        chosen[name] = _parse_value(value, kinds[name]) if isinstance(value, str) else value
     return dataclasses.replace(recipe, **chosen)
 
 
-def _read(text: str, kind: Any) -> Any:
-    """A typed text as TOML would have it, where the field holds no text; what is no TOML stays, and is refused."""
+def _parse_value(text: str, kind: Any) -> Any:
+    """A typed text read as TOML, where the field holds something else than text; what is not TOML stays a text."""
     if is_of(text, kind):
         return text
     if typing.get_origin(kind) is tuple and typing.get_args(kind)[0] is str:

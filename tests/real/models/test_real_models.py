@@ -38,7 +38,7 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
     samples = golden_samples()
     model = resolve.resolve(name, accept_terms=True)
     engine = hf_engine.load(model.path, dtype="fp32", max_tokens=2048, batch_tokens=2048)
-    assert engine.parameters == files.parameter_count(model.path) == models_packaged.PACKAGED[name].parameters
+    assert engine.parameters == files.count_parameters(model.path) == models_packaged.PACKAGED[name].parameters
     five = prompts.packaged().first(5)
     logprob = np.stack([rated.logprob for rated in engine.rate(five, samples, lambda *_: None)], axis=1)
     engine.close()
@@ -55,7 +55,7 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
     )
     for level in ("token", "sentence"):
         method = SelectIT(level=level, profile="official")
-        scores = method.score(Signals(rows, ratings))
+        scores = method.score(Signals(rows, {"ratings": ratings}))
         assert np.abs(scores - golden[level]["scores"]).max() < WITHIN
         chosen = top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
         assert chosen == golden[level]["selected"]
@@ -72,7 +72,7 @@ def test_a_gguf_file_becomes_the_weights_that_the_packaged_model_has(folder, mon
     assert Path(model.path).parent == folder / "cache" / "models"
     for name in ("model.safetensors", "tokenizer.json"):
         assert sha256(Path(model.path) / name) == sha256(packaged / name), name
-    assert files.parameter_count(model.path) == smollm2.parameters
+    assert files.count_parameters(model.path) == smollm2.parameters
 
 
 def sha256(path):

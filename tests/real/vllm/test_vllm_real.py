@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from selectit.data.records import Sample
-from selectit.engines import vllm as engine_file
 from selectit.engines.base import Rated
 from selectit.engines.fitting import FittedText
 from selectit.engines.hf import engine as hf_engine
+from selectit.engines.vllm import engine as engine_file
 from selectit.methods import selectit
 from selectit.numerics import label_probs
 from selectit.numerics.ranking import spearman
 from selectit.signals import prompts
 from selectit.signals.arrays import FLAG_TRUNCATED
-from selectit.signals.requests import SAMPLE_FIRST, RatingPrompt
+from selectit.signals.ratings import SAMPLE_FIRST, RatingPrompt
 
 WORDS = "red green blue seven eight nine old new bright dark river stone bread glass and or the a of in".split()
 ROWS = 32

@@ -17,7 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from selectit.array_types import Float32, Int64
 from selectit.data.records import Sample
-from selectit.engines.base import OnBatch, Rated, RatingBatch, Reply, ResponseLosses
+from selectit.engines.base import Rated
 from selectit.engines.device import DTYPES, default_device, prepared, resolve_dtype
 from selectit.engines.hf.fusing import can_compile, fuse
 from selectit.engines.hf.losses import LossReader
@@ -25,6 +25,10 @@ from selectit.engines.hf.packing import Float32Head, Reader, common_prefix, pack
 from selectit.engines.memory import release_cached
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, FLAG_UNFINISHED
+from selectit.signals.base import OnBatch
+from selectit.signals.judgements import Reply
+from selectit.signals.losses import ResponseLosses
+from selectit.signals.ratings import RatingBatch
 from selectit.signals.requests import JudgeRequest, LossRequest, RatingPrompt
 
 log = logging.getLogger(__name__)

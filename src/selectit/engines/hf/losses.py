@@ -17,9 +17,11 @@ import torch
 
 from selectit.array_types import Float32
 from selectit.data.records import Sample
-from selectit.engines.base import Failures, OnBatch, ResponseLosses
+from selectit.engines.base import Failures
 from selectit.engines.hf.packing import Reader, common_prefix
 from selectit.engines.texts import first_line
+from selectit.signals.base import OnBatch
+from selectit.signals.losses import ResponseLosses
 from selectit.signals.requests import LossRequest
 
 _LOGITS, _CUDA_LOGITS = 2**25, 2**28

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from selectit.data.records import Sample
-from selectit.engines.base import Failures, OnBatch, Rated, RatingBatch, Reply
+from selectit.engines.base import Failures, Rated
 from selectit.engines.fitting import FittedText
 from selectit.engines.server.completions import Labels, Server
 from selectit.engines.server.endpoint import Endpoint, Patience, RequestFailed
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_UNFINISHED
+from selectit.signals.base import OnBatch
+from selectit.signals.judgements import Reply
+from selectit.signals.ratings import RatingBatch
 from selectit.signals.requests import JudgeRequest, RatingPrompt
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""An experiment's outcomes as tables, figures and a page.
+"""Shows an experiment's outcomes as tables, figures and a page.
 
-It reads outcomes; it makes no cell.
+It reads outcomes, and never makes a cell.
 """

@@ -56,9 +56,9 @@ _STYLE = {
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def drawn(panel: Panel | Forest) -> str:
+def draw_panel(panel: Panel | Forest) -> str:
     """The panel as an SVG document, with a title and its numbers as a description."""
-    salt = f"{panel.title} {panel.x} {described(panel)}"
+    salt = f"{panel.title} {panel.x} {describe_panel(panel)}"
     with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": salt}]):
         figure = _forest(panel) if isinstance(panel, Forest) else _panel(panel)
         file = io.StringIO()
@@ -66,7 +66,7 @@ def drawn(panel: Panel | Forest) -> str:
     return file.getvalue()
 
 
-def described(panel: Panel | Forest) -> str:
+def describe_panel(panel: Panel | Forest) -> str:
     """The numbers of a panel in words, for whoever does not see it."""
     if isinstance(panel, Forest):
         digits = panel.digits
@@ -90,8 +90,8 @@ def _panel(panel: Panel) -> Figure:
         _draw(axes, each)
     for number, (label, level) in enumerate(panel.levels):
         axes.axhline(level.mean, color=QUIET, linewidth=1.2, linestyle=_DASHES[1 + number % 3], label=label)
-    axes.set_xlabel(_wrapped(panel.x))
-    axes.set_ylabel(_wrapped(panel.y, 34))
+    axes.set_xlabel(_wrap(panel.x))
+    axes.set_ylabel(_wrap(panel.y, 34))
     axes.margins(x=0.08, y=0.15)
     axes.xaxis.set_major_locator(FixedLocator(panel.ticks) if panel.ticks else MaxNLocator(5))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
@@ -114,7 +114,7 @@ def _draw(axes: Axes, series: Series) -> None:
         linestyle=_DASHES[series.mark % len(_DASHES)],
         linewidth=1.4,
         capsize=3,
-        label=_wrapped(series.label, 58),
+        label=_wrap(series.label, 58),
     )
 
 
@@ -148,7 +148,7 @@ def _colour(series: Series) -> str:
 
 
 def _forest(forest: Forest) -> Figure:
-    labels = [_wrapped(label, 24) for label, _ in forest.rows]
+    labels = [_wrap(label, 24) for label, _ in forest.rows]
     heights = [label.count("\n") + 2.0 for label in labels]  # in lines of text, half a line of air on both sides
     ends = list(itertools.accumulate(heights))
     places = [end - height / 2 for end, height in zip(ends, heights, strict=True)]
@@ -156,23 +156,23 @@ def _forest(forest: Forest) -> Figure:
     axes = figure.add_subplot()
     axes.axvline(0, color=QUIET, linewidth=1.2)
     for place, (_, found) in zip(places, forest.rows, strict=True):
-        told = found.low > 0 or found.high < 0
+        shown = found.low > 0 or found.high < 0
         axes.plot([found.low, found.high], [place, place], color=COLOURS[0], linewidth=1.8)
-        axes.plot(found.value, place, "o", color=COLOURS[0], markersize=7, markerfacecolor=COLOURS[0] if told else "w")
+        axes.plot(found.value, place, "o", color=COLOURS[0], markersize=7, markerfacecolor=COLOURS[0] if shown else "w")
     axes.set_yticks(places, labels)
     axes.set_ylim(ends[-1], 0)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel(_wrapped(forest.x, 42))
+    axes.set_xlabel(_wrap(forest.x, 42))
     _title(figure, forest.title)
     return figure
 
 
 def _title(figure: Figure, text: str) -> None:
     """Over the whole figure: over the axes alone a long one would be cut."""
-    figure.suptitle(_wrapped(text), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    figure.suptitle(_wrap(text), x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
-def _wrapped(text: str, width: int = 44) -> str:
+def _wrap(text: str, width: int = 44) -> str:
     return "\n".join(textwrap.wrap(text, width))

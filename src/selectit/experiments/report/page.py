@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from markdown_it import MarkdownIt
 
 from selectit.experiments.report import figures
-from selectit.experiments.report.sections import Section, escaped, section_markdown
+from selectit.experiments.report.sections import Section, escape, render_section
 
 DARK = {
     figures.INK: "#e8e8ec",
@@ -50,7 +50,9 @@ figure { margin: 1rem 0 } figcaption { max-width: 46rem; font-size: .875rem; col
 """
 
 
-def page(title: str, notes: Sequence[str], sections: Sequence[Section], drawings: Sequence[Sequence[str]]) -> str:
+def render_page(
+    title: str, notes: Sequence[str], sections: Sequence[Section], drawings: Sequence[Sequence[str]]
+) -> str:
     """The whole file.
 
     Args:
@@ -61,9 +63,9 @@ def page(title: str, notes: Sequence[str], sections: Sequence[Section], drawings
     """
     # `html` is off: what looks like markup in a name is shown as text.
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    body = [parser.render("\n\n".join(map(escaped, notes)))]
+    body = [parser.render("\n\n".join(map(escape, notes)))]
     for section, some in zip(sections, drawings, strict=True):
-        body.append(f"<section>\n{_tables(parser.render(section_markdown(section)), section.title)}")
+        body.append(f"<section>\n{_tables(parser.render(render_section(section)), section.title)}")
         if some:
             body.append(_figure(section, some))
         body.append("</section>")
@@ -101,14 +103,14 @@ def _style() -> str:
 
 
 def _tables(text: str, title: str) -> str:
-    """Each table in a box of its own that scrolls, also by the keyboard; its name is read aloud."""
+    """Put each table into a box that scrolls, also by the keyboard, and whose name is read aloud."""
     box = f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(title)}">\n<table>'
     text = text.replace("<table>", box).replace("</table>", "</table>\n</div>")
     return re.sub("<th(?=[ >])", '<th scope="col"', text)
 
 
 def _figure(section: Section, drawings: Sequence[str]) -> str:
-    svgs = [_inline(svg, figures.described(panel)) for panel, svg in zip(section.panels, drawings, strict=True)]
+    svgs = [_inline(svg, figures.describe_panel(panel)) for panel, svg in zip(section.panels, drawings, strict=True)]
     caption = f"<figcaption>{html.escape(section.reading)}</figcaption>"
     return f'<figure>\n<div class="figures">\n{"".join(svgs)}</div>\n{caption}\n</figure>'
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.experiments.outcomes import Line, Outcome, by_line
+from selectit.experiments.outcomes import Line, Outcome, group_by_line
 from selectit.experiments.report.sweeps import Amounts, Swept
 from selectit.experiments.report.tables import Column, Level, columns, headline
 from selectit.numerics.statistics import Estimate
@@ -72,10 +72,10 @@ def amount_panels(outcomes: Sequence[Outcome], found: Amounts) -> list[Panel]:
     for model in dict.fromkeys(model for model, _ in found):
         fixed = [
             (choice, some)
-            for (m, choice, budget), some in by_line(outcomes).items()
+            for (m, choice, budget), some in group_by_line(outcomes).items()
             if m == model and not budget and some[0].method in ("full", "")
         ]
-        for column in _drawn(outcomes):
+        for column in _shown_columns(outcomes):
             series: list[Series] = []
             for (m, choice), cells in found.items():
                 points = _points(column, [(some[0].rows, budget, some) for budget, some in cells.items()])
@@ -90,7 +90,7 @@ def amount_panels(outcomes: Sequence[Outcome], found: Amounts) -> list[Panel]:
 def sweep_panels(outcomes: Sequence[Outcome], parameter: str, found: Mapping[str, Swept]) -> list[Panel]:
     """Every score against a parameter: one panel for each benchmark, and AVG; one line for each model and budget."""
     panels = []
-    for column in _drawn(outcomes):
+    for column in _shown_columns(outcomes):
         series: list[Series] = []
         for rest, some in found.items():
             for (model, budget), cells in some.items():
@@ -108,7 +108,7 @@ def cost_panels(outcomes: Sequence[Outcome]) -> list[Panel]:
 
     The model before any tuning is a level.
     """
-    column, grouped, marks = headline(outcomes), by_line(outcomes), _marks(outcomes)
+    column, grouped, marks = headline(outcomes), group_by_line(outcomes), _marks(outcomes)
     panels = []
     for model in dict.fromkeys(model for model, _, _ in grouped):
         cells: dict[str, list[tuple[float, str, list[Outcome]]]] = {}
@@ -132,7 +132,7 @@ def cost_panels(outcomes: Sequence[Outcome]) -> list[Panel]:
 def difference_panels(
     outcomes: Sequence[Outcome], found: Mapping[Line, Mapping[str, Estimate]], to: str
 ) -> list[Forest]:
-    """What `tables.compared` found: one panel for each model and benchmark."""
+    """What `tables.compare_lines` found: one panel for each model and benchmark."""
     panels = []
     for model in dict.fromkeys(model for model, _, _ in found):
         for column in columns(outcomes):
@@ -153,7 +153,7 @@ def _marks(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {choice: number for number, choice in enumerate(choices)}
 
 
-def _drawn(outcomes: Sequence[Outcome]) -> list[Column]:
+def _shown_columns(outcomes: Sequence[Outcome]) -> list[Column]:
     """The benchmarks, and AVG where it is a mean of several."""
     *benchmarks, average = columns(outcomes)
     return [*benchmarks, average] if len(average.scales) > 1 else benchmarks

@@ -32,17 +32,17 @@ class Section:
     """How the figures are read."""
 
 
-def sections(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Section]:
+def build_sections(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Section]:
     """All of the report but its notes."""
     return [
-        Section("Results", "The mean over the seeds ± its standard deviation.", tables.results(outcomes)),
+        Section("Results", "The mean over the seeds ± its standard deviation.", tables.result_table(outcomes)),
         *_amounts(outcomes),
         *_sweeps(outcomes, choices),
         *_differences(outcomes),
         Section(
             "What each choice cost",
             "",
-            tables.costs(outcomes),
+            tables.cost_table(outcomes),
             tuple(panels.cost_panels(outcomes)),
             "What was gained against what it took; a line joins the budgets of one choice, bars are the standard "
             "deviation over seeds. Choices whose time to choose is not known are left out, and labels "
@@ -51,31 +51,31 @@ def sections(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Sec
     ]
 
 
-def markdown(notes: Sequence[str], found: Sequence[Section]) -> str:
+def render_markdown(notes: Sequence[str], found: Sequence[Section]) -> str:
     """The report: notes, and every section with its table."""
-    parts = ["\n".join(escaped(note) for note in notes)]
-    parts += [section_markdown(section) for section in found]
+    parts = ["\n".join(escape(note) for note in notes)]
+    parts += [render_section(section) for section in found]
     return "\n\n".join(parts) + "\n"
 
 
-def section_markdown(section: Section) -> str:
+def render_section(section: Section) -> str:
     """One section with its table."""
     header, lines = section.table
-    rows = [f"| {' | '.join(escaped(cell) or '-' for cell in line)} |" for line in (header, *lines)]
+    rows = [f"| {' | '.join(escape(cell) or '-' for cell in line)} |" for line in (header, *lines)]
     columns = zip(*lines, strict=True)
     numbers = [name != "budget" and all(map(_NUMBER.match, cells)) for name, cells in zip(header, columns, strict=True)]
     rule = "|" + "".join("---:|" if number else "---|" for number in numbers)
     table = "\n".join([rows[0], rule, *rows[1:]])
-    return "\n\n".join(filter(None, [f"## {escaped(section.title)}", escaped(section.text), table]))
+    return "\n\n".join(filter(None, [f"## {escape(section.title)}", escape(section.text), table]))
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text on one line that Markdown shows as it is."""
     return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _amounts(outcomes: Sequence[Outcome]) -> list[Section]:
-    found = sweeps.amounts(outcomes)
+    found = sweeps.collect_amounts(outcomes)
     if not found:
         return []
     column = tables.headline(outcomes)
@@ -91,10 +91,10 @@ def _amounts(outcomes: Sequence[Outcome]) -> list[Section]:
 
 
 def _sweeps(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Section]:
-    column, every = tables.headline(outcomes), sweeps.sweeps(choices)
+    column, every = tables.headline(outcomes), sweeps.find_sweeps(choices)
     made = []
     for parameter in dict.fromkeys(each.parameter for each in every):
-        found = {each.rest: sweeps.swept(outcomes, each) for each in every if each.parameter == parameter}
+        found = {each.rest: sweeps.collect_sweep(outcomes, each) for each in every if each.parameter == parameter}
         if not any(found.values()):
             continue
         made.append(
@@ -111,7 +111,7 @@ def _sweeps(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Sect
 
 def _differences(outcomes: Sequence[Outcome]) -> list[Section]:
     """To all rows and to random ones; figures of the second alone where there is one."""
-    to_full, to_random = tables.compared(outcomes, "full"), tables.compared(outcomes, "random")
+    to_full, to_random = tables.compare_lines(outcomes, "full"), tables.compare_lines(outcomes, "random")
     made = []
     for found, to, title in (
         (to_full, "all rows", "Difference to all rows"),
@@ -124,7 +124,7 @@ def _differences(outcomes: Sequence[Outcome]) -> list[Section]:
             Section(
                 title,
                 "With a 95 % interval over the items, seeds averaged.",
-                tables.differences(outcomes, found),
+                tables.difference_table(outcomes, found),
                 tuple(shown),
                 "A filled point: the interval leaves out 0. Where less is better, points to the left of 0 are better.",
             )

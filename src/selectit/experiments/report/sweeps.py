@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from selectit import methods as method_files
-from selectit.experiments.outcomes import Outcome, by_line
+from selectit.experiments.outcomes import Outcome, group_by_line
 from selectit.experiments.report.tables import Column, Table
 from selectit.experiments.settings import Choice
 
@@ -27,7 +27,7 @@ Swept = dict[tuple[str, str], dict[float, list[Outcome]]]
 """Of each model and budget the cells of each value, smallest first."""
 
 
-def sweeps(choices: Sequence[Choice]) -> list[Sweep]:
+def find_sweeps(choices: Sequence[Choice]) -> list[Sweep]:
     """Every group of choices whose methods differ in the value of one numeric parameter alone.
 
     A grid of two parameters is a sweep over each of them for each value of the other. Seeds are no amount.
@@ -46,9 +46,9 @@ def sweeps(choices: Sequence[Choice]) -> list[Sweep]:
     ]
 
 
-def swept(outcomes: Sequence[Outcome], sweep: Sweep) -> Swept:
+def collect_sweep(outcomes: Sequence[Outcome], sweep: Sweep) -> Swept:
     """The cells of a sweep, of models and budgets that have two values or more."""
-    grouped = by_line(outcomes)
+    grouped = group_by_line(outcomes)
     found: Swept = {}
     for model, budget in dict.fromkeys((model, budget) for model, _, budget in grouped):
         cells = {value: grouped[model, name, budget] for value, name in sweep.names if (model, name, budget) in grouped}
@@ -78,11 +78,11 @@ Amounts = dict[tuple[str, str], dict[str, list[Outcome]]]
 """Of each model and choice the cells of each budget, fewest rows first."""
 
 
-def amounts(outcomes: Sequence[Outcome]) -> Amounts:
-    """Of models of which some choice has two budgets or more, every choice of the data that has a budget."""
+def collect_amounts(outcomes: Sequence[Outcome]) -> Amounts:
+    """The choices with a budget, of each model that has a choice with two budgets or more; other data sets left out."""
     found: Amounts = {}
-    for (model, choice, budget), some in sorted(by_line(outcomes).items(), key=lambda each: each[1][0].rows):
-        if budget and not some[0].data:  # so many percent of another data set are another number of rows
+    for (model, choice, budget), some in sorted(group_by_line(outcomes).items(), key=lambda each: each[1][0].rows):
+        if budget and not some[0].data:  # the same percentage of another data set is another number of rows
             found.setdefault((model, choice), {})[budget] = some
     models = {model for (model, _), cells in found.items() if len(cells) > 1}
     ordered = dict.fromkeys(each.line[:2] for each in outcomes)

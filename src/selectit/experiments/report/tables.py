@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.array_types import Float64
-from selectit.experiments.outcomes import Line, Outcome, by_line
+from selectit.experiments.outcomes import Line, Outcome, group_by_line
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 
 _SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate", "COMET")
@@ -107,24 +107,24 @@ def headline(outcomes: Sequence[Outcome]) -> Column:
     return average if average.scales else benchmarks[0]
 
 
-def results(outcomes: Sequence[Outcome]) -> Table:
+def result_table(outcomes: Sequence[Outcome]) -> Table:
     """Each benchmark's mean over the seeds, with its standard deviation where there are several."""
     shown = [column for column in columns(outcomes) if column.scales]  # of losses alone there is no AVG
     lines = [
         [*line, f"{some[0].rows:,}", f"{len(some)}", *(column.text(some) for column in shown)]
-        for line, some in by_line(outcomes).items()
+        for line, some in group_by_line(outcomes).items()
     ]
     return ["model", "choice", "budget", "rows", "seeds", *[column.title for column in shown]], lines
 
 
-def compared(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str, Estimate]]:
+def compare_lines(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str, Estimate]]:
     """Each line less the line of the reference method: for `full` of any budget, for `random` of the same one.
 
-    A choice with a size of its own (a list of rows) or from another data set is compared with the random choice of as
+    A choice that fixes its own size (a list of rows) or from another data set is compared with the random choice of as
     many rows. Of each benchmark with items the mean difference over them, seeds averaged, as it is shown (shares in
     percent), and its bootstrap interval. Empty without a reference.
     """
-    grouped, shown = by_line(outcomes), _with_items(outcomes)
+    grouped, shown = group_by_line(outcomes), _with_items(outcomes)
     found = {}
     for line, some in grouped.items():
         model, _, budget = line
@@ -144,14 +144,14 @@ def compared(outcomes: Sequence[Outcome], reference: str) -> dict[Line, dict[str
     return found
 
 
-def differences(outcomes: Sequence[Outcome], found: Mapping[Line, Mapping[str, Estimate]]) -> Table:
-    """What `compared` found, as a table."""
+def difference_table(outcomes: Sequence[Outcome], found: Mapping[Line, Mapping[str, Estimate]]) -> Table:
+    """What `compare_lines` found, as a table."""
     shown = _with_items(outcomes)
     lines = [[*line, *(_interval(some.get(column.name), column) for column in shown)] for line, some in found.items()]
     return ["model", "choice", "budget", *[column.title for column in shown]], lines
 
 
-def paired(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) -> Estimate | None:
+def pair_outcomes(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) -> Estimate | None:
     """The mean difference over the items that both have, seeds averaged first. None without common items."""
     first, second = (_by_item(each, benchmark) for each in (a, b))
     common = sorted(first.keys() & second.keys())
@@ -161,14 +161,14 @@ def paired(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) -> Estima
     return bootstrap_mean(values, 0)
 
 
-def costs(outcomes: Sequence[Outcome]) -> Table:
+def cost_table(outcomes: Sequence[Outcome]) -> Table:
     """What choosing, training and evaluating took: means over the seeds."""
     header = [
         "model", "choice", "budget", "passes a row", "seconds to choose", "training steps", "training tokens",
         "seconds to train", "last loss", "seconds to evaluate",
     ]  # fmt: skip
     lines = []
-    for line, some in by_line(outcomes).items():
+    for line, some in group_by_line(outcomes).items():
         chosen = [each.select_seconds for each in some if each.select_seconds is not None]
         losses = [each.loss for each in some if each.loss is not None]
         lines.append(
@@ -186,7 +186,7 @@ def costs(outcomes: Sequence[Outcome]) -> Table:
     return header, lines
 
 
-def csv_text(outcomes: Sequence[Outcome]) -> str:
+def render_csv(outcomes: Sequence[Outcome]) -> str:
     """Every cell by itself: one line for each model, choice, budget, seed and benchmark."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -203,9 +203,9 @@ def csv_text(outcomes: Sequence[Outcome]) -> str:
     return file.getvalue()
 
 
-def latex(outcomes: Sequence[Outcome]) -> str:
+def render_latex(outcomes: Sequence[Outcome]) -> str:
     """The table of results for booktabs."""
-    header, lines = results(outcomes)
+    header, lines = result_table(outcomes)
     rows = [" & ".join(map(_tex, line)) + r" \\" for line in (header, *lines)]
     columns = "lll" + "r" * (len(header) - 3)
     top, bottom = rf"\begin{{tabular}}{{{columns}}}" + "\n" + r"\toprule", r"\bottomrule" + "\n" + r"\end{tabular}"
@@ -224,7 +224,7 @@ def _with_items(outcomes: Sequence[Outcome]) -> list[Column]:
 
 def _difference(some: Sequence[Outcome], other: Sequence[Outcome], column: Column) -> Estimate | None:
     """The paired difference as it is shown."""
-    found, scale = paired(some, other, column.name), column.scales[column.name]
+    found, scale = pair_outcomes(some, other, column.name), column.scales[column.name]
     return found and Estimate(scale * found.value, scale * found.low, scale * found.high)
 
 

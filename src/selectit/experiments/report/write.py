@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from selectit.atomic_files import replacing
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import tables
-from selectit.experiments.report.sections import Section, markdown, sections
+from selectit.experiments.report.sections import Section, build_sections, render_markdown
 from selectit.experiments.settings import Choice
-from selectit.runs.files import replacing
 
 
-def write(
+def write_report(
     folder: Path, title: str, notes: Sequence[str], outcomes: Sequence[Outcome], choices: Sequence[Choice]
 ) -> str:
     """Write all tables, figures and the page; the report in Markdown.
@@ -23,9 +23,9 @@ def write(
     """
     missing = _missing()
     notes = [*notes, *([missing] if missing else [])]
-    found = sections(outcomes, choices)
-    report = markdown(notes, found)
-    for name, text in (("md", report), ("csv", tables.csv_text(outcomes)), ("tex", tables.latex(outcomes))):
+    found = build_sections(outcomes, choices)
+    report = render_markdown(notes, found)
+    for name, text in (("md", report), ("csv", tables.render_csv(outcomes)), ("tex", tables.render_latex(outcomes))):
         _write(folder / f"results.{name}", text)
     for old in (folder / "results.html", *(folder / "figures").glob("*.svg")):  # of other outcomes
         old.unlink(missing_ok=True)
@@ -53,13 +53,13 @@ def _draw(folder: Path, title: str, notes: Sequence[str], found: Sequence[Sectio
     drawings = []
     number = 0
     for section in found:
-        some = [figures.drawn(panel) for panel in section.panels]
+        some = [figures.draw_panel(panel) for panel in section.panels]
         for panel, svg in zip(section.panels, some, strict=True):
             number += 1
             readable = re.sub(r"[^A-Za-z0-9.]+", "-", f"{panel.title} by {panel.x}")[:80].strip("-.")
             _write(folder / "figures" / f"{number:02d}-{readable}.svg", svg)
         drawings.append(some)
-    _write(folder / "results.html", page.page(title, notes, found, drawings))
+    _write(folder / "results.html", page.render_page(title, notes, found, drawings))
 
 
 def _write(path: Path, text: str) -> None:

@@ -22,10 +22,12 @@ import vllm.platforms
 
 from selectit.array_types import Float32
 from selectit.data.records import Sample
-from selectit.engines.base import OnBatch, Rated, RatingBatch
+from selectit.engines.base import Rated
 from selectit.engines.device import resolve_dtype
 from selectit.engines.texts import Texts, about, first_line, load_tokenizer, model_errors
 from selectit.errors import EngineError, SettingsError, nearest
+from selectit.signals.base import OnBatch
+from selectit.signals.ratings import RatingBatch
 from selectit.signals.requests import RatingPrompt
 
 # vLLM reads these when it is imported: standard output is the caller's, and nothing may ask for the network.

@@ -1,18 +1,26 @@
-"""An engine without a model: numbers made from the text's digest. For tests, and for trying a pipeline out."""
+"""The `fake` engine, without a model: numbers made from the text's digest. For tests, and to try a pipeline out."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from selectit.array_types import Float32, Float64, Int64
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.engines.base import OnBatch, RatingBatch, Reply, ResponseLosses
+from selectit.engines.base import MAX_TOKENS, EngineLoader
+from selectit.jsonable import digest_of
+from selectit.models.files import Model
 from selectit.signals.arrays import FLAG_NO_ROOM
-from selectit.signals.requests import EmbeddingRequest, JudgeRequest, LossRequest, RatingPrompt
+from selectit.signals.base import OnBatch
+from selectit.signals.embeddings import EmbeddingRequest
+from selectit.signals.judgements import JudgeRequest, Reply
+from selectit.signals.losses import LossRequest, ResponseLosses
+from selectit.signals.ratings import RatingBatch, RatingPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +111,26 @@ class FakeEngine:
         weights = self._draws(text).random(labels) + 1e-3
         logprob: Float32 = np.log(0.9 * weights / weights.sum()).astype(np.float32)
         return logprob
+
+
+class FakeLoader(EngineLoader):
+    """Every name is a model's, and nothing is loaded."""
+
+    name = noun = "fake"
+    holds_weights = False
+    made_up = True
+
+    def model(self, name: str, settings: Settings) -> Model:
+        """A model by its name alone."""
+        return Model(name, "", digest_of({"fake": name}), packaged=False)
+
+    def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> FakeEngine:
+        """The same engine for every signal."""
+        return FakeEngine(model.name, settings.max_tokens or stored.get("max_tokens") or MAX_TOKENS)
+
+    def counter(self, model: Model, settings: Settings) -> FakeEngine:
+        """Words are counted."""
+        return FakeEngine(model.name, 0)
+
+
+ENGINE = FakeLoader()

@@ -1,0 +1,88 @@
+"""Files and folders that are whole or not there: written next to their place, synced, and renamed."""
+
+from __future__ import annotations
+
+import glob
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the name `path`, synced, when the block ends well; else nothing of it is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _free_name(path)
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `path`, synced, when the block ends well; else nothing of it is left."""
+    with folder_beside(path) as beside:
+        yield beside
+        for each in beside.rglob("*"):
+            sync(each)
+        sync(beside)
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+    sync(path.parent)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """An empty folder next to `path`, so that what is made in it can be renamed there; it goes when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _free_name(path)
+    beside.mkdir()
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(path: Path) -> Path:
+    """A hidden name next to `path` that nobody can foresee.
+
+    What killed processes of this machine left under such names is removed first.
+    """
+    start = f".{path.name}.{socket.gethostname()}-"
+    for leftover in path.parent.glob(glob.escape(start) + "*.tmp"):
+        process = leftover.name[len(start) :].partition(".")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    return path.with_name(f"{start}{os.getpid()}.{secrets.token_hex(8)}.tmp")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
