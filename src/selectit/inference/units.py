@@ -178,8 +178,8 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     found = _ask(
         engine, [unit.request for unit in group], asked, lambda done, tokens: on_rows(done * rows_each, tokens)
     )
-    seconds = time.perf_counter() - began
     tables = [unit.request.table(asked, answer) for unit, answer in zip(group, found.answers, strict=True)]
+    seconds = time.perf_counter() - began
     for table in tables:
         _refuse_failed(table, start, len(samples))
     for unit, table in zip(group, tables, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,8 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
     signal = "embeddings"
     doing = "embedding with"
     capability = Embeds
-    named_by: ClassVar[tuple[str, ...]] = ("encoder",)
+    columns = {"vector": pa.list_(pa.float32())}
+    named_by = ("encoder",)
     default = "minilm"
     heeds = ("pooling", "unit_size")
 
@@ -51,13 +52,7 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
         parts = {"instruction": [sample.instruction], "response": [sample.response]}
         return "\n".join(parts.get(self.text, [sample.instruction, sample.response]))
 
-    @property
-    def columns(self) -> Mapping[str, pa.DataType]:
-        """The vector."""
-        return {"vector": pa.list_(pa.float32())}
-
     def ask(self, engine: Embeds, samples: Sequence[Sample], on_batch: OnBatch) -> Answer:
-        """The vector of each pair's text."""
         vectors = engine.embed(self, samples, on_batch)
         fine = np.isfinite(vectors).all(axis=-1) & (vectors.shape[-1] > 0)
         values = [vector if each else None for vector, each in zip(vectors, fine, strict=True)]
@@ -65,7 +60,6 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
         return Answer({"vector": values}, errors)
 
     def arrays(self, stored: Stored) -> Embeddings:
-        """The vectors of all pairs."""
         lengths = stored.lengths("vector")
         width = int(lengths.max(initial=0))
         vectors = np.full((len(lengths), width), np.nan, np.float32)
@@ -74,10 +68,8 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
 
     @classmethod
     def describe(cls, entry: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """Whether there is a vector: its numbers tell a reader nothing."""
         return {"vector": entry["vector"] is not None}
 
     @classmethod
     def tell(cls, described: Mapping[str, Any]) -> str:
-        """The same in words."""
         return "a vector" if described["vector"] else "no vector"

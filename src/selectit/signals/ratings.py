@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +76,7 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
     signal = "ratings"
     doing = "rating with"
     capability = RatesLabels
-    unfinished: ClassVar[tuple[str, str]] = (
+    unfinished = (
         "{missing} of {wanted} units of {model} are not rated yet in {run}",
         "Finish them with: selectit rate --run {run} --model {model} --k {requests}",
     )
@@ -116,33 +116,27 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:
-        """The log-probability of each label, and the labels' probability together."""
         return {"logprob": pa.list_(pa.float32(), len(self.labels)), "mass": pa.float32()}
 
     @property
     def passes(self) -> int:
-        """One; none where one text stands for all rows."""
         return int(self.sees_sample)
 
     @property
     def about(self) -> dict[str, Any]:
-        """The wording, the template and the labels."""
         return {"prompt": self.text, "template": self.template, "labels": list(self.labels)}
 
     @property
     def folder(self) -> str:
-        """By the fingerprint."""
         return f"prompt-{self.fingerprint}"
 
     def shares_reading(self, other: Self) -> bool:
-        """Where the sample stands first in both."""
         return self.sample_first and other.sample_first
 
     @classmethod
     def ask_all(
         cls, engine: RatesLabels, requests: Sequence[Self], samples: Sequence[Sample], on_batch: OnBatch
     ) -> Answers:
-        """The ratings of each sample; what several have in common is rated once, and `on_batch` hears of it too."""
         seen: dict[tuple[tuple[str, str], ...], int] = {}
         place = np.array([seen.setdefault(tuple(p.seen(sample) for p in requests), len(seen)) for sample in samples])
         first = np.unique(place, return_index=True)[1]
@@ -170,7 +164,6 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
 
     @classmethod
     def stack(cls, requests: Sequence[Self], stored: Sequence[Sequence[Stored]]) -> Ratings:
-        """The ratings of all models under all prompts, which have equally many labels."""
 
         def each(value: str) -> NDArray[Any]:
             return np.stack([np.stack([one.numbers(value) for one in row], axis=1) for row in stored], axis=1)
@@ -188,7 +181,6 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
 
     @classmethod
     def describe(cls, entry: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """The labels' probabilities."""
         chances = [math.exp(value) for value in entry["logprob"]]
         return {
             "prompt": about["prompt"],

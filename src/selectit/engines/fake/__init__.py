@@ -121,15 +121,12 @@ class FakeLoader(EngineLoader):
     made_up = True
 
     def model(self, name: str, settings: Settings) -> Model:
-        """A model by its name alone."""
         return Model(name, "", digest_of({"fake": name}), packaged=False)
 
     def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> FakeEngine:
-        """The same engine for every signal."""
         return FakeEngine(model.name, settings.max_tokens or stored.get("max_tokens") or MAX_TOKENS)
 
     def counter(self, model: Model, settings: Settings) -> FakeEngine:
-        """Words are counted."""
         return FakeEngine(model.name, 0)
 
 

@@ -45,7 +45,6 @@ class VLLMLoader(EngineLoader):
     }
 
     def check_options(self, settings: Settings) -> None:
-        """Engine parameters are none that have a flag, and what JSON can say. Raises SettingsError."""
         for name, value in settings.engine_param.items():
             if name in OWN_ARGUMENTS:
                 flag = OWN_ARGUMENTS[name]
@@ -61,7 +60,6 @@ class VLLMLoader(EngineLoader):
                 ) from error
 
     def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> Engine:
-        """Start vLLM. Raises what `engine.load` does."""
         engine: Engine = self.module("engine").load(
             model.path,
             dtype=stored.get("dtype", settings.dtype),
