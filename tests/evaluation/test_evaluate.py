@@ -94,7 +94,7 @@ def test_limits_never_raise_the_number_of_items():
     [
         ({"suite": "papr"}, "no suite 'papr'"),
         ({"task": ("mmlu", "mmlu")}, "named twice"),
-        ({"engine": "hff"}, "--engine is 'hff'"),
+        ({"engine": "hff"}, "there is no --engine 'hff'"),
         ({"limit": 0}, "--limit is 0"),
         ({"engine": "server"}, "needs an address"),
         ({"engine": "server", "base_url": "http://x/v1"}, "tokenizer"),

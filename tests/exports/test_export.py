@@ -363,12 +363,12 @@ def test_the_name_of_a_selection_is_needed_where_there_are_several(data):
 
 def test_options_that_do_not_fit(data):
     selectit.select(data, Settings(run="run", method="length", keep=10))
-    with pytest.raises(SettingsError, match="--to is 'axolot'") as error:
+    with pytest.raises(SettingsError, match="there is no --to 'axolot'") as error:
         selectit.export("run", "axolot")
     assert error.value.hint == "Did you mean 'axolotl'?"
     with pytest.raises(SettingsError, match="no place for scores"):
         selectit.export("run", "openai", scores=True)
-    with pytest.raises(SettingsError, match="--bad-rows is 'drop'"):
+    with pytest.raises(SettingsError, match="there is no --bad-rows 'drop'"):
         selectit.export("run", "trl", bad_rows="drop")
     with pytest.raises(SettingsError, match="is a file"):
         selectit.export("run", "trl", "data.json")
