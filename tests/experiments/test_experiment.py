@@ -19,6 +19,7 @@ from selectit.experiments import cell, experiment, plan, settings
 from selectit.experiments import cell as experiments_cell
 from selectit.experiments.clean import CleanData
 from selectit.experiments.decontamination import find_contaminated
+from selectit.experiments.load import load
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import sections, tables
 from selectit.progress import Silent
@@ -55,13 +56,13 @@ name = "SelectIT"
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_experiments(path):
-    found = settings.load(path, "data.json")
+    found = load(path, "data.json")
     assert len(settings.cells(found)) > len(found.choices)
 
 
 def test_cells_and_their_settings(folder):
     Path("e.toml").write_text(SMALL.format(model="tiny"))
-    found = settings.load("e.toml", "data.json")
+    found = load("e.toml", "data.json")
     names = [cell.name for cell in settings.cells(found)]
     assert [name[:-7] for name in names] == [
         "tiny-base-s0",
@@ -129,14 +130,14 @@ def test_parameters_with_flags_and_without():
 def test_files_that_are_refused(folder, text, message):
     Path("e.toml").write_text(text)
     with pytest.raises(SettingsError, match="e.toml") as error:
-        settings.load("e.toml", "data.json")
+        load("e.toml", "data.json")
     assert message in error.value.message
 
 
 def test_a_file_without_data(folder):
     Path("e.toml").write_text("[[choices]]\nmethod = 'random'")
     with pytest.raises(SettingsError, match="no data set is named"):
-        settings.load("e.toml")
+        load("e.toml")
 
 
 # What is left out
@@ -260,7 +261,7 @@ def test_a_budget_of_another_data_set_is_another_number_of_rows():
 def test_another_data_set_is_read_its_own_way(folder):
     text = SMALL.format(model="tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
     Path("e.toml").write_text(text + "[[choices]]\nmethod = 'full'\ndata = 'lima.json'\nsettings = { turns = 'each' }")
-    found = settings.load("e.toml", "data.json")
+    found = load("e.toml", "data.json")
     own, other = (settings.settings_for(found, choice) for choice in (found.choices[0], found.choices[-1]))
     assert (own.limit, own.map, own.turns, own.engine) == (5, "instruction=q,response=a", "last", "fake")
     assert (other.limit, other.map, other.turns, other.engine) == (None, None, "each", "fake")
@@ -291,7 +292,7 @@ def small(folder, tiny_model):
     Path("data.json").write_text(json.dumps(rows))
     Path("heldout.json").write_text(json.dumps([{"instruction": "question number 3", "output": "word word word"}] * 3))
     Path("e.toml").write_text(SMALL.format(model=tiny_model))
-    return settings.load("e.toml", "data.json")
+    return load("e.toml", "data.json")
 
 
 def figures(finished):
@@ -400,7 +401,7 @@ def test_a_choice_from_another_data_set(small, capfd):
     Path("e.toml").write_text(text)
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
     assert code == 0 and "lima.jsonl: 3 rows, 1 left out" in out and "tuning: 16 steps" in out
-    finished = experiment.experiment(settings.load("e.toml", "data.json"), "out")
+    finished = experiment.experiment(load("e.toml", "data.json"), "out")
     model = finished.outcomes[0].line[0]
     assert "15 rows of data.json, 1 left out; 3 rows of lima.jsonl, 1 left out since the evaluation" in finished.report
     rows_of = {each.line[1:]: each.rows for each in finished.outcomes}

@@ -17,6 +17,7 @@ from selectit.errors import DataError, RunError, SettingsError
 from selectit.experiments import experiment as experiments_experiment
 from selectit.experiments import settings
 from selectit.experiments.fit_rule import fit_rule
+from selectit.experiments.load import load
 from selectit.runs.files import numbers, read_part
 
 pytest.importorskip("trl")
@@ -60,7 +61,7 @@ def done(tmp_path_factory):
         Path("data.json").write_text(json.dumps(rows))
         Path("heldout.json").write_text(json.dumps([{"instruction": "another one", "output": "word word word"}] * 3))
         Path("e.toml").write_text(FILE.format(model=model))
-        experiments_experiment.experiment(settings.load("e.toml", "data.json"), "out")
+        experiments_experiment.experiment(load("e.toml", "data.json"), "out")
     finally:
         os.chdir(before)
     return folder
@@ -70,7 +71,7 @@ def done(tmp_path_factory):
 def finished(folder, done):
     """A copy of it in this test's folder, as it was read from its file."""
     shutil.copytree(done, folder, dirs_exist_ok=True)
-    return settings.load("e.toml", "data.json")
+    return load("e.toml", "data.json")
 
 
 def cell_files():

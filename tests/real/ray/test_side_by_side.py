@@ -16,7 +16,8 @@ import torch  # noqa: E402
 import tiny  # noqa: E402
 from selectit.config.settings import Settings  # noqa: E402
 from selectit.errors import DataError, RunError  # noqa: E402
-from selectit.experiments import experiment, settings  # noqa: E402
+from selectit.experiments import experiment  # noqa: E402
+from selectit.experiments.load import load  # noqa: E402
 from selectit.inference import execute  # noqa: E402
 from selectit.runs.source import create  # noqa: E402
 
@@ -98,7 +99,7 @@ def test_an_experiment_side_by_side(cluster, folder, tmp_path_factory):
     Path("data.json").write_text(json.dumps(rows))
     Path("heldout.json").write_text(json.dumps([{"instruction": "say it", "output": "word word word"}] * 3))
     Path("e.toml").write_text(FILE.format(model=tiny.build_chat(tmp_path_factory.mktemp("chat"))))
-    one = settings.load("e.toml", "data.json")
+    one = load("e.toml", "data.json")
     several = dataclasses.replace(one, settings=dataclasses.replace(one.settings, **RAY))
     found = [experiment.experiment(each, out).outcomes for each, out in ((one, "one"), (several, "several"))]
     known = [[(o.line, o.seed, o.rows, o.steps, o.tokens, o.loss, o.scores) for o in some] for some in found]
