@@ -35,7 +35,7 @@ class ServerLoader(EngineLoader):
     def check_options(self, settings: Settings) -> None:
         if settings.engine == self.name and settings.tokenizer and len(settings.model) > 1:
             raise SettingsError(
-                "--tokenizer is one model's, and several are named",
+                "--tokenizer belongs to one model, and several are named",
                 "Rate them one after another into one run (--run), each with its own; then select from that.",
             )
 
