@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.array_types import Float64, Int64
-from selectit.errors import SettingsError, nearest
+from selectit.errors import SettingsError, install_extra, nearest
 from selectit.numerics.row_random import row_uniforms
 from selectit.signals.arrays import Embeddings, Signals
 
@@ -247,7 +247,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
-        raise SettingsError("k-means needs scikit-learn", 'Install it: pip install -e ".[methods]"') from error
+        raise SettingsError("k-means needs scikit-learn", f"Install it: {install_extra('methods')}") from error
     different = len(np.unique(vectors, axis=0))
     fitted = KMeans(min(clusters, different), n_init=restarts, random_state=seed).fit(vectors)
     gap = vectors - fitted.cluster_centers_[fitted.labels_]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.array_types import Float64
+from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers

@@ -11,7 +11,7 @@ from typing import Any
 from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.engines.base import EngineLoader, texts_module
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
@@ -23,7 +23,7 @@ class ServerLoader(EngineLoader):
 
     name = "server"
     noun = "a server"
-    install = "pip install httpx2"
+    install = install_extra("server")
     signals = ("ratings", "judgements")
     holds_weights = False
     options = ("base_url", "tokenizer", "concurrency", "missing_label")
