@@ -147,8 +147,8 @@ def test_the_digest_is_of_the_tokenizer_alone(words, folder):
         ({"engine": "server", "dtype": "bf16"}, "--dtype is the server's"),
         ({"engine": "server", "batch_tokens": 9}, "--batch-tokens is the server's"),
         ({"concurrency": 0}, "--concurrency is 0"),
-        ({"missing_label": "zero"}, "--missing-label is 'zero'"),
-        ({"engine": "server", "tokenizer": "t", "model": ("a", "b")}, "--tokenizer is one model's"),
+        ({"missing_label": "zero"}, "there is no --missing-label 'zero'"),
+        ({"engine": "server", "tokenizer": "t", "model": ("a", "b")}, "--tokenizer belongs to one model"),
     ],
 )
 def test_options_that_do_not_go_together(settings, said):

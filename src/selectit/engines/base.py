@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from selectit.array_types import Float32, Int64
 from selectit.config.settings import Settings
 from selectit.engines.fitting import FittedText
-from selectit.errors import EngineError, SettingsError
+from selectit.errors import EngineError, SettingsError, install_extra
 from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
@@ -97,7 +97,7 @@ class EngineLoader:
         return import_or_explain(f"selectit.engines.{self.name}.{name}", self.name, self.install)
 
 
-TEXTS_INSTALL = "pip install torch transformers accelerate"
+TEXTS_INSTALL = install_extra("hf")
 """What `texts` needs, and the engine hf."""
 
 

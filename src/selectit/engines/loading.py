@@ -36,7 +36,7 @@ def find(name: str) -> EngineLoader:
 
 
 def check_options(settings: Settings) -> None:
-    """Refuse an engine that there is not, options of another engine than the one named, and those that can't be.
+    """Refuse an unknown engine, options of another engine than the one named, and options that can't be.
 
     Raises SettingsError. Where no engine is named, `check` says the rest when it is known.
     """

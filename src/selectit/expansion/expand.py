@@ -176,6 +176,7 @@ def _check_settings(settings: Settings, sample: int | None) -> Settings:
         raise SettingsError(f"--sample is {sample}", "It is a number of 1 or more.")
     if len(settings.model) != 1:
         raise SettingsError("one model writes the new rows", "Name it with --model: an instruct model, and a good one.")
+    loading.check_options(settings)
     engine = settings.engine or loading.DEFAULT
     if not loading.gives(engine, JudgeRequest.signal):
         raise SettingsError(

@@ -74,17 +74,15 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
     choices = tuple(_choice(each) for each in table.get("choices", []))
     if not choices:
         raise SettingsError("there are no choices", "Write [[choices]] with method = … for each line of the table.")
-    names = ("models", "budgets", "seeds", "decontaminate", "base", "keep_models")
-    plain = {name: table[name] for name in names if name in table}
-    experiment = Experiment(
-        data=str(source),
-        choices=choices,
-        recipe=dataclasses.replace(recipe, **changes),
-        settings=Settings(**settings),
-        evaluation=_evaluation(table.get("evaluation", {})),
-        search=Search(**table.get("search", {})),
-        **plain,
-    )
+    read = {
+        "data": str(source),
+        "choices": choices,
+        "recipe": dataclasses.replace(recipe, **changes),
+        "settings": Settings(**settings),
+        "evaluation": _evaluation(table.get("evaluation", {})),
+        "search": Search(**table.get("search", {})),
+    }
+    experiment = Experiment(**{**{name: table[name] for name in table if name != "recipe_changes"}, **read})
     _check(experiment)
     return experiment
 

@@ -55,7 +55,7 @@ class Calibrated(RatingMethod):
     def __post_init__(self) -> None:
         check_prompts(self.k)
         if self.by not in WAYS:
-            raise SettingsError(f"by is {self.by!r}, which there is not", nearest(self.by, WAYS))
+            raise SettingsError(f"there is no way {self.by!r}", nearest(self.by, WAYS))
 
     @property
     def needs(self) -> tuple[str | Substitution, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from selectit.atomic_files import folder_beside, replacing_folder
-from selectit.errors import ModelError, nearest
+from selectit.errors import ModelError, install_extra, nearest
 from selectit.models import gguf
 from selectit.models.files import cache_dir, count_parameters, read_object
 
@@ -98,7 +98,7 @@ PACKAGED: dict[str, PackagedModel] = {
     ),
 }
 NOTE = "selectit.json"
-EXTRA = "Run: pip install torch transformers accelerate gguf"
+EXTRA = f"Run: {install_extra('hf')}"
 _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 
 

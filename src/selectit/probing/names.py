@@ -15,14 +15,12 @@ from selectit.selection.score import Scored
 from selectit.signals.prompts import PACKAGED, PromptSet, packaged
 from selectit.signals.ratings import LAYOUTS
 
-_ASKED = ("dtype", "max_tokens", "overflow", "missing_label", "batch_tokens", "engine_param", "pooling")
-
 
 def differs(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
     """The prompt set's, the raters' and the method's own differences from the defaults; '' = none."""
     words = list(_of_prompts(prompts)) if prompts is not None else []
     for annotator, _ in scored.answered:
-        words += _of_rater(annotator)
+        words += _of_annotator(annotator)
     if "tokenizer" in scored.config:
         words.append(f"tokenizer {scored.config['tokenizer']}")
     return ", ".join(dict.fromkeys([*words, *_of_method(method)]))
@@ -41,14 +39,13 @@ def _of_prompts(prompts: PromptSet) -> Iterator[str]:
         yield "layout " + next((name for name, text in LAYOUTS.items() if text == prompts.template), "of its own")
 
 
-def _of_rater(annotator: Annotator) -> Iterator[str]:
+def _of_annotator(annotator: Annotator) -> Iterator[str]:
     """What was asked of a model beside its defaults."""
     engine = str(annotator.manifest["settings"]["engine"])
     if engine in loading.names() and engine != loading.DEFAULT:
         yield f"engine {engine}"
-    for name in _ASKED:
-        value = annotator.manifest["asked"].get(name)  # encoders and reward models have few of them
-        if value is not None:
+    for name, value in annotator.manifest["asked"].items():
+        if value is not None and name not in ("engine", "unit_size"):  # the one is said, the other decides nothing
             yield f"{name.replace('_', ' ')} {value}"
 
 

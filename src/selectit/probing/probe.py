@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
 from selectit.inference.rate import as_begun, run_of
-from selectit.jsonable import digest_of, plain
+from selectit.jsonable import digest_of, plain, without_nan
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
 from selectit.numerics.ranking import spearman
@@ -235,7 +234,7 @@ def _probed(
         "mass": None if logprob is None else float(np.nanmean(np.exp(logprob).sum(-1))),
         "spread": float(np.nanstd(scores[plain])),
         "agreement": None if logprob is None else agreement(logprob),
-        "length_correlation": None if math.isnan(correlation) else correlation,
+        "length_correlation": without_nan(correlation),
         "seconds_per_row": None if seconds is None or not scored.answered else seconds / len(rows),
         "unscored": int(np.isnan(scores).sum()),
     }

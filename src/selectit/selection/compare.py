@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
+from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
@@ -128,7 +128,7 @@ def _method(outcome: Outcome, words: Int64) -> MethodStats:
         unscored=0 if scores is None else int(np.isnan(scores).sum()),
         passes_per_row=outcome.passes,
         seconds=outcome.seconds,
-        length_correlation=None if scores is None else _number(spearman(scores, words.astype(np.float64))),
+        length_correlation=None if scores is None else without_nan(spearman(scores, words.astype(np.float64))),
         mean_words=float(words[outcome.chosen].mean()) if len(outcome.chosen) else None,
     )
 
@@ -138,18 +138,14 @@ def _pair(a: Outcome, b: Outcome, rows: int) -> PairStats:
     return PairStats(
         a=a.name,
         b=b.name,
-        spearman=_number(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]
-        jaccard=_number(jaccard(a.chosen, b.chosen)),
-        chance=_number(chance_jaccard(len(a.chosen), len(b.chosen), rows)),
+        spearman=without_nan(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]
+        jaccard=without_nan(jaccard(a.chosen, b.chosen)),
+        chance=without_nan(chance_jaccard(len(a.chosen), len(b.chosen), rows)),
     )
 
 
 def _figure(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def compare(

@@ -13,6 +13,7 @@ from selectit import methods as method_files
 from selectit.config import options
 from selectit.config.groups import MethodOptions, ParameterOptions
 from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.engines.loading import check_options
 from selectit.errors import SettingsError
 from selectit.methods._base import ScoringMethod
 from selectit.runs.annotators import models_in
@@ -72,6 +73,7 @@ def resolve(
     Raises:
         SettingsError: whatever is wrong with the settings, as far as it can be known before the data is read.
     """
+    check_options(settings)
     parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
     budget = budget_of(settings, parts)
     specs = [_with_reads(part, run) for part in parts]
@@ -96,6 +98,7 @@ def resolve(
 
 def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:
     """The settings with the models named, and what raters are asked whatever the method is. Raises SettingsError."""
+    check_options(settings)
     first = load_prompts(settings, run).first(settings.k or K)
     return with_raters(settings, run), first
 

@@ -1,10 +1,9 @@
-"""The stages of the program as functions; the command's verbs have the same names."""
+"""`select`: the whole job, from data to the chosen rows."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from selectit.array_types import Int64
+from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
+from selectit.config.options import defaults, flag, names
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.inference.rate import run_of
+from selectit.jsonable import without_nan
 from selectit.progress import Progress, Silent
 from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
@@ -110,24 +112,21 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:
     """Refuse options that would do nothing: those of reading and rating without data, and --share with a choice."""
-    fresh = Settings()
-    idle = (
-        ("share",)
-        if reads
-        else ("share", "limit", "format", "map", "turns", "bad_rows", "split", "subset", "retry_errors", "executor")
-    )
-    for name in idle:
-        if getattr(settings, name) != getattr(fresh, name):
-            flag = "--" + name.replace("_", "-")
+    for_rating = (SourceOptions, ReadingOptions, ResumeOptions, ExecutionOptions)
+    idle = ("share",) if reads else names(*for_rating)
+    for name, default in defaults(*for_rating).items():
+        if name in idle and getattr(settings, name) != default:
             raise SettingsError(
-                f"{flag} does nothing here: it is for reading or rating", "Use it with selectit rate, or name the data."
+                f"{flag(name)} does nothing here: it is for reading or rating",
+                "Use it with selectit rate, or name the data.",
             )
 
 
 def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
     """What --with-scores adds to each record, in the order of writing."""
     return [
-        {"row": int(selection.rows[at]), "rank": int(at) + 1, "score": _plain(selection.scores[at])} for at in order
+        {"row": int(selection.rows[at]), "rank": int(at) + 1, "score": without_nan(selection.scores[at])}
+        for at in order
     ]
 
 
@@ -146,7 +145,7 @@ def _rest(
     rows = np.setdiff1d(np.arange(run.rows), selection.rows)
     values = []
     for row in rows.tolist():
-        score = _plain(scored.scores.score[row])
+        score = without_nan(scored.scores.score[row])
         if scored.chooses_set:
             why = f"not chosen: {failed[row]}" if row in failed else "not chosen"
         elif row in dropped:
@@ -157,7 +156,3 @@ def _rest(
             why = "below the cut"
         values.append({"row": row, "score": score, "why": why})
     return rows, values
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

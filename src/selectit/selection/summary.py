@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.array_types import Float64
+from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
@@ -185,13 +186,13 @@ def summarise(
     return Summary(
         rows=len(rows),
         kept=len(selection.rows),
-        highest=_number(selection.scores[0]) if len(selection.scores) else None,
-        cut=_number(selection.cut),
+        highest=without_nan(selection.scores[0]) if len(selection.scores) else None,
+        cut=without_nan(selection.cut),
         unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
         empty_responses=int((rows.response_words == 0).sum()),
         left_out_rows=left_out_rows,
         left_out=kinds,
-        length_correlation=_number(spearman(values, rows.response_words.astype(np.float64))),
+        length_correlation=without_nan(spearman(values, rows.response_words.astype(np.float64))),
         raters=facts,
         about=about,
         note=packaged_note(used),
@@ -307,7 +308,3 @@ def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[
             f"every row has the same score, {present[0]:g}: the choice is the order of the rows. Try another model, "
             "or another method."
         )
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

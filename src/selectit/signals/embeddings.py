@@ -45,7 +45,7 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
     def __post_init__(self) -> None:
         known = ("instruction", "response", "both")
         if self.text not in known:
-            raise SettingsError(f"text is {self.text!r}, which there is not", nearest(self.text, known))
+            raise SettingsError(f"there is no text {self.text!r} of a pair", nearest(self.text, known))
 
     def of(self, sample: Sample) -> str:
         """The text of a pair."""

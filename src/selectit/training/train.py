@@ -26,7 +26,7 @@ import numpy as np
 from selectit.array_types import Int64
 from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL
-from selectit.errors import DataError, ModelError, RunError, SettingsError
+from selectit.errors import DataError, ModelError, RunError, SettingsError, install_extra
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
@@ -49,7 +49,7 @@ from selectit.training.recipes import Recipe
 log = logging.getLogger(__name__)
 
 
-_INSTALL = 'pip install -e ".[train]"'
+_INSTALL = install_extra("train")
 
 
 @dataclass(frozen=True, slots=True)

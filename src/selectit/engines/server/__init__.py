@@ -11,7 +11,7 @@ from typing import Any
 from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.engines.base import EngineLoader, texts_module
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
@@ -23,7 +23,7 @@ class ServerLoader(EngineLoader):
 
     name = "server"
     noun = "a server"
-    install = "pip install httpx2"
+    install = install_extra("server")
     signals = ("ratings", "judgements")
     holds_weights = False
     options = ("base_url", "tokenizer", "concurrency", "missing_label")
@@ -35,7 +35,7 @@ class ServerLoader(EngineLoader):
     def check_options(self, settings: Settings) -> None:
         if settings.engine == self.name and settings.tokenizer and len(settings.model) > 1:
             raise SettingsError(
-                "--tokenizer is one model's, and several are named",
+                "--tokenizer belongs to one model, and several are named",
                 "Rate them one after another into one run (--run), each with its own; then select from that.",
             )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from selectit.config.settings import Settings
 from selectit.engines.base import EngineLoader, max_tokens
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 from selectit.models.files import Model
 from selectit.signals.base import Engine
 
@@ -34,7 +34,7 @@ class VLLMLoader(EngineLoader):
     """Causal models that rate."""
 
     name = noun = "vllm"
-    install = "pip install 'vllm>=0.32' (without a GPU: see docs/engines.md)"
+    install = f"{install_extra('vllm')}; without a GPU see docs/engines.md"
     signals = ("ratings",)
     options = ("engine_param",)
     refuses = {
