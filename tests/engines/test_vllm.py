@@ -1,6 +1,6 @@
 """The vllm engine over a vLLM that is not one: what it is asked, and what becomes of its answers.
 
-`tests/engines` asks a real one.
+`tests/real/vllm` asks a real one.
 """
 
 import dataclasses

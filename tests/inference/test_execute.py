@@ -1,4 +1,4 @@
-"""Who rates: what needs no Ray. The rest is in tests/cluster."""
+"""Who rates: what needs no Ray. test_ray.py has the rest."""
 
 import shutil
 import sys
