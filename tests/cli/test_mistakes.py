@@ -143,9 +143,9 @@ def messages():
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistake(name, messages, folder, capsys, monkeypatch):
+def test_mistake(name, messages, folder, capsys, no_model):
     file, content, arguments, says = MISTAKES[name]
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     Path("blank.txt").write_text("\n")
     Path("two.txt").write_text("one\ntwo\n")
     Path("c.toml").write_text("kep = 1\n")

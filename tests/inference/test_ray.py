@@ -12,10 +12,10 @@ import pytest
 
 import selectit
 import stub_ray
+from fakecalls import rated_as
 from rundirs import contents, finished
 from selectit import inference
 from selectit.config.settings import Settings
-from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, ModelError, RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.shared_folder import marked
@@ -185,13 +185,7 @@ def test_workers_lost_now_and_then_do_not_stop_it(cluster, data, local):
 
 
 def test_an_error_in_a_worker_is_the_one_that_is_raised_without_ray(cluster, data, monkeypatch):
-    original = FakeEngine.rate
-
-    def rate(self, prompts, samples, on_batch):
-        failed = original(self, prompts, samples, on_batch)
-        return [replace(batch, errors=("no numbers",) * len(samples), logprob=batch.logprob * 0) for batch in failed]
-
-    monkeypatch.setattr(FakeEngine, "rate", rate)
+    rated_as(monkeypatch, lambda batch, samples: replace(batch, errors=("no numbers",) * len(samples)))
     raised = []
     for settings in (FAKE | {"run": "local"}, RAY):
         with pytest.raises(EngineError, match="all 5 rows from row 0 failed: no numbers") as error:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from fakecalls import recorded
+from fakecalls import rated_as, recorded
 from rundirs import contents
 from selectit import progress
 from selectit.config.settings import Settings
@@ -166,19 +166,15 @@ def test_failed_rows_stay_in_place_and_can_be_tried_again(data, calls):
 
 
 def test_retrying_mends_what_can_be_mended(data, monkeypatch):
-    original = FakeEngine._rate
-
-    def flaky(self, prompt, samples, on_batch):
-        batch = original(self, prompt, samples, on_batch)
+    def flaky(batch, samples):
         errors = tuple("lost" if sample.row in (3, 7) else None for sample in samples)
-        logprob = batch.logprob.copy()
-        logprob[[error is not None for error in errors]] = np.nan
-        return type(batch)(logprob, batch.tokens, batch.flags, errors)
+        lost = np.array([[error is not None] for error in errors])
+        return replace(batch, logprob=np.where(lost, np.float32(np.nan), batch.logprob), errors=errors)
 
-    monkeypatch.setattr(FakeEngine, "_rate", flaky)
-    selectit.rate(data, Settings(**FAKE, k=2))
+    with monkeypatch.context() as patched:
+        rated_as(patched, flaky)
+        selectit.rate(data, Settings(**FAKE, k=2))
     assert np.isnan(selectit.score("run", Settings(k=2)).score).sum() == 2
-    monkeypatch.setattr(FakeEngine, "_rate", original)
     selectit.rate(data, Settings(**FAKE, k=2, retry_errors=True))
     mended = contents("run/ratings")
     Path("run").rename("first")
@@ -187,13 +183,10 @@ def test_retrying_mends_what_can_be_mended(data, monkeypatch):
 
 
 def test_a_whole_unit_that_fails_stops_the_run(data, monkeypatch):
-    original = FakeEngine._rate
+    def dead(batch, samples):
+        return replace(batch, logprob=np.full_like(batch.logprob, np.nan), errors=("gone",) * len(samples))
 
-    def dead(self, prompt, samples, on_batch):
-        batch = original(self, prompt, samples, on_batch)
-        return type(batch)(np.full_like(batch.logprob, np.nan), batch.tokens, batch.flags, ("gone",) * len(samples))
-
-    monkeypatch.setattr(FakeEngine, "_rate", dead)
+    rated_as(monkeypatch, dead)
     with pytest.raises(EngineError, match="all 5 rows from row 0 failed: gone"):
         selectit.rate(data, Settings(**FAKE, k=1))
     assert not list(Path("run").glob("ratings/*/prompt-*/part-*"))
@@ -219,8 +212,8 @@ def test_stored_settings_answer_for_what_is_left_open(data):
     assert annotators.find_annotator(run, "another digest", Settings()) is None
 
 
-def test_source_parts_and_rows(folder, monkeypatch):
-    monkeypatch.setattr(run_module, "PART_ROWS", 4)
+def test_source_parts_and_rows(folder, small_parts):
+    small_parts(4)
     records = [{"instruction": str(n % 3), "output": "x"} for n in range(10)]
     (folder / "d.jsonl").write_text("\n".join(map(json.dumps, records)))
     run = source.create("d.jsonl", Settings(run="run"))

@@ -140,11 +140,11 @@ def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeyp
     assert contents("run") == stored
 
 
-def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls, monkeypatch):
+def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls, no_model):
     settings = changed(keep=None, out=None)
     assert selectit.rate(many, settings) == Path("run")
     before = len(calls)
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     selectit.select(None, Settings(run="run", k=3, cascade="50%", out="b.json"))
     assert len(calls) == before
     with pytest.raises(RunError, match="no ratings of such a cascade"):
