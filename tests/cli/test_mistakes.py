@@ -179,9 +179,7 @@ def test_a_folder_that_cant_be_written(folder, capsys, monkeypatch):
     Path("d.jsonl").write_text(GOOD)
     Path("locked").mkdir()
     writable = os.access  # root may write everywhere, so the answer is made up
-    monkeypatch.setattr(
-        "selectit.runs.output.os.access", lambda path, mode: "locked" not in str(path) and writable(path, mode)
-    )
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and writable(path, mode))
     with pytest.raises(SystemExit) as end:
         main(["select", "d.jsonl", "--out", "locked/x.jsonl", "--method", "length", "--keep", "1"])
     assert end.value.code == 2

@@ -12,6 +12,7 @@ import pytest
 
 import selectit
 from commandline import run
+from own_methods import HALF
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.experiments import experiment as experiments_experiment
@@ -170,23 +171,15 @@ def test_an_indicator_of_a_model_is_that_of_select(finished):
     assert np.linalg.lstsq(np.array(design), np.log(losses))[0] == pytest.approx(coefficients)
 
 
-def test_rows_without_a_score_are_left_out_of_the_means_and_counted(finished, monkeypatch, capfd):
-    from selectit.experiments import fit_rule as experiments_fit_rule
-
-    real = experiments_fit_rule._scores
-
-    def holed(*given):
-        scores = real(*given)
-        scores[3, 0] = np.nan
-        return scores
-
-    monkeypatch.setattr(experiments_fit_rule, "_scores", holed)
-    assert fit_rule(finished, "out", ["length"]).missing == {"length": 1}
-    code, out, _ = run(capfd, "fit-rule", "e.toml", "--data", "data.json", "--out", "out", "--indicators", "length")
-    assert code == 0 and "1 of 24 rows have no length; means are over the others" in out
-    monkeypatch.setattr(experiments_fit_rule, "_scores", lambda *given: np.full((24, 1), np.nan))
-    with pytest.raises(DataError, match="no row of .* has a score of the indicator 'length'"):
-        fit_rule(finished, "out", ["length"])
+def test_rows_without_a_score_are_left_out_of_the_means_and_counted(finished, capfd):
+    Path("half.py").write_text(HALF)
+    holed, empty = "./half.py:Half:rows=23", "./half.py:Half:rows=0"
+    found = fit_rule(finished, "out", [holed])
+    assert found.missing == {holed: 1}
+    code, out, _ = run(capfd, "fit-rule", "e.toml", "--data", "data.json", "--out", "out", "--indicators", holed)
+    assert code == 0 and f"1 of 24 rows have no {holed}; means are over the others" in out
+    with pytest.raises(DataError, match="no row of .* has a score of the indicator './half.py:Half:rows=0'"):
+        fit_rule(finished, "out", [empty])
 
 
 def refused(experiment, message, kind=SettingsError, indicators=("length",), **given):

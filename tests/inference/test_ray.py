@@ -17,7 +17,7 @@ from rundirs import contents, finished
 from selectit import inference
 from selectit.config.settings import Settings
 from selectit.errors import DataError, EngineError, ModelError, RunError, SettingsError
-from selectit.inference import execute
+from selectit.inference import execute, shared_folder
 from selectit.inference.shared_folder import marked
 from selectit.inference.units import Task
 from selectit.models.files import Model
@@ -273,7 +273,7 @@ def test_what_a_worker_has_written_and_is_not_seen_here_stops_the_run(cluster, d
             path.unlink()
         return answer
 
-    monkeypatch.setattr("selectit.inference.shared_folder.SEEN_WITHIN", 0.2)
+    monkeypatch.setattr(shared_folder, "SEEN_WITHIN", 0.2)
     cluster.carry_out = unseen
     with pytest.raises(
         RunError, match=r"a worker has written .*part-00000\.parquet, and after 0 seconds it is not seen"

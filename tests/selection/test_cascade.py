@@ -198,7 +198,7 @@ def test_the_sample_estimates_the_agreement(folder):
     shares = []
     for _ in range(300):
         sample = rng.choice(400, 100, replace=False)
-        best = sample[cascade._best_of_sample(FIFTH, 400, whole[sample])]
+        best = sample[cascade.best_of_sample(FIFTH, 400, whole[sample])]
         shares.append(np.isin(best, np.argsort(-first)[:200]).mean())
     assert np.mean(shares) == pytest.approx(true, abs=0.03)
     covered = [each.low <= true <= each.high for each in (wilson(round(share * 20), 20) for share in shares)]
