@@ -22,6 +22,7 @@ from selectit.signals import prompts, ratings
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED
 from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import RatingPrompt
+from tiny import KINDS, load
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
 SAMPLES = [
@@ -30,21 +31,6 @@ SAMPLES = [
     )
     for row in range(24)
 ]
-KINDS = ("llama", "mistral", "gemma2")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
-
-
-def load(folder, **changes):
-    return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
-
-
-@pytest.fixture(scope="module")
-def engine(folders):
-    return load(folders["llama"])
 
 
 def rate(engine, samples=SAMPLES, prompt=PROMPT):

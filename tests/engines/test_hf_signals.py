@@ -32,11 +32,6 @@ CHAT = (
 )
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in ("llama", "gemma2")}
-
-
 def nothing(*_):
     return None
 

@@ -19,7 +19,6 @@ import pytest
 import torch
 
 import selectit
-import tiny
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import loading
@@ -35,9 +34,9 @@ OTHER = RatingPrompt("Is it good or bad?", labels=("2", "4"))
 SAMPLES = [Sample(row, 0, f"Name {row} colours.", "Red and blue, " * (row % 3) + "done.") for row in range(7)]
 
 
-@pytest.fixture(scope="module")
-def folder_of_model(tmp_path_factory):
-    return tiny.build(tmp_path_factory.mktemp("llama"), "llama")
+@pytest.fixture
+def folder_of_model(folders):
+    return folders["llama"]
 
 
 class Refused(Exception):

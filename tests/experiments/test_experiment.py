@@ -23,21 +23,10 @@ from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import sections, tables
 from selectit.runs.run import Run
 from selectit.training import train as training_train
+from small_experiment import experiment_file
 
 EXAMPLES = ROOT / "examples" / "experiments"
-SMALL = """
-models = ["{model}"]
-budgets = ["25%"]
-seeds = [0, 1]
-recipe = "small"
-[recipe_changes]
-steps = 2
-batch_size = 4
-max_tokens = 64
-[settings]
-engine = "fake"
-[evaluation]
-heldout = ["heldout.json"]
+CHOICES = """
 [[choices]]
 method = "full"
 seeds = [0]
@@ -47,6 +36,10 @@ method = "random"
 method = "selectit:k=2"
 name = "SelectIT"
 """
+
+
+def small_file(model):
+    return experiment_file(model, CHOICES, top="seeds = [0, 1]")
 
 
 # The file
@@ -59,7 +52,7 @@ def test_the_examples_are_experiments(path):
 
 
 def test_cells_and_their_settings(folder):
-    Path("e.toml").write_text(SMALL.format(model="tiny"))
+    Path("e.toml").write_text(small_file("tiny"))
     found = settings.load("e.toml", "data.json")
     names = [cell.name for cell in settings.cells(found)]
     assert [name[:-7] for name in names] == [
@@ -257,7 +250,7 @@ def test_a_budget_of_another_data_set_is_another_number_of_rows():
 
 
 def test_another_data_set_is_read_its_own_way(folder):
-    text = SMALL.format(model="tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
+    text = small_file("tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
     Path("e.toml").write_text(text + "[[choices]]\nmethod = 'full'\ndata = 'lima.json'\nsettings = { turns = 'each' }")
     found = settings.load("e.toml", "data.json")
     own, other = (settings.settings_for(found, choice) for choice in (found.choices[0], found.choices[-1]))
@@ -289,7 +282,7 @@ def small(folder, tiny_model):
     rows = [{"instruction": f"question number {n}", "output": " ".join(["word"] * (2 + n % 5))} for n in range(16)]
     Path("data.json").write_text(json.dumps(rows))
     Path("heldout.json").write_text(json.dumps([{"instruction": "question number 3", "output": "word word word"}] * 3))
-    Path("e.toml").write_text(SMALL.format(model=tiny_model))
+    Path("e.toml").write_text(small_file(tiny_model))
     return settings.load("e.toml", "data.json")
 
 

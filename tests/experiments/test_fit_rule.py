@@ -19,28 +19,11 @@ from selectit.experiments import experiment as experiments_experiment
 from selectit.experiments import settings
 from selectit.experiments.fit_rule import fit_rule
 from selectit.runs.files import numbers, read_part
+from small_experiment import experiment_file
 
 pytest.importorskip("trl")
 pytest.importorskip("scipy")
 
-FILE = """
-models = ["{model}"]
-budgets = ["25%"]
-seeds = [0, 1, 2, 3, 4, 5]
-recipe = "small"
-base = false
-[recipe_changes]
-steps = 2
-batch_size = 4
-max_tokens = 64
-learning_rate = 0.01
-[settings]
-engine = "fake"
-[evaluation]
-heldout = ["heldout.json"]
-[[choices]]
-method = "random"
-"""
 INDICATORS = ["length", "length:unit=chars;field=instruction"]
 
 
@@ -60,7 +43,9 @@ def done(tmp_path_factory):
         ]
         Path("data.json").write_text(json.dumps(rows))
         Path("heldout.json").write_text(json.dumps([{"instruction": "another one", "output": "word word word"}] * 3))
-        Path("e.toml").write_text(FILE.format(model=model))
+        top = "seeds = [0, 1, 2, 3, 4, 5]\nbase = false"
+        text = experiment_file(model, "[[choices]]\nmethod = 'random'", top, recipe="learning_rate = 0.01")
+        Path("e.toml").write_text(text)
         experiments_experiment.experiment(settings.load("e.toml", "data.json"), "out")
     finally:
         os.chdir(before)
