@@ -66,12 +66,12 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         tried, best = search(experiment, lambda cell: make_cells(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        notes = [*_notes(place, outcomes), *(each.text for each in best)]
+        notes = [*list_notes(place, outcomes), *(each.text for each in best)]
         text = write.write_report(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
     return Finished(folder, place.clean, tuple(outcomes), text)
 
 
-def _notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
+def list_notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
     """What stands above the tables."""
     experiment, recipe = place.experiment, place.experiment.recipe
     by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"
