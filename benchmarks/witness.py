@@ -32,7 +32,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,11 @@ STEADY = (
     (r"\b20\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\+\d\d:\d\d|Z)?)?", "DATE"),
     (rf"{NUMBER} h {NUMBER} min|{NUMBER} min {NUMBER} s\b", "# s"),
     (rf"{NUMBER}(?= (?:s|ms|min|seconds?|minutes?|hours?)\b)", "#"),
-    (rf"{NUMBER}(?=(?: \w+)?/s\b)", "#"),
-    (rf'("\w*(?:seconds|per_second)\w*": )-?{NUMBER}', r"\1#"),
+    (rf"{NUMBER}(?= ?\w*/s\b)", "#"),
+    (r"\[\d\d:\d\d<(?:\d\d:\d\d|\?),", "[#,"),
+    (r"most held by the process [\d.]+ \w+", "most held by the process #"),
+    (r"(?<=# s \()\d+ %|(?<=would take )\d+ %", "# %"),
+    (rf'("\w*(?:seconds|per_second|peak)\w*": )-?{NUMBER}', r"\1#"),
 )
 
 
@@ -73,7 +76,7 @@ def steady(text: str) -> str:
     text = text.replace(os.getcwd(), "CWD").replace(tempfile.gettempdir(), "TMP").replace(str(Path.home()), "HOME")
     for pattern, instead in STEADY:
         text = re.sub(pattern, instead, text)
-    return "".join(line for line in text.splitlines(keepends=True) if not _on_the_way(line))
+    return "".join(line for line in _without_seconds(text.splitlines(keepends=True)) if not _on_the_way(line))
 
 
 def _on_the_way(line: str) -> bool:
@@ -81,11 +84,17 @@ def _on_the_way(line: str) -> bool:
     return found is not None and found[1] != found[2]
 
 
-def csv_steady(text: str) -> str:
-    """A table of an experiment without its columns of seconds."""
-    lines = [line.split(",") for line in text.splitlines()]
-    dropped = [at for at, name in enumerate(lines[0]) if "seconds" in name]
-    return "\n".join(",".join("#" if at in dropped else part for at, part in enumerate(line)) for line in lines)
+def _without_seconds(lines: list[str]) -> Iterator[str]:
+    """Lines whose tables (Markdown or CSV) have '#' in the columns that are headed 'seconds'."""
+    mark, dropped = "", set[int]()
+    for line in lines:
+        now = next((each for each in ("|", ",") if line.count(each) > 3), "")
+        parts = line.split(now or None)
+        if now != mark:
+            mark, dropped = now, {at for at, name in enumerate(parts) if now and "seconds" in name and len(name) < 30}
+        elif dropped and len(parts) > max(dropped):
+            line = now.join("#" if at in dropped else part for at, part in enumerate(parts))
+        yield line
 
 
 def content(path: Path) -> str | None:
@@ -99,8 +108,7 @@ def content(path: Path) -> str | None:
         return "\n".join([str(table.schema), *rows, ""])
     if path.suffix == ".gz" or path.suffix not in TEXTS:
         return None
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    return csv_steady(text) if path.suffix == ".csv" else steady(text)
+    return steady(path.read_text(encoding="utf-8", errors="surrogateescape"))
 
 
 def _plain(value: Any) -> str:
@@ -281,6 +289,16 @@ class Every:
 
     def select(self, signals, budget):
         return np.arange(0, len(signals.rows), self.n)[:budget]
+
+@dataclass(frozen=True)
+class Stops(Brevity):
+    def score(self, signals):
+        raise KeyboardInterrupt
+
+@dataclass(frozen=True)
+class Breaks(Brevity):
+    def score(self, signals):
+        raise ZeroDivisionError("a bug")
 
 class Nothing:
     pass
@@ -513,6 +531,7 @@ def messages(say: Witness) -> None:
 
 def helps(say: Witness) -> None:
     """What every verb offers."""
+    say.run("", lambda: main([]))
     say("--help\n--version\nmethods\nmethods --json\nmodels fetch --help")
     for verb in ("select plan rate score probe tune-prompts expand compare export train show eval experiment "
                  "fit-rule methods models").split():  # fmt: skip
@@ -531,16 +550,17 @@ PARAMETERS = {
     "length": "--param unit=tokens",
 }
 """Of methods that need some, or are quicker or more telling with them."""
+ASKING = "--engine fake --model m --encoder e --judge j --reward-model r"
 
 
-def every_method(say: Witness, data: str, asking: str) -> None:
+def every_method(say: Witness, data: str, asking: str, unit_size: int) -> None:
     """Choose by each method in one run directory, and show what it made of the rows."""
     listed = io.StringIO()
     with contextlib.redirect_stdout(listed):
         main(["methods", "--json"])
     for name in json.loads(listed.getvalue()):
-        say(f"""select {data} --run run {asking} --method {name} {PARAMETERS.get(name, "")} --keep 12 --allow-fewer --out {name}.json
-                score --run run --method {name} {PARAMETERS.get(name, "")} --json""")
+        say(f"""select {data} --run run {asking} --unit-size {unit_size} --method {name} {PARAMETERS.get(name, "")} --keep 12 --allow-fewer --out {name}.json
+                score --run run {asking} --method {name} {PARAMETERS.get(name, "")} --json""")
     say("show run\nshow run --json\nshow run --row 3\nshow run --row 7 --json\nshow run --row 0")
 
 
@@ -548,16 +568,16 @@ def fake(say: Witness) -> None:
     """Every method on made-up signals."""
     put("data.json", rows())
     put("ids.txt", "3\n1\n59\n17\n")
-    every_method(say, "data.json", "--engine fake --model m --encoder e --judge j --reward-model r --unit-size 16")
+    every_method(say, "data.json", ASKING, 16)
     for more in (
-        "perplexity --param policy=high", "perplexity --param policy=middle --param span=all", "uncertainty --param measure=margin",
+        "perplexity --param policy=high", "perplexity --param policy=middle --param span=whole", "uncertainty --param measure=margin",
         "random --param balance=source --seed 3", "random --param exclude=ids.txt", "length --param order=shortest",
-        "lexical --param index=flesch", "calibrated --param by=batch", "qdit --param quality=selectit --param alpha=0.2",
+        "lexical --param index=flesch", "calibrated --param by=batch", "qdit --param quality=selectit --alpha 0.2",
         "lift --param quality=field --param share=0.5", "dpp --param quality=length --param beta=0.1", "knn --param k=2",
-        "deita --param complexity=length --param quality=stored:reward", "expected-rating --alpha 0.5", "kcenter --seed 5",
-        "instruction-mining --param indicators=length,knn --param coefficients=1,-0.1,2", "fixed --param file=length.json",
+        "deita --param complexity=length --param quality=stored:field-score", "expected-rating --alpha 0.5", "kcenter --seed 5",
+        "instruction-mining --param rule=own --param indicators=length,knn --param coefficients=1,-0.1,2", "fixed --param file=length.json",
     ):  # fmt: skip
-        say(f"select --run run --method {more} --keep 9 --allow-fewer --force --out more.json")
+        say(f"select data.json --run run {ASKING} --unit-size 16 --method {more} --keep 9 --allow-fewer --force --out more.json")
     say("compare --run run --methods selectit,length,random,ifd,knn,kcenter,full\ncompare --run run --methods length,reward --json")
 
 
@@ -565,8 +585,8 @@ def choosing(say: Witness) -> None:
     """The options of select, rate, score and what they store."""
     put("data.json", rows())
     put("own.py", ONLY)
-    put("mine.txt", "How good is it, from 1 to 5?\nRate it from 1 (bad) to 5 (good).\n")
-    put("mine.toml", 'prompts = ["Is it so?", "Or so?"]\nlabels = ["no", "maybe", "yes"]\ntemplate = "{instruction} {response} {prompt}"\n')
+    put("plain.txt", "How good is it, from 1 to 5?\nRate it from 1 (bad) to 5 (good).\n")
+    put("three.toml", 'prompts = ["Is it so?", "Or so?"]\nlabels = ["no", "maybe", "yes"]\ntemplate = "{instruction} {response} {prompt}"\n')
     put("c.toml", 'engine = "fake"\nmodel = "m"\nk = 3\nkeep = "10%"\nrun = "run"\nmin-prompts = 2\nwith_scores = true\n[param]\n')
     put("unsure.toml", 'method = "random"\nseed = 4\n[param]\nbalance = "source"\n')
     fresh = "--engine fake --model m --run run"
@@ -576,14 +596,19 @@ def choosing(say: Witness) -> None:
         "--name mine --rest rest.json", "--name mine --rest rest.json", "--name mine --keep 3", "--name mine --keep 3 --force",
         "--combine selectit:0.7,length:0.3", "--combine selectit,length --combine-by union", "--combine 'selectit:alpha=0.4;k=3:2,knn'"
         " --encoder e", "--combine selectit,length,kcenter --combine-by intersection --keep 40 --encoder e --allow-fewer",
-        "--chat", "--layout sample-first", "--labels 1,2,3", "--prompts aspects", "--prompts yes-no --k 1", "--prompts mine.txt --k 2",
-        "--prompts mine.toml --k 2", "--model n", "--model n --level model --weights 1,3", "--model n --model o --level model-token",
+        "--model n", "--model n --level model --weights 1,3", "--model n --model o --level model-token",
         "--model n --model o --profile official", "--max-tokens 90 --min-prompts 3", "--max-tokens 90 --retry-errors --overflow refuse",
-        "--method own.py:Brevity --param least=9", "--method ./own.py:Every --keep 5", "--config c.toml", "--config unsure.toml --keep 5",
+        "--method own.py:Brevity --param least=9", "--method ./own.py:Every --keep 5", "--method own.py:Stops", "--method own.py:Breaks", "--config c.toml", "--config unsure.toml --keep 5",
         "--method full", "--keep 60",
     ):  # fmt: skip
         say(f"select data.json {fresh} {more} --out {'-' if more == '--quiet' else 'out.json'} {'' if 'mine' in more else '--force'}")
-    say("""select data.json --engine fake --model m --run run --alpha 0.7 --out out.json
+    for more in (
+        "--chat", "--layout sample-first", "--labels 1,2,3", "--prompts aspects --k 3", "--prompts yes-no --k 1",
+        "--prompts plain.txt --k 2", "--prompts three.toml --k 2", "--prompts three.toml --k 2 --chat --layout sample-first", "",
+    ):  # fmt: skip
+        say(f"select data.json --engine fake --model m --run asked {more} --out out.json --force")
+    say("""show asked
+           select data.json --engine fake --model m --run run --alpha 0.7 --out out.json
            select data.json --engine fake
            select data.json --engine fake
            select --run run --model m --engine fake --max-tokens 4096 --alpha 0.9 --keep 7 --out stored.json --rest stored-rest.json
@@ -598,7 +623,7 @@ def choosing(say: Witness) -> None:
            rate --run parts --share 2/3 --quiet
            rate data.json --run parts --model m
            select --run parts --keep 5 --out parts.json
-           rate data.json --engine fake --run collected --combine selectit:k=1,ifd,knn --encoder e
+           rate data.json --engine fake --model m --run collected --combine selectit:k=1,ifd,knn --encoder e
            rate data.json --engine fake --run collected --method alpagasus-local --judge j
            show collected
            rate data.json --engine fake --model m --run casc --k 4 --cascade 50% --unit-size 16
@@ -807,12 +832,12 @@ def real(say: Witness) -> None:
     _models("llama", "chat", "reward")
     put("data.json", SHORT)
     put("ids.txt", "3\n1\n59\n17\n")
-    every_method(say, "data.json", f"{TINY} --unit-size 32 --judge models/llama")
+    every_method(say, "data.json", f"{TINY} --judge models/llama", 32)
     few = "data.json --limit 12 --dtype fp32 --keep 3"
     say(f"""select {few} --model models/chat --chat --k 2 --run chat --out chat.json
             select {few} --model models/llama --layout sample-first --run sample-first --out sample-first.json
-            select {few} --model models/llama --max-tokens 60 --k 2 --run cut --out cut.json
-            select {few} --model models/llama --max-tokens 60 --overflow refuse --k 2 --run refused --out refused.json --allow-fewer
+            select {few} --model models/llama --max-tokens 100 --k 2 --run cut --out cut.json
+            select {few} --model models/llama --max-tokens 100 --overflow refuse --k 2 --run refused --out refused.json --allow-fewer
             select {few} --model models/llama --labels 1,22 --run labels --out labels.json
             select {few} --encoder models/llama --pooling last --method knn --run last --out last.json
             select {few} --model models/llama --encoder models/chat --reward-model models/llama --method reward --run no
@@ -828,7 +853,7 @@ def demo(say: Witness) -> None:
     say("""select demo.json --dtype fp32 --run run --out best.json
            show run
            show run --row 3
-           select demo.json --dtype fp32 --run run --method ifd --keep 5 --out ifd.json
+           select demo.json --dtype fp32 --model smollm2 --run run --method ifd --keep 5 --out ifd.json
            select demo.json --limit 4 --dtype fp32 --run four --layout sample-first --k 2 --keep 2 --out four.json""")
 
 
@@ -887,7 +912,7 @@ def experiments(say: Witness) -> None:
             experiment whole.toml --data data.json --out whole
             experiment rule.toml --data data.json --out whole
             experiment rule.toml --data data.json --out rule --quiet
-            {rule} --indicators length,length:unit=chars --drop 1
+            {rule} --indicators 'length,length:unit=chars;field=instruction' --drop 1
             {rule} --indicators reward,length --reward-model rm --json --rule own.toml --drop 1
             {rule} --indicators length --metric mmlu
             {rule} --indicators length --choice full
@@ -899,14 +924,13 @@ GROUPS: dict[str, Callable[[Witness], None]] = {
     "golden": golden, "probing": probing, "exports": exports, "python": python, "served": served, "real": real,
     "experiments": experiments, "demo": demo,
 }  # fmt: skip
-FAKE_MORE = "--engine fake --model m --encoder e --judge j --reward-model r"
 REOPENED = {
     "fake": f"""show run
         show run --row 3 --json
         select --run run --method selectit --alpha 0.9 --keep 7 --out new.json
         select --run run --method ifd --keep 7 --out new-ifd.json
-        select data.json --run run {FAKE_MORE} --unit-size 16 --k 7 --out new-k.json
-        select data.json --run run {FAKE_MORE} --unit-size 16 --method selectit --keep 12 --allow-fewer --out selectit.json
+        select data.json --run run {ASKING} --unit-size 16 --k 7 --out new-k.json
+        select data.json --run run {ASKING} --unit-size 16 --method selectit --keep 12 --allow-fewer --out selectit.json
         score --run run --method knn --json
         compare --run run --methods selectit,length,reward
         export run --to trl --selection selectit-sentence-paper-k5-a0.2-12rows""",
