@@ -1,7 +1,7 @@
 """What the program says and writes, kept as files, so that two versions of it can be compared.
 
     python benchmarks/witness.py record OUT [GROUP…]   run every case of every group with the selectit that is imported
-    python benchmarks/witness.py reopen A OUT          go on in run directories that `record A` kept
+    python benchmarks/witness.py reopen A OUT [GROUP…] go on in run directories that `record A` kept
     python benchmarks/witness.py compare A B           show each difference; exit code 1 where there is any
 
 What does a change change? `PYTHONPATH=/old/src … record before`, `PYTHONPATH=/new/src … record after`, `compare before
@@ -67,16 +67,16 @@ def record(out: Path, groups: list[str]) -> None:
             inside(Path(folder), out / name, GROUPS[name], out / "runs" / name if name in REOPENED else None)
 
 
-def reopen(recorded: Path, out: Path) -> None:
+def reopen(recorded: Path, out: Path, groups: list[str]) -> None:
     """Go on in the folders of a recording. Of the experiment one cell is taken away, as an interruption would."""
-    for name, lines in REOPENED.items():
+    for name in groups or REOPENED:
         shutil.rmtree(out / name, ignore_errors=True)
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "x"
             shutil.copytree(recorded / "runs" / name, place)
             if name == "experiments":
                 sorted((place / "whole" / "cells").glob("*SelectIT*"))[0].unlink()
-            inside(place, out / name, lambda say, lines=lines: say(lines))
+            inside(place, out / name, lambda say, name=name: say(REOPENED[name]))
 
 
 def _files(side: Path) -> Iterator[str]:
@@ -109,8 +109,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["record", out, *groups]:
             record(Path(out).resolve(), groups)
-        case ["reopen", recorded, out]:
-            reopen(Path(recorded).resolve(), Path(out).resolve())
+        case ["reopen", recorded, out, *groups]:
+            reopen(Path(recorded).resolve(), Path(out).resolve(), groups)
         case ["compare", first, second]:
             sys.exit(compare(Path(first), Path(second)) > 0)
         case _:

@@ -33,6 +33,7 @@ def in_tests(name: str) -> Path:
 
 NUMBER = r"(?:\d[\d,]*(?:\.\d+)?(?:e-?\d+)?|\?)"
 STEADY = (
+    (r"TMPTMP\w{8}", "CWD"),  # of the recording that is reopened
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"\b20\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\+\d\d:\d\d|Z)?)?", "DATE"),
     (rf"{NUMBER} h {NUMBER} min|{NUMBER} min {NUMBER} s\b", "# s"),
