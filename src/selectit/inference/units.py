@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.loading import load_counter, load_engine
@@ -28,7 +27,7 @@ from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, Unit, annotators, asked, find_annotator, units
 from selectit.runs.files import numbers, part_name, read_part, slug, write_json, write_table
 from selectit.runs.run import Run
-from selectit.signals.arrays import FLAG_NO_ROOM
+from selectit.signals.arrays import FLAG_NO_ROOM, Int64
 from selectit.signals.base import Answers, Engine, OnBatch
 from selectit.signals.requests import Request
 

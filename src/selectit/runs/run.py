@@ -28,12 +28,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selectit.array_types import Int64
 from selectit.data import formats
 from selectit.data.records import Record, Sample, Turn
 from selectit.errors import RunError
 from selectit.runs.files import column, numbers, part_name, read_json, read_part, write_json
-from selectit.signals.arrays import Rows
+from selectit.signals.arrays import Int64, Rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
