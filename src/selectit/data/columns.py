@@ -37,13 +37,14 @@ def _stored_type(kind: pa.DataType) -> pa.DataType:
         return pa.list_(kind.value_field.with_type(_stored_type(kind.value_type)))
     if pa.types.is_large_list(kind):
         return pa.large_list(kind.value_field.with_type(_stored_type(kind.value_type)))
-    if pa.types.is_run_end_encoded(kind):
+    if pa.types.is_run_end_encoded(kind) or (pa.types.is_dictionary(kind) and kind.value_type not in _TEXTS):
         return _stored_type(kind.value_type)
     if pa.types.is_timestamp(kind) and kind.unit == "s":
         return pa.int64()
     return _STORED.get(kind, kind)
 
 
+_TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 _INTERVAL = pa.month_day_nano_interval()
 _STORED = {
     pa.string_view(): pa.large_string(),
@@ -81,6 +82,11 @@ def _from_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return pc.run_end_encode(_from_type(column, kind.value_type), run_end_type=kind.run_end_type)
     if kind == _INTERVAL:
         return column.view(kind)
+    if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(column.type):
+        coded = _from_type(column, kind.value_type).dictionary_encode()
+        return pa.DictionaryArray.from_arrays(
+            coded.indices.cast(kind.index_type), coded.dictionary, ordered=kind.ordered
+        )
     return column.cast(kind)
 
 
@@ -149,24 +155,40 @@ def unpacked_size(column: pa.Array) -> int:
     if isinstance(column, pa.ExtensionArray):
         return unpacked_size(column.storage)
     if pa.types.is_dictionary(kind):
-        lengths = _lengths(column.dictionary)
-        total: int = 0 if lengths is None else pc.sum(lengths.take(column.indices)).as_py() or 0
-        return total
+        return _text_size(column.dictionary, column.indices)
+    if kind in (pa.string_view(), pa.binary_view()):
+        return _text_size(column)
     if pa.types.is_run_end_encoded(kind):
         return len(column) * _longest(column.values)
-    if kind in (pa.string_view(), pa.binary_view()):
-        return int(pc.sum(_lengths(column)).as_py() or 0)
     if pa.types.is_struct(kind):
         return sum(unpacked_size(column.field(place)) for place in range(kind.num_fields))
-    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
-        return int(pc.sum(column.sizes).as_py() or 0) + unpacked_size(column.values)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
-        first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
-        return int(last - first) + unpacked_size(column.values.slice(first, last - first))
-    if pa.types.is_fixed_size_list(kind):
-        width = kind.list_size
-        return len(column) * width + unpacked_size(column.values.slice(column.offset * width, len(column) * width))
+    if pa.types.is_nested(kind) and not pa.types.is_union(kind):
+        values = _list_values(column)
+        return len(values) + unpacked_size(values)
     return 0
+
+
+def _list_values(column: pa.Array) -> pa.Array:
+    """All that the lists of a column hold; of views that overlap, what they share once for each."""
+    if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
+        return column.flatten() if (pc.sum(column.sizes).as_py() or 0) < _MAX_VALUES else pa.nulls(_MAX_VALUES)
+    if pa.types.is_fixed_size_list(column.type):
+        width = column.type.list_size
+        return column.values.slice(column.offset * width, len(column) * width)
+    first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
+    return column.values.slice(first, last - first)
+
+
+_MAX_VALUES = 1 << 30
+
+
+def _text_size(texts: pa.Array, places: pa.Array | None = None) -> int:
+    """The length in bytes of all texts, or of those at some places, each as often as it is there."""
+    lengths = _lengths(texts)
+    if lengths is None:
+        return 0
+    total = pc.sum(lengths if places is None else lengths.take(places)).as_py()
+    return int(total or 0)
 
 
 def _longest(texts: pa.Array) -> int:
@@ -179,8 +201,7 @@ def _lengths(texts: pa.Array) -> pa.Array | None:
     if texts.type in (pa.string_view(), pa.binary_view()):
         views = np.frombuffer(texts.buffers()[1], np.int32).reshape(-1, 4)  # the length, then where the text is
         return pa.array(views[texts.offset : texts.offset + len(texts), 0].clip(0).tolist(), pa.int64())
-    known = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-    return pc.binary_length(texts) if texts.type in known else None
+    return pc.binary_length(texts) if texts.type in _TEXTS else None
 
 
 def longest_texts(column: pa.Array) -> list[int]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selectit.array_types import Int64
-from selectit.data.columns import check_schema, from_stored, stored_schema
+from selectit.data.columns import check_schema, from_stored, stored_schema, to_stored
 from selectit.data.tables import without_nulls
 from selectit.errors import DataError
 
@@ -216,7 +216,8 @@ def _spool(groups: Sequence[Int64], parts: Iterable[pa.Table], schema: pa.Schema
             first, last = np.searchsorted(group, (start, start + len(part)))
             if first < last:
                 structs = raw.take(_indices(group[first:last] - start))
-                spool.write_batch(pa.RecordBatch.from_arrays(structs.flatten(), schema=schema))
+                columns = to_stored(structs.flatten(), schema)  # runs of older versions store some as they are
+                spool.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
         start += len(part)
 
 

@@ -82,7 +82,7 @@ def _read_numbers(path: str) -> Sequence[int] | None:
         start = opened.read(4096)
     if not _NUMBERS.match(start):
         return None
-    with reading(path):
+    with reading(path, "Write it as UTF-8."):
         text = file.read_text(encoding="utf-8")
     found = _parse_json(path, text) if start.lstrip().startswith(b"[") else _parse_lines(path, text)
     if not found:
