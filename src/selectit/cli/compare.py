@@ -8,7 +8,8 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import COMMON, options, print_json, settings
+from selectit.cli.options import COMMON, options, settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions
 
 
@@ -37,4 +38,4 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(lines(found)))
+        say("\n".join(lines(found)))

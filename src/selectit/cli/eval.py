@@ -7,7 +7,8 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import JSONParameter, options, print_json
+from selectit.cli.options import JSONParameter, options
+from selectit.cli.printing import print_json, say
 from selectit.cli.progress import notes
 
 
@@ -48,4 +49,4 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
     if as_json:
         print_json([to_plain(each) for each in results])
     elif not quiet:
-        click.echo("\n\n".join("\n".join(result_lines(each)) for each in results))
+        say("\n\n".join("\n".join(result_lines(each)) for each in results))

@@ -6,10 +6,10 @@ import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
+from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import PlaceOptions, SourceOptions
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(done))
     elif not quiet:
-        click.echo("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
+        say("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
 
 
 def _lines(done: Expanded) -> list[str]:

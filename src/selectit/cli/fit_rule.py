@@ -9,7 +9,8 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import ModelOptions
 
 
@@ -75,4 +76,4 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(rule_lines(found)))
+        say("\n".join(rule_lines(found)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from selectit.config.groups import OptionGroup
 from selectit.config.options import flag, names, options_of
 from selectit.config.settings import GROUPS, Settings, read_settings
 from selectit.errors import SettingsError
-from selectit.jsonable import plain
+from selectit.parsing import parse_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,7 +57,7 @@ class JSONParameter(Parameter):
         if not isinstance(value, str):  # of a configuration file, which has kinds
             return name, text
         try:
-            return name, json.loads(text)
+            return name, parse_json(text)
         except ValueError:
             return name, text
 
@@ -166,8 +165,3 @@ def refuse_mixed(data: str | None, chosen: Settings) -> None:
     """Refuse --json where the rows go to standard output. Raises SettingsError."""
     if (chosen.out or data) == "-":
         raise SettingsError("--json and the rows can't both go to standard output", "Name a file with --out.")
-
-
-def print_json(value: Any) -> None:
-    """One JSON value on stdout; a number that is none (NaN) becomes null."""
-    click.echo(json.dumps(plain(value), ensure_ascii=False))

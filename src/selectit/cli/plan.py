@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, settings
+from selectit.cli.printing import print_json, say
 from selectit.cli.progress import duration, notes
 from selectit.config.groups import (
     EngineOptions,
@@ -50,7 +50,7 @@ def command(data: str | None, sample: int, proxy: str | None, as_json: bool, qui
     if as_json:
         print_json(dataclasses.asdict(cost))
     elif not quiet:
-        click.echo("\n".join(_lines(cost)))
+        say("\n".join(_lines(cost)))
 
 
 def _lines(cost: Cost) -> Iterator[str]:

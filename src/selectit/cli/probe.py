@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
     ExecutionOptions,
@@ -77,4 +77,4 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(probe_lines(found)))
+        say("\n".join(probe_lines(found)))

@@ -8,7 +8,8 @@ import click
 import cloup
 import numpy as np
 
-from selectit.cli.options import COMMON, options, print_json, settings
+from selectit.cli.options import COMMON, options, settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     CombinationOptions,
     EngineOptions,
@@ -49,4 +50,4 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     elif not quiet:
         present = scores.score[~np.isnan(scores.score)]
         spread = f", from {present.min():.4g} to {present.max():.4g}, mean {present.mean():.4g}" if len(present) else ""
-        click.echo(f"{scores.name}: {len(present):,} of {len(scores.score):,} rows scored{spread}")
+        say(f"{scores.name}: {len(present):,} of {len(scores.score):,} rows scored{spread}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
+from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, settings
+from selectit.cli.printing import print_json, say
 from selectit.config.settings import GROUPS
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
         for line in summary_lines(selected.summary, timing_of(open_run(selected.run))):
-            click.echo(line, err=on_stderr)
-        click.echo(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
+            say(line, err=on_stderr)
+        say(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
 
 
 def _table(selected: Selected) -> dict[str, Any]:

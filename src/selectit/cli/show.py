@@ -9,7 +9,8 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 
 
 @cloup.command("show")
@@ -24,7 +25,7 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo("\n".join(_run_lines(facts) if row is None else _row_lines(facts)))
+        say("\n".join(_run_lines(facts) if row is None else _row_lines(facts)))
 
 
 def _run_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
     ExecutionOptions,
@@ -60,9 +60,9 @@ def command(
     if quiet:
         return
     figures = {"picked": found.wins, f"the first {k} of the pool": found.first, "difference": found.gain}
-    click.echo(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")
-    click.echo("pairs won on rows that had no part in the picking, with 95 % intervals:")
+    say(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")
+    say("pairs won on rows that had no part in the picking, with 95 % intervals:")
     for name, figure in figures.items():
-        click.echo(f"  {name}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
+        say(f"  {name}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
     if found.gain.low <= 0:
-        click.echo("The interval of the difference includes 0: the picked prompts are not shown to be better.")
+        say("The interval of the difference includes 0: the picked prompts are not shown to be better.")

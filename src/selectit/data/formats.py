@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +19,10 @@ DATA_LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tas
 MAX_CHARACTERS = 8_000_000
 """A record with more text than this is a mistake in the data, not an instruction and its response."""
 
+MAX_CONTEXTS = 64_000_000
+"""What is rated of one record with every answer of it: their number times their length."""
+
+_ROLE_CHARACTERS = 8  # 'User: ' and the line break, about
 
 _ROLES = {
     "system": "system",
@@ -153,9 +159,26 @@ def build_samples(row: int, turns: Sequence[Turn], which: str) -> list[Sample]:
             an answer, what Blue-Raincoat/SelectIT@4813250 reads). What stands before an answer is its instruction:
             the text alone where it is one question, else every turn with its role.
     """
-    answers = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
-    chosen = {"last": answers[-1:], "first": answers[:1], "each": answers}[which]
+    chosen = rated_turns(turns, which)
     return [Sample(row, item, _context(turns[:place]), turns[place].text) for item, place in enumerate(chosen)]
+
+
+def rated_turns(turns: Sequence[Turn], which: str) -> list[int]:
+    """The places of the answers that are rated."""
+    answers = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+    return {"last": answers[-1:], "first": answers[:1], "each": answers}[which]
+
+
+def check_contexts(turns: Sequence[Turn], rated: Sequence[int]) -> None:
+    """Raise RowError where what is asked of a row is too much: each of its answers repeats all turns before it."""
+    if len(rated) < 2:
+        return
+    ends = list(itertools.accumulate(len(turn.text) + _ROLE_CHARACTERS for turn in turns))
+    if sum(ends[place] for place in rated) > MAX_CONTEXTS:
+        raise RowError(
+            f"its {len(rated):,} answers, each with all turns before it, have more than "
+            f"{MAX_CONTEXTS // 1_000_000} million characters; --turns last rates one of them"
+        )
 
 
 def _context(before: Sequence[Turn]) -> str:
@@ -259,16 +282,21 @@ def _join(instruction: str, extra: str) -> str:
 def _at(record: Mapping[str, Any], path: str) -> str:
     value: Any = record
     for part in path.split("."):
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
+        if isinstance(value, list) and (place := _as_place(part)) < len(value):
+            value = value[place]
         elif isinstance(value, Mapping) and part in value:
             value = value[part]
         else:
-            keys = ", ".join(map(repr, record))
+            keys = ", ".join(map(repr, list(record)[:12]))
             raise LayoutError(f"--map names the field {path!r}, and there is no {part!r}; the keys are {keys}")
     if not isinstance(value, str):
         raise RowError(f"the field {path!r} is {_kind(value)}, and a text belongs there")
     return value
+
+
+def _as_place(part: str) -> int:
+    """The place in a list that a part of a path names; one that no list has where it names none."""
+    return int(part) if part.isascii() and part.isdigit() and len(part) < len(str(sys.maxsize)) else sys.maxsize
 
 
 def _list(record: Mapping[str, Any], field: str) -> list[Any]:

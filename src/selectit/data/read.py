@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -20,13 +21,30 @@ from typing import IO
 
 import pyarrow as pa
 
-from selectit.data import json_text, tables
-from selectit.data.formats import Layout, LayoutError, RowError, build_samples, detect, digest_turns, read_turns
+from selectit.data import columns, json_text, tables
+from selectit.data.damage import reading
+from selectit.data.formats import (
+    Layout,
+    LayoutError,
+    RowError,
+    check_contexts,
+    detect,
+    digest_turns,
+    rated_turns,
+    read_turns,
+)
 from selectit.data.json_text import RawValue
 from selectit.data.records import Record
 from selectit.errors import DataError
 
 _SHOWN = 10
+_MESSAGE = 500
+"""Characters of what is said of one row: names of fields are data, and may be long."""
+
+_TOGETHER = 4096
+_MAX_TOGETHER = 1_000_000_000
+"""The most characters in so many rows: whoever reads a data set, and a run later, holds as many at once."""
+
 _HINT = "A data set is JSON, JSON Lines (both also .gz or .zst), Parquet, a folder of these, or a hub id."
 _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"PAR1": "parquet", b"ARROW1": "an Arrow file"}
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
@@ -74,28 +92,35 @@ def open_source(data: str, split: str | None = None, subset: str | None = None) 
             path = Path(folder) / "stdin"
             with path.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
-            source = _file(path, "standard input")
+            source = _checked(_file(path, "standard input"))
             yield dataclasses.replace(source, name="stdin", written="jsonl", suffix=".jsonl")
         return
     path = Path(data)
     try:
         if path.is_dir():
-            yield _folder(path, split)
+            yield _checked(_folder(path, split))
         elif not path.exists() and _HUB_ID.fullmatch(data):
             yield _from_hub(data, split, subset)
         else:
-            yield _file(path, str(path))
+            yield _checked(_file(path, _shown(path)))
     except OSError as error:
         if error.filename is None or Path(error.filename) not in (path, *path.parents):
             raise
         raise DataError(f"can't read {data}: {error.strerror}", f"Look for a typing error. {_HINT}") from error
 
 
+def _checked(source: Source) -> Source:
+    """The source. Raises DataError where it is a table with a column that can't be kept."""
+    if source.schema is not None:
+        columns.check_schema(source.name, source.schema, source.kind)
+    return source
+
+
 def fingerprint(source: Source) -> str:
     """sha256 of the files' bytes, hexadecimal; of several files also of their names."""
     digests = []
     for path in source.files:
-        with path.open("rb") as file:
+        with path.open("rb") as file, reading(path):
             digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
     if source.kind in ("json", "jsonl", "parquet"):
         return digests[0][1]
@@ -126,6 +151,7 @@ def read_records(
             without `rejected`, any row was bad (the first ten are listed).
     """
     found.layout = layout
+    characters = 0
     for item in _items(source):
         if limit is not None and found.rows + found.bad_rows == limit:
             break
@@ -133,13 +159,20 @@ def read_records(
             record = _record(item, found, which)
         except LayoutError as error:
             raise DataError(
-                f"{source.name}, {item.place}: {error}",
+                f"{source.name}, {item.place}: {str(error)[:_MESSAGE]}",
                 "Name the layout with --format, or the fields with --map instruction=…,response=… (dots for fields "
                 "within fields).",
             ) from error
         except RowError as error:
-            _reject(item, str(error), found, rejected)
+            _reject(item, str(error)[:_MESSAGE], found, rejected)
             continue
+        characters = _characters(record) + (characters if found.rows % _TOGETHER else 0)
+        if characters > _MAX_TOGETHER:
+            raise DataError(
+                f"{source.name}, {item.place}: {found.rows % _TOGETHER + 1:,} rows up to this one have more than "
+                f"{_MAX_TOGETHER // 1_000_000:,} million characters together",
+                "Instructions and responses are shorter: leave out or cut the longest rows.",
+            )
         found.rows += 1
         yield record
     total = found.rows + found.bad_rows
@@ -151,6 +184,11 @@ def read_records(
         raise DataError(f"{source.name} has no rows", _HINT)
 
 
+def _characters(record: Record) -> int:
+    """How much text of a row is held: its turns, and its own JSON where that is kept."""
+    return sum(len(turn.text) for turn in record.turns) + (len(record.raw) if isinstance(record.raw, str) else 0)
+
+
 def _record(item: RawValue, found: ReadReport, which: str) -> Record:
     if item.problem:
         raise RowError(item.problem)
@@ -159,7 +197,9 @@ def _record(item: RawValue, found: ReadReport, which: str) -> Record:
             raise RowError("it is not an object with fields")
         found.layout = detect(item.value)
     conversation, left_out = read_turns(item.value, found.layout)
-    words = sum(len(sample.response.split()) for sample in build_samples(found.rows, conversation, which))
+    rated = rated_turns(conversation, which)
+    check_contexts(conversation, rated)
+    words = sum(len(conversation[place].text.split()) for place in rated)
     return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out)
 
 
@@ -182,8 +222,8 @@ def _bad_rows(source: Source, found: ReadReport) -> str:
 
 def _items(source: Source) -> Iterator[RawValue]:
     for path in source.files:
-        part = _file(path, str(path)) if source.kind == "folder" else source
-        for item in _values(path, part.kind, part.compression, part.name):
+        part = _file(path, _shown(path)) if source.kind == "folder" else source
+        for item in _values(path, part, source.schema):
             if source.kind == "folder":
                 item = dataclasses.replace(item, place=f"{path.name}, {item.place}")
             yield _as_line(item) if source.written == "jsonl" else item
@@ -201,17 +241,22 @@ def _as_line(item: RawValue) -> RawValue:
         return dataclasses.replace(item, problem=f"it has a value that JSON can't hold: {error}")
 
 
-def _values(path: Path, kind: str, compression: str, name: str) -> Iterator[RawValue]:
-    if kind in ("parquet", "arrow"):
-        yield from tables.read_rows(path, kind)
+def _values(path: Path, part: Source, schema: pa.Schema | None) -> Iterator[RawValue]:
+    if part.kind in ("parquet", "arrow"):
+        yield from tables.read_rows(path, part.kind, schema)
         return
-    with _decompress(path, compression) as file:
-        yield from json_text.read_array(file, name) if kind == "json" else json_text.read_lines(file)
+    with _decompress(path, part.compression) as file:
+        yield from json_text.read_array(file, part.name) if part.kind == "json" else json_text.read_lines(file)
 
 
 def _file(path: Path, name: str) -> Source:
     """One file; its first bytes show its kind. Raises DataError where it holds no data, or not what its ending says."""
-    with path.open("rb") as file:
+    if path.exists() and not path.is_file():
+        raise DataError(
+            f"{name} is a pipe or a device, and a data set is read more than once",
+            "Send it through standard input: … | selectit select -",
+        )
+    with path.open("rb") as file, reading(path):
         start = file.read(8)
     magic = next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), "")
     endings = [ending.lower() for ending in path.suffixes]
@@ -230,13 +275,18 @@ def _file(path: Path, name: str) -> Source:
         return Source(name, (path,), kind, kind, suffix, magic, json_text.read_indent(file) if kind == "json" else "")
 
 
+def _shown(path: Path) -> str:
+    """A path for messages and names of files: bytes that are not UTF-8 are marked."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def _json_kind(file: IO[bytes], name: str) -> str:
     start = file.read(4096)
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise DataError(f"{name} is UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if not text:
-        raise DataError(f"{name} is empty", _HINT)
+        raise DataError(f"{name} {'starts with 4,096 blanks' if start[4095:] else 'is empty'}", _HINT)
     if text[:1] not in (b"[", b"{"):
         raise DataError(f"{name} starts with {text[:20]!r}, which is neither an array nor an object", _HINT)
     return "json" if text[:1] == b"[" else "jsonl"
@@ -245,7 +295,7 @@ def _json_kind(file: IO[bytes], name: str) -> str:
 @contextlib.contextmanager
 def _decompress(path: Path, compression: str) -> Iterator[IO[bytes]]:
     """The file's bytes as they were before compression. Raises DataError where they are damaged."""
-    try:
+    with reading(path, "Copy or compress it again."):
         if compression == "gz":
             with gzip.open(path, "rb") as file:
                 yield file  # type: ignore[misc]
@@ -255,22 +305,20 @@ def _decompress(path: Path, compression: str) -> Iterator[IO[bytes]]:
         else:
             with path.open("rb") as file:
                 yield file
-    except (gzip.BadGzipFile, EOFError, pa.ArrowException) as error:
-        raise DataError(f"{path} is damaged: {error}", "Copy or compress it again.") from error
 
 
 def _folder(path: Path, split: str | None) -> Source:
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         files = tables.arrow_files(path, split)
-        return Source(str(path), tuple(files), "arrow", "arrow", "", schema=tables.read_schema(files[0], "arrow"))
+        return Source(_shown(path), tuple(files), "arrow", "arrow", "", schema=tables.read_schema(files[0], "arrow"))
     files = sorted(
         file
         for file in path.rglob("*")
         if file.name.lower().endswith(_ENDINGS) and not any(p.startswith(".") for p in file.relative_to(path).parts)
     )
     if not files:
-        raise DataError(f"the folder {path} has no data files", f"They end in {', '.join(_ENDINGS)}.")
-    return Source(str(path), tuple(files), "folder", "jsonl", ".jsonl")
+        raise DataError(f"the folder {_shown(path)} has no data files", f"They end in {', '.join(_ENDINGS)}.")
+    return Source(_shown(path), tuple(files), "folder", "jsonl", ".jsonl")
 
 
 def _from_hub(name: str, split: str | None, subset: str | None) -> Source:

@@ -13,6 +13,7 @@ from typing import Any
 
 from selectit.data.formats import RowError, parse_map
 from selectit.data.records import Turn
+from selectit.parsing import parse_json
 
 TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")
 
@@ -166,7 +167,7 @@ def _llama_factory(layout: str, turns: Sequence[Turn], record: Mapping[str, Any]
 def _call_text(text: str) -> str:
     """A tool call as LLaMA-Factory reads it: the text as it is where it is already name and arguments."""
     calls = _calls(text)
-    value = json.loads(text)
+    value = parse_json(text)
     if all("function" not in each for each in (value if isinstance(value, list) else [value])):
         return text
     plain = [{"name": call.name, "arguments": _parse_arguments(call.arguments)} for call in calls]
@@ -177,7 +178,7 @@ def _parse_arguments(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
-        return json.loads(arguments)
+        return parse_json(arguments)
     except ValueError as error:
         raise RowError("the arguments of a tool call are not JSON") from error
 
@@ -232,7 +233,7 @@ def _openai_call(name: str, call: _Call) -> dict[str, Any]:
 def _calls(text: str) -> list[_Call]:
     """The calls of a turn: one or a list of {"name", "arguments"}, or of OpenAI's {"id", "type", "function"}."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise RowError("a tool call is not JSON") from error
     found = []
@@ -252,7 +253,7 @@ def _tools(tools: Any) -> list[Any]:
     """Definitions as OpenAI wants them: each {"type": "function", "function": …}."""
     if isinstance(tools, str):
         try:
-            tools = json.loads(tools)
+            tools = parse_json(tools)
         except ValueError as error:
             raise RowError("its tools are not JSON") from error
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from selectit.atomic_files import replacing, replacing_folder
+from selectit.atomic_files import folder_beside, replacing, sync, sync_tree
 from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.errors import RunError, SettingsError
@@ -30,30 +30,35 @@ def resolve_destination(run: Run, settings: Settings, data: str | Path | None, k
 
     Without --out it is <name>.<kind>.<ext> here.
 
-    Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest.
+    Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest; RunError where
+    it is a folder with something of somebody else in it.
     """
     name = data_name(str(run.manifest["data"]))
     out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{run.manifest['suffix']}")
     for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
-        if path == STDOUT:
-            continue
-        if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
-            raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
-        if path.exists() and not path.is_dir() and not path.is_file():
-            raise SettingsError(
-                f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output."
-            )
-        if path.is_dir() and run.manifest["written"] != "arrow":
-            raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
-        if not path.absolute().parent.is_dir():
-            raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
-        if not os.access(path.absolute().parent, os.W_OK):
-            raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+        if path != STDOUT:
+            _check_destination(run, flag, path, data)
     if settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
         raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
     if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
         raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
     return Path(out)
+
+
+def _check_destination(run: Run, flag: str, path: Path, data: str | Path | None) -> None:
+    """Raise SettingsError or RunError where a file or folder can't be written; see `resolve_destination`."""
+    if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+        raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise SettingsError(f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output.")
+    if path.is_dir() and run.manifest["written"] != "arrow":
+        raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
+    if path.is_dir():
+        _check_folder(path)
+    if not path.absolute().parent.is_dir():
+        raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
 
 
 def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:
@@ -110,7 +115,7 @@ def _put(
         fill(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        with replacing(out.resolve()) as file:  # through a link to what it points at
+        with replacing(out.resolve(), keep_equal=True) as file:  # through a link to what it points at
             fill(file)
             file.flush()
             if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
@@ -142,15 +147,44 @@ def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields:
 def _write_folder(
     run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], force: bool
 ) -> None:
-    """A folder as `datasets` saves it, renamed into place when it is whole."""
-    with replacing_folder(out.absolute()) as folder:
+    """A folder as `datasets` saves it, renamed into place when it is whole.
+
+    Where the data there is equal, nothing is touched; of what is there nothing goes but the files of such a folder.
+    """
+    out = out.resolve()  # through a link to what it points at
+    with folder_beside(out) as folder:
         with (folder / write.ARROW_FILE).open("wb") as file:
             fill(file)
         write_json(folder / "state.json", write.arrow_state(digest_of(identity)))
-        write_json(folder / "dataset_info.json", {})
-        there = out / write.ARROW_FILE
-        if out.exists() and not force and not filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
-            raise _conflict(run, out, what)
+        write_json(folder / _INFO, {})
+        if out.exists():
+            _check_folder(out)
+            there = out / write.ARROW_FILE
+            if there.exists() and filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
+                return
+            if there.exists() and not force:
+                raise _conflict(run, out, what)
+        sync_tree(folder)
+        with folder_beside(out) as before:
+            if out.exists():
+                out.rename(before)
+            folder.rename(out)
+    sync(out.parent)
+
+
+_INFO = "dataset_info.json"
+_FOLDER_FILES = (write.ARROW_FILE, "state.json", _INFO)
+
+
+def _check_folder(out: Path) -> None:
+    """Raise RunError where a folder is neither empty nor one that selectit wrote."""
+    found = sorted(entry.name for entry in out.iterdir())
+    others = [name for name in found if name not in _FOLDER_FILES]
+    if others:
+        what = f"{others[0]!r}" + (f" and {len(others) - 1:,} more" if others[1:] else "")
+        raise RunError(f"{out} has {what} in it, which a selection would delete", "Name another folder.")
+    if found and not (found == sorted(_FOLDER_FILES) and (out / _INFO).read_bytes().strip() == b"{}"):
+        raise RunError(f"{out} is a data set that selectit did not write", "Name another folder, or remove it.")
 
 
 def _conflict(run: Run, out: Path, what: str) -> RunError:

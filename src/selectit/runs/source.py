@@ -19,6 +19,7 @@ import pyarrow as pa
 from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import formats, read
+from selectit.data.columns import stored_schema
 from selectit.data.records import Record
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
@@ -209,6 +210,6 @@ def source_schema(table: pa.Schema | None) -> pa.Schema:
             ("words", pa.int64()),
             ("turns", TURNS_TYPE),
             ("left_out", pa.list_(pa.string())),
-            ("raw", pa.string() if table is None else pa.struct(list(table))),
+            ("raw", pa.string() if table is None else pa.struct(list(stored_schema(table)))),
         ]
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from selectit.data.tables import decode_record
 from selectit.runs.annotators import Annotator, require, stored_columns, units
 from selectit.runs.files import read_part
 from selectit.runs.run import Run
@@ -50,7 +50,7 @@ def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Reque
 def field_of(run: Run, name: str) -> tuple[str, ...]:
     """A field of each record as text; dots for fields within fields, '' where there is none."""
     return tuple(
-        _at(json.loads(raw) if isinstance(raw, str) else raw, name)
+        _at(decode_record(raw) if isinstance(raw, str) else raw, name)
         for part in run.source(["raw"])
         for raw in part["raw"].to_pylist()
     )

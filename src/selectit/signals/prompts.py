@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from selectit.errors import SettingsError
+from selectit.parsing import parse_toml
 from selectit.signals.ratings import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
 
 
@@ -94,8 +94,8 @@ def to_toml_table(prompts: PromptSet) -> dict[str, str | bool | list[str]]:
 
 def _from_toml(text: str, place: str) -> PromptSet:
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise SettingsError(f"{place} is not TOML: {error}", "See docs/prompts.md for an example.") from error
     unknown = set(table) - {"name", "template", "labels", "prompts", "chat"}
     if unknown:

@@ -15,6 +15,7 @@ from typing import Any
 from selectit.config.options import idle, is_of
 from selectit.config.settings import toml_table
 from selectit.errors import SettingsError, nearest
+from selectit.parsing import parse_toml
 
 DTYPES = ("auto", "fp32", "bf16")
 SCHEDULES = ("cosine", "linear", "constant")
@@ -176,6 +177,6 @@ def _parse_value(text: str, kind: Any) -> Any:
         return [part.strip() for part in text.split(",") if part.strip()]
     body = f"[{text}]" if typing.get_origin(kind) is tuple else text
     try:
-        return tomllib.loads(f"value = {body}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {body}")["value"]
+    except ValueError:
         return text
