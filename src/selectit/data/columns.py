@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +88,13 @@ def _from_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
             coded.indices.cast(kind.index_type), coded.dictionary, ordered=kind.ordered
         )
     return column.cast(kind)
+
+
+def decode_names(fields: Iterable[pa.Field]) -> None:
+    """Raise UnicodeDecodeError where a name is not UTF-8: Arrow finds out only when it is asked."""
+    for field in fields:
+        assert field.name is not None
+        decode_names(field.type.field(place) for place in range(field.type.num_fields))
 
 
 def check_schema(path: Path | str, schema: pa.Schema, kind: str) -> None:

@@ -25,7 +25,7 @@ MAX_RECORD = 32 << 20
 
 _TOO_LONG = f"it is longer than {MAX_RECORD >> 20} MB, which no record is"
 
-_MAX_DEPTH = 200
+_MAX_DEPTH = 512
 """Values within values. Python's own limit depends on who calls, so that what was read could not be read again."""
 
 

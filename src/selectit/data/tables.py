@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ _BATCH = 1024
 _MAX_UNPACKED = 256 << 20
 """Bytes that so many rows may take beyond those they share: a quarter of a MB for each."""
 
-_MAX_NESTED = 2 << 30
-"""Bytes of the texts in lists of one row group; Arrow's own limit for one array."""
+_MAX_REPEATED = 64 << 10
+"""Bytes of a text that a row may have any number of times, in a list."""
 
 _HINT = "Save the data set again with save_to_disk."
 
@@ -60,7 +60,7 @@ def _texts(path: Path, values: Any) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise DataError(f"{path} has something else where names belong", _HINT)
     for name in values:
-        if Path(name).name != name:
+        if Path(name).name != name or name == ".." or "\0" in name:
             raise DataError(f"{path} names {name!r}, which is not in this folder", _HINT)
     return values
 
@@ -69,9 +69,12 @@ def read_schema(path: Path, kind: str) -> pa.Schema:
     """The file's Arrow schema with its metadata. Raises DataError."""
     with reading(path):
         if kind == "parquet":
-            return pq.read_schema(path)
-        with pa.OSFile(str(path)) as file:
-            return pa.ipc.open_stream(file).schema
+            schema = pq.read_schema(path)
+        else:
+            with pa.OSFile(str(path)) as file:
+                schema = pa.ipc.open_stream(file).schema
+        columns.decode_names(schema)
+        return schema
 
 
 def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawValue]:
@@ -152,8 +155,9 @@ def without_nulls(value: Any) -> Any:
 
 def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
     if kind == "parquet":
-        with pq.ParquetFile(path, read_dictionary=_bulky_columns(path), page_checksum_verification=True) as file:
-            yield from file.iter_batches(batch_size=_BATCH)
+        bulky = _bulky_columns(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
     else:
         with pa.OSFile(str(path)) as file:
             for batch in pa.ipc.open_stream(file):
@@ -161,42 +165,48 @@ def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
                 yield batch
 
 
+def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:
+    """The batches of a Parquet file with some columns as numbers into their dictionaries."""
+    with pq.ParquetFile(path, read_dictionary=bulky, page_checksum_verification=True) as packed:
+        for group in range(file.num_row_groups):
+            done = seen = 0
+            try:
+                for batch in packed.iter_batches(batch_size=_BATCH, row_groups=[group]):
+                    yield batch
+                    done += len(batch)
+            except pa.ArrowNotImplementedError:  # the dictionary of a list ends within the group: read on without it
+                for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group]):
+                    if seen + len(batch) > done:
+                        yield batch.slice(max(done - seen, 0))
+                    seen += len(batch)
+
+
 def _bulky_columns(path: Path) -> list[str]:
     """The text columns of a Parquet file that may fill the memory, to be read as numbers into their dictionary.
 
     A row takes some bits in the file for a text of the dictionary, and in memory all its length. To know the longest
-    texts takes a row of each group.
+    texts takes a row of each group; what the file says of its columns is not asked, since a wrong word there is the end
+    of the process.
     """
     with pq.ParquetFile(path) as file:
-        metadata = file.metadata
-        leaves = [file.schema.column(place) for place in range(metadata.num_columns)]
-    texts = [place for place, leaf in enumerate(leaves) if leaf.physical_type == "BYTE_ARRAY"]
-    bulky = set()
-    with pq.ParquetFile(path, read_dictionary=[leaves[place].path for place in texts], buffer_size=1 << 20) as file:
-        for group in range(metadata.num_row_groups):
-            chunks = {place: metadata.row_group(group).column(place) for place in texts}
-            _check_lengths(path, chunks.values())
-            packed = [place for place in texts if chunks[place].has_dictionary_page]
-            names = [leaves[place].path for place in packed]
-            first = next(file.iter_batches(batch_size=1, row_groups=[group], columns=names), None) if names else None
-            if first is None:
-                continue
-            longest = [length for column in first.columns for length in columns.longest_texts(column)]
-            for place, length in zip(packed, longest, strict=True):
-                nested = leaves[place].max_repetition_level > 0
-                if length * _BATCH > _MAX_UNPACKED or (nested and length * chunks[place].num_values > _MAX_NESTED):
-                    bulky.add(leaves[place].path)
+        leaves = [file.schema.column(place) for place in range(len(file.schema))]
+    texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    names = [leaf.path for leaf in texts]
+    bulky: set[str] = set()
+    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 20) as file:
+        for number in range(file.num_row_groups if names else 0):
+            group = file.metadata.row_group(number)
+            if group.total_byte_size > group.num_rows * MAX_RECORD + _MAX_UNPACKED:
+                raise DataError(
+                    f"{path}: its rows have more than {MAX_RECORD >> 20} MB each",
+                    "Instructions and responses are shorter: leave out the longest rows.",
+                )
+            first = next(file.iter_batches(batch_size=1, row_groups=[number], columns=names), None)
+            longest = [] if first is None else [n for column in first.columns for n in columns.longest_texts(column)]
+            for leaf, length in zip(texts, longest, strict=first is not None):
+                if length > (_MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH):
+                    bulky.add(leaf.path)
     return sorted(bulky)
-
-
-def _check_lengths(path: Path, chunks: Iterable[pq.ColumnChunkMetaData]) -> None:
-    """Raise DataError where the texts of a column are so long that one page of them fills the memory."""
-    for chunk in chunks:
-        if chunk.total_uncompressed_size > chunk.num_values * MAX_RECORD + _MAX_UNPACKED:
-            raise DataError(
-                f"{path}: the values of the column {chunk.path_in_schema!r} are longer than {MAX_RECORD >> 20} MB",
-                "Instructions and responses are shorter: leave out the longest rows.",
-            )
 
 
 def _json(path: Path) -> dict[str, Any]:
