@@ -16,6 +16,7 @@ import numpy as np
 import tiny
 
 LABELS = ("1", "2", "3", "4", "5")
+KEY = "sk-secret-0123456789"
 RARE = "Rarely fives"
 """A text with these words puts the label '5' behind the likeliest tokens."""
 

@@ -1,5 +1,7 @@
 """Embeddings, replies and rewards against transformers called directly, on tiny random models."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForSequenceClassification,
 )
@@ -27,11 +30,6 @@ CHAT = (
     "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant] {% endif %}"
 )
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in ("llama", "gemma2")}
 
 
 def nothing(*_):
@@ -80,10 +78,14 @@ def test_replies_are_greedy_and_see_the_question(folders, template):
         with torch.inference_mode():
             ids = torch.cat([ids, own(ids).logits[:, -1:].argmax(-1)], 1)
     assert found[0] == Reply(engine.texts.tokenizer.decode(ids[0, -5:], skip_special_tokens=True), "", FLAG_UNFINISHED)
-    engine._reader.model.generation_config.eos_token_id = [0, int(ids[0, -5])]  # the first new token is an end
-    assert engine.reply(question, SAMPLES[:1], nothing)[0].flags == 0
+    shutil.copytree(folders["llama"], "ends")
+    config = GenerationConfig(eos_token_id=[0, int(ids[0, -5])])  # the first new token is an end
+    config.save_pretrained("ends")
+    ending = hf_engine.load("ends", dtype="fp32", max_tokens=120, batch_tokens=256)
+    ending.texts.tokenizer.chat_template = template
+    assert ending.reply(question, SAMPLES[:1], nothing)[0].flags == 0
     whole = JudgeRequest(question.system, question.text, max_new_tokens=1)  # an end at the limit is an end
-    assert engine.reply(whole, SAMPLES[:1], nothing)[0].flags == 0
+    assert ending.reply(whole, SAMPLES[:1], nothing)[0].flags == 0
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,11 @@ from selectit.errors import EngineError, ModelError, SelectitError, SettingsErro
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_NO_ROOM, FLAG_TRUNCATED
 from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import RatingPrompt
-from stub_server import LABELS, RARE, serving
+from stub_server import KEY, LABELS, RARE, serving
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
 OTHER = RatingPrompt("How good is the response, from 1 to 5?")
 SAMPLES = [Sample(row, 0, f"Question {row}?", "Red and blue, " * (row % 5) + "done.") for row in range(30)]
-KEY = "sk-secret-0123456789"
 PATIENT = Patience(first_wait=0.01)
 HURRIED = Patience(tries=3, first_wait=0.01, timeout=0.5)
 

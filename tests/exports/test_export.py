@@ -418,10 +418,10 @@ def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
 
 
 @pytest.mark.parametrize("to", TARGETS)
-def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
+def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch, small_parts):
     from selectit.runs import run as run_module
 
-    monkeypatch.setattr(run_module, "PART_ROWS", 8)
+    small_parts(8)
     run = made([{"instruction": f"q{n}", "output": "a " * (n * 37 % 200 + 1)} for n in range(200)])
     sizes = []
     read_part = run_module.read_part

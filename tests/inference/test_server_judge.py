@@ -19,25 +19,20 @@ from selectit.signals.arrays import FLAG_UNFINISHED
 from selectit.signals.judgements import Replies, Reply
 from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import JudgeRequest
-from stub_server import serving
+from stub_server import KEY
 
 QUESTION = JudgeRequest("You judge.", "{instruction} was answered with {response}. How well?", max_new_tokens=17)
 SAMPLES = [Sample(row, 0, f"Question {row}?", f"answer {row}") for row in range(30)]
-KEY = "sk-secret-0123456789"
 JUDGE = "gpt-3.5-turbo"
 
 
 @pytest.fixture
-def stub(monkeypatch):
-    for name in ("OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SELECTIT_API_KEY", KEY)
-    with serving() as stub:
-        stub.key = KEY
-        stub.models = [JUDGE]
-        stub.completes = stub.tokenizes = False
-        stub.reply = lambda text: f"on {text}"
-        yield stub
+def stub(stub):
+    """One that only chats."""
+    stub.models = [JUDGE]
+    stub.completes = stub.tokenizes = False
+    stub.reply = lambda text: f"on {text}"
+    return stub
 
 
 @pytest.fixture

@@ -17,19 +17,7 @@ from selectit.models.files import count_parameters
 from selectit.models.resolve import resolve_tokenizer
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
-from stub_server import RARE, serving
-
-KEY = "sk-secret-0123456789"
-
-
-@pytest.fixture
-def stub(monkeypatch):
-    for name in ("OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SELECTIT_API_KEY", KEY)
-    with serving() as stub:
-        stub.key = KEY
-        yield stub
+from stub_server import KEY, RARE, serving
 
 
 @pytest.fixture

@@ -136,8 +136,8 @@ def test_rows_of_several_answers(folder):
     assert len(selectit.score("run", Settings(method="perplexity")).score) == 6
 
 
-def test_what_is_wrong_with_a_method_is_said_before_anything_is_rated(source, monkeypatch):
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+def test_what_is_wrong_with_a_method_is_said_before_anything_is_rated(source, no_model):
+    no_model()
     wrong = (
         {"combine": "selectit,reward"},
         {"combine": "selectit,alpagasus", "judge": "x"},

@@ -1,4 +1,4 @@
-"""Names become folders: quick and offline. The real downloads are in tests/slow/test_real_models.py."""
+"""Names become folders: quick and offline. The real downloads are in tests/real/models."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ import pytest
 
 import selectit
 from commandline import run
+from own_methods import HALF
 from selectit.config.settings import Settings
 from selectit.errors import DataError, SettingsError
-from selectit.probing import tune_prompts
 from selectit.probing.defects import KINDS, ORIGINAL
 from selectit.probing.probe import (
     DETECTS,
@@ -274,28 +274,6 @@ def test_tuning_picks_the_prompt_that_knows():
     assert not set(picking) & set(telling) and len(picking) + len(telling) == 80
 
 
-HALF = '''
-from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Half:
-    """Scores so many rows from the start and no other."""
-
-    rows: int = 0
-    sign: float = 1.0
-    needs: ClassVar[tuple[str, ...]] = ()
-    label: ClassVar[str] = "half"
-
-    def score(self, signals):
-        place = np.arange(len(signals.rows))
-        return np.where(place < self.rows, self.sign * place, np.nan)
-'''
-
-
 def test_a_probe_without_pairs_or_kinds_says_nothing(folder):
     """The words of a row are those of all its answers, but the last one is probed."""
     talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a long answer"}]
@@ -306,7 +284,7 @@ def test_a_probe_without_pairs_or_kinds_says_nothing(folder):
     assert planted_verdict(()) == DETECTS_NONE
 
 
-def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
+def test_nothing_is_said_of_scores_that_are_missing(alpaca, capfd):
     Path("half.py").write_text(HALF)
     arguments = ["probe", alpaca, "--run", "run", "--sample", 40]
     code, out, _ = run(capfd, *arguments, "--methods", "./half.py:Half:rows=21")
@@ -317,9 +295,8 @@ def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
     assert [each["method"] for each in stored["results"]] == ["half", "length-words"]
     with pytest.raises(DataError, match="40 of 40 rows without a planted defect: .* words, the limit is 20"):
         selectit.probe(alpaca, replace(FAKE, max_tokens=20), sample=40)
-    monkeypatch.setattr(tune_prompts, "_expected", lambda run, *_: np.full((run.rows, 9), np.nan))
     with pytest.raises(DataError, match="40 of 40 originals have no rating"):
-        selectit.tune_prompts(alpaca, "tuned.toml", FAKE, sample=40)
+        selectit.tune_prompts(alpaca, "tuned.toml", replace(FAKE, max_tokens=20), sample=40)
 
 
 def test_results_of_different_settings_are_kept_and_named(alpaca):

@@ -12,6 +12,7 @@ import pytest
 
 import selectit
 from fakecalls import recorded
+from rundirs import contents
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.numerics.statistics import wilson
@@ -60,14 +61,6 @@ def calls(monkeypatch):
         return engine.name, prompt.text, tuple(sample.instruction for sample in samples)
 
     return recorded(monkeypatch, seen)
-
-
-def files(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name != "timing.json" and "locks" not in path.parts
-    }
 
 
 def test_the_choice_is_the_full_one_of_what_went_on(many, small):
@@ -119,16 +112,16 @@ def test_an_interrupted_cascade_ends_as_an_uninterrupted_one(many, small, calls,
     selectit.select(many, settings)
     interrupted = len(calls)
     calls.clear()
-    stored = files("run")
+    stored = contents("run")
     Path("run").rename("first")
     selectit.select(many, settings)
     assert len(calls) == interrupted, "a finished unit was rated again"
-    assert stored == files("run")
+    assert stored == contents("run")
 
 
 def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeypatch):
     selectit.select(many, CASCADE)
-    stored, asked = files("run"), list(calls)
+    stored, asked = contents("run"), list(calls)
     Path("run").rename("first")
     original, written = runs_files.write_table, []
 
@@ -144,14 +137,14 @@ def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeyp
     calls[:] = calls[len(asked) :]
     selectit.select(many, CASCADE)
     assert calls == asked
-    assert files("run") == stored
+    assert contents("run") == stored
 
 
-def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls, monkeypatch):
+def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls, no_model):
     settings = changed(keep=None, out=None)
     assert selectit.rate(many, settings) == Path("run")
     before = len(calls)
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     selectit.select(None, Settings(run="run", k=3, cascade="50%", out="b.json"))
     assert len(calls) == before
     with pytest.raises(RunError, match="no ratings of such a cascade"):
@@ -205,7 +198,7 @@ def test_the_sample_estimates_the_agreement(folder):
     shares = []
     for _ in range(300):
         sample = rng.choice(400, 100, replace=False)
-        best = sample[cascade._best_of_sample(FIFTH, 400, whole[sample])]
+        best = sample[cascade.best_of_sample(FIFTH, 400, whole[sample])]
         shares.append(np.isin(best, np.argsort(-first)[:200]).mean())
     assert np.mean(shares) == pytest.approx(true, abs=0.03)
     covered = [each.low <= true <= each.high for each in (wilson(round(share * 20), 20) for share in shares)]

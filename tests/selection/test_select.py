@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
+from fakecalls import rated_as
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.methods.selectit import SelectIT
@@ -35,10 +36,10 @@ def test_the_whole_job(data, rows):
     assert stored["why"] == ["rank 1 of 12", "rank 2 of 12"]
 
 
-def test_choosing_anew_needs_no_data_and_no_engine(data, monkeypatch):
+def test_choosing_anew_needs_no_data_and_no_engine(data, no_model):
     selectit.select(data, FAKE)
     data.unlink()
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     again = selectit.select(None, with_settings(alpha=0.9, k=3, keep=5, out="b.json"))
     assert len(json.loads(Path("b.json").read_text())) == 5
     assert again.name == "selectit-sentence-paper-k3-a0.9-5rows"
@@ -270,8 +271,8 @@ def test_a_method_of_an_installed_package(data, folder, monkeypatch):
         ({"out": "."}, "is a folder"),
     ],
 )
-def test_mistakes_are_told_before_a_model_is_loaded(data, monkeypatch, changes, says):
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+def test_mistakes_are_told_before_a_model_is_loaded(data, no_model, changes, says):
+    no_model()
     with pytest.raises(SettingsError, match=says):
         selectit.select(data, with_settings(**changes))
 
@@ -295,9 +296,8 @@ def test_wrong_settings(wrong, says):
 
 
 def test_warnings_for_raters_that_do_not_answer(data, monkeypatch):
-    from selectit.engines.fake import FakeEngine
-
-    monkeypatch.setattr(FakeEngine, "_logprob", lambda self, text, labels: np.log([1e-3, 1e-3, 1e-3, 1e-3, 5e-3]))
+    same = np.log([1e-3, 1e-3, 1e-3, 1e-3, 5e-3], dtype=np.float32)
+    rated_as(monkeypatch, lambda batch, samples: replace(batch, logprob=np.broadcast_to(same, batch.logprob.shape)))
     summary = selectit.select(data, FAKE).summary
     small, one_label, constant = summary.warnings
     assert "puts only 0.9% of its probability" in small
@@ -420,9 +420,9 @@ def test_a_set_that_is_none_is_refused(data, folder, returned):
         ({"param": {"level": "token"}}, "flag of its own"),
     ],
 )
-def test_more_mistakes_are_told_before_rating(data, monkeypatch, changes, says):
+def test_more_mistakes_are_told_before_rating(data, no_model, changes, says):
     if "name" not in changes:
-        monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+        no_model()
     with pytest.raises(SettingsError, match=says):
         selectit.select(data, with_settings(**changes))
 

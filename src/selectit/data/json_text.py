@@ -16,7 +16,7 @@ from typing import IO, Any
 from selectit.data.formats import RowError
 from selectit.errors import DataError
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class _Window:
 
     def peek(self) -> str:
         """The next character, '' at the end of the file."""
-        while self._at >= len(self._text) and self._more(_CHUNK):
+        while self._at >= len(self._text) and self._more(CHUNK):
             pass
         return self._text[self._at : self._at + 1]
 
@@ -122,7 +122,7 @@ class _Window:
         """The next JSON value with its text."""
         if not self.peek():
             raise self.broken("the file ends where a record belongs")
-        chunk = _CHUNK
+        chunk = CHUNK
         while True:
             problem = ""
             value: Any = None

@@ -144,8 +144,8 @@ def write_longer_table(
             nulls = [pa.nulls(len(part), field.type) for field in fields]
             columns = [*part["raw"].combine_chunks().flatten(), *nulls]
             writer.write_table(pa.Table.from_arrays(columns, schema=written))
-        for start in range(0, len(new), _GROUP_ROWS):
-            writer.write_table(build_table(new[start : start + _GROUP_ROWS], written))
+        for start in range(0, len(new), GROUP_ROWS):
+            writer.write_table(build_table(new[start : start + GROUP_ROWS], written))
 
 
 def build_table(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -178,10 +178,10 @@ def _empty_fields(value: Any, kind: pa.DataType, within: str = "") -> Iterator[s
             yield from _empty_fields(item, kind.field(0).type, within)
 
 
-_GROUP_ROWS = 8192
+GROUP_ROWS = 8192
 
 
-_MOST_GROUPS = 64
+MOST_GROUPS = 64
 """Each group is an open file while the parts are read."""
 
 
@@ -190,7 +190,7 @@ def _groups(rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema) -> Iterat
 
     One pass over the parts puts each row into the temporary file of its group; then each group is put in order.
     """
-    size = max(_GROUP_ROWS, -(-len(rows) // _MOST_GROUPS))
+    size = max(GROUP_ROWS, -(-len(rows) // MOST_GROUPS))
     groups = [rows[start : start + size] for start in range(0, len(rows), size)]
     with tempfile.TemporaryDirectory() as folder:
         paths = [f"{folder}/{number}" for number in range(len(groups))]

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from selectit.models import resolve as model_files
 from selectit.progress import Progress
 from selectit.runs import row_lists
 from selectit.runs.files import read_json, write_json
+from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.select import select
 from selectit.signals import prompts
@@ -62,6 +64,11 @@ class Place:
     def model(self, cell: Cell) -> Path:
         """The folder of a tuned model."""
         return self.folder / "models" / cell.name
+
+
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold the experiment's folder. Raises RunError where another process does."""
+    return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
 
 
 @dataclass(frozen=True, slots=True)

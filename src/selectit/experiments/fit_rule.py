@@ -22,9 +22,8 @@ from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.experiments.cell import Place, stored
+from selectit.experiments.cell import Place, locked, stored
 from selectit.experiments.clean import clean_data
-from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, rule_header
 from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
@@ -60,7 +59,7 @@ def fit_rule(
     """Fit a rule to the finished cells of an experiment's random choice, and write it for `selectit select --config`.
 
     Args:
-        experiment: from `settings.load`, as it was run.
+        experiment: from `load.load`, as it was run.
         out: the experiment's folder. Indicators that its run does not have are collected there, as `select` does.
         indicators: scoring methods, each 'name' or 'name:parameter=value;parameter=value'.
         metric: a line of the evaluation that is a loss; '' = the only one.

@@ -12,9 +12,8 @@ import numpy as np
 from selectit.array_types import Int64
 from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
-from selectit.experiments.cell import Place, check, rows_of, stored
+from selectit.experiments.cell import Place, check, locked, rows_of, stored
 from selectit.experiments.clean import clean_data
-from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
 from selectit.models import resolve as model_files
@@ -47,7 +46,7 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     model is tuned for a few steps; both are thrown away. With Ray, where this machine may have no GPU, nothing is.
 
     Args:
-        experiment: from `settings.load`.
+        experiment: from `load.load`.
         out: the experiment's folder.
         progress: told of what is measured.
     """

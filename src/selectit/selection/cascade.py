@@ -270,7 +270,7 @@ def _chosen(run: Run, stages: Stages, budget: Budget, second: Second, full: Scor
 def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeStats:
     cheap, dear = first.scored.signals.ratings, full.signals.ratings
     (annotator, requests), (full_rater, full_works) = first.scored.answered[0], full.answered[0]
-    best = _best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
+    best = best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
     hits = int(second.went_on[second.sampled][best].sum())
     whole = second.sampled.sum() == len(first.went_on)
     share = None if whole or not len(best) else wilson(hits, len(best))
@@ -301,7 +301,7 @@ def _within(second: Second) -> str:
     return f"cascades/{second.name}/run/"
 
 
-def _best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
+def best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
     """Places of the rows of the sample that full ratings of all rows would choose: the same share as of all."""
     best = ranking(scores)
     if budget.min_score is not None:

@@ -79,9 +79,9 @@ def resolve(
     specs = [_with_reads(part, run) for part in parts]
     rates = any(needs_ratings(spec.method) for spec in every(specs))
     asked: tuple[RatingPrompt, ...] = ()
-    if rates or run is None:
+    if rates or run is None:  # a mistake in the prompts is told although no method reads them
         prompts = prompts or load_prompts(settings, run)
-        first = 1 if scores else len(prompts.first(settings.k or K))
+        first = 1 if scores or not rates else len(prompts.first(settings.k or K))
         asked = required_prompts(specs, prompts, 1 if settings.combine else first)
     if rates and asks:
         settings = with_raters(settings, run)
@@ -93,7 +93,7 @@ def resolve(
             check(spec.method, spec.settings)
             if scores and prompts is not None:
                 spec.method.check(spec.settings.model, len(prompts.labels))
-    return Plan(settings, tuple(specs), budget, prompts, asked if rates else ())
+    return Plan(settings, tuple(specs), budget, prompts if rates else None, asked if rates else ())
 
 
 def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:

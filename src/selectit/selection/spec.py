@@ -52,7 +52,7 @@ class Plan:
     """The method, or those that are combined, compared or probed; each with the methods that it reads."""
     budget: Budget
     prompts: PromptSet | None
-    """None where no method reads ratings, and nothing is wrong with the prompts that the settings name."""
+    """None where no method reads ratings."""
     asked: tuple[RatingPrompt, ...]
     """What raters are asked about every row; empty where no method reads ratings."""
 
