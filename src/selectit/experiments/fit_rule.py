@@ -28,7 +28,7 @@ from selectit.experiments.rule_report import Rule, rule_header
 from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
-from selectit.runs.files import numbers, read_part
+from selectit.runs.selections import load_rows
 from selectit.selection.rate import rate
 from selectit.selection.score import score
 from selectit.signals.arrays import Float64
@@ -210,8 +210,7 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
 def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
-    parts = [read_part(place.clean.run.path / "selections" / cell.name / "rows.parquet", ["row"]) for cell in found]
-    subsets = [numbers(part["row"]) for part in parts]
+    subsets = [load_rows(place.clean.run, cell.name) for cell in found]
     if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
         raise SettingsError(
             "all subsets are of the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."

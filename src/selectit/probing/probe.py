@@ -39,7 +39,6 @@ from selectit.probing.rows import (
 from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, decide_verdict, measure_kinds
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import models_in
-from selectit.runs.files import read_json, write_json
 from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import failures
@@ -155,7 +154,7 @@ def probe(
     for scored, part, prompt_set in _scored(run, plans, progress or Silent()):
         found.append(_probed(run, scored, part, prompt_set, rows, seed))
         result = dataclasses.replace(result, results=_judged(found))
-        _store(result)
+        _store(data_run, result)
     return result
 
 
@@ -297,7 +296,7 @@ def agreement(logprob: Float64) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _store(result: Probe) -> None:
+def _store(run: Run, result: Probe) -> None:
     """Add the results to those of earlier probes of the same rows; the same scores are stored once.
 
     Results without a digest are of an older version, which judged otherwise: they go.
@@ -305,5 +304,5 @@ def _store(result: Probe) -> None:
     path = result.folder / "results.json"
     new = plain(dataclasses.asdict(result))
     known = {None, *(each["digest"] for each in new["results"])}
-    old = [each for each in read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
-    write_json(path, {**new, "results": [*old, *new["results"]]})
+    old = [each for each in run.read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
+    run.write_json(path, {**new, "results": [*old, *new["results"]]})

@@ -28,7 +28,7 @@ from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.statistics import wilson
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, stored_columns, units
-from selectit.runs.files import column, numbers, write_json, write_table
+from selectit.runs.files import column, numbers
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
@@ -170,15 +170,16 @@ def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool)
             f"{run.path} has no ratings of such a cascade: its second stage was not begun",
             "Name the data, or rate it first: selectit rate with the same --cascade, --cascade-k and --cascade-model.",
         )
+    if inner.rows != len(rows):
+        raise RunError(f"{inner.path} has {inner.rows} rows, and {len(rows)} go on", f"Remove {folder} and rate again.")
     return Second(name, inner, rows, first.went_on[rows], drawn[rows])
 
 
 def _created(run: Run, folder: Path, rows: Int64) -> Run:
-    """A run of these rows, read as the data was. What the folder has already is of the same rows: its name says so."""
+    """A run of these rows, read as the data was."""
     path = folder / f"rows{run.manifest['suffix']}"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_rows(run, path, rows, None, force=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(run, path, rows, None, force=True)
     layout = str(run.manifest["layout"])
     as_read = {"format": layout} if layout in DATA_LAYOUTS else {"map": layout}
     turns = str(run.manifest["identity"]["turns"])
@@ -189,7 +190,7 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
     """Give the second stage the ratings that its rows have from the first, so that nothing is rated twice."""
     same = Annotator(second.run.path / annotator.signal / annotator.path.name, {**annotator.manifest, "order": 0})
     if not (same.path / "manifest.json").exists():
-        write_json(same.path / "manifest.json", same.manifest)
+        second.run.write_json(same.path / "manifest.json", same.manifest)
     for request in requests:
         missing = [unit for unit in units(second.run, same, [request]) if not unit.path.exists()]
         if not missing:
@@ -200,8 +201,8 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
         table = table.set_column(table.schema.get_field_index("row"), table.schema.field("row"), column(row))
         for unit in missing:
             start, stop = np.searchsorted(row, (unit.start, unit.stop)).tolist()
-            note_request(unit)
-            write_table(unit.path, table.slice(start, stop - start))
+            note_request(second.run, unit)
+            second.run.write_table(unit.path, table.slice(start, stop - start))
 
 
 def cascaded(

@@ -23,9 +23,10 @@ from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, stored_columns
-from selectit.runs.files import column, free_name, numbers, read_part, write_table, write_toml
+from selectit.runs.files import column, numbers
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
+from selectit.runs.stored import names_of_scores, read_scores
 from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
 from selectit.selection.resolve import resolve
@@ -91,11 +92,10 @@ def score_part(
 def _stored(run: Run, text: str) -> Scored:
     """The scores of a `ScoreOf` that the run has already. Raises SettingsError."""
     name = text.removeprefix(method_files.STORED)
-    known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+    known = names_of_scores(run)
     if name not in known:
         raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
-    path = run.path / "scores" / f"{name}.parquet"
-    scores = Scores(name, numbers(read_part(path, ["score"])["score"]), {})
+    scores = Scores(name, numbers(read_scores(run, name)["score"]), {})
     return Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
 
 
@@ -104,11 +104,11 @@ def store_scores(
 ) -> Scores:
     """Store scores in the run under their label, or a free name like it."""
     with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = free_name(run.path / "scores", label, config)
+        name = run.free_name(run.path / "scores", label, config)
         columns = {"row": np.arange(run.rows), "score": values, **parts}
         table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
-        write_table(run.path / "scores" / f"{name}.parquet", table)
-        write_toml(run.path / "scores" / f"{name}.toml", config)
+        run.write_table(run.path / "scores" / f"{name}.parquet", table)
+        run.write_toml(run.path / "scores" / f"{name}.toml", config)
     return Scores(name, values, parts)
 
 
