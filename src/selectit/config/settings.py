@@ -34,10 +34,10 @@ DEFAULT_MODEL = "smollm2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(
-    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
-    LoadingOptions, ResumeOptions, ExecutionOptions, MethodOptions, ParameterOptions, CombinationOptions,
-    AmountOptions, OutputOptions,
+class Settings(  # the fields of the last base come first
+    OutputOptions, AmountOptions, CombinationOptions, ParameterOptions, MethodOptions, ExecutionOptions,
+    ResumeOptions, LoadingOptions, EngineOptions, ModelOptions, CascadeOptions, RatingOptions, ReadingOptions,
+    SourceOptions, PlaceOptions,
 ):  # fmt: skip
     """What to rate with, how to score and how much to keep: the options of all groups as keywords.
 
@@ -98,7 +98,7 @@ class Settings(
         return i, n
 
 
-GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__)
+GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__[::-1])
 """All groups, in the order of --help."""
 
 
