@@ -232,7 +232,7 @@ def read_reply(value: Any) -> Reply:
     """The text of a chat completion; white space alone is none. Raises Malformed."""
     try:
         choice = next(choice for choice in value["choices"] if choice.get("index", 0) == 0)
-        text, end = choice["message"].get("content"), printable(str(choice.get("finish_reason")))[:80]
+        text, end = choice["message"].get("content"), printable(" ".join(str(choice.get("finish_reason")).split()))[:80]
         tokens = _count_tokens(value)
     except (*_UNFIT, StopIteration) as error:
         raise Malformed(f"no chat completion: {type(error).__name__} {error}") from error
