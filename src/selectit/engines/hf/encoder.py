@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from selectit.engines import device as engines_device
 from selectit.engines.base import Embeds, OnBatch
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
+from selectit.errors import ModelError
 from selectit.signals.requests import EmbeddingRequest
 
 _BATCH = 32
+_FIRST = 6
+"""The first major version of sentence-transformers that asks before it runs Python code of a folder on this machine."""
 
 
 def load(
@@ -50,6 +54,7 @@ def load(
     device, used = engines_device.prepared(threads)
     disable_progress_bar()  # progress is the caller's to show
     if (Path(path) / "modules.json").is_file():
+        check_version(path)
         with model_errors(path):
             from sentence_transformers import SentenceTransformer
 
@@ -64,6 +69,19 @@ def load(
         trust_remote_code=trust_remote_code,
     )
     return PooledModel(engine, pooling)
+
+
+def check_version(path: str) -> None:
+    """Raise ModelError where the sentence-transformers that is installed would run what lies in the folder, unasked."""
+    try:
+        found = metadata.version("sentence-transformers")
+    except metadata.PackageNotFoundError:
+        return  # importing it says so
+    if int(found.partition(".")[0]) < _FIRST:
+        raise ModelError(
+            f"{path} is not loaded: sentence-transformers {found} runs Python code of a folder without being asked",
+            f"Run: pip install 'sentence-transformers>={_FIRST}.0'",
+        )
 
 
 class SentenceEncoder:
