@@ -1,5 +1,6 @@
 """What lies in a run directory."""
 
+import json
 from pathlib import Path
 
 
@@ -10,6 +11,11 @@ def contents(folder):
         for path in sorted(Path(folder).rglob("*"))
         if path.is_file() and path.name != "timing.json" and "locks" not in path.parts
     }
+
+
+def read_json(path):
+    """The values of a JSON file of a run, without its sum."""
+    return {key: value for key, value in json.loads(Path(path).read_text()).items() if key != "stored"}
 
 
 def finished(folder):

@@ -18,7 +18,7 @@ from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.exports import export
 from selectit.exports.layouts import TARGETS, convert_row
-from selectit.runs.run import open_run
+from selectit.runs.run import Run, open_run
 
 ANSWER = {"from": "gpt", "value": "Grüße {name} 😀"}
 CALL = '{"name": "look_up", "arguments": {"q": "Ł"}}'
@@ -419,13 +419,18 @@ def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch, small_parts):
-    from selectit.runs import run as run_module
-
     small_parts(8)
     run = made([{"instruction": f"q{n}", "output": "a " * (n * 37 % 200 + 1)} for n in range(200)])
     sizes = []
-    read_part = run_module.read_part
-    monkeypatch.setattr(run_module, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
+    read_part = Run.read_part
+
+    def counted_part(run, path, columns=None):
+        table = read_part(run, path, columns)
+        if path.parent.name == "source":
+            sizes.append(len(table))
+        return table
+
+    monkeypatch.setattr(Run, "read_part", counted_part)
     alive, most = [0], [0]
     make = convert_row
 

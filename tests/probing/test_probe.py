@@ -1,6 +1,7 @@
 """`selectit probe` and `tune-prompts`: the whole way, with made-up numbers, and with a method that knows."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import selectit
 from commandline import run
 from own_methods import HALF
+from rundirs import read_json
 from selectit.config.settings import Settings
 from selectit.errors import DataError, SettingsError
 from selectit.probing.defects import KINDS, ORIGINAL
@@ -28,6 +30,7 @@ from selectit.probing.rows import create_probe_run, draw_rows, parse_labels
 from selectit.probing.verdicts import DETECTED, NOT_TOLD, PREFERRED
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
+from selectit.runs.source import create_pairs_run
 from selectit.runs.stored import load_arrays
 from selectit.signals import prompts
 
@@ -325,12 +328,12 @@ def test_results_of_different_settings_are_kept_and_named(alpaca):
 def test_results_of_an_older_version_go(alpaca):
     length = Settings(run="run", method="length", param={"unit": "words"})
     path = selectit.probe(alpaca, length, sample=30).folder / "results.json"
-    stored = json.loads(path.read_text())
+    stored = read_json(path)
     older = {key: value for key, value in stored["results"][0].items() if key not in ("digest", "differs")}
     path.write_text(json.dumps({**stored, "results": [older]}))
     assert selectit.show("run")["probes"]
     selectit.probe(alpaca, length, sample=30)
-    assert json.loads(path.read_text()) == stored
+    assert read_json(path) == stored
 
 
 def test_parameters_that_the_label_leaves_out(alpaca):
@@ -368,11 +371,21 @@ def test_labels_have_folders_of_their_own_and_other_rows_a_fresh_one(alpaca):
     assert folders[0] != folders[1]
     before = selectit.probe(alpaca, length, sample=30)
     assert before.folder.name == "planted-30-s0"
-    rows = before.folder / "rows.jsonl"
-    rows.write_text(rows.read_text() + rows.read_text().splitlines()[0] + "\n")
+    shutil.rmtree(before.folder)
+    create_pairs_run(before.folder, [{"prompt": "another", "completion": "pair"}])
     after = selectit.probe(alpaca, length, sample=30)
     assert after.folder.name.startswith("planted-30-s0-") and after.results == before.results
     assert selectit.probe(alpaca, length, sample=30).folder == after.folder
+
+
+def test_damaged_rows_are_written_again(alpaca):
+    length = Settings(run="run", method="length")
+    before = selectit.probe(alpaca, length, sample=30)
+    rows = before.folder / "rows.jsonl"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:100])
+    assert selectit.probe(alpaca, length, sample=30) == before
+    assert rows.read_bytes() == whole
 
 
 def test_labels_that_fit_no_row_are_told_what_there_is(alpaca):

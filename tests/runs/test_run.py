@@ -13,6 +13,7 @@ import selectit
 from fakecalls import rated_as, recorded
 from rundirs import contents
 from selectit import progress
+from selectit.atomic_files import remove_leftovers
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
@@ -141,6 +142,7 @@ def test_a_leftover_of_a_killed_process_is_removed(data, folder):
 
     leftover = part.with_name(f".{part.name}.{socket.gethostname()}-999999999.tmp")
     leftover.write_bytes(b"half")
+    remove_leftovers.cache_clear()  # as in another process
     selectit.rate(data, Settings(**FAKE, k=1))
     assert part.read_bytes() == whole
     assert not leftover.exists()

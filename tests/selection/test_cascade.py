@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,9 +18,7 @@ from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.numerics.statistics import wilson
 from selectit.progress import Silent
-from selectit.runs import files as runs_files
-from selectit.runs.files import read_toml
-from selectit.runs.run import open_run
+from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
 from selectit.selection import cascade, cascade_report, summary
 from selectit.selection.choose import Budget
@@ -123,16 +122,17 @@ def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeyp
     selectit.select(many, CASCADE)
     stored, asked = contents("run"), list(calls)
     Path("run").rename("first")
-    original, written = runs_files.write_table, []
+    original, written = Run.write_table, []
 
-    def write_table(path, table):
-        if len(written) == 1:
-            raise KeyboardInterrupt
-        written.append(path)
-        original(path, table)
+    def write_table(run, path, table):
+        if "cascades" in path.parts:
+            if len(written) == 1:
+                raise KeyboardInterrupt
+            written.append(path)
+        original(run, path, table)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(cascade, "write_table", write_table)
+        patch.setattr(Run, "write_table", write_table)
         selectit.select(many, CASCADE)
     calls[:] = calls[len(asked) :]
     selectit.select(many, CASCADE)
@@ -238,7 +238,7 @@ def test_rows_without_a_first_score_go_on_and_say_why_they_have_none(folder, sma
 def test_the_selection_says_that_it_is_a_cascade(many, small):
     selected = selectit.select(many, CASCADE)
     assert selected.name == "selectit-sentence-paper-k3-a0.2-cascade-50pct-20pct"
-    config = read_toml(Path("run/selections") / selected.name / "config.toml")
+    config = tomllib.loads((Path("run/selections") / selected.name / "config.toml").read_text())
     assert config["cascade"]["first"]["level"] == "token"
     assert config["cascade"]["goes_on"] == "50pct"
     inner = open_run(Path("run") / config["cascade"]["run"])

@@ -84,13 +84,19 @@ def write_json(path: Path, value: Mapping[str, Any], place: Place | None = None)
 
 def read_json(path: Path, place: Place | None = None) -> dict[str, Any]:
     """A JSON object that was stored. Raises as `read_part`."""
+    value = parse_json(path, read_bytes(path, place), place)
+    return value if place is None else unsealed(path, value, place)
+
+
+def parse_json(path: Path, text: bytes, place: Place | None) -> dict[str, Any]:
+    """The JSON object of a file, with its sum. Raises DamagedError."""
     try:
-        value = json.loads(read_bytes(path, place))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DamagedError(path, error, place) from error
     if not isinstance(value, dict):
         raise DamagedError(path, "it is not an object", place)
-    return value if place is None else unsealed(path, value, place)
+    return value
 
 
 def read_toml_text(path: Path, place: Place) -> str:

@@ -38,8 +38,13 @@ from selectit.errors import RunError
 from selectit.jsonable import digest_of
 from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
+<<<<<<< HEAD
 from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes
 from selectit.signals.arrays import Int64, Rows
+=======
+from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
+from selectit.signals.arrays import Rows
+>>>>>>> integrity
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
@@ -210,7 +215,9 @@ class Run:
             entry = timing.setdefault(key, {})
             for name, amount in amounts.items():
                 entry[name] = round(entry.get(name, 0) + amount, 3)
-            self.write_json(self.path / "timing.json", timing)
+            path = self.path / "timing.json"
+            self._refuse_links(path)
+            files.write_json(path, timing)  # without a sum: it decides nothing, and differs from run to run
 
     def timing(self) -> dict[str, dict[str, float]]:
         """All that was added. Raises DamagedError."""
@@ -250,9 +257,10 @@ def open_run(path: str | Path) -> Run:
             f"{path} is not a run directory: it has no manifest.json",
             "Name the folder that `selectit select` or `selectit rate` printed, or start with a data file.",
         )
-    found = files.read_json(manifest, MANIFEST_PLACE)
+    found = files.parse_json(manifest, read_bytes(manifest, MANIFEST_PLACE), MANIFEST_PLACE)
     if not {"identity", "rows", "written"} <= set(found):
         raise RunError(f"{manifest} is not the manifest of a run", "Name the folder above, which has source/ in it.")
+    found = unsealed(manifest, found, MANIFEST_PLACE)
     wrong = [key for key, kind in MANIFEST.items() if not isinstance(found.get(key), kind)]
     if wrong or not _is_possible(found):
         raise DamagedError(

@@ -15,10 +15,10 @@ from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
+from selectit.errors import ModelError
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import Embeds
-from selectit.errors import ModelError
 from selectit.signals.requests import EmbeddingRequest
 
 _BATCH = 32
