@@ -38,13 +38,8 @@ from selectit.errors import RunError
 from selectit.jsonable import digest_of
 from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
-<<<<<<< HEAD
-from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes
-from selectit.signals.arrays import Int64, Rows
-=======
 from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
-from selectit.signals.arrays import Rows
->>>>>>> integrity
+from selectit.signals.arrays import Int64, Rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
