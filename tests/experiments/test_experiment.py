@@ -505,7 +505,7 @@ def test_the_time_to_evaluate_is_that_of_the_base_model(small, monkeypatch):
 
 def test_trials_that_are_done_are_not_to_be_done(small, monkeypatch):
     search = settings.Search(trials=3, low=20, high=60)
-    recipe = dataclasses.replace(small.recipe, steps=None, epochs=1.0, batch_size=1)
+    recipe = dataclasses.replace(small.recipe, steps=None, epochs=1.0, batch_size=1, micro_batch=1)
     length = with_choice(small, "length", budgets=("search",))
     searching = dataclasses.replace(length, base=False, search=search, recipe=recipe)
     monkeypatch.setattr(plan, "stored", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "50%") else None)
