@@ -65,7 +65,7 @@ def test_cells_and_their_settings(folder):
         "tiny-SelectIT-25-s1",
     ]
     assert len(set(names)) == len(names)
-    chosen = [settings.selecting(found, cell, "run") for cell in settings.cells(found)[1:]]
+    chosen = [settings.build_settings(found, cell, "run") for cell in settings.cells(found)[1:]]
     assert [each.seed for each in chosen] == [None, 0, 1, None, None]
     assert [each.keep for each in chosen] == [None, "25%", "25%", "25%", "25%"]
     assert chosen[-1].k == 2 and chosen[-1].engine == "fake" and chosen[-1].model == ("tiny",)
@@ -74,11 +74,11 @@ def test_cells_and_their_settings(folder):
 
 def test_parameters_with_flags_and_without():
     plain = Settings()
-    made = settings.settings_of("selectit:alpha=0.4;profile=official;k=3", plain)
+    made = settings.with_method("selectit:alpha=0.4;profile=official;k=3", plain)
     assert (made.alpha, made.profile, made.k, made.param) == (0.4, "official", 3, {})
-    made = settings.settings_of("calibrated:by=batch;k=2", plain)
+    made = settings.with_method("calibrated:by=batch;k=2", plain)
     assert (made.method, made.k, made.param) == ("calibrated", 2, {"by": "batch"})
-    assert settings.settings_of("knn:k=7", plain).param == {"k": 7}
+    assert settings.with_method("knn:k=7", plain).param == {"k": 7}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_another_data_set_is_read_its_own_way(folder):
     text = small_file("tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
     Path("e.toml").write_text(text + "[[choices]]\nmethod = 'full'\ndata = 'lima.json'\nsettings = { turns = 'each' }")
     found = load("e.toml", "data.json")
-    own, other = (settings.settings_for(found, choice) for choice in (found.choices[0], found.choices[-1]))
+    own, other = (settings.merge_settings(found, choice) for choice in (found.choices[0], found.choices[-1]))
     assert (own.limit, own.map, own.turns, own.engine) == (5, "instruction=q,response=a", "last", "fake")
     assert (other.limit, other.map, other.turns, other.engine) == (None, None, "each", "fake")
     rated = dataclasses.replace(found.choices[-1], settings={"turns": "each", "prompts": "yes-no"})

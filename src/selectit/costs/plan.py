@@ -28,7 +28,7 @@ from selectit.data.records import Sample
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
-from selectit.inference.rate import engine_of, model_named, run_of
+from selectit.inference.rate import find_engine, model_named, open_or_create_run
 from selectit.inference.units import UNIT_SIZE, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
@@ -373,10 +373,10 @@ def plan(
     """
     if sample < 2:
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
-    old = run_of(None, settings) if data is None else None
+    old = open_or_create_run(None, settings) if data is None else None
     settings, first = resolve_rating(settings, old)
-    run = old or run_of(data, settings)
-    settings = dataclasses.replace(settings, engine=settings.engine or engine_of(run, settings.model))
+    run = old or open_or_create_run(data, settings)
+    settings = dataclasses.replace(settings, engine=settings.engine or find_engine(run, settings.model))
     models = [model_named(name, settings) for name in settings.model]
     small = None if proxy is None else model_named(proxy, settings)
     return estimate(run, models, small, first, settings, sample, progress or Silent())

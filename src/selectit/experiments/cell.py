@@ -20,7 +20,7 @@ from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import CleanData
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
-from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, method_of, selecting
+from selectit.experiments.settings import Cell, Experiment, build_settings, cells, largest_trials, method_of
 from selectit.inference.rate import model_named
 from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
@@ -53,9 +53,9 @@ class Place:
         """The data that the rows of a cell are from."""
         return self.cleans[cell.source]
 
-    def selecting(self, cell: Cell) -> Settings:
+    def build_settings(self, cell: Cell) -> Settings:
         """The settings of the choice of a cell, in the run of its data."""
-        return selecting(self.experiment, cell, str(self.clean_of(cell).run.path))
+        return build_settings(self.experiment, cell, str(self.clean_of(cell).run.path))
 
     def outcome(self, cell: Cell) -> Path:
         """The file of a finished cell."""
@@ -92,7 +92,7 @@ def check(place: Place) -> None:
     for cell in (*cells(experiment), *largest_trials(experiment)):
         if cell.choice is None:
             continue
-        settings, clean = place.selecting(cell), place.clean_of(cell)
+        settings, clean = place.build_settings(cell), place.clean_of(cell)
         rows_of(place, cell)
         for value in settings.param.values():
             if not isinstance(value, str) or not Path(value).exists():
@@ -110,7 +110,7 @@ def rows_of(place: Place, cell: Cell) -> int:
     """How many rows a cell is tuned on at most; 0 for the model as it was. Raises SettingsError."""
     if cell.choice is None:
         return 0
-    settings, rows = place.selecting(cell), place.clean_of(cell).rows
+    settings, rows = place.build_settings(cell), place.clean_of(cell).rows
     try:
         return min(resolve(settings).budget.count(rows), rows)
     except SelectitError as error:
@@ -142,7 +142,7 @@ def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
     clean = place.clean_of(cell)
     subset = place.folder / "subsets" / f"{cell.name}{clean.suffix}"
     subset.parent.mkdir(exist_ok=True)
-    settings = dataclasses.replace(place.selecting(cell), out=str(subset), name=cell.name, force=True)
+    settings = dataclasses.replace(place.build_settings(cell), out=str(subset), name=cell.name, force=True)
     selected = select(clean.path, settings, progress)
     return Chosen(selected.passes, selected.seconds)
 
@@ -235,7 +235,7 @@ def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> s
     identity: dict[str, Any] = {"data": [source, rows], "base": base, "seed": cell.seed}
     identity["evaluation"] = _evaluation(experiment.evaluation)
     if cell.choice is not None:
-        identity["choice"] = _choice_identity(selecting(experiment, cell, ""))
+        identity["choice"] = _choice_identity(build_settings(experiment, cell, ""))
         identity["recipe"] = _recipe(experiment.recipe)
     return digest_of(identity)[:16]
 

@@ -15,7 +15,7 @@ from selectit.errors import DataError, RunError
 from selectit.evaluation.evaluate import find_refusal
 from selectit.evaluation.suites import choose_protocols
 from selectit.experiments.decontamination import find_contaminated, read_questions
-from selectit.experiments.settings import Experiment, settings_for
+from selectit.experiments.settings import Experiment, merge_settings
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run
 from selectit.runs.source import create
@@ -51,7 +51,7 @@ def clean_data(experiment: Experiment, folder: Path) -> dict[str, CleanData]:
     for choice in experiment.choices:
         if choice.source not in found:
             home = folder / "data" / choice.source
-            found[choice.source] = _clean(choice.data, settings_for(experiment, choice), home, *asked)
+            found[choice.source] = _clean(choice.data, merge_settings(experiment, choice), home, *asked)
     return found
 
 

@@ -25,7 +25,7 @@ from selectit.experiments.cell import Place, locked, stored
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, rule_header
-from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
+from selectit.experiments.settings import Cell, Experiment, cells, method_of, with_method
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
 from selectit.runs.selections import load_rows
@@ -204,7 +204,7 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
     rule = {"rule": "own", "indicators": list(indicators), "coefficients": zeros}
     rate(None, dataclasses.replace(settings, method="instruction-mining", param=rule), progress)
     assert settings.run is not None
-    return np.stack([score(settings.run, settings_of(text, settings), progress).score for text in indicators], axis=1)
+    return np.stack([score(settings.run, with_method(text, settings), progress).score for text in indicators], axis=1)
 
 
 def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:

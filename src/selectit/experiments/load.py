@@ -26,10 +26,10 @@ from selectit.experiments.settings import (
     Choice,
     Experiment,
     Search,
+    build_settings,
     cells,
     largest_trials,
     method_of,
-    selecting,
 )
 from selectit.selection.choose import parse_keep
 from selectit.selection.resolve import resolve
@@ -112,7 +112,7 @@ def _check(experiment: Experiment) -> None:
     found = [*cells(experiment), *largest_trials(experiment)]
     for cell in found:
         if cell.choice is not None:
-            _check_choosing(cell.choice.name, selecting(experiment, cell, "run"))
+            _check_choosing(cell.choice.name, build_settings(experiment, cell, "run"))
     lines = [(cell.line, cell.seed) for cell in found]
     for line in lines:
         if lines.count(line) > 1:

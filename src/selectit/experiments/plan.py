@@ -20,7 +20,7 @@ from selectit.models.files import Model
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import requests_of
+from selectit.selection.spec import list_requests
 from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt, Request
 from selectit.training.examples import build_examples, set_template
@@ -126,7 +126,7 @@ def _choosing(
 ) -> tuple[str, set[_Asked]]:
     """What the choices of cells ask of models and has not been asked before, and all that is asked then."""
     before, seconds = asked, 0.0
-    choices = [(cell.source, resolve(place.selecting(cell))) for cell in own]
+    choices = [(cell.source, resolve(place.build_settings(cell))) for cell in own]
     for source, plan in sorted(choices, key=lambda each: -len(each[1].asked)):
         settings = plan.settings
         wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.asked}
@@ -135,7 +135,7 @@ def _choosing(
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        rest_of = {(source, others, request) for spec in plan.every for request in requests_of(spec.method)}
+        rest_of = {(source, others, request) for spec in plan.every for request in list_requests(spec.method)}
         asked = asked | wanted | rest_of
     rated = rest = 0
     for source, _, request in asked - before:

@@ -22,7 +22,7 @@ from selectit.errors import SettingsError
 from selectit.evaluation.settings import EvalSettings
 from selectit.jsonable import digest_of
 from selectit.methods._base import Method
-from selectit.selection.spec import flags_of, parse_method
+from selectit.selection.spec import list_flags, parse_method
 from selectit.training.recipes import Recipe
 
 BASE = "base"
@@ -194,18 +194,18 @@ def own_size(choice: Choice) -> bool:
     return method_of(choice).keep is not None
 
 
-def settings_for(experiment: Experiment, choice: Choice) -> Settings:
+def merge_settings(experiment: Experiment, choice: Choice) -> Settings:
     """The experiment's settings with the choice's; how the experiment's own data is read is not how another one is."""
     plain = options.defaults(SourceOptions) if choice.data else {}
     return dataclasses.replace(experiment.settings, **{**plain, **choice.settings})
 
 
-def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
+def build_settings(experiment: Experiment, cell: Cell, run: str) -> Settings:
     """The settings of the choice of a cell."""
     assert cell.choice is not None
-    base = settings_for(experiment, cell.choice)
+    base = merge_settings(experiment, cell.choice)
     base = dataclasses.replace(base, run=run, model=cell.choice.rater or (cell.model,))
-    settings = settings_of(cell.choice.method, base)
+    settings = with_method(cell.choice.method, base)
     if cell.budget:
         settings = dataclasses.replace(settings, keep=cell.budget)
     if draws(cell.choice) and settings.seed is None:
@@ -213,12 +213,12 @@ def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
     return settings
 
 
-def settings_of(text: str, settings: Settings) -> Settings:
+def with_method(text: str, settings: Settings) -> Settings:
     """The settings with the method of 'name:parameter=value;parameter=value'."""
     name, given = method_files.parse_spec(text)
     parameters = method_files.parameters(parse_method(text, settings, None).method)
     values = {key: parameters[key] for key in given}
-    flags = {key: value for key, value in values.items() if key in flags_of(name)}
+    flags = {key: value for key, value in values.items() if key in list_flags(name)}
     rest = {key: value for key, value in values.items() if key not in flags}
     return dataclasses.replace(settings, method=name, param=rest, **flags)
 

@@ -19,7 +19,7 @@ from selectit.signals.requests import Request
 T = TypeVar("T")
 
 
-def rate_units(
+def do_units(
     run: Run, models: Sequence[Model], requests: Sequence[Request], settings: Settings, progress: Progress
 ) -> list[Annotator]:
     """Do every unit of these models and works that is not finished; models are loaded one at a time.
@@ -30,11 +30,11 @@ def rate_units(
         SettingsError: two models are the same; the executor can't be had, or has no room for its workers.
     """
     refuse_twice(models)
-    rate_with = _executor(settings)
+    do_task = _executor(settings)
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
-        return [rate_with(Task(run, model, tuple(requests), settings), progress) for model in models]
+        return [do_task(Task(run, model, tuple(requests), settings), progress) for model in models]
 
 
 def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
@@ -57,8 +57,8 @@ def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, 
 
 
 def _executor(settings: Settings) -> Callable[[Task, Progress], Annotator]:
-    rate_with: Callable[[Task, Progress], Annotator] = (local if settings.executor == "local" else _ray()).rate_with
-    return rate_with
+    do_task: Callable[[Task, Progress], Annotator] = (local if settings.executor == "local" else _ray()).do_task
+    return do_task
 
 
 def _ray() -> ModuleType:

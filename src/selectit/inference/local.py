@@ -11,7 +11,7 @@ from selectit.runs.annotators import Annotator
 log = logging.getLogger(__name__)
 
 
-def rate_with(task: Task, progress: Progress) -> Annotator:
+def do_task(task: Task, progress: Progress) -> Annotator:
     """Do what is pending of one model. Raises what `executors.rate` does."""
     annotator = task.annotator()
     if annotator is not None and not task.pending(task.units(annotator)):

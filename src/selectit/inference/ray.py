@@ -94,7 +94,7 @@ def _check_here(run: Run, mark: Mark, version: str) -> None:
     check_shared(run, mark)
 
 
-def rate_with(task: Task, progress: Progress) -> Annotator:
+def do_task(task: Task, progress: Progress) -> Annotator:
     """Do what is pending of one model. Raises what `executors.rate` does, and RunError where workers are lost."""
     annotator = task.annotator()
     if annotator is not None and not task.pending(task.units(annotator)):

@@ -18,7 +18,7 @@ import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
-from selectit.inference.rate import as_begun, run_of
+from selectit.inference.rate import open_or_create_run, with_stored_engine
 from selectit.jsonable import digest_of, plain, without_nan
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
@@ -44,7 +44,7 @@ from selectit.runs.run import Run
 from selectit.runs.stored import failures
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve
-from selectit.selection.score import Scored, score_part, seconds_of
+from selectit.selection.score import Scored, estimate_seconds, score_part
 from selectit.selection.spec import MethodSpec, Plan, needs_ratings
 from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
@@ -140,9 +140,9 @@ def probe(
     if sample < 20:
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
     labels = None if labelled is None else parse_labels(labelled)
-    old = run_of(None, settings) if data is None else None
+    old = open_or_create_run(None, settings) if data is None else None
     plans = _plans(settings if old is None else _as_rated(old, settings), old, methods, prompts)
-    data_run = old or run_of(data, settings)
+    data_run = old or open_or_create_run(data, settings)
     rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
     run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
     counts = dict(Counter(row.kind for row in rows))
@@ -162,7 +162,7 @@ def _as_rated(run: Run, settings: Settings) -> Settings:
     """The settings with the models and engine that the run was rated with, where they name none."""
     models = settings.model or tuple(models_in(run))
     settings = dataclasses.replace(settings, model=models)
-    return as_begun(run, settings, models) if models else settings
+    return with_stored_engine(run, settings, models) if models else settings
 
 
 def _plans(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
@@ -221,7 +221,7 @@ def _probed(
     words = np.array([len(row.response.split()) for row in rows], np.float64)
     ratings = scored.signals.stored.get("ratings")
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
-    seconds = seconds_of(run, scored)
+    seconds = estimate_seconds(run, scored)
     correlation = spearman(scores[plain], words[plain])
     about: dict[str, Any] = {
         "method": scored.label,

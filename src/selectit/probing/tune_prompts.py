@@ -11,7 +11,7 @@ import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.inference.rate import rate_prompts, run_of
+from selectit.inference.rate import open_or_create_run, rate_prompts
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
@@ -83,7 +83,7 @@ def tune_prompts(
     path = Path(out)
     if path.exists() and not settings.force:
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
-    data_run = run_of(data, settings)
+    data_run = open_or_create_run(data, settings)
     rows = draw_rows(data_run, sample, seed)
     run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())

@@ -205,7 +205,7 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
             second.run.write_table(unit.path, table.slice(start, stop - start))
 
 
-def cascaded(
+def run_cascade(
     run: Run,
     stages: Stages,
     budget: Budget,

@@ -33,7 +33,7 @@ class CascadeStats:
     """Mean tokens of a first rating over all rows / over the rows that were rated fully: long rows take longer."""
     first_timing: str
     second_timing: str
-    """The keys of `timing_of` that have the times."""
+    """The keys of `read_timing` that have the times."""
     sample: int
     """Rows drawn at random of all rows and rated fully, whether they went on or not."""
     best: int
@@ -46,7 +46,7 @@ class CascadeStats:
 
 
 def cascade_lines(facts: CascadeStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The figures as lines of text; `timing` is `timing_of` the run."""
+    """The figures as lines of text; `timing` is `read_timing` the run."""
     prompts = "1 prompt" if facts.first_prompts == 1 else f"{facts.first_prompts} prompts"
     others = facts.fully_rated - facts.went_on
     sample = f" and {others:,} more as a sample" if others else ""
@@ -88,7 +88,7 @@ def _seconds_each(rates: Mapping[str, float]) -> float | None:
     return rates["seconds"] / rates["ratings"] if rates.get("ratings") and rates.get("seconds") else None
 
 
-def timing_of(run: Run) -> dict[str, dict[str, float]]:
+def read_timing(run: Run) -> dict[str, dict[str, float]]:
     """The run's timing.json, and those of the runs of its cascades under 'cascades/NAME/run/…'."""
     found = run.timing()
     for path in sorted((run.path / "cascades").glob("*/run/timing.json")):

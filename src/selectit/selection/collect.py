@@ -10,7 +10,7 @@ from selectit.config.settings import Settings
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import engine_of, model_named, rate_prompts
+from selectit.inference.rate import find_engine, model_named, rate_prompts
 from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
 from selectit.models.files import Model
@@ -19,7 +19,7 @@ from selectit.runs.annotators import Annotator, find_annotator, models_in, named
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_arrays
-from selectit.selection.spec import MethodSpec, Plan, needs_ratings, requests_of, substituted_prompts, tokenizer_name
+from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings, substituted_prompts, tokenizer_name
 from selectit.signals.arrays import INSTEAD, Signals
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
@@ -33,7 +33,7 @@ Answered = tuple[Annotator, tuple[Request, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class LoadedSignals:
     """Signals, and who gave them; `config` names the models for the stored scores."""
 
     signals: Signals
@@ -45,12 +45,12 @@ class Gathered:
 
 def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
-    for request in requests_of(method):
+    for request in list_requests(method):
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
         model = resolve(name, here)
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
-        execute.rate_units(run, [model], [enough], here, progress)
+        execute.do_units(run, [model], [enough], here, progress)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
@@ -64,7 +64,7 @@ def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
 
 def _with_engine(run: Run, settings: Settings, name: str, request: Request) -> Settings:
     """The settings with the engine that is asked, and without a tokenizer that would have no part in the answer."""
-    engine = engine_for(settings.engine or engine_of(run, [name], request.signal), request)
+    engine = engine_for(settings.engine or find_engine(run, [name], request.signal), request)
     return replace(settings, engine=engine, tokenizer=settings.tokenizer if request.tokenized else None)
 
 
@@ -75,7 +75,7 @@ def gather(
     rated: Sequence[Annotator] | None,
     resolve: Resolve,
     progress: Progress,
-) -> Gathered:
+) -> LoadedSignals:
     """The stored signals of a method but other methods' scores; only tokens are counted here where they are missing.
 
     Args:
@@ -98,7 +98,7 @@ def gather(
     for need in method.needs:
         if need == "tokens":
             name = tokenizer_name(settings)
-            here = replace(settings, engine=settings.engine or engine_of(run, [name]))
+            here = replace(settings, engine=settings.engine or find_engine(run, [name]))
             model = resolve(name, here)
             signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
             config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
@@ -106,7 +106,7 @@ def gather(
             signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
         elif isinstance(need, Field):
             signals = replace(signals, stored_field=field_of(run, need.name))
-    for request in requests_of(method):
+    for request in list_requests(method):
         annotator = _stored(run, request, settings)
         enough = _enough(run, annotator, request)
         answered.append((annotator, (enough,)))
@@ -121,7 +121,7 @@ def gather(
             stored[INSTEAD] = load_arrays(run, raters, instead)
         config |= {"models": [annotator.path.name for annotator in raters], "prompts": prompts.fingerprint}
         answered += [(annotator, (*first, *instead)) for annotator in raters]
-    return Gathered(replace(signals, stored=stored), raters, tuple(answered), config)
+    return LoadedSignals(replace(signals, stored=stored), raters, tuple(answered), config)
 
 
 def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
@@ -164,6 +164,6 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
     rated = None
     if plan.asked and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
-    for spec in sorted(plan.every, key=lambda spec: any(request.wider for request in requests_of(spec.method))):
+    for spec in sorted(plan.every, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
         collect(run, spec.method, spec.settings, model_named, progress)
     return rated

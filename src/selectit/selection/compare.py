@@ -16,8 +16,8 @@ from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
-from selectit.selection.resolve import budget_of, resolve
-from selectit.selection.score import choose, passes_of, score_part, seconds_of
+from selectit.selection.resolve import resolve, resolve_budget
+from selectit.selection.score import choose, count_passes, estimate_seconds, score_part
 from selectit.selection.spec import MethodSpec, Plan
 from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import table_lines
@@ -167,17 +167,17 @@ def compare(
         raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
     opened = open_run(run)
     plan = resolve(settings, opened, methods, asks=False)
-    outcomes = [outcome_of(opened, plan, part, progress or Silent()) for part in plan.parts]
+    outcomes = [score_for_comparison(opened, plan, part, progress or Silent()) for part in plan.parts]
     return compare_outcomes(outcomes, opened.basic_rows().response_words)
 
 
-def outcome_of(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> Outcome:
+def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> Outcome:
     """What one method of a plan makes of a run, for a comparison."""
     scored = score_part(run, part, plan.prompts, None, progress)
     settings = plan.settings
     own_size = part.method.keep is not None
-    budget = budget_of(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
+    budget = resolve_budget(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
-    return Outcome(scored.scores.name, scores, rows, passes_of(scored), seconds_of(run, scored))
+    return Outcome(scored.scores.name, scores, rows, count_passes(scored), estimate_seconds(run, scored))

@@ -19,7 +19,7 @@ from selectit.runs.run import Run, open_run
 from selectit.runs.selections import read_selection, selections
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError
-from selectit.selection.cascade_report import timing_of
+from selectit.selection.cascade_report import read_timing
 from selectit.selection.summary import from_plain, left_out, packaged_note
 from selectit.signals.arrays import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
 from selectit.signals.requests import RatingPrompt, kinds
@@ -73,7 +73,7 @@ def describe_run(run: Run) -> dict[str, Any]:
             for folder in (run.path / "probes").glob("[!.]*/")
             if not os.path.lexists(folder / "results.json")
         ),
-        "timing": timing_of(run),
+        "timing": read_timing(run),
     }
 
 

@@ -75,7 +75,7 @@ def resolve(
     """
     check_options(settings)
     parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
-    budget = budget_of(settings, parts)
+    budget = resolve_budget(settings, parts)
     specs = [_with_reads(part, run) for part in parts]
     rates = any(needs_ratings(spec.method) for spec in every(specs))
     asked: tuple[RatingPrompt, ...] = ()
@@ -164,7 +164,7 @@ def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int
     return tuple(dict.fromkeys((*first, *changed)))
 
 
-def budget_of(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
+def resolve_budget(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
     """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
     keep, min_score = settings.keep, settings.min_score
     if keep is None and min_score is None and len(parts) == 1:

@@ -30,7 +30,7 @@ from selectit.runs.stored import names_of_scores, read_scores
 from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import MethodSpec, Plan, parameters_of
+from selectit.selection.spec import MethodSpec, Plan, to_toml_parameters
 from selectit.signals.arrays import Float64, Signals
 from selectit.signals.prompts import PromptSet
 
@@ -72,7 +72,7 @@ def score_part(
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
     method = spec.method
     gathered = gather(run, spec, prompts, rated, model_named, progress)
-    config: dict[str, Any] = {"method": spec.settings.method, **parameters_of(method), **gathered.config}
+    config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **gathered.config}
     signals, used, answered = gathered.signals, gathered.raters, gathered.answered
     inner = {
         text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
@@ -112,7 +112,7 @@ def store_scores(
     return Scores(name, values, parts)
 
 
-def rank_averaged(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
+def combine_ranks(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
     """Several methods' scores as one, stored; each method's own stand among the parts."""
     values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
     whole = _together(settings, parts, scored, chooses_set=False)
@@ -139,7 +139,7 @@ def _together(
     return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
 
 
-def scored_choice(
+def score_and_choose(
     run: Run, plan: Plan, rated: Sequence[Annotator] | None, progress: Progress
 ) -> tuple[Scored, Selection]:
     """Score by the method, or by each that is combined, and choose."""
@@ -148,7 +148,7 @@ def scored_choice(
     if settings.combine is None:
         return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
     if settings.combine_by == "rank":
-        whole = rank_averaged(run, settings, parts, scored)
+        whole = combine_ranks(run, settings, parts, scored)
         return whole, top(whole.scores.score, budget)
     choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
     rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
@@ -171,12 +171,12 @@ def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selecti
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 
-def passes_of(scored: Scored) -> int:
+def count_passes(scored: Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
     return sum(request.passes for _, requests in scored.answered for request in requests)
 
 
-def seconds_of(run: Run, scored: Scored) -> float | None:
+def estimate_seconds(run: Run, scored: Scored) -> float | None:
     """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
     total, timing = 0.0, run.timing()
     for annotator, requests in scored.answered:
@@ -213,4 +213,4 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
         raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
     scored = [score_part(opened, part, plan.prompts, None, progress or Silent()) for part in plan.parts]
-    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, plan.parts, scored).scores
+    return scored[0].scores if settings.combine is None else combine_ranks(opened, settings, plan.parts, scored).scores

@@ -15,7 +15,7 @@ from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptio
 from selectit.config.options import defaults, flag, names
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
-from selectit.inference.rate import run_of
+from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
 from selectit.progress import Progress, Silent
 from selectit.runs.output import resolve_destination, write_rows
@@ -26,7 +26,7 @@ from selectit.selection import cascade
 from selectit.selection.cascade import check_budget
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
-from selectit.selection.score import Scored, passes_of, scored_choice, seconds_of
+from selectit.selection.score import Scored, count_passes, estimate_seconds, score_and_choose
 from selectit.selection.spec import Plan
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.arrays import Int64
@@ -65,11 +65,11 @@ def select(
     """
     progress = progress or Silent()
     rates = data is not None
-    old = None if rates else run_of(None, settings)
+    old = None if rates else open_or_create_run(None, settings)
     _refuse_idle(settings, reads=rates)
     plan = resolve(settings, old, asks=rates)
     stages, budget = resolve_cascade(plan, old), plan.budget
-    run = old or run_of(data, settings)
+    run = old or open_or_create_run(data, settings)
     out = resolve_destination(run, settings, data)
     budget.count(run.rows)
     done = None
@@ -77,7 +77,7 @@ def select(
         scored, selection, facts = _in_one_stage(run, plan, rates, progress)
     else:
         check_budget(stages, budget, run.rows)
-        done = cascade.cascaded(run, stages, budget, progress, rates=rates, sample=cascade.SAMPLE)
+        done = cascade.run_cascade(run, stages, budget, progress, rates=rates, sample=cascade.SAMPLE)
         scored, selection, facts = done.scored, done.selection, done.summary
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     with run.lock("results", f"another selectit is writing results into {run.path}"):
@@ -89,14 +89,14 @@ def select(
     if settings.rest is not None:
         failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
-    spent = seconds_of(run if done is None else done.second.run, scored)
-    return Selected(run.path, name, out, selection, facts, passes_of(scored), spent)
+    spent = estimate_seconds(run if done is None else done.second.run, scored)
+    return Selected(run.path, name, out, selection, facts, count_passes(scored), spent)
 
 
 def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Selection, Summary]:
     """Rate and collect, where `rates`, then score and choose."""
     rated = collect_all(run, plan, progress) if rates else None
-    scored, selection = scored_choice(run, plan, rated, progress)
+    scored, selection = score_and_choose(run, plan, rated, progress)
     facts = summarise(
         run,
         scored.signals.rows,

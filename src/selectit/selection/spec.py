@@ -62,14 +62,14 @@ class Plan:
         return every(self.parts)
 
 
-def requests_of(method: Method) -> list[Request]:
+def list_requests(method: Method) -> list[Request]:
     """What a method asks of models but ratings, which come with prompts."""
     return [need for need in method.needs if isinstance(need, SignalRequest)]
 
 
 def check(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
-    for request in requests_of(method):
+    for request in list_requests(method):
         model = request.model_asked(settings)
         if isinstance(request, JudgeRequest):
             method.check_judge(model)
@@ -110,13 +110,13 @@ def _weight(text: str, number: str) -> float:
 def build_spec(settings: Settings, run: Run | None) -> MethodSpec:
     """The method of the settings with the parameters that were given. Raises SettingsError."""
     for key in settings.param:
-        if key in flags_of(settings.method):
+        if key in list_flags(settings.method):
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write {options.flag(key)}.")
     given = options.values(settings, ParameterOptions) | dict(settings.param)
     return MethodSpec(1.0, settings, _built(settings, given, run))
 
 
-def flags_of(name: str) -> tuple[str, ...]:
+def list_flags(name: str) -> tuple[str, ...]:
     """The parameters of a method that have a flag of their own, as fields of `Settings`."""
     return (*options.names(ParameterOptions), *(("k",) if method_files.lookup(name).takes_k else ()))
 
@@ -142,7 +142,7 @@ def needs_ratings(method: Method) -> bool:
     return "ratings" in method.needs
 
 
-def parameters_of(method: Method) -> dict[str, Any]:
+def to_toml_parameters(method: Method) -> dict[str, Any]:
     """The parameters of a method as TOML can say them."""
     return {
         key: list(value) if isinstance(value, tuple) else value
