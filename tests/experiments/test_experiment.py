@@ -49,13 +49,13 @@ def small_file(model):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_experiments(path):
     found = load(path, "data.json")
-    assert len(settings.cells(found)) > len(found.choices)
+    assert len(settings.list_cells(found)) > len(found.choices)
 
 
 def test_cells_and_their_settings(folder):
     Path("e.toml").write_text(small_file("tiny"))
     found = load("e.toml", "data.json")
-    names = [cell.name for cell in settings.cells(found)]
+    names = [cell.name for cell in settings.list_cells(found)]
     assert [name[:-7] for name in names] == [
         "tiny-base-s0",
         "tiny-full-s0",
@@ -65,7 +65,7 @@ def test_cells_and_their_settings(folder):
         "tiny-SelectIT-25-s1",
     ]
     assert len(set(names)) == len(names)
-    chosen = [settings.build_settings(found, cell, "run") for cell in settings.cells(found)[1:]]
+    chosen = [settings.build_settings(found, cell, "run") for cell in settings.list_cells(found)[1:]]
     assert [each.seed for each in chosen] == [None, 0, 1, None, None]
     assert [each.keep for each in chosen] == [None, "25%", "25%", "25%", "25%"]
     assert chosen[-1].k == 2 and chosen[-1].engine == "fake" and chosen[-1].model == ("tiny",)
@@ -437,11 +437,11 @@ def test_a_changed_selection_is_another_choice(small):
     """A parameter may be the folder of a selection."""
     Path("kept").mkdir()
     experiment = with_choice(small, "random:exclude=kept")
-    chosen = settings.cells(experiment)[-1]
+    chosen = settings.list_cells(experiment)[-1]
     marks = []
     for content in (b"a", b"b", b"a"):
         Path("kept/rows.parquet").write_bytes(content)
-        marks.append(cell.fingerprint(experiment, chosen, "digest", 16))
+        marks.append(cell.fingerprint_cell(experiment, chosen, "digest", 16))
     assert marks[0] == marks[2] != marks[1]
 
 
@@ -456,7 +456,7 @@ def test_subsets_have_the_ending_of_their_format(small):
 def test_tasks_that_are_not_run_are_said(small):
     evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
     other = dataclasses.replace(small, evaluation=evaluation)
-    notes = " ".join(experiment.list_notes(cell.Place(other, Path("out"), clean_of(small)), []))
+    notes = " ".join(experiment.list_notes(cell.ExperimentFolder(other, Path("out"), clean_of(small)), []))
     assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
 
 
@@ -498,7 +498,7 @@ def test_what_raters_are_asked_is_counted_once(small):
 
 def test_the_time_to_evaluate_is_that_of_the_base_model(small, monkeypatch):
     assert planned(small)[-1] == "evaluating 6 cells: the time is known when the first of each base model is done"
-    base = dataclasses.replace(outcome("base", 0, [1]), line=settings.cells(small)[0].line, eval_seconds=60.0)
+    base = dataclasses.replace(outcome("base", 0, [1]), line=settings.list_cells(small)[0].line, eval_seconds=60.0)
     monkeypatch.setattr(plan, "stored", lambda place, each: base if each.choice is None else None)
     assert planned(small)[-1] == "evaluating 5 cells: about 5.0 minutes, as those that are done took"
 

@@ -30,7 +30,7 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
         raise click.UsageError("Name the run with --run DIR.")
     chosen = settings(given)
     from selectit.cli.progress import notes
-    from selectit.selection.compare import compare, lines
+    from selectit.selection.compare import compare, comparison_lines
 
     names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
     with notes(quiet) as progress:
@@ -38,4 +38,4 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        say("\n".join(lines(found)))
+        say("\n".join(comparison_lines(found)))

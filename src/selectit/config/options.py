@@ -81,7 +81,7 @@ def check_values(settings: Any) -> None:
     kinds = typing.get_type_hints(type(settings))
     for name, about in options_of(type(settings)):
         value = getattr(settings, name)
-        if not is_of(value, kinds[name]):
+        if not matches_kind(value, kinds[name]):
             raise SettingsError(f"{flag(name)} is {value!r}, a value of the wrong kind", "See selectit select --help.")
         if about.choices and value not in (None, *about.choices):
             raise SettingsError(f"there is no {flag(name)} {value!r}", nearest(value, about.choices))
@@ -89,12 +89,12 @@ def check_values(settings: Any) -> None:
             raise SettingsError(f"{flag(name)} is {value}", f"It is a number of {about.least} or more.")
 
 
-def is_of(value: Any, kind: Any) -> bool:
+def matches_kind(value: Any, kind: Any) -> bool:
     """Whether a value is of an annotated kind; true and false are no numbers, and whole numbers are floats too."""
     if typing.get_origin(kind) is types.UnionType:
-        return any(is_of(value, one) for one in typing.get_args(kind))
+        return any(matches_kind(value, one) for one in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(is_of(item, typing.get_args(kind)[0]) for item in value)
+        return isinstance(value, tuple) and all(matches_kind(item, typing.get_args(kind)[0]) for item in value)
     if typing.get_origin(kind) is not None:
         kind = typing.get_origin(kind)
     if isinstance(value, bool):

@@ -136,7 +136,7 @@ def even_by_length(lengths: Int64, number: int) -> Int64:
     return order if len(order) <= number else order[((np.arange(number) + 0.5) * len(order) / number).astype(np.int64)]
 
 
-def spread(answers_of: Int64, rows: int) -> tuple[Int64, Int64]:
+def extrapolate(answers_of: Int64, rows: int) -> tuple[Int64, Int64]:
     """Let evenly spaced rows stand for all.
 
     Args:

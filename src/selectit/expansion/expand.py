@@ -21,7 +21,7 @@ from selectit.expansion import styles as expansion_styles
 from selectit.expansion.records import FIELDS, NewRow, build_records, check_layout, find_rewritable
 from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, find_fault
 from selectit.inference import execute
-from selectit.inference.rate import model_named, open_or_create_run
+from selectit.inference.rate import find_model, open_or_create_run
 from selectit.models.files import Model
 from selectit.numerics.row_random import row_uniforms
 from selectit.progress import Progress, Silent
@@ -141,7 +141,7 @@ def expand(
     found = find_rewritable(run)
     check_layout(run, found.rows[:1])
     rows = _draw_rows(run, found.rows, sample, seed)
-    asking = _Generator(model_named(settings.model[0], settings), settings, progress or Silent())
+    asking = _Generator(find_model(settings.model[0], settings), settings, progress or Silent())
     folder = run.path / "expansions" / ("all" if sample is None else f"{sample}-s{seed}")
     new, not_made, seconds = _write_new_rows(run, folder, rows, ways, asking)
     if not new:

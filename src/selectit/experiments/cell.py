@@ -20,8 +20,8 @@ from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import CleanData
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
-from selectit.experiments.settings import Cell, Experiment, build_settings, cells, largest_trials, method_of
-from selectit.inference.rate import model_named
+from selectit.experiments.settings import Cell, Experiment, build_method, build_settings, largest_trials, list_cells
+from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
 from selectit.progress import Progress
@@ -36,7 +36,7 @@ from selectit.training.train import train
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExperimentFolder:
     """An experiment and where it is made."""
 
     experiment: Experiment
@@ -66,7 +66,7 @@ class Place:
         return self.folder / "models" / cell.name
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
+def lock(folder: Path) -> AbstractContextManager[None]:
     """Hold the experiment's folder. Raises RunError where another process does."""
     return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
 
@@ -79,7 +79,7 @@ class Chosen:
     seconds: float | None = 0
 
 
-def check(place: Place) -> None:
+def check_cells(place: ExperimentFolder) -> None:
     """Raise what choosing would refuse once the number of rows is known, before anything is done: for every cell.
 
     Raises:
@@ -89,11 +89,11 @@ def check(place: Place) -> None:
     """
     experiment = place.experiment
     basic = {source: clean.run.basic_rows() for source, clean in place.cleans.items()}
-    for cell in (*cells(experiment), *largest_trials(experiment)):
+    for cell in (*list_cells(experiment), *largest_trials(experiment)):
         if cell.choice is None:
             continue
         settings, clean = place.build_settings(cell), place.clean_of(cell)
-        rows_of(place, cell)
+        count_rows(place, cell)
         for value in settings.param.values():
             if not isinstance(value, str) or not Path(value).exists():
                 continue
@@ -103,10 +103,10 @@ def check(place: Place) -> None:
                     "evaluation asks about were left out, so that the numbers are of other rows",
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
-        method_of(cell.choice).check_rows(basic[cell.source])
+        build_method(cell.choice).check_rows(basic[cell.source])
 
 
-def rows_of(place: Place, cell: Cell) -> int:
+def count_rows(place: ExperimentFolder, cell: Cell) -> int:
     """How many rows a cell is tuned on at most; 0 for the model as it was. Raises SettingsError."""
     if cell.choice is None:
         return 0
@@ -120,7 +120,7 @@ def rows_of(place: Place, cell: Cell) -> int:
         ) from error
 
 
-def stored(place: Place, cell: Cell) -> Outcome | None:
+def read_outcome(place: ExperimentFolder, cell: Cell) -> Outcome | None:
     """What came of a finished cell, else None. Raises RunError where it was made with other settings."""
     path = place.outcome(cell)
     if not path.is_file():
@@ -135,7 +135,7 @@ def stored(place: Place, cell: Cell) -> Outcome | None:
     return Outcome(**{**facts, "line": cell.line, "scores": scores})
 
 
-def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
+def choose_rows(place: ExperimentFolder, cell: Cell, progress: Progress) -> Chosen:
     """Choose the rows: a selection of the run, and a file of them in the data's own format."""
     if cell.choice is None:
         return Chosen()
@@ -147,7 +147,7 @@ def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
     return Chosen(selected.passes, selected.seconds)
 
 
-def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcome:
+def make_cell(place: ExperimentFolder, cell: Cell, chosen: Chosen, progress: Progress) -> Outcome:
     """Tune on the chosen rows, evaluate, and store what came of it."""
     tuned = _tuned(place, cell, progress)
     experiment = place.experiment
@@ -182,7 +182,7 @@ def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcom
     return outcome
 
 
-def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
+def _tuned(place: ExperimentFolder, cell: Cell, progress: Progress) -> dict[str, Any]:
     """The model's folder, and what its tuning took."""
     if cell.choice is None:
         return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
@@ -207,18 +207,18 @@ def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _mark(place: Place, cell: Cell) -> str:
+def _mark(place: ExperimentFolder, cell: Cell) -> str:
     clean = place.clean_of(cell)
-    return fingerprint(place.experiment, cell, clean.source, clean.rows)
+    return fingerprint_cell(place.experiment, cell, clean.source, clean.rows)
 
 
-def _remove_weights(place: Place, cell: Cell) -> None:
+def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
     """Remove a finished cell's weights, unless they are kept."""
     if not place.experiment.keep_models:
         shutil.rmtree(place.model(cell), ignore_errors=True)
 
 
-def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
+def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
     """16 hexadecimal digits.
 
     Args:
@@ -242,7 +242,7 @@ def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> s
 
 def _choice_identity(settings: Settings) -> dict[str, Any]:
     plain = options.values(settings, *(group for group in GROUPS if group.decides))
-    plain["model"] = [model_named(name, settings).digest for name in settings.model]
+    plain["model"] = [find_model(name, settings).digest for name in settings.model]
     plain["prompts"] = prompts.load(settings.prompts).fingerprint
     plain["param"] = {name: _content(value) for name, value in settings.param.items()}
     return plain

@@ -1,4 +1,4 @@
-"""A rule of one's own for Instruction Mining: what the rows that models were tuned on say about the models' loss.
+"""Your own rule for Instruction Mining: what the rows that models were tuned on say about the models' loss.
 
 Cao et al., arXiv 2307.06290: random subsets, a model tuned on each, and the logarithm of its evaluation loss regressed
 on the mean indicators of its rows. The subsets, models and losses are an experiment's cells of the choice `random`.
@@ -21,11 +21,11 @@ from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.experiments.cell import Place, locked, stored
+from selectit.experiments.cell import ExperimentFolder, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, rule_header
-from selectit.experiments.settings import Cell, Experiment, cells, method_of, with_method
+from selectit.experiments.settings import Cell, Experiment, build_method, list_cells, with_method
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
 from selectit.runs.selections import load_rows
@@ -126,8 +126,8 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     """The cells of one model, random choice and budget. Raises SettingsError where it is not clear which."""
     found = [
         cell
-        for cell in cells(experiment)
-        if cell.choice is not None and not cell.choice.data and method_of(cell.choice).uniform
+        for cell in list_cells(experiment)
+        if cell.choice is not None and not cell.choice.data and build_method(cell.choice).uniform
     ]
     if not found:
         raise SettingsError(
@@ -144,17 +144,17 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     return found
 
 
-def _place(experiment: Experiment, folder: Path) -> Place:
+def _place(experiment: Experiment, folder: Path) -> ExperimentFolder:
     """Where the experiment was made. Raises RunError where nothing of it is finished, or it is of other data."""
     if not (folder / "cells").is_dir():
         raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
-    with locked(folder):
-        return Place(experiment, folder, clean_data(experiment, folder))
+    with lock(folder):
+        return ExperimentFolder(experiment, folder, clean_data(experiment, folder))
 
 
-def _outcomes(place: Place, found: Sequence[Cell]) -> list[Outcome]:
+def _outcomes(place: ExperimentFolder, found: Sequence[Cell]) -> list[Outcome]:
     """What came of the cells. Raises RunError where one is not finished."""
-    outcomes = [stored(place, cell) for cell in found]
+    outcomes = [read_outcome(place, cell) for cell in found]
     undone = [place.outcome(cell) for cell, outcome in zip(found, outcomes, strict=True) if outcome is None]
     if undone:
         raise RunError(
@@ -207,7 +207,7 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
     return np.stack([score(settings.run, with_method(text, settings), progress).score for text in indicators], axis=1)
 
 
-def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
+def _means(scores: Float64, place: ExperimentFolder, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
     subsets = [load_rows(place.clean.run, cell.name) for cell in found]

@@ -26,10 +26,10 @@ from selectit.experiments.settings import (
     Choice,
     Experiment,
     Search,
+    build_method,
     build_settings,
-    cells,
     largest_trials,
-    method_of,
+    list_cells,
 )
 from selectit.selection.choose import parse_keep
 from selectit.selection.resolve import resolve
@@ -109,7 +109,7 @@ def _check(experiment: Experiment) -> None:
     for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
         if budget != SEARCH:
             parse_keep(budget)
-    found = [*cells(experiment), *largest_trials(experiment)]
+    found = [*list_cells(experiment), *largest_trials(experiment)]
     for cell in found:
         if cell.choice is not None:
             _check_choosing(cell.choice.name, build_settings(experiment, cell, "run"))
@@ -131,7 +131,7 @@ def _check_choice(choice: Choice) -> None:
                 f"{choice.name}: {name} would read the experiment's data otherwise, for this choice alone",
                 "Write it in [settings], or give the choice its own data.",
             )
-    many = method_of(choice).many_models
+    many = build_method(choice).many_models
     if many and len(choice.rater) < 2:
         raise SettingsError(f"{many} of {choice.name} is of several models", "Name them: rater = ['A', 'B'].")
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
-from selectit.experiments.cell import Place, check, locked, rows_of, stored
+from selectit.experiments.cell import ExperimentFolder, check_cells, count_rows, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
-from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
+from selectit.experiments.settings import Cell, Experiment, build_trial, list_cells, list_searches
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
@@ -52,22 +52,22 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        place = Place(experiment, folder, clean_data(experiment, folder))
-        check(place)
-        every = cells(experiment)
-        done = {cell.name: outcome for cell in every if (outcome := stored(place, cell)) is not None}
+    with lock(folder):
+        place = ExperimentFolder(experiment, folder, clean_data(experiment, folder))
+        check_cells(place)
+        every = list_cells(experiment)
+        done = {cell.name: outcome for cell in every if (outcome := read_outcome(place, cell)) is not None}
         lines = [
             f"{clean.name}: {clean.rows:,} rows, {clean.left_out:,} left out since the evaluation asks about them"
             for clean in place.cleans.values()
         ]
         for cell in every:
-            rows = rows_of(place, cell)
+            rows = count_rows(place, cell)
             what = f"{rows:,} rows, {_steps(experiment.recipe, rows):,} training steps"
             lines.append(f"  {cell.name}: {'done' if cell.name in done else what}")
         tried, left = _trials(place)
         about = experiment.search
-        if searches(experiment):
+        if list_searches(experiment):
             lines.append(f"  searched: at most {len(left)} cells more, of {about.low} to {about.high} %")
         todo = [*(cell for cell in every if cell.name not in done), *left]
         if todo:
@@ -76,21 +76,21 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     return lines
 
 
-def _trials(place: Place) -> tuple[list[Outcome], list[Cell]]:
+def _trials(place: ExperimentFolder) -> tuple[list[Outcome], list[Cell]]:
     """What searches have tried, and stand-ins of the middle size for what they may try yet."""
     experiment = place.experiment
     about = experiment.search
     tried: list[Outcome] = []
     left: list[Cell] = []
-    for model, choice in searches(experiment):
-        sizes = [trial(experiment, model, choice, percent) for percent in range(about.low, about.high + 1)]
-        found = [outcome for cell in sizes if (outcome := stored(place, cell)) is not None]
+    for model, choice in list_searches(experiment):
+        sizes = [build_trial(experiment, model, choice, percent) for percent in range(about.low, about.high + 1)]
+        found = [outcome for cell in sizes if (outcome := read_outcome(place, cell)) is not None]
         tried += found
         left += [sizes[len(sizes) // 2]] * max(about.trials - len(found), 0)
     return tried, left
 
 
-def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
+def _costs(place: ExperimentFolder, todo: Sequence[Cell], progress: Progress) -> list[str]:
     """Passes, tokens, disk and time of these cells, base model by base model."""
     experiment, lines = place.experiment, []
     here = experiment.settings.executor == "local"
@@ -99,7 +99,7 @@ def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
         own = [cell for cell in todo if cell.model == model and cell.choice is not None]
         if not own:
             continue
-        rows = [rows_of(place, cell) for cell in own]
+        rows = [count_rows(place, cell) for cell in own]
         read = [_rows_read(experiment.recipe, number) for number in rows]
         sources = {cell.source for cell in own}
         row = {source: _tokens_a_row(experiment, model, place.cleans[source].run) for source in sources}
@@ -122,7 +122,7 @@ def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
 
 
 def _choosing(
-    place: Place, own: Sequence[Cell], asked: set[_Asked], here: bool, progress: Progress
+    place: ExperimentFolder, own: Sequence[Cell], asked: set[_Asked], here: bool, progress: Progress
 ) -> tuple[str, set[_Asked]]:
     """What the choices of cells ask of models and has not been asked before, and all that is asked then."""
     before, seconds = asked, 0.0
@@ -135,7 +135,7 @@ def _choosing(
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        rest_of = {(source, others, request) for spec in plan.every for request in list_requests(spec.method)}
+        rest_of = {(source, others, request) for spec in plan.all_specs for request in list_requests(spec.method)}
         asked = asked | wanted | rest_of
     rated = rest = 0
     for source, _, request in asked - before:
@@ -170,7 +170,7 @@ def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
     return float(np.mean([len(each.ids) for each in found]))
 
 
-def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
+def _tokens_a_second(place: ExperimentFolder, model: str, progress: Progress) -> float:
     """In training: some steps on a few rows, by the function that tunes."""
     experiment, run = place.experiment, place.clean.run
     recipe = experiment.recipe

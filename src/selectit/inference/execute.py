@@ -37,7 +37,7 @@ def do_units(
         return [do_task(Task(run, model, tuple(requests), settings), progress) for model in models]
 
 
-def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
     """Call a function for each item on Ray's workers, each in a process of its own, as many at a time as have room.
 
     Args:
@@ -53,7 +53,7 @@ def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, 
         SettingsError: Ray is not installed or can't be reached, or has no room.
         RunError: a worker doesn't see the run, or workers are lost.
     """
-    yield from _ray().each(function, items, settings, run)
+    yield from _ray().call_for_each(function, items, settings, run)
 
 
 def _executor(settings: Settings) -> Callable[[Task, Progress], Annotator]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from selectit.inference.units import Task, add_timing, begin, check_settings, do_group, rating
+from selectit.inference.units import Task, add_timing, begin, begin_groups, check_settings, do_group
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def do_task(task: Task, progress: Progress) -> Annotator:
-    """Do what is pending of one model. Raises what `executors.rate` does."""
+    """Do what is pending of one model. Raises what `execute.do_units` does."""
     annotator = task.annotator()
     if annotator is not None and not task.pending(task.units(annotator)):
         return annotator
@@ -25,7 +25,7 @@ def do_task(task: Task, progress: Progress) -> Annotator:
             engine.close()
             engine = task.load(annotator.manifest["settings"])
         check_settings(annotator, engine.settings)
-        with rating(task, annotator, progress) as groups:
+        with begin_groups(task, annotator, progress) as groups:
             for group in groups:
                 add_timing(annotator, task.run, do_group(task.run, group, engine, progress.advance))
     finally:

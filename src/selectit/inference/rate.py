@@ -10,7 +10,7 @@ from pathlib import Path
 from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import SettingsError
-from selectit.inference.execute import do_units as collect_ratings
+from selectit.inference.execute import do_units
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, annotators
@@ -42,9 +42,9 @@ def rate_prompts(
     """Have every model of the settings rate what is `asked` of the prompts; the set is stored with the run."""
     settings = with_stored_engine(run, settings, settings.model)
     loading.check(settings, prompts.chat)
-    models = [model_named(name, settings) for name in settings.model]
+    models = [find_model(name, settings) for name in settings.model]
     try:
-        return collect_ratings(run, models, asked, settings, progress)
+        return do_units(run, models, asked, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
         if any(run.path.glob(f"ratings/*/prompt-{asked[0].fingerprint}/part-*")):
@@ -84,6 +84,6 @@ def _find_tokenizer(run: Run, names: Sequence[str], engine: str) -> str | None:
     return used.pop() if used else None
 
 
-def model_named(name: str, settings: Settings) -> Model:
+def find_model(name: str, settings: Settings) -> Model:
     """The model that is to answer: on this machine, or as the engine has it."""
     return loading.find(settings.engine or loading.DEFAULT).model(name, settings)

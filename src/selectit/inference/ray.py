@@ -26,7 +26,7 @@ from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.inference.shared_folder import Mark, check_shared, marked, wait_until_seen
-from selectit.inference.units import Done, Task, add_timing, begin, check_settings, do_group, groups, rating
+from selectit.inference.units import Done, Task, add_timing, begin, begin_groups, check_settings, do_group, groups
 from selectit.models import files, resolve
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, Unit
@@ -95,7 +95,7 @@ def _check_here(run: Run, mark: Mark, version: str) -> None:
 
 
 def do_task(task: Task, progress: Progress) -> Annotator:
-    """Do what is pending of one model. Raises what `executors.rate` does, and RunError where workers are lost."""
+    """Do what is pending of one model. Raises what `execute.do_units` does, and RunError where workers are lost."""
     annotator = task.annotator()
     if annotator is not None and not task.pending(task.units(annotator)):
         return annotator
@@ -117,8 +117,8 @@ def do_task(task: Task, progress: Progress) -> Annotator:
     return annotator
 
 
-def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
-    """As `executors.each`."""
+def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+    """As `execute.call_for_each`."""
     with _connected(settings.ray_address), marked(run) as mark:
         size = size_of(replace(settings, engine="hf"), _machines(), 0)  # whatever rates, the function may need weights
         log.info("%d at a time, with %d CPUs and %g GPUs each", size.workers, size.cpus, size.gpus)
@@ -205,7 +205,7 @@ def _holds_weights(settings: Settings) -> bool:
 def _rate_all(task: Task, annotator: Annotator, crew: _Crew, workers: int, progress: Progress) -> None:
     """Have the crew do every group that is pending; a lost worker's group is done again by another."""
     stored = annotator.manifest["settings"]
-    with rating(task, annotator, progress) as pending:
+    with begin_groups(task, annotator, progress) as pending:
         waiting = deque(pending)
         for _ in range(min(workers, len(waiting)) - len(crew.idle)):
             crew.start(stored)

@@ -122,7 +122,7 @@ def check_settings(annotator: Annotator, settings: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def rating(task: Task, annotator: Annotator, progress: Progress) -> Iterator[list[list[Unit]]]:
+def begin_groups(task: Task, annotator: Annotator, progress: Progress) -> Iterator[list[list[Unit]]]:
     """The groups of units that are to be done, with progress from the first to the last."""
     mine = task.units(annotator)
     pending = task.pending(mine)

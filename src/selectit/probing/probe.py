@@ -25,7 +25,7 @@ from selectit.numerics.label_probs import expected
 from selectit.numerics.ranking import spearman
 from selectit.numerics.statistics import Estimate, auroc_estimate, bootstrap_mean, holm, preferences, rank_sum_test
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted
-from selectit.probing.names import differs
+from selectit.probing.names import describe_differences
 from selectit.probing.rows import (
     BAD,
     GOOD,
@@ -141,7 +141,7 @@ def probe(
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
     labels = None if labelled is None else parse_labels(labelled)
     old = open_or_create_run(None, settings) if data is None else None
-    plans = _plans(settings if old is None else _as_rated(old, settings), old, methods, prompts)
+    plans = _resolve_all(settings if old is None else _as_rated(old, settings), old, methods, prompts)
     data_run = old or open_or_create_run(data, settings)
     rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
     run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
@@ -152,8 +152,8 @@ def probe(
     result = Probe(str(data_run.manifest["data"]), run.path.parent, drawn_rows, seed, labelled or "", counts, ())
     found: list[Probed] = []
     for scored, part, prompt_set in _scored(run, plans, progress or Silent()):
-        found.append(_probed(run, scored, part, prompt_set, rows, seed))
-        result = dataclasses.replace(result, results=_judged(found))
+        found.append(_measure(run, scored, part, prompt_set, rows, seed))
+        result = dataclasses.replace(result, results=_judge_together(found))
         _store(data_run, result)
     return result
 
@@ -165,7 +165,7 @@ def _as_rated(run: Run, settings: Settings) -> Settings:
     return with_stored_engine(run, settings, models) if models else settings
 
 
-def _plans(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
+def _resolve_all(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
     """Each model under each prompt set with the methods: all built and checked before anything is rated."""
     plans = []
     for model, name in itertools.product(settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts,)):
@@ -212,7 +212,7 @@ def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
     return table
 
 
-def _probed(
+def _measure(
     run: Run, scored: Scored, part: MethodSpec, prompts: PromptSet | None, rows: Sequence[Corrupted], seed: int
 ) -> Probed:
     scores = scored.scores.score
@@ -228,7 +228,7 @@ def _probed(
         "model": ", ".join(dict.fromkeys(annotator.name for annotator, _ in scored.answered)),
         "scores": scored.scores.name,
         "prompts": "" if prompts is None else prompts.name,
-        "differs": differs(scored, part.method, prompts),
+        "differs": describe_differences(scored, part.method, prompts),
         "digest": digest_of(scored.config)[:12],
         "mass": None if logprob is None else float(np.nanmean(np.exp(logprob).sum(-1))),
         "spread": float(np.nanstd(scores[plain])),
@@ -240,7 +240,7 @@ def _probed(
     if any(row.kind == GOOD for row in rows):
         good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
         auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
-        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
+        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judge_together` has the verdict
     kinds = measure_kinds(pair_scores(scores, rows))
     wins = bootstrap_mean(preference_table(scores, rows), seed)
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
@@ -260,7 +260,7 @@ def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
     )
 
 
-def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
+def _judge_together(found: Sequence[Probed]) -> tuple[Probed, ...]:
     """The results with verdicts by the user's own labels, for all of them together (Holm)."""
     adjusted = iter(holm([each.p for each in found if each.p is not None]))
     judged = []

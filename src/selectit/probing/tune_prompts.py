@@ -88,7 +88,7 @@ def tune_prompts(
     run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
     _refuse_unrated(run, ratings, rows)
-    picking, telling = halves(rows)
+    picking, telling = split_halves(rows)
     picked, alone = pick(ratings, rows, picking, k)
     chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
     best = PromptSet(f"{pool.name}-tuned", tuple(pool.texts[n] for n in picked), pool.template, pool.labels, pool.chat)
@@ -103,7 +103,7 @@ def tune_prompts(
     )
 
 
-def halves(rows: Sequence[Corrupted]) -> tuple[Int64, Int64]:
+def split_halves(rows: Sequence[Corrupted]) -> tuple[Int64, Int64]:
     """Places of the originals that pick, and of those that tell: every second one, in the order of the drawing."""
     originals = len({row.of for row in rows})
     return np.arange(0, originals, 2), np.arange(1, originals, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,9 @@ from selectit.config.settings import Settings
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import find_engine, model_named, rate_prompts
+from selectit.inference.rate import find_engine, find_model, rate_prompts
 from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
-from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
@@ -23,10 +22,6 @@ from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratin
 from selectit.signals.arrays import INSTEAD, Signals
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
-
-Resolve = Callable[[str, Settings], Model]
-"""From a model's name to the model, under settings whose engine is known."""
-
 
 Answered = tuple[Annotator, tuple[Request, ...]]
 """A model, and the requests that it has answered for a method."""
@@ -43,12 +38,12 @@ class LoadedSignals:
     config: dict[str, Any]
 
 
-def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
+def collect(run: Run, method: Method, settings: Settings, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
     for request in list_requests(method):
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
-        model = resolve(name, here)
+        model = find_model(name, here)
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
         execute.do_units(run, [model], [enough], here, progress)
 
@@ -68,12 +63,11 @@ def _with_engine(run: Run, settings: Settings, name: str, request: Request) -> S
     return replace(settings, engine=engine, tokenizer=settings.tokenizer if request.tokenized else None)
 
 
-def gather(
+def load_signals(
     run: Run,
     spec: MethodSpec,
     prompts: PromptSet | None,
     rated: Sequence[Annotator] | None,
-    resolve: Resolve,
     progress: Progress,
 ) -> LoadedSignals:
     """The stored signals of a method but other methods' scores; only tokens are counted here where they are missing.
@@ -83,8 +77,7 @@ def gather(
         spec: the method, which says what it needs, and the settings, which name the models.
         prompts: of ratings; None where the method reads none.
         rated: the raters of this call; None = the run's.
-        resolve: called for the model whose tokenizer counts.
-        progress: told of the counting.
+        progress: shows the counting.
 
     Raises:
         RunError: a signal is missing; it says how to collect it.
@@ -99,7 +92,7 @@ def gather(
         if need == "tokens":
             name = tokenizer_name(settings)
             here = replace(settings, engine=settings.engine or find_engine(run, [name]))
-            model = resolve(name, here)
+            model = find_model(name, here)
             signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
             config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
         elif need == "texts":
@@ -164,6 +157,6 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
     rated = None
     if plan.asked and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
-    for spec in sorted(plan.every, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
-        collect(run, spec.method, spec.settings, model_named, progress)
+    for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
+        collect(run, spec.method, spec.settings, progress)
     return rated

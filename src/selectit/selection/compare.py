@@ -24,7 +24,7 @@ from selectit.text_tables import table_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MethodOutcome:
     """What one method made of the rows."""
 
     name: str
@@ -77,7 +77,7 @@ class Comparison:
     pairs: tuple[PairStats, ...]
 
 
-def compare_outcomes(outcomes: Sequence[Outcome], words: Int64) -> Comparison:
+def compare_outcomes(outcomes: Sequence[MethodOutcome], words: Int64) -> Comparison:
     """The figures of methods and of all pairs.
 
     Args:
@@ -89,7 +89,7 @@ def compare_outcomes(outcomes: Sequence[Outcome], words: Int64) -> Comparison:
     return Comparison(len(words), float(words.mean()), methods, pairs)
 
 
-def lines(comparison: Comparison) -> Iterator[str]:
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """The comparison as a table of text."""
     yield f"{comparison.rows:,} rows, {comparison.mean_words:.1f} words a response"
     header = ("method", "kept", "no score", "passes", "seconds", "length corr.", "mean words")
@@ -120,7 +120,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _method(outcome: Outcome, words: Int64) -> MethodStats:
+def _method(outcome: MethodOutcome, words: Int64) -> MethodStats:
     scores = outcome.scores
     return MethodStats(
         name=outcome.name,
@@ -133,7 +133,7 @@ def _method(outcome: Outcome, words: Int64) -> MethodStats:
     )
 
 
-def _pair(a: Outcome, b: Outcome, rows: int) -> PairStats:
+def _pair(a: MethodOutcome, b: MethodOutcome, rows: int) -> PairStats:
     both = a.scores is not None and b.scores is not None
     return PairStats(
         a=a.name,
@@ -171,7 +171,7 @@ def compare(
     return compare_outcomes(outcomes, opened.basic_rows().response_words)
 
 
-def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> Outcome:
+def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> MethodOutcome:
     """What one method of a plan makes of a run, for a comparison."""
     scored = score_part(run, part, plan.prompts, None, progress)
     settings = plan.settings
@@ -180,4 +180,4 @@ def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progr
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
-    return Outcome(scored.scores.name, scores, rows, count_passes(scored), estimate_seconds(run, scored))
+    return MethodOutcome(scored.scores.name, scores, rows, count_passes(scored), estimate_seconds(run, scored))

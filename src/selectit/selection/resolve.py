@@ -25,7 +25,7 @@ from selectit.selection.spec import (
     Plan,
     build_spec,
     check,
-    every,
+    flatten,
     needs_ratings,
     parse_method,
     substituted_prompts,
@@ -77,7 +77,7 @@ def resolve(
     parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
     budget = resolve_budget(settings, parts)
     specs = [_with_reads(part, run) for part in parts]
-    rates = any(needs_ratings(spec.method) for spec in every(specs))
+    rates = any(needs_ratings(spec.method) for spec in flatten(specs))
     asked: tuple[RatingPrompt, ...] = ()
     if rates or run is None:  # a mistake in the prompts is told although no method reads them
         prompts = prompts or load_prompts(settings, run)
@@ -89,7 +89,7 @@ def resolve(
         named = [dataclasses.replace(p, settings=dataclasses.replace(p.settings, model=settings.model)) for p in parts]
         specs = [_with_reads(part, run) for part in named]
     if asks:
-        for spec in every(specs):
+        for spec in flatten(specs):
             check(spec.method, spec.settings)
             if scores and prompts is not None:
                 spec.method.check(spec.settings.model, len(prompts.labels))
@@ -134,7 +134,7 @@ def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
 def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) -> MethodSpec:
     """The method with those whose scores it reads, and theirs. Raises SettingsError where they go in a circle."""
     reads = {}
-    for text in method_files.read_scores(spec.method):
+    for text in method_files.list_score_texts(spec.method):
         if text in outer:
             raise SettingsError(
                 f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
@@ -158,7 +158,7 @@ def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int
 
     Raises SettingsError where the set is smaller.
     """
-    asking = [spec.method for spec in every(specs)]
+    asking = [spec.method for spec in flatten(specs)]
     first = prompts.first(max(least, *(method.prompts for method in asking)))
     changed = (prompt for method in asking for prompt in substituted_prompts(method, prompts))
     return tuple(dict.fromkeys((*first, *changed)))

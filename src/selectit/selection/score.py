@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
-from selectit.inference.rate import model_named
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
@@ -27,8 +26,8 @@ from selectit.runs.files import column, numbers
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
 from selectit.runs.stored import names_of_scores, read_scores
-from selectit.selection.choose import Budget, chosen, top
-from selectit.selection.collect import Answered, gather
+from selectit.selection.choose import Budget, select_set, select_top
+from selectit.selection.collect import Answered, load_signals
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import MethodSpec, Plan, to_toml_parameters
 from selectit.signals.arrays import Float64, Signals
@@ -71,12 +70,12 @@ def score_part(
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
     method = spec.method
-    gathered = gather(run, spec, prompts, rated, model_named, progress)
-    config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **gathered.config}
-    signals, used, answered = gathered.signals, gathered.raters, gathered.answered
+    loaded = load_signals(run, spec, prompts, rated, progress)
+    config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **loaded.config}
+    signals, used, answered = loaded.signals, loaded.raters, loaded.answered
     inner = {
         text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
-        for text in method_files.read_scores(method)
+        for text in method_files.list_score_texts(method)
     }
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
@@ -149,7 +148,7 @@ def score_and_choose(
         return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
     if settings.combine_by == "rank":
         whole = combine_ranks(run, settings, parts, scored)
-        return whole, top(whole.scores.score, budget)
+        return whole, select_top(whole.scores.score, budget)
     choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
     rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
     if not len(rows):
@@ -167,8 +166,8 @@ def score_and_choose(
 def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
     """The best of `rows` rows, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
-        return top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
-    return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
+        return select_top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
+    return select_set(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 
 def count_passes(scored: Scored) -> int:

@@ -36,10 +36,10 @@ class MethodSpec:
     """The methods whose scores it reads, by the text of the `ScoreOf`; not those that are stored."""
 
 
-def every(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
+def flatten(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
     """The methods, and then all those whose scores they read, and theirs."""
     specs = list(specs)
-    return [*specs, *(each for spec in specs for one in spec.reads.values() for each in every([one]))]
+    return [*specs, *(each for spec in specs for one in spec.reads.values() for each in flatten([one]))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Plan:
     """What raters are asked about every row; empty where no method reads ratings."""
 
     @property
-    def every(self) -> list[MethodSpec]:
+    def all_specs(self) -> list[MethodSpec]:
         """The methods and all that they read."""
-        return every(self.parts)
+        return flatten(self.parts)
 
 
 def list_requests(method: Method) -> list[Request]:
