@@ -99,7 +99,7 @@ def test_parameters_with_flags_and_without():
         ("[evaluation]\nsuite = 'no'\n[[choices]]\nmethod = 'random'", "there is no suite 'no'"),
         ("[evaluation]\nsuite = 'translation'\n[[choices]]\nmethod = 'random'", "nothing of it can be run"),
         ("[[choices]]\nmethod = 3", "choices: method is 3"),
-        ("[[choices]]\nmethod = 'selectit:level=model'", "is of several models"),
+        ("[[choices]]\nmethod = 'selectit:level=model'", "needs several models"),
         ("budgets = ['0']\n[[choices]]\nmethod = 'random'", "--keep is 0"),
         ("[settings]\nout = 'x'\n[[choices]]\nmethod = 'random'", "settings: there is no key 'out'"),
         ("[recipe_changes]\nstep = 1\n[[choices]]\nmethod = 'random'", "recipe_changes: there is no key 'step'"),

@@ -323,7 +323,7 @@ def test_a_minimum_score_alone(many, small):
         ({"method": "deita"}, "for methods that score rows by ratings alone, and deita does not"),
         ({"method": "calibrated", "param": {"by": "batch"}}, "by batch scores a row by all others"),
         ({"combine": "selectit,length"}, "--combine names several"),
-        ({"model": ("m", "n")}, "--cascade is of one model, and there are 2: m, n"),
+        ({"model": ("m", "n")}, "--cascade takes one model, and there are 2: m, n"),
         ({"cascade_model": "m"}, "--cascade-model m is the model itself"),
     ],
 )
@@ -338,8 +338,8 @@ def test_what_makes_no_cascade(many, calls, changes, said):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"cascade_k": 2}, "--cascade-k is of a cascade"),
-        ({"cascade_model": "n"}, "--cascade-model is of a cascade"),
+        ({"cascade_k": 2}, "--cascade-k belongs to a cascade"),
+        ({"cascade_model": "n"}, "--cascade-model belongs to a cascade"),
         ({"cascade": "50%", "cascade_k": 0}, "--cascade-k is 0"),
         ({"cascade": "50%", "share": "0/2"}, "--share can't be used with --cascade"),
         ({"cascade": "50%", "cascade_model": "n", "tokenizer": "t", "engine": "server"}, "--cascade-model names a"),

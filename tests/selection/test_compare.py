@@ -200,9 +200,9 @@ def test_combining_choices(data):
         ({"combine": "length,random:-1"}, "the weight is -1"),
         ({"combine": "length,random:1e"}, "no weight"),
         ({"combine": "length,full"}, "full chooses a set"),
-        ({"combine": "length,random", "alpha": 0.3}, "--alpha is of one method"),
-        ({"combine": "length,random", "method": "length"}, "--method is of one method"),
-        ({"combine": "length,random", "param": {"unit": "chars"}}, "--param is of one method"),
+        ({"combine": "length,random", "alpha": 0.3}, "--alpha belongs to one method"),
+        ({"combine": "length,random", "method": "length"}, "--method belongs to one method"),
+        ({"combine": "length,random", "param": {"unit": "chars"}}, "--param belongs to one method"),
     ],
 )
 def test_combinations_that_cant_be(data, changes, says):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import COMMON, options, settings
+from selectit.cli.options import COMMON, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions
 
@@ -28,7 +28,7 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
     """
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.selection.compare import compare, comparison_lines
 

@@ -148,7 +148,7 @@ _ABOUT = dict(options_of(Settings))
 _HEADINGS = {name: group.heading for group in GROUPS for name in names(group)}
 
 
-def settings(given: Mapping[str, Any]) -> Settings:
+def to_settings(given: Mapping[str, Any]) -> Settings:
     """The settings that were typed or configured; the rest keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in ("param", "engine_param"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, settings
+from selectit.cli.options import COMMON, data_argument, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.cli.progress import duration, notes
 from selectit.config.groups import (
@@ -42,7 +42,7 @@ def command(data: str | None, sample: int, proxy: str | None, as_json: bool, qui
     and rates a small sample whose ratings are thrown away. DATA is read into the run directory, where `selectit
     select` and `selectit rate` with the same options find it; what is rated there already is not counted again.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.costs.plan import plan
 
     with notes(quiet) as progress:

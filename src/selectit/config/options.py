@@ -32,7 +32,7 @@ class Option:
 
 
 def option(default: Any, help: str, metavar: str = "", **more: Any) -> Any:
-    """A field of a group with its default; `more` as of `Option`."""
+    """A field of a group with its default; `more` are further fields of `Option`."""
     metadata = {_KEY: Option(help, metavar, **more)}
     if isinstance(default, Mapping):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -58,6 +58,12 @@ def values(settings: Any, *groups: type[Any]) -> dict[str, Any]:
 def defaults(*groups: type[Any]) -> dict[str, Any]:
     """The options of some groups with their defaults."""
     return {name: value for group in groups for name, value in values(group(), group).items()}
+
+
+def given(settings: Any, *groups: type[Any]) -> dict[str, Any]:
+    """The options of some groups whose values are not the default."""
+    plain = defaults(*groups)
+    return {name: value for name, value in values(settings, *groups).items() if value != plain[name]}
 
 
 def idle(default: Any) -> Any:

@@ -44,7 +44,7 @@ COUNTED_ROWS = 20_000
 
 
 FEWER = (3, 1)
-"""Numbers of prompts whose cost is told beside K's."""
+"""Numbers of prompts whose cost is shown beside K's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,9 @@ def estimate(
         models: loaded one at a time.
         proxy: measured beside them; None = none.
         prompts: of one template.
-        settings: the raters'.
+        settings: of the models that rate.
         sample: answers to rate for the measurement, drawn evenly by length.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: whatever would stop the rating itself.
@@ -248,7 +248,7 @@ def _model_cost(job: _Job, model: Model) -> ModelCost:
 
 
 def _pending(job: _Job, annotator: Annotator, prompts: Sequence[RatingPrompt]) -> list[Lot]:
-    """What the rater has still to do, row range after row range."""
+    """What the annotator has still to do, row range after row range."""
     place: dict[Request, int] = {prompt: number for number, prompt in enumerate(prompts)}
     ranges: dict[tuple[int, int], list[int]] = {}
     for unit in units(job.run, annotator, prompts):
@@ -366,7 +366,7 @@ def plan(
         settings: as for `rate`.
         sample: answers to rate for the measurement, drawn evenly by length; 2 or more.
         proxy: a smaller model to measure beside; None = none.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: whatever would stop the rating.

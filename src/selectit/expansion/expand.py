@@ -129,7 +129,7 @@ def expand(
         sample: rows to rewrite, drawn; None = all.
         seed: of the drawing.
         max_new_tokens: of each of the two answers that a new row takes.
-        progress: receives what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is answered stays.

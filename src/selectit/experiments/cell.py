@@ -128,7 +128,7 @@ def read_outcome(place: ExperimentFolder, cell: Cell) -> Outcome | None:
     facts = read_json(path)
     if facts.pop("fingerprint") != _mark(place, cell):
         raise RunError(
-            f"{path} is of the same cell with other settings", "Name another folder with --out, or remove it."
+            f"{path} holds the same cell with other settings", "Name another folder with --out, or remove it."
         )
     _remove_weights(place, cell)  # where it was killed between the two
     scores = {name: BenchmarkScore(**each) for name, each in facts["scores"].items()}

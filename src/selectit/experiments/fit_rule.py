@@ -69,7 +69,7 @@ def fit_rule(
         drop: indicators are dropped one at a time while the largest p-value is above this; 1 keeps all.
         rule: the file to write; None = OUT/rule.toml.
         settings: other settings of the indicators: encoder, pooling, judge, reward_model.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SettingsError: no random choice, several of something and none named, no such loss, too few subsets,
@@ -114,7 +114,8 @@ def _check(indicators: Sequence[str], drop: float) -> None:
     for text in indicators:
         if text.startswith(method_files.STORED):
             raise SettingsError(
-                f"the indicator {text!r} is of one run, and a rule is for any data", "Name the method that scored it."
+                f"the indicator {text!r} belongs to one run, and a rule is for any data",
+                "Name the method that scored it.",
             )
         if indicators.count(text) > 1:
             raise SettingsError(f"the indicator {text!r} is named twice", "Name it once.")
@@ -213,7 +214,7 @@ def _means(scores: Float64, place: ExperimentFolder, found: Sequence[Cell], indi
     subsets = [load_rows(place.clean.run, cell.name) for cell in found]
     if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
         raise SettingsError(
-            "all subsets are of the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."
+            "all subsets have the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."
         )
     for number, (cell, rows) in enumerate(zip(found, subsets, strict=True)):
         for column, text in enumerate(indicators):

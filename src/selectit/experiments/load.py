@@ -133,7 +133,7 @@ def _check_choice(choice: Choice) -> None:
             )
     many = build_method(choice).many_models
     if many and len(choice.rater) < 2:
-        raise SettingsError(f"{many} of {choice.name} is of several models", "Name them: rater = ['A', 'B'].")
+        raise SettingsError(f"{many} of {choice.name} needs several models", "Name them: rater = ['A', 'B'].")
 
 
 def _check_choosing(name: str, settings: Settings) -> None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 def do_units(
     run: Run, models: Sequence[Model], requests: Sequence[Request], settings: Settings, progress: Progress
 ) -> list[Annotator]:
-    """Do every unit of these models and works that is not finished; models are loaded one at a time.
+    """Do every unit of these models and requests that is not finished; models are loaded one at a time.
 
     Raises:
         RunError: another process rates the same share.
@@ -62,7 +62,7 @@ def _executor(settings: Settings) -> Callable[[Task, Progress], Annotator]:
 
 
 def _ray() -> ModuleType:
-    """The room that imports ray. Raises SettingsError where it is not installed."""
+    """The module that imports ray. Raises SettingsError where it is not installed."""
     try:
         from selectit.inference import ray
     except ImportError as error:

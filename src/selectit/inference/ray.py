@@ -2,8 +2,8 @@
 
 What goes through Ray is the list of units, not the rows: a worker holds the engine, reads its samples from the run
 directory, writes its shards there, and answers with a status of a few numbers. This process hands out the units, shows
-progress and adds timing; it alone takes the run's locks. What decides the numbers is stored in the rater, so that a run
-begun here can be finished without Ray and the reverse, with the same bytes.
+progress and adds timing; it alone takes the run's locks. What decides the numbers is stored with the annotator, so that
+a run begun here can be finished without Ray and the reverse, with the same bytes.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def do_task(task: Task, progress: Progress) -> Annotator:
 def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
     """As `execute.call_for_each`."""
     with _connected(settings.ray_address), marked(run) as mark:
-        size = size_of(replace(settings, engine="hf"), _machines(), 0)  # whatever rates, the function may need weights
+        # Whatever rates, the function may need weights.
+        size = size_of(replace(settings, engine=loading.DEFAULT), _machines(), 0)
         log.info("%d at a time, with %d CPUs and %g GPUs each", size.workers, size.cpus, size.gpus)
         # A process is not used twice, so that nothing of the item before is left on its GPU. Ray itself would try
         # again for ever where memory is short.
@@ -172,12 +173,12 @@ def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: 
     """How many workers of what size.
 
     Without settings: on machines with GPUs a worker for each GPU, with one CPU; else a worker for each machine, with as
-    many CPUs as the run's rater has threads, or as the smallest machine has.
+    many CPUs as the run's annotator has threads, or as the smallest machine has.
 
     Args:
         settings: `workers`, `worker_cpus` and `worker_gpus`.
         machines: (CPUs, GPUs) of each.
-        threads: of the stored rater; 0 = not begun, or not on a CPU.
+        threads: of the stored annotator; 0 = not begun, or not on a CPU.
 
     Raises:
         SettingsError: there is no room for them.

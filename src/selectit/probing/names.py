@@ -17,7 +17,7 @@ from selectit.signals.ratings import LAYOUTS
 
 
 def describe_differences(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
-    """The prompt set's, the raters' and the method's own differences from the defaults; '' = none."""
+    """The prompt set's, the annotators' and the method's own differences from the defaults; '' = none."""
     words = list(_prompt_differences(prompts)) if prompts is not None else []
     for annotator, _ in scored.answered:
         words += _annotator_differences(annotator)

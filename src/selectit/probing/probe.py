@@ -69,7 +69,7 @@ class Probed:
     prompts: str
     """The prompt set; '' for a method that reads no ratings."""
     differs: str
-    """What of the settings and parameters is not the default and not told by the names."""
+    """What of the settings and parameters is not the default and not shown by the names."""
     digest: str
     """Of everything that decides the scores; results with another one are kept beside this one."""
     scores: str
@@ -132,7 +132,7 @@ def probe(
         sample: rows to draw, 20 or more; with `labelled` so many good and so many bad ones at most.
         seed: of the drawing, the planting and the bootstrap.
         labelled: 'FIELD=VALUE' or 'FIELD>=NUMBER' of good rows: the user's own labels instead of planted defects.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is rated stays, and so do the results before it.
@@ -276,8 +276,8 @@ def _judge_together(found: Sequence[Probed]) -> tuple[Probed, ...]:
 
 def planted_verdict(kinds: Sequence[KindStats]) -> str:
     """One plain sentence."""
-    named = {verdict: ", ".join(facts.kind for facts in kinds if facts.verdict == verdict) for verdict in VERDICTS}
-    if named[DETECTED] and all(facts.verdict == DETECTED for facts in kinds):
+    named = {verdict: ", ".join(each.kind for each in kinds if each.verdict == verdict) for verdict in VERDICTS}
+    if named[DETECTED] and all(each.verdict == DETECTED for each in kinds):
         return DETECTS
     more = f"; {BARELY}: {named[BARELY]}" if named[BARELY] else ""
     more += f"; prefers the defect: {named[PREFERRED]}" if named[PREFERRED] else ""

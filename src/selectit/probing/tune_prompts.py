@@ -66,7 +66,7 @@ def tune_prompts(
         k: how many to pick.
         sample: rows to draw; half of them pick, half of them tell.
         seed: of the drawing and planting.
-        progress: receives what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy.

@@ -83,31 +83,19 @@ def load_signals(
         RunError: a signal is missing; it says how to collect it.
     """
     method, settings = spec.method, spec.settings
-    signals = Signals(run.basic_rows())
+    signals, config = _load_rows(run, spec, progress)
     stored: dict[str, Any] = {}
     answered: list[Answered] = []
-    config: dict[str, Any] = {}
     raters: tuple[Annotator, ...] = ()
-    for need in method.needs:
-        if need == "tokens":
-            name = tokenizer_name(settings)
-            here = replace(settings, engine=settings.engine or find_engine(run, [name]))
-            model = find_model(name, here)
-            signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
-            config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
-        elif need == "texts":
-            signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
-        elif isinstance(need, Field):
-            signals = replace(signals, stored_field=field_of(run, need.name))
     for request in list_requests(method):
-        annotator = _stored(run, request, settings)
+        annotator = _find_annotator(run, request, settings)
         enough = _enough(run, annotator, request)
         answered.append((annotator, (enough,)))
         config[request.signal] = annotator.path.name
         stored[request.signal] = load_arrays(run, [annotator], [enough])
     if needs_ratings(method):
         assert prompts is not None
-        raters = tuple(rated or _stored_raters(run, spec))
+        raters = tuple(rated or _find_raters(run, spec))
         first, instead = prompts.first(method.prompts), substituted_prompts(method, prompts)
         stored["ratings"] = load_arrays(run, raters, first)
         if instead:
@@ -117,7 +105,25 @@ def load_signals(
     return LoadedSignals(replace(signals, stored=stored), raters, tuple(answered), config)
 
 
-def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
+def _load_rows(run: Run, spec: MethodSpec, progress: Progress) -> tuple[Signals, dict[str, Any]]:
+    """What a method reads of the data itself, and the tokenizer that counted, for the stored scores."""
+    signals = Signals(run.basic_rows())
+    config: dict[str, Any] = {}
+    for need in spec.method.needs:
+        if need == "tokens":
+            name = tokenizer_name(spec.settings)
+            here = replace(spec.settings, engine=spec.settings.engine or find_engine(run, [name]))
+            model = find_model(name, here)
+            signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
+            config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
+        elif need == "texts":
+            signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
+        elif isinstance(need, Field):
+            signals = replace(signals, stored_field=field_of(run, need.name))
+    return signals, config
+
+
+def _find_annotator(run: Run, request: Request, settings: Settings) -> Annotator:
     """The model whose answers to a request are stored: the one that is named, or the only one. Raises RunError."""
     name = request.model_named(settings)
     if name is None:
@@ -136,7 +142,7 @@ def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
     return named_annotator(run, name, settings, request.signal)
 
 
-def _stored_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
+def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
     """The run's raters that the settings name, or all of them; one for each model."""
     known = models_in(run)
     if not known:

@@ -97,15 +97,15 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         header,
         [
             (
-                facts.name,
-                f"{facts.kept:,}",
-                f"{facts.unscored:,}",
-                f"{facts.passes_per_row:g}",
-                _figure(facts.seconds, "{:,.0f}"),
-                _figure(facts.length_correlation, "{:+.2f}"),
-                _figure(facts.mean_words, "{:.1f}"),
+                stats.name,
+                f"{stats.kept:,}",
+                f"{stats.unscored:,}",
+                f"{stats.passes_per_row:g}",
+                _figure(stats.seconds, "{:,.0f}"),
+                _figure(stats.length_correlation, "{:+.2f}"),
+                _figure(stats.mean_words, "{:.1f}"),
             )
-            for facts in comparison.methods
+            for stats in comparison.methods
         ],
     )
     yield ""
@@ -158,7 +158,7 @@ def compare(
         methods: two or more, each 'name' or 'name:parameter=value;parameter=value'.
         settings: `keep` (None = 20 %), and which raters and prompts. A method that can't fill its choice has fewer
             rows; one with a size of its own (full, fixed) keeps that.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: as of `score`.

@@ -161,7 +161,7 @@ def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
     ordered = [annotator.folder(prompt) for each in sets.values() for prompt in each.first(len(each.texts))]
     for folder in request_folders(annotator):
         if not any(is_of(run, folder, each) for each in sets.values()):
-            log.warning("%s is of no stored prompt set: it is being rated, or the set is gone", folder)
+            log.warning("%s belongs to no stored prompt set: it is being rated, or the set is gone", folder)
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 

@@ -17,8 +17,8 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
 
     Args:
         data: a file, a folder, a hub id or '-'; None goes on with the run that `settings.run` names.
-        settings: the source, the raters and, for `k`, the method.
-        progress: told what is going on.
+        settings: the source, the models that rate, and the method, which says what is asked.
+        progress: shows what is going on.
 
     Returns:
         The run directory.

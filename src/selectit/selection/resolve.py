@@ -24,7 +24,7 @@ from selectit.selection.spec import (
     MethodSpec,
     Plan,
     build_spec,
-    check,
+    check_models,
     flatten,
     needs_ratings,
     parse_method,
@@ -79,7 +79,7 @@ def resolve(
     specs = [_with_reads(part, run) for part in parts]
     rates = any(needs_ratings(spec.method) for spec in flatten(specs))
     asked: tuple[RatingPrompt, ...] = ()
-    if rates or run is None:  # a mistake in the prompts is told although no method reads them
+    if rates or run is None:  # a mistake in the prompts is an error even where no method reads them
         prompts = prompts or load_prompts(settings, run)
         first = 1 if scores or not rates else len(prompts.first(settings.k or K))
         asked = required_prompts(specs, prompts, 1 if settings.combine else first)
@@ -90,7 +90,7 @@ def resolve(
         specs = [_with_reads(part, run) for part in named]
     if asks:
         for spec in flatten(specs):
-            check(spec.method, spec.settings)
+            check_models(spec.method, spec.settings)
             if scores and prompts is not None:
                 spec.method.check(spec.settings.model, len(prompts.labels))
     return Plan(settings, tuple(specs), budget, prompts if rates else None, asked if rates else ())
@@ -113,13 +113,11 @@ def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
     """The method of the settings, or the methods that are combined. Raises SettingsError."""
     if settings.combine is None:
         return [build_spec(settings, run)]
-    of_one = options.defaults(MethodOptions, ParameterOptions)
-    for name in ("method", *options.names(ParameterOptions), "param"):
-        if options.values(settings, MethodOptions, ParameterOptions)[name] != of_one[name]:
-            raise SettingsError(
-                f"{options.flag(name)} is of one method, and --combine names several",
-                "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
-            )
+    for name in options.given(settings, MethodOptions, ParameterOptions):
+        raise SettingsError(
+            f"{options.flag(name)} belongs to one method, and --combine names several",
+            "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
+        )
     parts = [parse_method(text.strip(), settings, run) for text in settings.combine.split(",")]
     if len(parts) < 2:
         raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
@@ -182,7 +180,7 @@ def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
         return None
     _check_cascade(settings)
     full = dataclasses.replace(plan.parts[0], settings=settings)
-    _check_cascaded(full)
+    _check_cascade_method(full)
     assert plan.prompts is not None
     k = settings.cascade_k or 1
     if settings.cascade_model is None and k >= full.method.prompts:
@@ -202,10 +200,10 @@ def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
 
 def _check_cascade(settings: Settings) -> None:
     if settings.combine is not None:
-        raise SettingsError("--cascade is of one method, and --combine names several", "Leave one of them out.")
+        raise SettingsError("--cascade takes one method, and --combine names several", "Leave one of them out.")
     if len(settings.model) > 1:
         raise SettingsError(
-            f"--cascade is of one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
+            f"--cascade takes one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
             "Name one with --model, and the one that rates first with --cascade-model.",
         )
     if settings.cascade_model is not None and settings.cascade_model in settings.model:
@@ -214,7 +212,7 @@ def _check_cascade(settings: Settings) -> None:
         )
 
 
-def _check_cascaded(part: MethodSpec) -> None:
+def _check_cascade_method(part: MethodSpec) -> None:
     method, name = part.method, part.settings.method
     others = [need for need in method.needs if need != "ratings" and not isinstance(need, Substitution)]
     if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:

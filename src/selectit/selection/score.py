@@ -74,7 +74,9 @@ def score_part(
     config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **loaded.config}
     signals, used, answered = loaded.signals, loaded.raters, loaded.answered
     inner = {
-        text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
+        text: score_part(run, spec.reads[text], prompts, rated, progress)
+        if text in spec.reads
+        else _load_stored(run, text)
         for text in method_files.list_score_texts(method)
     }
     if inner:
@@ -88,7 +90,7 @@ def score_part(
     return Scored(scores, signals, used, answered, config, method.label, method.about, chooses_set=False)
 
 
-def _stored(run: Run, text: str) -> Scored:
+def _load_stored(run: Run, text: str) -> Scored:
     """The scores of a `ScoreOf` that the run has already. Raises SettingsError."""
     name = text.removeprefix(method_files.STORED)
     known = names_of_scores(run)
@@ -114,14 +116,12 @@ def store_scores(
 def combine_ranks(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
     """Several methods' scores as one, stored; each method's own stand among the parts."""
     values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
-    whole = _together(settings, parts, scored, chooses_set=False)
+    whole = _combine(settings, parts, scored, chooses_set=False)
     columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
     return dataclasses.replace(whole, scores=store_scores(run, whole.label, whole.config, values, columns))
 
 
-def _together(
-    settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool
-) -> Scored:
+def _combine(settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
     """What several methods read and were, as of one; its scores are still to come."""
     rating = next((each for each in scored if each.annotators), scored[0])
     names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
@@ -159,7 +159,7 @@ def score_and_choose(
         "; ".join(f"{name}: {reason[row]}" for name, reason in zip(names, reasons, strict=True) if row in reason)
         for row in rows.tolist()
     )
-    whole = _together(settings, parts, scored, chooses_set=True)
+    whole = _combine(settings, parts, scored, chooses_set=True)
     return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
 
 

@@ -67,7 +67,7 @@ def list_requests(method: Method) -> list[Request]:
     return [need for need in method.needs if isinstance(need, SignalRequest)]
 
 
-def check(method: Method, settings: Settings) -> None:
+def check_models(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
     for request in list_requests(method):
         model = request.model_asked(settings)
@@ -93,7 +93,7 @@ def parse_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
         text, weight = before, _weight(text, last)
     name, parameters = method_files.parse_spec(text)
     alone = dataclasses.replace(settings, method=name, param={})
-    return MethodSpec(weight, alone, _built(alone, parameters, run))
+    return MethodSpec(weight, alone, _build(alone, parameters, run))
 
 
 def _weight(text: str, number: str) -> float:
@@ -113,7 +113,7 @@ def build_spec(settings: Settings, run: Run | None) -> MethodSpec:
         if key in list_flags(settings.method):
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write {options.flag(key)}.")
     given = options.values(settings, ParameterOptions) | dict(settings.param)
-    return MethodSpec(1.0, settings, _built(settings, given, run))
+    return MethodSpec(1.0, settings, _build(settings, given, run))
 
 
 def list_flags(name: str) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def list_flags(name: str) -> tuple[str, ...]:
     return (*options.names(ParameterOptions), *(("k",) if method_files.lookup(name).takes_k else ()))
 
 
-def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
+def _build(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
     """The method of the settings with these parameters, and the defaults that depend on the models."""
     kind = method_files.lookup(settings.method)
     given = kind.defaults(settings.model, () if run is None else tuple(models_in(run)))
