@@ -357,7 +357,7 @@ def test_a_cluster_that_is_not_there(cluster, data, address):
     ],
 )
 def test_the_number_and_size_of_workers(cluster, settings, machines, threads, size):
-    found = inference.ray.size_of(Settings(**{"engine": "hf", "executor": "ray"} | settings), machines, threads)
+    found = inference.ray.size_workers(Settings(**{"engine": "hf", "executor": "ray"} | settings), machines, threads)
     assert (found.workers, found.cpus, found.gpus) == size
 
 
@@ -367,7 +367,7 @@ def test_the_number_and_size_of_workers(cluster, settings, machines, threads, si
 )
 def test_more_workers_than_there_is_room_for_are_refused(cluster, settings, machines):
     with pytest.raises(SettingsError, match="has room for"):
-        inference.ray.size_of(Settings(engine="hf", executor="ray", **settings), machines, 0)
+        inference.ray.size_workers(Settings(engine="hf", executor="ray", **settings), machines, 0)
 
 
 def test_the_machines_that_are_alive_make_the_room(cluster, data):

@@ -156,6 +156,11 @@ def to_settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**chosen)
 
 
+def split_names(*texts: str) -> list[str]:
+    """The names that stand between commas in some texts."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
 def data_argument(function: F) -> F:
     """The data set. Whether it is there, and what is in it, the reader says."""
     return click.argument("data", required=False)(function)

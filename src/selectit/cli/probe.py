@@ -7,7 +7,7 @@ from typing import Any
 
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, to_settings
+from selectit.cli.options import COMMON, data_argument, options, split_names, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
@@ -71,7 +71,7 @@ def command(
     from selectit.probing.probe import probe
     from selectit.probing.report import probe_lines
 
-    names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    names = split_names(*methods)
     with notes(quiet) as progress:
         found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
     if as_json:

@@ -20,6 +20,7 @@ from selectit.costs.token_counts import (
     even_by_length,
     extrapolate,
     fewer_prompts,
+    space_evenly,
     text_lengths,
     tokens_in_texts,
     tokens_to_compute,
@@ -187,8 +188,8 @@ def estimate(
         SelectitError: whatever would stop the rating itself.
     """
     refuse_twice([*models, *([] if proxy is None else [proxy])])
-    number = min(run.rows, COUNTED_ROWS)
-    rows = ((np.arange(number) + 0.5) * run.rows / number).astype(np.int64)
+    rows = space_evenly(run.rows, COUNTED_ROWS)
+    number = len(rows)
     samples = run.samples_at(rows)
     each = np.bincount(np.searchsorted(rows, [one.row for one in samples]), minlength=number)
     row, stands = extrapolate(each, run.rows)

@@ -126,7 +126,7 @@ def read_outcome(place: ExperimentFolder, cell: Cell) -> Outcome | None:
     if not path.is_file():
         return None
     facts = read_json(path)
-    if facts.pop("fingerprint") != _mark(place, cell):
+    if facts.pop("fingerprint") != _current_fingerprint(place, cell):
         raise RunError(
             f"{path} holds the same cell with other settings", "Name another folder with --out, or remove it."
         )
@@ -149,7 +149,7 @@ def choose_rows(place: ExperimentFolder, cell: Cell, progress: Progress) -> Chos
 
 def make_cell(place: ExperimentFolder, cell: Cell, chosen: Chosen, progress: Progress) -> Outcome:
     """Tune on the chosen rows, evaluate, and store what came of it."""
-    tuned = _tuned(place, cell, progress)
+    tuned = _tune(place, cell, progress)
     experiment = place.experiment
     out = str(place.folder / "evaluations" / f"{cell.name}.json")
     accepted = experiment.settings.accept_terms or experiment.evaluation.accept_terms
@@ -177,12 +177,12 @@ def make_cell(place: ExperimentFolder, cell: Cell, chosen: Chosen, progress: Pro
         eval_seconds=sum(score.seconds for score in results.scores),
         **tuned,
     )
-    write_json(place.outcome(cell), {"fingerprint": _mark(place, cell), **dataclasses.asdict(outcome)})
+    write_json(place.outcome(cell), {"fingerprint": _current_fingerprint(place, cell), **dataclasses.asdict(outcome)})
     _remove_weights(place, cell)
     return outcome
 
 
-def _tuned(place: ExperimentFolder, cell: Cell, progress: Progress) -> dict[str, Any]:
+def _tune(place: ExperimentFolder, cell: Cell, progress: Progress) -> dict[str, Any]:
     """The model's folder, and what its tuning took."""
     if cell.choice is None:
         return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
@@ -207,7 +207,7 @@ def _tuned(place: ExperimentFolder, cell: Cell, progress: Progress) -> dict[str,
     }
 
 
-def _mark(place: ExperimentFolder, cell: Cell) -> str:
+def _current_fingerprint(place: ExperimentFolder, cell: Cell) -> str:
     clean = place.clean_of(cell)
     return fingerprint_cell(place.experiment, cell, clean.source, clean.rows)
 
@@ -233,10 +233,10 @@ def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int)
     settings = experiment.settings
     base = model_files.resolve(cell.model, accept_terms=settings.accept_terms).digest
     identity: dict[str, Any] = {"data": [source, rows], "base": base, "seed": cell.seed}
-    identity["evaluation"] = _evaluation(experiment.evaluation)
+    identity["evaluation"] = _evaluation_identity(experiment.evaluation)
     if cell.choice is not None:
         identity["choice"] = _choice_identity(build_settings(experiment, cell, ""))
-        identity["recipe"] = _recipe(experiment.recipe)
+        identity["recipe"] = _recipe_identity(experiment.recipe)
     return digest_of(identity)[:16]
 
 
@@ -244,30 +244,32 @@ def _choice_identity(settings: Settings) -> dict[str, Any]:
     plain = options.values(settings, *(group for group in GROUPS if group.decides))
     plain["model"] = [find_model(name, settings).digest for name in settings.model]
     plain["prompts"] = prompts.load(settings.prompts).fingerprint
-    plain["param"] = {name: _content(value) for name, value in settings.param.items()}
+    plain["param"] = {name: _content_identity(value) for name, value in settings.param.items()}
     return plain
 
 
-def _recipe(recipe: Recipe) -> dict[str, Any]:
+def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
     deciding = options.deciding(recipe)
     return {name: value for name, value in recipe.table().items() if name in deciding}
 
 
-def _evaluation(settings: EvalSettings) -> dict[str, Any]:
+def _evaluation_identity(settings: EvalSettings) -> dict[str, Any]:
     plain = options.deciding(settings)
-    plain["heldout"] = [_data(path) for path in settings.heldout]
+    plain["heldout"] = [_data_identity(path) for path in settings.heldout]
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
-    plain["data_dir"] = [[str(path.relative_to(folder)), _content(str(path))] for path in files if folder is not None]
+    plain["data_dir"] = [
+        [str(path.relative_to(folder)), _content_identity(str(path))] for path in files if folder is not None
+    ]
     return plain
 
 
-def _data(path: str) -> str:
+def _data_identity(path: str) -> str:
     with read.open_source(path) as source:
         return read.fingerprint(source)
 
 
-def _content(value: Any) -> Any:
+def _content_identity(value: Any) -> Any:
     """The digest of a file, or of the rows of a selection, that a value names; else the value."""
     if isinstance(value, str):
         for path in (Path(value), Path(value) / "rows.parquet"):

@@ -78,20 +78,20 @@ def fit_rule(
         DataError: a subset in which no row has an indicator's score.
     """
     folder = Path(out)
-    _check(indicators, drop)
+    _check_indicators(indicators, drop)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
-    place = _place(experiment, folder)
-    outcomes = _outcomes(place, found)
-    losses, named = _losses(found, outcomes, metric)
+    place = _open_folder(experiment, folder)
+    outcomes = _read_outcomes(place, found)
+    losses, named = _find_losses(found, outcomes, metric)
     check_values(np.log(losses), len(indicators))
-    asking = _asking(experiment, found[0], place.clean.run.path, settings or {})
-    scores = _scores(asking, indicators, progress or Silent())
-    means = _means(scores, place, found, indicators)
+    asking = _scoring_settings(experiment, found[0], place.clean.run.path, settings or {})
+    scores = _score_indicators(asking, indicators, progress or Silent())
+    means = _mean_scores(scores, place, found, indicators)
     regression = regress(indicators, means, np.log(losses), drop)
     path = Path(rule) if rule is not None else folder / "rule.toml"
     made = Rule(
         line=found[0].line,
-        recipe=_recipe(experiment.recipe),
+        recipe=_describe_recipe(experiment.recipe),
         data=Path(experiment.data).name,
         fingerprint=place.clean.source,
         rows=len(scores),
@@ -104,11 +104,11 @@ def fit_rule(
     )
     if made.out is not None:
         with replacing(made.out) as file:
-            file.write(_toml(made, asking).encode())
+            file.write(_render_toml(made, asking).encode())
     return made
 
 
-def _check(indicators: Sequence[str], drop: float) -> None:
+def _check_indicators(indicators: Sequence[str], drop: float) -> None:
     if not indicators:
         raise SettingsError("there are no indicators", "Name them: --indicators reward,length:unit=tokens,knn:k=6")
     for text in indicators:
@@ -145,7 +145,7 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     return found
 
 
-def _place(experiment: Experiment, folder: Path) -> ExperimentFolder:
+def _open_folder(experiment: Experiment, folder: Path) -> ExperimentFolder:
     """Where the experiment was made. Raises RunError where nothing of it is finished, or it is of other data."""
     if not (folder / "cells").is_dir():
         raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
@@ -153,7 +153,7 @@ def _place(experiment: Experiment, folder: Path) -> ExperimentFolder:
         return ExperimentFolder(experiment, folder, clean_data(experiment, folder))
 
 
-def _outcomes(place: ExperimentFolder, found: Sequence[Cell]) -> list[Outcome]:
+def _read_outcomes(place: ExperimentFolder, found: Sequence[Cell]) -> list[Outcome]:
     """What came of the cells. Raises RunError where one is not finished."""
     outcomes = [read_outcome(place, cell) for cell in found]
     undone = [place.outcome(cell) for cell, outcome in zip(found, outcomes, strict=True) if outcome is None]
@@ -164,7 +164,7 @@ def _outcomes(place: ExperimentFolder, found: Sequence[Cell]) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
+def _find_losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
     """(M,) as the tables show them, and what they are. Raises SettingsError where it is no loss, or not above 0."""
     first = outcomes[0].scores
     losses = [name for name, score in first.items() if score.lower]
@@ -188,7 +188,7 @@ def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> 
     return np.array(values), f"{name}, {unit.replace('per token', 'per row') if first[name].values else unit}"
 
 
-def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
+def _scoring_settings(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of scoring: the experiment's, and those that are given beside."""
     assert cell.choice is not None
     # An indicator has its own parameters, written where it is named, or the defaults.
@@ -199,7 +199,7 @@ def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, A
     )
 
 
-def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -> Float64:
+def _score_indicators(settings: Settings, indicators: Sequence[str], progress: Progress) -> Float64:
     """(N, P) scores of all rows of the run; what they are made of is collected where it is missing."""
     zeros = [0.0] * (len(indicators) + 1)
     rule = {"rule": "own", "indicators": list(indicators), "coefficients": zeros}
@@ -208,7 +208,7 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
     return np.stack([score(settings.run, with_method(text, settings), progress).score for text in indicators], axis=1)
 
 
-def _means(scores: Float64, place: ExperimentFolder, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
+def _mean_scores(scores: Float64, place: ExperimentFolder, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
     subsets = [load_rows(place.clean.run, cell.name) for cell in found]
@@ -229,12 +229,12 @@ def _means(scores: Float64, place: ExperimentFolder, found: Sequence[Cell], indi
     return means
 
 
-def _recipe(recipe: Recipe) -> str:
+def _describe_recipe(recipe: Recipe) -> str:
     by = f"{recipe.steps:,} steps" if recipe.steps is not None else f"{recipe.epochs:g} epochs"
     return f"{recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}"
 
 
-def _toml(rule: Rule, settings: Settings) -> str:
+def _render_toml(rule: Rule, settings: Settings) -> str:
     fresh = Settings()
     plain = {name: getattr(settings, name) for name in _SCALE}
     kept = {

@@ -52,26 +52,26 @@ def load(path: str | Path, data: str | None = None) -> Experiment:
     """Read an experiment; `data` stands for the file's own. Raises SettingsError, which names the key."""
     table = toml_table(path, "experiment", "examples/experiments")
     try:
-        return _experiment(table, data)
+        return _build_experiment(table, data)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error.message}", error.hint) from error
 
 
-def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
-    _known(table, [*(f.name for f in dataclasses.fields(Experiment)), "recipe_changes"], "")
+def _build_experiment(table: dict[str, Any], data: str | None) -> Experiment:
+    _check_keys(table, [*(f.name for f in dataclasses.fields(Experiment)), "recipe_changes"], "")
     source = data or table.get("data")
     if not source:
         raise SettingsError("no data set is named", "Write data = … in the file, or give --data FILE.")
     settings = table.get("settings", {})
     if not isinstance(table.get("choices", []), list):
         raise SettingsError("choices is no list of tables", "Write [[choices]] for each line of the table.")
-    _known(settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
-    _known(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
-    _known(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
+    _check_keys(settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
+    _check_keys(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
+    _check_keys(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
     recipe = recipes.load(str(table.get("recipe", recipes.DEFAULT)))
     changes = table.get("recipe_changes", {})
-    _known(changes, [f.name for f in dataclasses.fields(Recipe)], "recipe_changes: ")
-    choices = tuple(_choice(each) for each in table.get("choices", []))
+    _check_keys(changes, [f.name for f in dataclasses.fields(Recipe)], "recipe_changes: ")
+    choices = tuple(_build_choice(each) for each in table.get("choices", []))
     if not choices:
         raise SettingsError("there are no choices", "Write [[choices]] with method = … for each line of the table.")
     read = {
@@ -79,29 +79,29 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
         "choices": choices,
         "recipe": dataclasses.replace(recipe, **changes),
         "settings": Settings(**settings),
-        "evaluation": _evaluation(table.get("evaluation", {})),
+        "evaluation": _build_evaluation(table.get("evaluation", {})),
         "search": Search(**table.get("search", {})),
     }
     experiment = Experiment(**{**{name: table[name] for name in table if name != "recipe_changes"}, **read})
-    _check(experiment)
+    _check_experiment(experiment)
     return experiment
 
 
-def _choice(table: Any) -> Choice:
-    _known(table, [f.name for f in dataclasses.fields(Choice)], "choices: ")
+def _build_choice(table: Any) -> Choice:
+    _check_keys(table, [f.name for f in dataclasses.fields(Choice)], "choices: ")
     if "method" not in table:
         raise SettingsError(f"a choice has no method: {table}", "Write method = 'selectit', for example.")
     return Choice(**table)
 
 
-def _evaluation(table: dict[str, Any]) -> EvalSettings:
+def _build_evaluation(table: dict[str, Any]) -> EvalSettings:
     try:
         return EvalSettings(**table)
     except TypeError as error:
         raise SettingsError(f"evaluation: a value of the wrong kind: {error}", "See docs/evaluation.md.") from error
 
 
-def _check(experiment: Experiment) -> None:
+def _check_experiment(experiment: Experiment) -> None:
     """Whatever would only be found after hours."""
     _check_evaluation(experiment.evaluation)
     for choice in experiment.choices:
@@ -124,7 +124,7 @@ def _check(experiment: Experiment) -> None:
 
 def _check_choice(choice: Choice) -> None:
     """Its own settings, before they are laid over the experiment's."""
-    _known(choice.settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
+    _check_keys(choice.settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
     for name in choice.settings:
         if not choice.data and name in options.names(SourceOptions, ReadingOptions):
             raise SettingsError(
@@ -162,7 +162,7 @@ def _check_evaluation(evaluation: EvalSettings) -> None:
         )
 
 
-def _known(table: Any, names: list[str], where: str) -> None:
+def _check_keys(table: Any, names: list[str], where: str) -> None:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where}{table!r} is no table", "See docs/experiments.md.")
     for key in table:

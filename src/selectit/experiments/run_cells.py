@@ -29,7 +29,7 @@ def make_cells(place: ExperimentFolder, cells: Sequence[Cell], progress: Progres
             log.info("%d of %d: %s", number, len(cells), cell.name)
             found[cell.name] = make_cell(place, cell, choose_rows(place, cell, progress), progress)
     elif todo:
-        _side_by_side(place, todo, progress)
+        _make_side_by_side(place, todo, progress)
         wait_until_seen([place.outcome(cell) for cell in todo])
         found |= {cell.name: read_outcome(place, cell) for cell in todo}
     return [outcome for outcome in found.values() if outcome is not None]  # none is: every cell is made now
@@ -46,16 +46,17 @@ class _ChosenCell:
     """Where the command was typed: the experiment's paths are seen from there."""
 
 
-def _side_by_side(place: ExperimentFolder, cells: Sequence[Cell], progress: Progress) -> None:
+def _make_side_by_side(place: ExperimentFolder, cells: Sequence[Cell], progress: Progress) -> None:
     """Choose all rows first, as signals are shared and are themselves collected on the workers; then make the cells."""
     here = Path.cwd()
     tasks = [_ChosenCell(place, cell, choose_rows(place, cell, progress), here) for cell in cells]
     run = open_run(place.clean.run.path.absolute())
-    for number, task in enumerate(execute.call_for_each(_make, tasks, place.experiment.settings, run), start=1):
+    made = execute.call_for_each(_make_on_worker, tasks, place.experiment.settings, run)
+    for number, task in enumerate(made, start=1):
         log.info("%d of %d done: %s", number, len(tasks), task.cell.name)
 
 
-def _make(task: _ChosenCell) -> None:
+def _make_on_worker(task: _ChosenCell) -> None:
     """Make a cell on a worker. Its outcome is read from the shared folder."""
     if not task.here.is_dir():
         raise RunError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from selectit.inference.units import Task, add_timing, begin, begin_groups, check_settings, do_group
+from selectit.inference.units import Task, add_timing, begin_annotator, begin_groups, check_settings, do_group
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator
 
@@ -19,7 +19,7 @@ def do_task(task: Task, progress: Progress) -> Annotator:
     log.info("loading %s", task.model.name)
     engine = task.load(annotator.manifest["settings"] if annotator is not None else {})
     try:
-        annotator = annotator or begin(task, engine.settings, engine.parameters)
+        annotator = annotator or begin_annotator(task, engine.settings, engine.parameters)
         if dict(engine.settings) != annotator.manifest["settings"]:
             # Another process has begun meanwhile, on other threads perhaps: go on as it does.
             engine.close()

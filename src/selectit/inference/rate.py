@@ -37,17 +37,17 @@ def open_or_create_run(data: str | Path | None, settings: Settings) -> Run:
 
 
 def rate_prompts(
-    run: Run, settings: Settings, prompts: PromptSet, asked: tuple[RatingPrompt, ...], progress: Progress
+    run: Run, settings: Settings, prompts: PromptSet, requests: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
-    """Have every model of the settings rate what is `asked` of the prompts; the set is stored with the run."""
+    """Have every model of the settings answer `requests`, which are of the prompts; the set is stored with the run."""
     settings = with_stored_engine(run, settings, settings.model)
     loading.check(settings, prompts.chat)
     models = [find_model(name, settings) for name in settings.model]
     try:
-        return do_units(run, models, asked, settings, progress)
+        return do_units(run, models, requests, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
-        if any(run.path.glob(f"ratings/*/prompt-{asked[0].fingerprint}/part-*")):
+        if any(run.path.glob(f"ratings/*/prompt-{requests[0].fingerprint}/part-*")):
             store_prompts(run, prompts)
 
 

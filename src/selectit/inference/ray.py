@@ -26,7 +26,16 @@ from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.inference.shared_folder import Mark, check_shared, marked, wait_until_seen
-from selectit.inference.units import Done, Task, add_timing, begin, begin_groups, check_settings, do_group, groups
+from selectit.inference.units import (
+    Done,
+    Task,
+    add_timing,
+    begin_annotator,
+    begin_groups,
+    check_settings,
+    do_group,
+    groups,
+)
 from selectit.models import files, resolve
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, Unit
@@ -102,13 +111,13 @@ def do_task(task: Task, progress: Progress) -> Annotator:
     task = replace(task, run=replace(task.run, path=task.run.path.absolute()))
     stored = dict(annotator.manifest["settings"]) if annotator is not None else {}
     with _connected(task.settings.ray_address), marked(task.run) as mark:
-        size = size_of(task.settings, _machines(), stored.get("threads", 0))
+        size = size_workers(task.settings, _machines(), stored.get("threads", 0))
         log.info("loading %s on %d workers", task.model.name, size.workers)
         make = ray.remote(num_cpus=size.cpus, num_gpus=size.gpus, scheduling_strategy="SPREAD")(Worker)
         with _crew(lambda: make.remote(task, mark, __version__)) as crew:
             if annotator is None:
                 begun = crew.first({"threads": size.cpus})
-                annotator = begin(task, begun.settings, begun.parameters)
+                annotator = begin_annotator(task, begun.settings, begun.parameters)
                 if begun.settings != annotator.manifest["settings"]:  # another process has begun meanwhile
                     crew.dismiss()
             else:  # what was found by a relative path
@@ -121,7 +130,7 @@ def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: S
     """As `execute.call_for_each`."""
     with _connected(settings.ray_address), marked(run) as mark:
         # Whatever rates, the function may need weights.
-        size = size_of(replace(settings, engine=loading.DEFAULT), _machines(), 0)
+        size = size_workers(replace(settings, engine=loading.DEFAULT), _machines(), 0)
         log.info("%d at a time, with %d CPUs and %g GPUs each", size.workers, size.cpus, size.gpus)
         # A process is not used twice, so that nothing of the item before is left on its GPU. Ray itself would try
         # again for ever where memory is short.
@@ -169,7 +178,7 @@ def _is_done(task: Any) -> bool:
     return True
 
 
-def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: int) -> Size:
+def size_workers(settings: Settings, machines: Sequence[tuple[int, float]], threads: int) -> Size:
     """How many workers of what size.
 
     Without settings: on machines with GPUs a worker for each GPU, with one CPU; else a worker for each machine, with as

@@ -106,7 +106,7 @@ class Done:
     seconds: float
 
 
-def begin(task: Task, settings: Mapping[str, Any], parameters: int) -> Annotator:
+def begin_annotator(task: Task, settings: Mapping[str, Any], parameters: int) -> Annotator:
     """The annotator of an engine with these settings: a new one, or the one that another process began meanwhile."""
     with task.run.lock("plan", wait=True):
         return task.annotator() or _new_annotator(task, settings, parameters)

@@ -161,8 +161,8 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
     Answers that may hold those of other methods come first.
     """
     rated = None
-    if plan.asked and plan.prompts is not None:
-        rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
+    if plan.rating_prompts and plan.prompts is not None:
+        rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
     for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
         collect(run, spec.method, spec.settings, progress)
     return rated

@@ -78,11 +78,11 @@ def resolve(
     budget = resolve_budget(settings, parts)
     specs = [_with_reads(part, run) for part in parts]
     rates = any(needs_ratings(spec.method) for spec in flatten(specs))
-    asked: tuple[RatingPrompt, ...] = ()
+    rating_prompts: tuple[RatingPrompt, ...] = ()
     if rates or run is None:  # a mistake in the prompts is an error even where no method reads them
         prompts = prompts or load_prompts(settings, run)
         first = 1 if scores or not rates else len(prompts.first(settings.k or K))
-        asked = required_prompts(specs, prompts, 1 if settings.combine else first)
+        rating_prompts = required_prompts(specs, prompts, 1 if settings.combine else first)
     if rates and asks:
         settings = with_raters(settings, run)
     if asks and scores and settings.model != parts[0].settings.model:
@@ -93,11 +93,11 @@ def resolve(
             check_models(spec.method, spec.settings)
             if scores and prompts is not None:
                 spec.method.check(spec.settings.model, len(prompts.labels))
-    return Plan(settings, tuple(specs), budget, prompts if rates else None, asked if rates else ())
+    return Plan(settings, tuple(specs), budget, prompts if rates else None, rating_prompts if rates else ())
 
 
 def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:
-    """The settings with the models named, and what raters are asked whatever the method is. Raises SettingsError."""
+    """The settings with the models named, and what they are asked whatever the method is. Raises SettingsError."""
     check_options(settings)
     first = load_prompts(settings, run).first(settings.k or K)
     return with_raters(settings, run), first
@@ -152,7 +152,7 @@ def _scoring(text: str, settings: Settings, run: Run | None) -> MethodSpec:
 
 
 def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
-    """All that the methods ask raters: the first of the prompts, at least so many, and those with other text in them.
+    """All that models are asked to rate: the first of the prompts, `least` or more, and those with other text in them.
 
     Raises SettingsError where the set is smaller.
     """

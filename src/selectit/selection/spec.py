@@ -47,14 +47,14 @@ class Plan:
     """The settings with all that follows from them."""
 
     settings: Settings
-    """With the models named, where raters are asked."""
+    """With the models named, where models rate."""
     parts: tuple[MethodSpec, ...]
     """The method, or those that are combined, compared or probed; each with the methods that it reads."""
     budget: Budget
     prompts: PromptSet | None
     """None where no method reads ratings."""
-    asked: tuple[RatingPrompt, ...]
-    """What raters are asked about every row; empty where no method reads ratings."""
+    rating_prompts: tuple[RatingPrompt, ...]
+    """What models are asked about every row to rate it; empty where no method reads ratings."""
 
     @property
     def all_specs(self) -> list[MethodSpec]:
