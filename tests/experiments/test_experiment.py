@@ -499,7 +499,7 @@ def test_what_raters_are_asked_is_counted_once(small):
 def test_the_time_to_evaluate_is_that_of_the_base_model(small, monkeypatch):
     assert planned(small)[-1] == "evaluating 6 cells: the time is known when the first of each base model is done"
     base = dataclasses.replace(outcome("base", 0, [1]), line=settings.list_cells(small)[0].line, eval_seconds=60.0)
-    monkeypatch.setattr(plan, "stored", lambda place, each: base if each.choice is None else None)
+    monkeypatch.setattr(plan, "read_outcome", lambda place, each: base if each.choice is None else None)
     assert planned(small)[-1] == "evaluating 5 cells: about 5.0 minutes, as those that are done took"
 
 
@@ -508,7 +508,9 @@ def test_trials_that_are_done_are_not_to_be_done(small, monkeypatch):
     recipe = dataclasses.replace(small.recipe, steps=None, epochs=1.0, batch_size=1, micro_batch=1)
     length = with_choice(small, "length", budgets=("search",))
     searching = dataclasses.replace(length, base=False, search=search, recipe=recipe)
-    monkeypatch.setattr(plan, "stored", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "50%") else None)
+    monkeypatch.setattr(
+        plan, "read_outcome", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "50%") else None
+    )
     lines = "\n".join(planned(searching))
     assert "searched: at most 1 cells more, of 20 to 60 %" in lines
     assert "tuning: 6 steps, " in lines  # the middle size: 40 % of 15 rows
