@@ -148,7 +148,7 @@ def _check_evaluation(evaluation: EvalSettings) -> None:
     """That there is something to evaluate, and that it can be done for models in folders."""
     if evaluation.out is not None:
         raise SettingsError("evaluation: the experiment decides where results go", "Leave out 'out'.")
-    if evaluation.engine == "server":
+    if evaluation.served:
         raise SettingsError(f"evaluation: {_SERVER}", "Use engine = 'hf' or 'vllm'.")
     protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     refused = [why for why in (find_refusal(protocol.task, evaluation) for protocol in protocols) if why]

@@ -156,7 +156,7 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
 
 
 def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
-    """The rater's prompts in the order of the run's prompt sets."""
+    """The annotator's prompts in the order of the run's prompt sets."""
     sets = stored_prompts(run)
     ordered = [annotator.folder(prompt) for each in sets.values() for prompt in each.first(len(each.texts))]
     for folder in request_folders(annotator):
