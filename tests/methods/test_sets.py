@@ -13,7 +13,7 @@ from selectit.errors import RunError, SettingsError
 from selectit.methods.alpagasus_local import parse, parse_strict
 from selectit.methods.lift import row_variance
 from selectit.numerics.label_probs import expected
-from selectit.selection.choose import Budget, top
+from selectit.selection.choose import Budget, select_top
 from selectit.signals.arrays import Embeddings, Judgements, Rewards, Signals
 
 
@@ -75,7 +75,7 @@ def test_equal_judgements_are_in_the_order_of_a_draw():
 
     def kept(seed):
         method = build("alpagasus-local", seed=seed)
-        return top(method.score(signals), Budget(rows=10), ties=method.tie_break(signals)).rows.tolist()
+        return select_top(method.score(signals), Budget(rows=10), ties=method.tie_break(signals)).rows.tolist()
 
     assert sorted(kept(0)[:3]) == [40, 41, 42]
     assert kept(0) == kept(0) != kept(1)

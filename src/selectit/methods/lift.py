@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from selectit.errors import SettingsError
-from selectit.methods import short
+from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import pool
@@ -65,7 +65,7 @@ class Lift(SetMethod):
     @property
     def label(self) -> str:
         axes = f"k{self.components}" if self.components else f"e{self.explained:g}"
-        return f"lift-{short(self.quality)}-{short(self.length)}-s{self.share:g}-{axes}"
+        return f"lift-{shorten(self.quality)}-{shorten(self.length)}-s{self.share:g}-{axes}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, best first; those without embedding, quality or length are never taken."""

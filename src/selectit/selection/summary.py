@@ -214,7 +214,7 @@ def rating_stats(used: Sequence[Annotator], ratings: Ratings | None) -> tuple[Ra
 
 
 def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The summary as lines of text; `timing` is `timing_of` the run."""
+    """The summary as lines of text; `timing` is `read_timing` the run."""
     if summary.note:
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"

@@ -155,7 +155,7 @@ class LossReader:
         try:
             for reading, sums in zip(batch, self._sums(batch, text, pairs), strict=True):
                 found[reading.sample, reading.copy, reading.given] = sums
-            failures.stop()
+            failures.reset()
             return
         except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
             failure = first_line(str(error))
