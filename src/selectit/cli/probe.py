@@ -44,7 +44,7 @@ from selectit.config.groups import (
     cloup.option(
         "--labelled",
         metavar="FIELD=VALUE",
-        help="Your own labels instead of planted defects: how a good row is told; also FIELD>=NUMBER.",
+        help="Your own labels instead of planted defects: what a good row has; also FIELD>=NUMBER.",
     ),
 )
 @options(

@@ -84,7 +84,7 @@ class RatingOptions(OptionGroup):
         choices=("prompt-first", "sample-first"),
     )
     k: int | None = option(None, "Use the first K rating prompts [5].", "K", least=1)
-    max_tokens: int | None = option(None, "Limit of the rated text [the context, at most 4096].", "N", least=1)
+    max_tokens: int | None = option(None, "Limit of a text that is read [the context, at most 4096].", "N", least=1)
     overflow: str | None = option(
         None, "Over the limit: cut the response, or refuse [cut].", "WAY", choices=("cut", "refuse")
     )
@@ -243,4 +243,4 @@ class OutputOptions(OptionGroup):
     name: str | None = option(None, "The selection's name in the run [from the settings].", "NAME")
     order: str = option("score", "Order of the subset: score or source [score].", "ORDER", choices=("score", "source"))
     with_scores: bool = option(False, "Add one field, selectit: row, rank, score.")
-    force: bool = option(False, "Replace a subset that differs.")
+    force: bool = option(False, "Replace what --out holds, where it differs.")
