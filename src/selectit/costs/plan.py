@@ -44,7 +44,7 @@ COUNTED_ROWS = 20_000
 
 
 FEWER = (3, 1)
-"""Numbers of prompts whose cost is told beside K's."""
+"""Numbers of prompts whose cost is reported beside K's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def estimate(
         prompts: of one template.
         settings: the raters'.
         sample: answers to rate for the measurement, drawn evenly by length.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SelectitError: whatever would stop the rating itself.
@@ -366,7 +366,7 @@ def plan(
         settings: as for `rate`.
         sample: answers to rate for the measurement, drawn evenly by length; 2 or more.
         proxy: a smaller model to measure beside; None = none.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SelectitError: whatever would stop the rating.

@@ -50,7 +50,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     Args:
         experiment: from `load.load`.
         out: the experiment's folder. Typed again, it goes on where it was; one experiment a folder.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is finished stays.

@@ -1,4 +1,4 @@
-"""A rule of one's own for Instruction Mining: what the rows that models were tuned on say about the models' loss.
+"""Your own rule for Instruction Mining: what the rows that models were tuned on say about the models' loss.
 
 Cao et al., arXiv 2307.06290: random subsets, a model tuned on each, and the logarithm of its evaluation loss regressed
 on the mean indicators of its rows. The subsets, models and losses are an experiment's cells of the choice `random`.
@@ -69,7 +69,7 @@ def fit_rule(
         drop: indicators are dropped one at a time while the largest p-value is above this; 1 keeps all.
         rule: the file to write; None = OUT/rule.toml.
         settings: other settings of the indicators: encoder, pooling, judge, reward_model.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SettingsError: no random choice, several of something and none named, no such loss, too few subsets,

@@ -48,7 +48,7 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     Args:
         experiment: from `load.load`.
         out: the experiment's folder.
-        progress: told of what is measured.
+        progress: where the measurement is reported.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

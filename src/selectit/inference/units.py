@@ -55,7 +55,7 @@ def refuse_twice(models: Sequence[Model]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one model is to answer: all that a process with an engine has to be told, here or on another machine."""
+    """What one model is to answer: all that a process with an engine has to know, here or on another machine."""
 
     run: Run
     model: Model

@@ -92,7 +92,7 @@ def changed(method: Method, parameters: Mapping[str, Any]) -> Method:
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
     """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
 
-    A method of one's own keeps its colon: './mine.py:Mine:least=3'.
+    Your own method keeps its colon: './mine.py:Mine:least=3'.
     """
     own = re.match(r".*?\.py:[^:]*", text)
     name = own[0] if own else text.partition(":")[0]

@@ -69,7 +69,7 @@ class Probed:
     prompts: str
     """The prompt set; '' for a method that reads no ratings."""
     differs: str
-    """What of the settings and parameters is not the default and not told by the names."""
+    """What of the settings and parameters is not the default and not shown by the names."""
     digest: str
     """Of everything that decides the scores; results with another one are kept beside this one."""
     scores: str
@@ -132,7 +132,7 @@ def probe(
         sample: rows to draw, 20 or more; with `labelled` so many good and so many bad ones at most.
         seed: of the drawing, the planting and the bootstrap.
         labelled: 'FIELD=VALUE' or 'FIELD>=NUMBER' of good rows: the user's own labels instead of planted defects.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is rated stays, and so do the results before it.

@@ -117,7 +117,7 @@ def rate_stages(
     Args:
         run: of the data.
         stages: with the models named where `rates`.
-        progress: told what is going on.
+        progress: where progress is reported.
         rates: False = everything has to be there.
         sample: rows of all that are drawn for the agreement with the full choice.
 

@@ -84,7 +84,7 @@ def gather(
         prompts: of ratings; None where the method reads none.
         rated: the raters of this call; None = the run's.
         resolve: called for the model whose tokenizer counts.
-        progress: told of the counting.
+        progress: where the counting is reported.
 
     Raises:
         RunError: a signal is missing; it says how to collect it.

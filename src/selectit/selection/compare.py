@@ -158,7 +158,7 @@ def compare(
         methods: two or more, each 'name' or 'name:parameter=value;parameter=value'.
         settings: `keep` (None = 20 %), and which raters and prompts. A method that can't fill its choice has fewer
             rows; one with a size of its own (full, fixed) keeps that.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SelectitError: as of `score`.

@@ -18,7 +18,7 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
     Args:
         data: a file, a folder, a hub id or '-'; None goes on with the run that `settings.run` names.
         settings: the source, the raters and, for `k`, the method.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Returns:
         The run directory.

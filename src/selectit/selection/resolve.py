@@ -79,7 +79,7 @@ def resolve(
     specs = [_with_reads(part, run) for part in parts]
     rates = any(needs_ratings(spec.method) for spec in every(specs))
     asked: tuple[RatingPrompt, ...] = ()
-    if rates or run is None:  # a mistake in the prompts is told although no method reads them
+    if rates or run is None:  # a mistake in the prompts is reported although no method reads them
         prompts = prompts or load_prompts(settings, run)
         first = 1 if scores or not rates else len(prompts.first(settings.k or K))
         asked = required_prompts(specs, prompts, 1 if settings.combine else first)

@@ -58,7 +58,7 @@ def select(
         data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names,
             and loads no model.
         settings: everything else.
-        progress: told what is going on.
+        progress: where progress is reported.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is finished stays.
