@@ -146,7 +146,7 @@ def _read_conversations(run: Run, rows: Int64) -> Iterator[tuple[int, list[Turn]
 
 def _render(tokenizer: Any, turns: Sequence[Turn], row: int) -> tuple[str, list[tuple[int, int]]]:
     """A conversation's text and where its answers stand. Raises ModelError, which names the row."""
-    from jinja2 import TemplateError
+    from selectit.engines.chat import TEMPLATE_ERRORS
 
     messages = [{"role": _ROLES.get(turn.role, turn.role), "content": turn.text} for turn in turns]
     # What stands after the last answer has no loss and no use.
@@ -155,8 +155,9 @@ def _render(tokenizer: Any, turns: Sequence[Turn], row: int) -> tuple[str, list[
         if _MARKERS.search(tokenizer.chat_template):
             return _render_by_markers(tokenizer, messages[: last + 1])
         return _render_by_prefixes(tokenizer, messages[: last + 1])
-    except TemplateError as error:
-        raise ModelError(f"the chat template refuses row {row}: {error}", _PLAIN_HINT) from error
+    except TEMPLATE_ERRORS as error:
+        name = tokenizer.name_or_path
+        raise ModelError(f"the chat template of {name} refuses row {row}: {error}", _PLAIN_HINT) from error
     except _Unlike as error:
         raise ModelError(f"row {row}: {error}, so the answer's place is not known", _PLAIN_HINT) from error
 

@@ -18,7 +18,7 @@ import torch
 from selectit.data.records import Sample
 from selectit.engines.base import Failures
 from selectit.engines.hf.packing import Reader, common_prefix
-from selectit.engines.texts import first_line
+from selectit.engines.texts import first_line, open_ids
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.losses import ResponseLosses
@@ -119,8 +119,7 @@ class LossReader:
         return _Pair(given[: self.max_tokens], len(before), alone[: max(end, 0)], len(alone_before), over > 0)
 
     def _ids(self, text: str, special: bool = True) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
-        return ids
+        return open_ids(self.tokenizer, [text], special)[0]
 
     def _batches(self, readings: Sequence[_Reading]) -> Iterator[list[_Reading]]:
         """Readings of one kind and copy together, shortest first, within the limits of tokens and of logits.
