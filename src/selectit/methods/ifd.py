@@ -18,7 +18,8 @@ class Ifd(LossMethod):
     """The responses that their instruction helps least, as far as it helps (IFD, Cherry LLM; "Q2Q").
 
     IFD = s(y|x) / s(y), the mean loss of the response after its instruction over its mean loss without. A row whose IFD
-    is above 1 is taken as misaligned: it has no score and is never chosen; its IFD stands among the parts.
+    is above 1 is taken as misaligned: it has no score and is never chosen; its IFD stands among the parts. Under
+    `alpaca` a row with an input is read in the prompt that Alpaca has for such rows.
 
     Source: Li et al., "From Quantity to Quality", NAACL 2024, arXiv 2308.12032.
 
@@ -33,14 +34,15 @@ class Ifd(LossMethod):
     (`--param boundary=joint`), keeps NaN, chooses a share of the rows that are left instead of all, and writes them in
     the order of the source (`--order source`).
 
-    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompt's text is
+    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompts' texts are
     tatsu-lab/stanford_alpaca's, Apache-2.0.
 
-    Checked: the specification's value, and by hand.
+    Checked: the specification's value; rows with and without an input against single passes over both prompts.
     """
 
     template: str = "alpaca"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
 

@@ -39,7 +39,8 @@ class Superfiltering(Ifd):
     """
 
     template: str = "plain"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
 
     name: ClassVar[str] = "superfiltering"
 
