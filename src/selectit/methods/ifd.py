@@ -30,9 +30,11 @@ class Ifd(LossMethod):
     Cost: 2 forward passes a row.
 
     Differs: without the pre-experienced model, as the authors' second version: the named model reads as it is. The
-    published code tokenises prompt and response together, which is off by one where a token spans the boundary
-    (`--param boundary=joint`), keeps NaN, chooses a share of the rows that are left instead of all, and writes them in
-    the order of the source (`--order source`).
+    published code tokenises prompt and response together (`--param boundary=joint`). Where a token spans the boundary,
+    as where `alpaca`'s colon and what follows are one, the values differ: in 238 of 9,229 rows of an Alpaca set, one of
+    which has an IFD of 0.877 one way and of 1.008 the other. It skips a row that is longer than the limit (`--overflow
+    refuse`); here the response is cut, in both readings after the same token. It keeps NaN, chooses a share of the rows
+    that are left instead of all, and writes them in the order of the source (`--order source`).
 
     Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompts' texts are
     tatsu-lab/stanford_alpaca's, Apache-2.0.
