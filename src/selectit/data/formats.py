@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from selectit.data.records import Sample, Turn
@@ -149,7 +150,9 @@ def digest_turns(turns: tuple[Turn, ...]) -> bytes:
     return state.digest()
 
 
-def build_samples(row: int, turns: Sequence[Turn], which: str) -> list[Sample]:
+def build_samples(
+    row: int, turns: Sequence[Turn], which: str, inputs: Mapping[str, str] = MappingProxyType({})
+) -> list[Sample]:
     """The pairs of a row that are rated.
 
     Args:
@@ -158,9 +161,35 @@ def build_samples(row: int, turns: Sequence[Turn], which: str) -> list[Sample]:
         which: the 'last' answer, 'each' answer, or the 'first' one (in a ShareGPT file that opens with a question and
             an answer, what Blue-Raincoat/SelectIT@4813250 reads). What stands before an answer is its instruction:
             the text alone where it is one question, else every turn with its role.
+        inputs: as of `read_inputs`.
     """
-    chosen = rated_turns(turns, which)
-    return [Sample(row, item, _context(turns[:place]), turns[place].text) for item, place in enumerate(chosen)]
+    return [
+        Sample(row, item, _context(turns[:place]), turns[place].text, _last_input(turns[:place], inputs))
+        for item, place in enumerate(rated_turns(turns, which))
+    ]
+
+
+def _last_input(before: Sequence[Turn], inputs: Mapping[str, str]) -> str:
+    return inputs.get(before[-1].text, "") if before and before[-1].role == "user" else ""
+
+
+def has_inputs(layout: Layout) -> bool:
+    """Whether records of the layout may have an input apart from their instruction."""
+    return layout.name in ("alpaca", "seed-tasks") or "input" in dict(layout.fields)
+
+
+def read_inputs(record: Mapping[str, Any], layout: Layout) -> dict[str, str]:
+    """The questions of a record that end in an input, and the input of each. The record is one that can be read."""
+    if not has_inputs(layout):
+        return {}
+    if layout.name == "alpaca":
+        pairs = [(record["instruction"], record.get("input"))]
+    elif layout.name == "seed-tasks":
+        pairs = [(record["instruction"], instance.get("input")) for instance in record["instances"]]
+    else:
+        fields = dict(layout.fields)
+        pairs = [(_at(record, fields["instruction"]), _at(record, fields["input"]))]
+    return {_join(instruction, extra): extra for instruction, extra in pairs if extra}
 
 
 def rated_turns(turns: Sequence[Turn], which: str) -> list[int]:

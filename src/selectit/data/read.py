@@ -31,6 +31,7 @@ from selectit.data.formats import (
     detect,
     digest_turns,
     rated_turns,
+    read_inputs,
     read_turns,
 )
 from selectit.data.json_text import RawValue
@@ -200,7 +201,8 @@ def _record(item: RawValue, found: ReadReport, which: str) -> Record:
     rated = rated_turns(conversation, which)
     check_contexts(conversation, rated)
     words = sum(len(conversation[place].text.split()) for place in rated)
-    return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out)
+    inputs = read_inputs(item.value, found.layout)
+    return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out, inputs)
 
 
 def _reject(item: RawValue, problem: str, found: ReadReport, rejected: IO[bytes] | None) -> None:

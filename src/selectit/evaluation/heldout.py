@@ -47,6 +47,8 @@ class HeldOut:
         with read.open_source(path) as source:
             data = read.fingerprint(source)
         what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
+        if not own.chat and TEMPLATES[own.template].with_input:
+            what.append(TEMPLATES[own.template].with_input)
         return fingerprint(self.model.digest, "heldout", data, what)
 
     def run(self, path: str) -> Part:
@@ -165,7 +167,7 @@ def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     layout = formats.parse_layout(settings.format, settings.map)
     with read.open_source(path) as source:
         return [
-            formats.build_samples(record.row, record.turns, "last")[0]
+            formats.build_samples(record.row, record.turns, "last", record.inputs)[0]
             for record in read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None)
         ]
 

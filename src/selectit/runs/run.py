@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from selectit.data import formats
 from selectit.data.records import Record, Sample, Turn
+from selectit.data.tables import plain_records
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
 from selectit.runs import files
@@ -145,18 +146,31 @@ class Run:
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
-        return self._samples(self.source_rows(start, stop, ["row", "turns"]))
+        return self._samples(self.source_rows(start, stop, self._sample_columns))
 
     def samples_at(self, rows: Int64) -> list[Sample]:
         """The rated pairs of these rows, which are in rising order."""
-        return [sample for table in self.source_at(rows, ["row", "turns"]) for sample in self._samples(table)]
+        return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
+
+    @property
+    def _layout(self) -> formats.Layout:
+        label = self.manifest["layout"]
+        return formats.Layout(label) if label in formats.DATA_LAYOUTS else formats.parse_map(label)
+
+    @property
+    def _sample_columns(self) -> list[str]:
+        return ["row", "turns", *(["raw"] if formats.has_inputs(self._layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
-        which = self.manifest["identity"]["turns"]
+        """The stored turns are texts as they are rated; which part of one is an input, the record says."""
+        which, layout = self.manifest["identity"]["turns"], self._layout
+        inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
+        if formats.has_inputs(layout):
+            inputs = (formats.read_inputs(record, layout) for record in plain_records(table["raw"]))
         return [
             sample
-            for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)
-            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which)
+            for row, turns, extra in zip(table["row"].to_pylist(), table["turns"].to_pylist(), inputs, strict=True)
+            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
         ]
 
     @property

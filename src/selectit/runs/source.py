@@ -36,7 +36,8 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
 
     Args:
         folder: inside a run.
-        pairs: one or more, with 'prompt' and 'completion', and what else should be known of each.
+        pairs: one or more, all with 'prompt' and 'completion' or all with 'instruction', 'input' and 'output', and what
+            else should be known of each.
     """
     text = ("\n".join(json.dumps(pair) for pair in pairs) + "\n").encode()
     path = folder / "rows.jsonl"
@@ -45,7 +46,7 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
     if not path.is_file() or path.read_bytes() != text:  # it may be damaged
         with replacing(path) as file:
             file.write(text)
-    return create(path, Settings(run=str(path.parent / "run"), format="prompt-completion"))
+    return create(path, Settings(run=str(path.parent / "run"), format=formats.detect(pairs[0]).name))
 
 
 def _is_made_of(run: Path, text: bytes) -> bool:
