@@ -8,16 +8,18 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -28,10 +30,13 @@ from selectit.data.formats import (
     LayoutError,
     RowError,
     check_contexts,
+    check_parts,
     detect,
     digest_turns,
     rated_turns,
+    read_as,
     read_turns,
+    unread_fields,
 )
 from selectit.data.json_text import RawValue
 from selectit.data.records import Record
@@ -79,6 +84,12 @@ class ReadReport:
     rows: int = 0
     bad_rows: int = 0
     bad: list[str] = field(default_factory=list)
+    read: dict[str, str] = field(default_factory=dict)
+    """The fields that were read, each with what it was read as."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """The fields that were not, with how many rows have them."""
+    parts: set[str] = field(default_factory=set)
+    """Of a map, those that some row has."""
 
 
 @contextlib.contextmanager
@@ -141,7 +152,7 @@ def read_records(
     Args:
         source: from `open_source`.
         found: filled on the way.
-        layout: None = found from the first record.
+        layout: None = found from the first record that has one.
         which: the answers that are rated; see `formats.build_samples`.
         limit: the most rows to read.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
@@ -150,19 +161,10 @@ def read_records(
         DataError: the files are broken, every row is bad for one reason, there is no row, or, after the last row and
             without `rejected`, any row was bad (the first ten are listed).
     """
-    found.layout = layout
     characters = 0
-    for item in _items(source):
-        if limit is not None and found.rows + found.bad_rows == limit:
-            break
+    for item in _settle_layout(itertools.islice(_items(source), limit), source, found, layout):
         try:
             record = _record(item, found, which)
-        except LayoutError as error:
-            raise DataError(
-                f"{source.name}, {item.place}: {str(error)[:_MESSAGE]}",
-                "Name the layout with --format, or the fields with --map instruction=…,response=… (dots for fields "
-                "within fields).",
-            ) from error
         except RowError as error:
             _reject(item, str(error)[:_MESSAGE], found, rejected)
             continue
@@ -182,6 +184,46 @@ def read_records(
         )
     if not total:
         raise DataError(f"{source.name} has no rows", _HINT)
+    assert found.layout is not None  # there is a good row
+    absent = next((path for part, path in found.layout.fields if part not in found.parts), None)
+    if absent is not None:
+        raise DataError(f"--map names the field {absent!r}, which no row of {source.name} has", _LAYOUT_HINT)
+
+
+_AHEAD = 20
+"""Rows among which one must show the layout."""
+
+_LAYOUT_HINT = (
+    "Name the layout with --format, or the fields with --map instruction=…,response=… (dots for fields within fields)."
+)
+
+
+def _settle_layout(
+    items: Iterator[RawValue], source: Source, found: ReadReport, layout: Layout | None
+) -> Iterator[RawValue]:
+    """All items, once `found.layout` is known: from the first that has one, or the one that is named.
+
+    Raises DataError, which says what is wrong with the first item, where none of the first ones has a layout.
+    """
+    found.layout = layout
+    if layout is not None and layout.name:
+        return items
+    ahead: list[RawValue] = []
+    first: tuple[str, LayoutError] | None = None
+    for item in itertools.islice(items, _AHEAD):
+        ahead.append(item)
+        if item.problem or not isinstance(item.value, dict):
+            continue
+        try:
+            found.layout = layout or detect(item.value)
+            check_parts(item.value, found.layout)
+            break
+        except LayoutError as error:
+            first = first or (item.place, error)
+    else:
+        if first is not None:
+            raise DataError(f"{source.name}, {first[0]}: {str(first[1])[:_MESSAGE]}", _LAYOUT_HINT) from first[1]
+    return itertools.chain(ahead, items)
 
 
 def _characters(record: Record) -> int:
@@ -192,15 +234,26 @@ def _characters(record: Record) -> int:
 def _record(item: RawValue, found: ReadReport, which: str) -> Record:
     if item.problem:
         raise RowError(item.problem)
-    if found.layout is None:
+    if found.layout is None:  # nothing among the first items is an object
         if not isinstance(item.value, dict):
             raise RowError("it is not an object with fields")
         found.layout = detect(item.value)
+    found.parts |= check_parts(item.value, found.layout)
     conversation, left_out = read_turns(item.value, found.layout)
     rated = rated_turns(conversation, which)
     check_contexts(conversation, rated)
     words = sum(len(conversation[place].text.split()) for place in rated)
+    _note_fields(item.value, found)
     return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out)
+
+
+def _note_fields(record: Mapping[str, Any], found: ReadReport) -> None:
+    """Count what of a record is read, and what is not."""
+    assert found.layout is not None
+    known = read_as(found.layout)
+    if len(found.read) < len(known):
+        found.read |= {name: known[name] for name in known if record.get(name) not in (None, "", [], {})}
+    found.unread.update(unread_fields(found.layout, record))
 
 
 def _reject(item: RawValue, problem: str, found: ReadReport, rejected: IO[bytes] | None) -> None:

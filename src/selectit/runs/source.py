@@ -81,6 +81,7 @@ def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layo
         "map": settings.map,
         "turns": settings.turns,
         "bad_rows": settings.bad_rows,
+        "reading": formats.READING,
     }
     fingerprint = digest_of(identity)
     run = settings.run
@@ -118,6 +119,11 @@ def _is_part_of_source(entry: Path) -> bool:
 def _check_same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in identity if stored.get(key) != identity[key]]
+    if changed == ["reading"]:
+        raise RunError(
+            f"{run.path} is of another version of selectit, which read other turns of the same data",
+            "Go on with it by --run without the data, or leave --run out or name a new folder to read anew.",
+        )
     if changed:
         what = {"sha256": f"the content of {source.name}"}
         differ = ", ".join(what.get(key, "--" + key.replace("_", "-")) for key in changed)
