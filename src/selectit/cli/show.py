@@ -29,11 +29,15 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
 
 
 def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
+    from selectit.config.options import flag
+    from selectit.runs.run import reading_lines
     from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 
     if facts["note"]:
         yield f"note: {facts['note']}"
     yield f"{facts['run']}: {facts['rows']:,} rows of {facts['data']}"
+    yield ", ".join(f"{flag(key)} {value}" for key, value in facts["source"].items())
+    yield from reading_lines(facts["reading"])
     yield from left_out_lines(**facts["left_out"])
     for annotator in facts["raters"]:
         details = ", ".join(f"{key} {value}" for key, value in annotator["settings"].items())
@@ -48,7 +52,7 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
             yield f"  {work['units']}" + (f": {about}" if about else "")
     for name in facts["scores"]:
         yield f"scores {name}"
-    said = {"note": "", "left_out_rows": 0, "left_out": []}  # once, above
+    said = {"note": "", "left_out_rows": 0, "left_out": [], "reading": None}  # once, above
     for name, plain in facts["selections"].items():
         yield f"selection {name}"
         for line in summary_lines(from_plain({**plain, **said}), facts["timing"]):
