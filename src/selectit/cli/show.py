@@ -72,7 +72,8 @@ def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
 
 def _row_lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"row {facts['row']}"]
-    lines += [f"{turn['role']}: {turn['text']}" for turn in facts["turns"]]
+    words = {"unrated": "assistant, not to be learned and not rated"}
+    lines += [f"{words.get(turn['role'], turn['role'])}: {turn['text']}" for turn in facts["turns"]]
     if facts["left_out"]:
         lines.append(f"left out, since it is not text: {', '.join(facts['left_out'])}")
     for rating in facts["ratings"]:

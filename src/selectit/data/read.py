@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from selectit.data import columns, json_text, tables
+from selectit.data import columns, json_text, tables, write
 from selectit.data.damage import reading
 from selectit.data.formats import (
     Layout,
@@ -302,8 +302,8 @@ def _as_line(item: RawValue) -> RawValue:
     """The item with its text on one line, whatever it came from."""
     if item.problem:
         return item
-    if isinstance(item.raw, str):  # a line break inside a JSON string is always written \\n
-        return dataclasses.replace(item, raw="".join(map(str.strip, item.raw.split("\n"))))
+    if isinstance(item.raw, str):
+        return dataclasses.replace(item, raw=write.on_one_line(item.raw))
     try:
         plain = {name: _plain(value) for name, value in item.raw.items()}
         return dataclasses.replace(item, raw=json.dumps(plain, ensure_ascii=False, default=_as_text))
@@ -418,7 +418,9 @@ def _folder(path: Path, split: str | None) -> Source:
         files = tables.arrow_files(path, split)
         return Source(_shown(path), tuple(files), "arrow", "arrow", "", schema=tables.read_schema(files[0], "arrow"))
     found = [
-        file for file in sorted(path.rglob("*")) if not any(p.startswith(".") for p in file.relative_to(path).parts)
+        file
+        for file in sorted(path.rglob("*"))
+        if not any(p.startswith(".") for p in file.relative_to(path).parts) and file.name not in _ABOUT
     ]
     left_out = {file: why for file in found if (why := _no_data(file))}
     files = [file for file in found if file not in left_out and not file.is_dir()]
@@ -443,6 +445,7 @@ def _no_data(file: Path) -> str:
     return "" if not file.is_file() or file.stat().st_size else "empty"
 
 
+_ABOUT = ("README.md", "LICENSE", "LICENSE.txt")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
 
