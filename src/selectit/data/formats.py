@@ -146,28 +146,40 @@ def parse_layout(name: str | None, fields: str | None) -> Layout | None:
 
 def detect(record: Mapping[str, Any]) -> Layout:
     """The layout of a record. Raises LayoutError, which says what keys it has and what to try."""
-    keys = {key for key, value in record.items() if value is not None}
-    if {"chosen", "rejected"} <= keys:
-        return Layout("preference")
-    if "conversations" in keys:
-        return Layout("sharegpt")
-    if "messages" in keys:
-        return Layout("messages")
-    if {"instruction", "instances"} <= keys:
-        return Layout("seed-tasks")
-    if {"instruction", "output"} <= keys:
-        return Layout("alpaca")
-    if {"prompt", "completion"} <= keys:
-        return Layout("prompt-completion")
+    found = _named_layout({key for key, value in record.items() if value is not None}) or _named_layout(set(record))
+    if found:
+        return Layout(found)
     names = ", ".join(map(repr, list(record)[:12])) or "none at all"
     raise LayoutError(f"the layout is unknown: the keys are {names}; {_way_on(record)}")
+
+
+def _named_layout(keys: set[str]) -> str:
+    """The layout that has these fields; '' = none of those with names."""
+    for fields, name in _SIGNS:
+        if fields <= keys:
+            return name
+    return ""
+
+
+_SIGNS = (
+    ({"chosen", "rejected"}, "preference"),
+    ({"conversations"}, "sharegpt"),
+    ({"messages"}, "messages"),
+    ({"instruction", "instances"}, "seed-tasks"),
+    ({"instruction", "output"}, "alpaca"),
+    ({"prompt", "completion"}, "prompt-completion"),
+)
 
 
 def _way_on(record: Mapping[str, Any]) -> str:
     """What to do about a record of unknown layout."""
     if set(record) == {"role", "content"} or set(record) == {"from", "value"}:
         return 'it is one message, and a conversation belongs in one object: {"messages": […]}'
-    tables = [key for key, value in record.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    tables = [
+        key
+        for key, value in record.items()
+        if isinstance(value, list) and value and isinstance(value[0], Mapping) and not _is_conversation(value)
+    ]
     suggested = _suggest_map(record)
     if suggested:
         return f"try --map {suggested}"

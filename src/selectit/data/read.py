@@ -268,7 +268,7 @@ def _note_fields(record: Mapping[str, Any], found: ReadReport) -> None:
     assert found.layout is not None
     known = read_as(found.layout)
     if len(found.read) < len(known):
-        found.read |= {name: known[name] for name in known if record.get(name) not in (None, "", [], {})}
+        found.read |= {name: known[name] for name in known if record.get(name) is not None}
     found.unread.update(unread_fields(found.layout, record))
 
 

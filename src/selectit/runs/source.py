@@ -204,7 +204,7 @@ def _write_source(
             "files": len(source.files),
             "left_out": list(source.left_out),
             "read": found.read,
-            "unread": dict(found.unread.most_common()),
+            "unread": dict(sorted(found.unread.items(), key=lambda each: (-each[1], each[0]))),
         },
         **({"files": sums} if sums else {}),
     }
