@@ -251,7 +251,8 @@ MANIFEST = {
     "data": str, "identity": dict, "rows": int, "skipped_rows": int, "layout": str, "written": str,
     "compression": str, "indent": str, "suffix": str,
 }  # fmt: skip
-"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none."""
+"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none,
+`reading` what was read of the data (see `reading_lines`); older runs have neither."""
 
 
 MANIFEST_PLACE = Place("", "manifest.json")
@@ -292,7 +293,38 @@ def _is_possible(manifest: Mapping[str, Any]) -> bool:
         and manifest["compression"] in ("", "gz", "zst")
         and not set("/\0") & set(manifest["suffix"])
         and isinstance(manifest.get("files", {}), dict)
+        and _is_reading(manifest.get("reading"))
     )
+
+
+def _is_reading(value: Any) -> bool:
+    kinds = {"files": int, "left_out": list, "read": dict, "unread": dict}
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+    )
+
+
+_NAMED = 8
+
+
+def reading_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:
+    """What was read of the data as what, and what was not, as lines of text; none for runs of older versions."""
+    if facts is None:
+        return
+    read: dict[str, list[str]] = {}
+    for field, word in facts["read"].items():
+        read.setdefault(word, []).append(field)
+    unread = [f"{name} ({rows:,} rows)" if rows > 1 else f"{name} (1 row)" for name, rows in facts["unread"].items()]
+    kept = f"; {len(unread)} kept and not read: {_first(unread)}" if unread else ""
+    yield "read " + "; ".join(f"{', '.join(fields)} → {word}" for word, fields in read.items()) + kept
+    if facts["files"] > 1 or facts["left_out"]:
+        others = facts["left_out"]
+        out = f", {len(others)} left out: {_first(others)}" if others else ""
+        yield f"read {facts['files']:,} file{'s' * (facts['files'] > 1)}{out}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _occurrences(digest: NDArray[np.void]) -> Int64:
