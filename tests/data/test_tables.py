@@ -266,3 +266,14 @@ def test_a_column_that_the_kind_of_export_has_no_place_for_is_refused_by_name(fo
     selectit.select("data", Settings(run="run", method="length", keep=1, out="out"))
     with pytest.raises(DataError, match="the column 'when' can't be kept"):
         selectit.export("run", to="parquet", out="x.parquet")
+
+
+def test_times_that_python_does_not_hold_may_stand_in_bad_rows(folder):
+    far = pa.array([2**62, 2**62], pa.timestamp("us"))
+    save_arrow(folder / "data", pa.table({"instruction": ["a", "b"], "output": ["x", None], "when": far}))
+    done = selectit.select("data", Settings(run="run", bad_rows="skip", out="out", **ALL))
+    assert done.summary.kept == 1
+    (folder / "many").mkdir()
+    pq.write_table(pa.table({"instruction": ["a", "b"], "output": ["y", "x"], "when": far}), "many/d.parquet")
+    with pytest.raises(DataError, match="a value that JSON can't hold"):
+        selectit.select("many", Settings(run="run2", **ALL))
