@@ -39,5 +39,21 @@ def data(folder, rows):
 
 
 @pytest.fixture
+def no_model(monkeypatch):
+    """A function: from its call on, whoever loads a model fails the test."""
+    from selectit.inference.units import Task
+
+    return lambda: monkeypatch.setattr(Task, "load", lambda *_: pytest.fail("a model was loaded"))
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """A function of a number: from its call on, a part of a run's source has so many rows."""
+    from selectit.runs import run
+
+    return lambda rows: monkeypatch.setattr(run, "PART_ROWS", rows)
+
+
+@pytest.fixture
 def golden():
     return json.loads((GOLDEN / "official_scores.json").read_text())

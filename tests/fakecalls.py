@@ -1,4 +1,4 @@
-"""What the fake engine was asked, and interrupting it."""
+"""What the fake engine was asked, interrupting it, and other answers than its own."""
 
 from selectit.engines.fake import FakeEngine
 
@@ -12,16 +12,29 @@ class Calls(list):
 def recorded(monkeypatch, seen):
     """The calls of FakeEngine from now on."""
     calls = Calls()
-    original = FakeEngine._rate
+    original = FakeEngine.rate
 
-    def rate(self, prompt, samples, on_batch):
-        if calls.stop_at == len(calls):
-            raise KeyboardInterrupt
-        calls.append(seen(self, prompt, samples))
-        return original(self, prompt, samples, on_batch)
+    def rate(self, prompts, samples, on_batch):
+        rated = []
+        for prompt in prompts:
+            if calls.stop_at == len(calls):
+                raise KeyboardInterrupt
+            calls.append(seen(self, prompt, samples))
+            rated += original(self, [prompt], samples, on_batch)
+        return rated
 
-    monkeypatch.setattr(FakeEngine, "_rate", rate)
+    monkeypatch.setattr(FakeEngine, "rate", rate)
     return calls
+
+
+def rated_as(monkeypatch, change):
+    """From now on FakeEngine's ratings are `change(batch, samples)` of its own."""
+    original = FakeEngine.rate
+
+    def rate(self, prompts, samples, on_batch):
+        return [change(batch, samples) for batch in original(self, prompts, samples, on_batch)]
+
+    monkeypatch.setattr(FakeEngine, "rate", rate)
 
 
 def replied(monkeypatch, say):

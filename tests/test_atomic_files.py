@@ -61,18 +61,33 @@ def test_a_folder_is_replaced_when_the_block_ends_well(tmp_path):
 
 
 def test_only_what_dead_processes_of_this_machine_left_is_removed(tmp_path):
-    dead, alive, elsewhere, of_other = (
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    dead, alive, elsewhere, of_other, users = (
         tmp_path / name
         for name in (
             f".a.{socket.gethostname()}-999999999.0f.tmp",
             f".a.{socket.gethostname()}-{os.getppid()}.0f.tmp",
             ".a.no-such-machine-999999999.0f.tmp",
             f".b.{socket.gethostname()}-999999999.0f.tmp",
+            f".{socket.gethostname()}-99999999999999999999.tmp",
         )
     )
-    for folder in (dead, alive, elsewhere, of_other):
+    for folder in (dead, alive, elsewhere, of_other, users):
         folder.mkdir()
+    link = tmp_path / f".c.{socket.gethostname()}-999999999.0f.tmp"
+    link.symlink_to(victim)
     with folder_beside(tmp_path / "a") as beside:
         assert beside.parent == tmp_path
         assert not any(beside.iterdir())
-    assert sorted(Path(tmp_path).iterdir()) == sorted([alive, elsewhere, of_other])
+    assert sorted(Path(tmp_path).iterdir()) == sorted([alive, elsewhere, users, victim])
+
+
+def test_a_folder_is_listed_once(tmp_path, monkeypatch):
+    listed = []
+    original = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path)) or original(path))
+    for number in range(20):
+        with replacing(tmp_path / f"{number}"):
+            pass
+    assert listed == [tmp_path]

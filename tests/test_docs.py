@@ -100,10 +100,15 @@ def sections(name):
 
 
 def documented(method):
-    """(field, what stands under it in the source) of each parameter."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0].body
+    """(field, what stands under it in the source, or in that of the method it inherits from) of each parameter."""
+    bodies = [
+        ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body
+        for each in reversed(method.mro())
+        if dataclasses.is_dataclass(each)
+    ]
     texts = {
         above.target.id: " ".join(below.value.value.split()).replace("|", "\\|")
+        for body in bodies
         for above, below in zip(body, body[1:], strict=False)
         if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
     }

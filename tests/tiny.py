@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -16,6 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from selectit.engines.hf import engine as hf_engine
+from selectit.engines.hf.engine import HFEngine
 from selectit.training.recipes import Recipe
 
 QUICK = Recipe(
@@ -34,6 +37,7 @@ SENTENCES = (
     "Instruction:How do I boil an egg?\nResponse:Put it in boiling water for eight minutes.\nThe answer is: \n",
     "0 1 2 3 4 5 6 7 8 9",
 )
+KINDS = ("llama", "mistral", "gemma2")
 WINDOW = 48
 """Tokens of the sliding window of 'mistral'."""
 
@@ -80,6 +84,11 @@ def build(folder: Path, kind: str = "llama") -> str:
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     return str(folder)
+
+
+def load(folder: str, **changes: Any) -> HFEngine:
+    """The hf engine with the model in `folder`; `changes` are arguments of its `load`."""
+    return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
 
 
 CHAT = (

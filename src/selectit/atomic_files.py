@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import filecmp
-import glob
+import functools
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -23,7 +24,7 @@ def replacing(path: Path, *, keep_equal: bool = False) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _free_name(path)
     try:
-        with beside.open("xb") as file:
+        with beside.open("x+b") as file:  # a writer may read back what it wrote
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -78,16 +79,24 @@ def sync_tree(folder: Path) -> None:
 
 
 def _free_name(path: Path) -> Path:
-    """A hidden name next to `path` that nobody can foresee.
+    """A hidden name next to `path` that nobody can foresee."""
+    remove_leftovers(path.parent.absolute())
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(8)}.tmp")
 
-    What killed processes of this machine left under such names is removed first.
-    """
-    start = f".{path.name}.{socket.gethostname()}-"
-    for leftover in path.parent.glob(glob.escape(start) + "*.tmp"):
-        process = leftover.name[len(start) :].partition(".")[0]
-        if process.isdigit() and not _is_alive(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    return path.with_name(f"{start}{os.getpid()}.{secrets.token_hex(8)}.tmp")
+
+@functools.cache  # a folder may have a hundred thousand parts: it is listed once, not for each that is written
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this machine left in a folder under such names; once in a process."""
+    name = re.compile(rf"\..+\.{re.escape(socket.gethostname())}-(\d{{1,9}})(\.[0-9a-f]+)?\.tmp")
+    with os.scandir(folder) as entries:
+        found = [(entry, match) for entry in entries if (match := name.fullmatch(entry.name))]
+    for entry, match in found:
+        if _is_alive(int(match[1])):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

@@ -43,3 +43,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+
+
+def install_extra(extra: str) -> str:
+    """A hint that names the command which installs an extra of this package."""
+    return f"pip install 'selectit[{extra}]' (from a checkout: pip install -e '.[{extra}]')"

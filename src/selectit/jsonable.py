@@ -27,5 +27,7 @@ def digest_of(identity: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 def without_nan(value: Any) -> Any:
-    """The value, or None for NaN, which JSON cannot hold."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    """The value, or None for NaN, which JSON cannot hold; numpy's floats become Python's."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(value)
+    return value

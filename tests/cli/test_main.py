@@ -1,6 +1,7 @@
 """The command: what it prints, where, and with which exit code."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 
 import commandline
 from places import ROOT
+from selectit.engines.fake import FakeEngine
 
 
 @pytest.fixture
@@ -133,7 +135,7 @@ def test_a_full_disk_is_a_message(command, data, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "part-00000.parquet")
 
-    monkeypatch.setattr("selectit.atomic_files.os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     code, _, err = command("select", data, *FAKE)
     assert code == 2
     assert "No space left on device" in err
@@ -144,7 +146,7 @@ def test_an_interrupt_says_that_it_can_go_on(command, data, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("selectit.engines.fake.FakeEngine.rate", interrupt)
+    monkeypatch.setattr(FakeEngine, "rate", interrupt)
     code, _, err = command("select", data, *FAKE)
     assert code == 130
     assert "type the same command to go on" in err
@@ -154,7 +156,7 @@ def test_a_bug_keeps_its_traceback(command, data, monkeypatch):
     def bug(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("selectit.engines.fake.FakeEngine.rate", bug)
+    monkeypatch.setattr(FakeEngine, "rate", bug)
     with pytest.raises(ZeroDivisionError):
         command("select", data, *FAKE)
 
@@ -167,12 +169,6 @@ def modules_after(code):
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     return set(listed.stdout.split())
-
-
-def test_importing_and_help_load_nothing_heavy():
-    assert not modules_after("import selectit") & set(HEAVY)
-    helped = "from selectit.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
-    assert not modules_after(helped) & set(HEAVY)
 
 
 def test_choosing_from_stored_ratings_loads_no_torch(command, data):

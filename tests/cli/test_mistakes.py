@@ -143,9 +143,9 @@ def messages():
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistake(name, messages, folder, capsys, monkeypatch):
+def test_mistake(name, messages, folder, capsys, no_model):
     file, content, arguments, says = MISTAKES[name]
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     Path("blank.txt").write_text("\n")
     Path("two.txt").write_text("one\ntwo\n")
     Path("c.toml").write_text("kep = 1\n")
@@ -179,9 +179,7 @@ def test_a_folder_that_cant_be_written(folder, capsys, monkeypatch):
     Path("d.jsonl").write_text(GOOD)
     Path("locked").mkdir()
     writable = os.access  # root may write everywhere, so the answer is made up
-    monkeypatch.setattr(
-        "selectit.runs.output.os.access", lambda path, mode: "locked" not in str(path) and writable(path, mode)
-    )
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and writable(path, mode))
     with pytest.raises(SystemExit) as end:
         main(["select", "d.jsonl", "--out", "locked/x.jsonl", "--method", "length", "--keep", "1"])
     assert end.value.code == 2

@@ -20,7 +20,6 @@ from selectit.config.settings import Settings
 from selectit.data import formats
 from selectit.data.records import Turn
 from selectit.errors import DataError, SettingsError
-from selectit.runs import run as run_module
 from selectit.runs.run import open_run
 
 ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
@@ -264,8 +263,8 @@ def test_content_that_is_no_text_is_named(folder):
     assert selectit.show("run", 0)["left_out"] == ["audio", "image"]
 
 
-def test_rows_with_content_that_is_no_text_are_counted(folder, monkeypatch, capsys):
-    monkeypatch.setattr(run_module, "PART_ROWS", 2)
+def test_rows_with_content_that_is_no_text_are_counted(folder, small_parts, capsys):
+    small_parts(2)
     contents = ["a", [{"type": "image"}], [{"type": "text", "text": "b"}], [{"type": "audio"}, {"type": "image"}], "c"]
     rows = [
         {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "Yes"}]}

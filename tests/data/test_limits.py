@@ -143,7 +143,7 @@ def test_many_long_rows_are_refused_before_they_fill_the_memory(folder, monkeypa
 
 def test_a_long_line_is_left_out_and_the_next_is_read(folder, monkeypatch):
     monkeypatch.setattr(json_text, "MAX_RECORD", 200)
-    monkeypatch.setattr(json_text, "_CHUNK", 64)
+    monkeypatch.setattr(json_text, "CHUNK", 64)
     good = '{"instruction": "a", "output": "b"}'
     (folder / "d.jsonl").write_text("\n".join([good, f'{{"instruction": "a", "output": "{"x" * 1000}"}}', good]) + "\n")
     with read.open_source("d.jsonl") as source:

@@ -79,7 +79,7 @@ def test_windows_of_any_size_read_the_same(folder, monkeypatch):
     expected = [record.raw for record in read_all(path)[1]]
     assert [json.loads(raw) for raw in expected] == rows
     for size in (1, 2, 3, 7, 100):
-        monkeypatch.setattr(json_text, "_CHUNK", size)
+        monkeypatch.setattr(json_text, "CHUNK", size)
         assert [record.raw for record in read_all(path)[1]] == expected
 
 

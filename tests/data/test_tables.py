@@ -12,7 +12,6 @@ import selectit
 from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.errors import DataError
-from selectit.runs import run as run_module
 from selectit.runs.run import open_run
 
 ALL = {"method": "length", "keep": "100%", "order": "source", "force": True}
@@ -79,10 +78,10 @@ def test_null_maps_and_null_lists_of_fixed_size_stay_null(folder, beside):
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_a_table_of_many_parts_and_groups_keeps_every_row_in_its_place(folder, monkeypatch, kind):
-    monkeypatch.setattr(run_module, "PART_ROWS", 4)
-    monkeypatch.setattr(write, "_GROUP_ROWS", 3)
-    monkeypatch.setattr(write, "_MOST_GROUPS", 5)
+def test_a_table_of_many_parts_and_groups_keeps_every_row_in_its_place(folder, monkeypatch, kind, small_parts):
+    small_parts(4)
+    monkeypatch.setattr(write, "GROUP_ROWS", 3)
+    monkeypatch.setattr(write, "MOST_GROUPS", 5)
     table = pa.concat_tables([TABLE] * 7).append_column("n", pa.array(range(21)))
     kinds = pa.array([f"k{n % 8}" for n in range(21)]).dictionary_encode()  # each part has a dictionary of its own
     table = table.set_column(table.schema.get_field_index("kind"), "kind", kinds)

@@ -1,12 +1,14 @@
 """The hf engine on tiny random models: every way of batching gives the numbers of a plain forward pass."""
 
 import json
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 import tiny
 from selectit.data.records import Sample
@@ -20,6 +22,7 @@ from selectit.signals import prompts, ratings
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED
 from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import RatingPrompt
+from tiny import KINDS, load
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
 SAMPLES = [
@@ -28,21 +31,6 @@ SAMPLES = [
     )
     for row in range(24)
 ]
-KINDS = ("llama", "mistral", "gemma2")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
-
-
-def load(folder, **changes):
-    return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
-
-
-@pytest.fixture(scope="module")
-def engine(folders):
-    return load(folders["llama"])
 
 
 def rate(engine, samples=SAMPLES, prompt=PROMPT):
@@ -64,6 +52,20 @@ def by_hand(folder, samples, prompt=PROMPT, dtype=torch.float32):
     return np.array(rows)
 
 
+@pytest.fixture
+def reads(monkeypatch):
+    """(reader, 'packed' or 'plain', tokens of each text) of every batch of whole texts from now on."""
+    made = []
+    for how in ("packed", "plain"):
+
+        def read(self, texts, *prefix, how=how, original=getattr(packing.Reader, how)):
+            made.append((self, how, [*map(len, texts)]))
+            return original(self, texts, *prefix)
+
+        monkeypatch.setattr(packing.Reader, how, read)
+    return made
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_are_the_model_s_own(folders, kind):
     rated, _ = rate(load(folders[kind]))
@@ -72,30 +74,43 @@ def test_numbers_are_the_model_s_own(folders, kind):
     assert np.ptp(rated.logprob) > 0.1
 
 
-def test_what_is_packed(folders):
-    limits = {kind: load(folders[kind])._packed_limit for kind in KINDS}
-    assert limits == {"llama": texts.NO_LIMIT, "mistral": tiny.WINDOW, "gemma2": 0}  # attention has soft caps
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [("llama", 10**6), ("mistral", tiny.WINDOW), ("gemma2", 0)],  # its attention has soft caps
+)
+def test_what_is_packed(folders, reads, kind, limit):
+    engine = load(folders[kind])
+    reads.clear()
+    samples = [Sample(0, 0, "", "1" * n) for n in range(30, 60)]  # a digit is a token
+    rated, _ = rate(engine, samples, RatingPrompt("?", "{prompt}{instruction}{response}\n"))
+    assert rated.tokens.min() < tiny.WINDOW < rated.tokens.max() and tiny.WINDOW in rated.tokens
+    packed, plain = (sorted(n for _, each, some in reads if each == how for n in some) for how in ("packed", "plain"))
+    assert packed == sorted(rated.tokens[rated.tokens <= limit])
+    assert plain == sorted(rated.tokens[rated.tokens > limit])
 
 
-def test_a_model_that_can_t_be_packed_gets_the_same_numbers(folders, engine, monkeypatch):
+def test_a_model_that_can_t_be_packed_gets_the_same_numbers(folders, engine, monkeypatch, reads):
     def broken(*args, **kwargs):
         raise NotImplementedError("no packing here")
 
-    monkeypatch.setattr(packing.Reader, "packed", broken)
-    plain = load(folders["llama"])
-    assert plain._packed_limit == 0
-    monkeypatch.undo()
-    np.testing.assert_allclose(rate(plain)[0].logprob, rate(engine)[0].logprob, atol=1e-5)
+    with monkeypatch.context() as patched:
+        patched.setattr(packing.Reader, "packed", broken)
+        plain = load(folders["llama"])
+    reads.clear()
+    rated, _ = rate(plain)
+    assert {how for _, how, _ in reads} == {"plain"}
+    np.testing.assert_allclose(rated.logprob, rate(engine)[0].logprob, atol=1e-5)
 
 
-def test_packing_that_changes_numbers_is_found_out(folders, monkeypatch):
-    def mixed(cls, prefix, lengths, device):
-        layout = whole(prefix, lengths, device)
-        return packing._Padded(prefix, layout.queries, layout.keys, torch.ones_like(layout.mask), layout.real)
-
-    whole = packing._Padded.of
-    monkeypatch.setattr(packing._Padded, "of", classmethod(mixed))
-    assert load(folders["llama"])._packed_limit == 0
+@pytest.mark.parametrize("name", ["packed", "go_on"])
+def test_packing_that_changes_numbers_is_found_out(folders, monkeypatch, reads, name):
+    own = getattr(packing.Reader, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(packing.Reader, name, lambda self, *given: own(self, *given) * 1.01)
+        plain = load(folders["llama"])
+    reads.clear()
+    rate(plain)
+    assert {how for _, how, _ in reads} == {"plain"}
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 600, 10_000])
@@ -217,13 +232,14 @@ def test_non_finite_logits_are_an_error(engine, monkeypatch):
     assert sorted(error or "" for error in rated.errors)[-len(batches) :] == ["non-finite logits"] * len(batches)
 
 
-def test_bf16_is_near_and_its_head_is_exact(folders, engine):
+def test_bf16_is_near_and_its_head_is_exact(folders, engine, reads):
     half = load(folders["llama"], dtype="bf16")
     np.testing.assert_allclose(rate(half)[0].logprob, rate(engine)[0].logprob, atol=0.3)
+    reader = reads[0][0]
     with torch.inference_mode():
-        assert half._reader.packed([[5, 6, 7], [5, 8]], 1).dtype == torch.float32
+        assert reader.packed([[5, 6, 7], [5, 8]], 1).dtype == torch.float32
         states = torch.randn(3, 64, dtype=torch.bfloat16)
-        head = half._reader.model.get_output_embeddings()
+        head = reader.model.get_output_embeddings()
         assert torch.equal(head(states), states.float() @ head.own.weight.float().T)
 
 
@@ -267,10 +283,12 @@ def test_what_can_t_be_loaded_says_why(tmp_path, folders):
     assert "--trust-remote-code" in caught.value.hint
 
 
-def test_close_frees_the_model(folders):
+def test_close_frees_the_model(folders, reads):
     engine = load(folders["llama"])
+    model = weakref.ref(reads[0][0].model)
+    assert model() is not None
     engine.close()
-    assert engine._reader.model is None
+    assert model() is None
 
 
 def test_packaged_prompts_rate(engine):
@@ -354,9 +372,9 @@ def test_a_failing_batch_of_samples_is_split(engine, monkeypatch):
         assert (split.flags == FLAG_SMALLER_BATCH).all() and not any(split.errors)
 
 
-def one_by_one(query, key, value, query_ends, key_ends, longest_query, longest_key, *, scale, window_size):
+def one_by_one(query, key, value, query_ends, key_ends, longest_query, longest_key, *, scale, window_size, **grouped):
     """FlashAttention over texts of any lengths, text by text."""
-    assert window_size == (-1, 0)
+    assert window_size == (-1, 0) and grouped in ({}, {"enable_gqa": True})
     assert query.shape[0] == query_ends[-1] and key.shape[0] == value.shape[0] == key_ends[-1]
     out = torch.empty_like(query)
     for at in range(len(query_ends) - 1):
@@ -371,38 +389,39 @@ def one_by_one(query, key, value, query_ends, key_ends, longest_query, longest_k
     return out
 
 
-def test_texts_without_padding_give_the_same_numbers(folders, engine, monkeypatch):
+def test_texts_without_padding_give_the_same_numbers(folders, engine, monkeypatch, reads):
     first = [rate(engine)[0], *engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)]
     monkeypatch.setattr(packing, "varlen_attn", one_by_one)
-    monkeypatch.setattr(packing, "_GROUPED", {})
-    monkeypatch.setattr(packing, "_layout_kind", lambda model: packing._Ragged)
+    monkeypatch.setattr(packing, "layout_kind", lambda model: packing.Ragged)
     ragged = load(folders["llama"])
-    assert ragged._packed_limit == texts.NO_LIMIT  # the check at load has seen them too
+    reads.clear()
     second = [rate(ragged)[0], *ragged.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)]
+    assert {how for _, how, _ in reads} == {"packed"}  # the check at load has seen them too
     for one, other in zip(first, second, strict=True):
         np.testing.assert_allclose(other.logprob, one.logprob, atol=1e-5)
 
 
-def test_a_batch_on_cuda_takes_half_of_what_is_free(engine, monkeypatch):
-    config = engine._reader.model.config
-    on = SimpleNamespace(device=torch.device("cuda"), dtype=torch.bfloat16, config=config)
+def test_a_batch_on_cuda_takes_half_of_what_is_free(folders, monkeypatch):
+    config = AutoConfig.from_pretrained(folders["llama"])
+    on, off = (SimpleNamespace(device=torch.device(n), dtype=torch.bfloat16, config=config) for n in ("cuda", "cpu"))
     each = 2 * (16 * config.hidden_size + 4 * config.intermediate_size)
     for free, tokens in ((2 * each * 10_000, 10_000), (0, hf_engine.CPU_BATCH), (2**60, hf_engine.CUDA_BATCH)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
         assert hf_engine.suitable_batch(on) == tokens
-    assert hf_engine.suitable_batch(engine._reader.model) == hf_engine.CPU_BATCH
+    assert hf_engine.suitable_batch(off) == hf_engine.CPU_BATCH
 
 
-def test_layers_are_compiled_where_that_can_be_done(folders, engine, monkeypatch):
+def test_layers_are_compiled_where_that_can_be_done(folders, engine, monkeypatch, reads):
     try:
         torch.compile(lambda x: x + 1)(torch.ones(2))
     except RuntimeError as error:  # no C++ compiler, or no headers of Python
         pytest.skip(f"nothing can be compiled here: {error}")
-    monkeypatch.setattr(fusing, "_SMALLEST", 0)
+    monkeypatch.setattr(fusing, "SMALLEST", 0)
     fused = load(folders["llama"], fused=True)
     assert fused.settings["fused"] == 1 and "fused" not in engine.settings
-    assert fused._packed_limit == texts.NO_LIMIT
+    reads.clear()
     np.testing.assert_allclose(rate(fused)[0].logprob, rate(engine)[0].logprob, atol=1e-5)
+    assert {how for _, how, _ in reads} == {"packed"}
     eager = engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)
     for one, other in zip(fused.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None), eager, strict=True):
         np.testing.assert_allclose(one.logprob, other.logprob, atol=1e-5)
@@ -412,22 +431,21 @@ def test_layers_that_can_t_be_compiled_run_as_they_are(folders, engine, monkeypa
     def broken(*args, **kwargs):
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(fusing, "_SMALLEST", 0)
-    layer = type(engine._reader.model.get_decoder().layers[0])
-    monkeypatch.setattr(layer, "compile", lambda self, **how: setattr(self, "_compiled_call_impl", broken))
+    monkeypatch.setattr(fusing, "SMALLEST", 0)
+    monkeypatch.setattr(LlamaDecoderLayer, "compile", lambda self, **how: setattr(self, "_compiled_call_impl", broken))
     plain = load(folders["llama"], fused=True)
     assert "fused" not in plain.settings
     assert rate(plain)[0].logprob.tobytes() == rate(engine)[0].logprob.tobytes()
 
 
-def test_auto_is_fp32_where_bf16_can_t_be_compiled(folders, monkeypatch):
+def test_auto_is_fp32_where_bf16_can_t_be_compiled(folders, monkeypatch, reads):
     monkeypatch.setattr(engines_device, "resolve_dtype", lambda dtype, device: "bf16" if dtype == "auto" else dtype)
     monkeypatch.setattr(hf_engine, "can_compile", lambda: False)
     chosen = load(folders["llama"], dtype="auto")
-    assert chosen.settings["dtype"] == "fp32" and chosen._reader.model.dtype == torch.float32
+    assert chosen.settings["dtype"] == "fp32" and reads[0][0].model.dtype == torch.float32
     np.testing.assert_array_equal(rate(chosen)[0].logprob, rate(load(folders["llama"]))[0].logprob)
     assert load(folders["llama"], dtype="bf16").settings["dtype"] == "bf16"  # who asks for it gets it
-    monkeypatch.setattr(fusing, "_SMALLEST", 0)
+    monkeypatch.setattr(fusing, "SMALLEST", 0)
     assert "fused" not in load(folders["llama"], dtype="bf16", fused=True).settings  # and not under a false name
 
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import tiny
 from selectit.data.records import Sample
-from selectit.engines.hf import engine as hf_engine
 from selectit.engines.hf import packing
 from selectit.errors import EngineError
 from selectit.signals.losses import ScoresText
 from selectit.signals.requests import LossRequest
+from tiny import KINDS, load
 
 SAMPLES = [
     Sample(
@@ -24,21 +23,6 @@ SAMPLES = [
 SPLIT = LossRequest("Answer it.\n\n{instruction}\nResponse:", "Response:", prompt=True)
 PLAIN = LossRequest("{instruction}\n", "", "joint", prompt=True)
 TEXTS = {"split": SPLIT, "joint": PLAIN}
-KINDS = ("llama", "mistral", "gemma2")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
-
-
-def load(folder, **changes):
-    return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
-
-
-@pytest.fixture(scope="module")
-def engine(folders):
-    return load(folders["llama"])
 
 
 def read(engine, text, samples=SAMPLES):

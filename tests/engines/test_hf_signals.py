@@ -1,5 +1,7 @@
 """Embeddings, replies and rewards against transformers called directly, on tiny random models."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForSequenceClassification,
 )
@@ -27,11 +30,6 @@ CHAT = (
     "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant] {% endif %}"
 )
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    return {kind: tiny.build(tmp_path_factory.mktemp(kind), kind) for kind in ("llama", "gemma2")}
 
 
 def nothing(*_):
@@ -63,6 +61,35 @@ def test_a_text_without_tokens_has_no_vector(folders):
     assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
 
 
+@pytest.fixture
+def with_code(tmp_path):
+    """A sentence encoder's folder whose first module is Python code in it; the code leaves a mark."""
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evilmod.Evil"}]')
+    (folder / "config_sentence_transformers.json").write_text("{}")
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    mark = tmp_path / "it-has-run"
+    (folder / "evilmod.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
+    return folder, mark
+
+
+def test_an_encoders_folder_runs_nothing(with_code):
+    pytest.importorskip("sentence_transformers")
+    folder, mark = with_code
+    with pytest.raises(ModelError):
+        encoder.load(str(folder), pooling="mean", max_tokens=512)
+    assert not mark.exists()
+
+
+def test_a_version_that_runs_the_code_of_folders_is_refused(with_code, monkeypatch):
+    folder, mark = with_code
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "5.2.0")
+    with pytest.raises(ModelError, match="sentence-transformers 5.2.0 runs Python code of a folder") as caught:
+        encoder.load(str(folder), pooling="mean", max_tokens=512)
+    assert "sentence-transformers>=6.0" in caught.value.hint and not mark.exists()
+
+
 @pytest.mark.parametrize("template", [None, CHAT])
 def test_replies_are_greedy_and_see_the_question(folders, template):
     engine = hf_engine.load(folders["llama"], dtype="fp32", max_tokens=120, batch_tokens=256)
@@ -80,10 +107,14 @@ def test_replies_are_greedy_and_see_the_question(folders, template):
         with torch.inference_mode():
             ids = torch.cat([ids, own(ids).logits[:, -1:].argmax(-1)], 1)
     assert found[0] == Reply(engine.texts.tokenizer.decode(ids[0, -5:], skip_special_tokens=True), "", FLAG_UNFINISHED)
-    engine._reader.model.generation_config.eos_token_id = [0, int(ids[0, -5])]  # the first new token is an end
-    assert engine.reply(question, SAMPLES[:1], nothing)[0].flags == 0
+    shutil.copytree(folders["llama"], "ends")
+    config = GenerationConfig(eos_token_id=[0, int(ids[0, -5])])  # the first new token is an end
+    config.save_pretrained("ends")
+    ending = hf_engine.load("ends", dtype="fp32", max_tokens=120, batch_tokens=256)
+    ending.texts.tokenizer.chat_template = template
+    assert ending.reply(question, SAMPLES[:1], nothing)[0].flags == 0
     whole = JudgeRequest(question.system, question.text, max_new_tokens=1)  # an end at the limit is an end
-    assert engine.reply(whole, SAMPLES[:1], nothing)[0].flags == 0
+    assert ending.reply(whole, SAMPLES[:1], nothing)[0].flags == 0
 
 
 @pytest.fixture(scope="module")

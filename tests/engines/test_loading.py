@@ -55,7 +55,7 @@ def settings(**given):
         ({"engine": "server", "device_map": "auto"}, "--device-map is the server's to decide"),
         (
             {"engine": "server", "tokenizer": "t", "model": ("a", "b")},
-            "--tokenizer is one model's, and several",
+            "--tokenizer belongs to one model, and several",
         ),
         ({"engine": "vllm", "device_map": "auto"}, "--device-map is for --engine hf\nSeveral GPUs: --engine-param"),
         (

@@ -1,9 +1,10 @@
 """The vllm engine over a vLLM that is not one: what it is asked, and what becomes of its answers.
 
-`tests/engines` asks a real one.
+`tests/real/vllm` asks a real one.
 """
 
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -11,16 +12,17 @@ import signal
 import subprocess
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
 import selectit
-import tiny
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import loading
+from selectit.engines.loading import check_options
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.models.files import Model
 from selectit.runs.annotators import annotators
@@ -33,9 +35,9 @@ OTHER = RatingPrompt("Is it good or bad?", labels=("2", "4"))
 SAMPLES = [Sample(row, 0, f"Name {row} colours.", "Red and blue, " * (row % 3) + "done.") for row in range(7)]
 
 
-@pytest.fixture(scope="module")
-def folder_of_model(tmp_path_factory):
-    return tiny.build(tmp_path_factory.mktemp("llama"), "llama")
+@pytest.fixture
+def folder_of_model(folders):
+    return folders["llama"]
 
 
 class Refused(Exception):
@@ -185,7 +187,7 @@ def test_every_text_is_one_request_for_one_token(vllm, folder_of_model):
     engine = load(vllm, folder_of_model)
     (rated, other), batches = rate(engine, prompts=(PROMPT, OTHER))
     ((prompts, params),) = LLM.made[0].calls
-    words = engine._texts.tokenizer
+    words = engine.texts.tokenizer
     texts = {words.decode(prompt["prompt_token_ids"]): param for prompt, param in zip(prompts, params, strict=True)}
     for sample in SAMPLES:
         assert texts[PROMPT.render(sample.instruction, sample.response)].logprob_token_ids == [
@@ -201,8 +203,8 @@ def test_every_text_is_one_request_for_one_token(vllm, folder_of_model):
 def test_answers_go_to_their_rows(vllm, folder_of_model):
     engine = load(vllm, folder_of_model)
     for prompt, rated in zip((PROMPT, OTHER), rate(engine, prompts=(PROMPT, OTHER))[0], strict=True):
-        labels = engine._texts.label_ids(prompt, SAMPLES[:1])
-        texts = engine._texts.encode([prompt.render(s.instruction, s.response) for s in SAMPLES], chat=False)
+        labels = engine.texts.label_ids(prompt, SAMPLES[:1])
+        texts = engine.texts.encode([prompt.render(s.instruction, s.response) for s in SAMPLES], chat=False)
         wanted = [[logprob(ids, label) for label in labels] for ids in texts]
         np.testing.assert_array_equal(rated.logprob, np.array(wanted, np.float32))
         assert list(rated.tokens) == [len(ids) for ids in texts] and set(rated.errors) == {None}
@@ -212,7 +214,7 @@ def test_texts_that_share_their_beginning_follow_each_other(vllm, folder_of_mode
     engine = load(vllm, folder_of_model)
     prompts = [RatingPrompt(text, SAMPLE_FIRST) for text in ("Is it good?", "Is it helpful?")]
     rate(engine, prompts=prompts)
-    texts = [engine._texts.tokenizer.decode(prompt["prompt_token_ids"]) for prompt in LLM.made[0].calls[0][0]]
+    texts = [engine.texts.tokenizer.decode(prompt["prompt_token_ids"]) for prompt in LLM.made[0].calls[0][0]]
     samples = [text.partition("\n")[0] for text in texts]
     assert samples[0::2] == samples[1::2] and len(set(samples)) == len(SAMPLES)
 
@@ -239,7 +241,7 @@ def test_long_texts_are_cut_or_refused_before_vllm_sees_them(vllm, folder_of_mod
 @pytest.mark.parametrize("kind", [Refused, ValueError])
 def test_a_text_that_vllm_refuses_is_an_error_of_its_row(vllm, folder_of_model, kind):
     engine = load(vllm, folder_of_model)
-    poisoned = engine._texts.encode([PROMPT.render(SAMPLES[4].instruction, SAMPLES[4].response)], chat=False)[0]
+    poisoned = engine.texts.encode([PROMPT.render(SAMPLES[4].instruction, SAMPLES[4].response)], chat=False)[0]
 
     def spoil(ids, found):
         if ids == poisoned:
@@ -281,16 +283,22 @@ def test_a_vllm_that_has_stopped_stops_the_run(vllm, folder_of_model):
         rate(engine)
 
 
-def test_close_ends_its_processes(vllm, folder_of_model):
+def test_close_ends_its_processes_and_frees_the_model(vllm, folder_of_model, monkeypatch):
+    watches, watch = [], vllm.watch
+    monkeypatch.setattr(vllm, "watch", lambda processes: watches.append(watch(processes)) or watches[-1])
     engine = start(vllm, folder_of_model)
+    assert watches[0].poll() is None
     engine.close()
-    assert LLM.made[0].closed and engine._llm is None and engine._watch.returncode is not None
+    assert LLM.made[0].closed and watches[0].returncode is not None
+    llm = weakref.ref(LLM.made.pop())
+    gc.collect()
+    assert llm() is None
 
 
 def test_its_processes_end_with_this_one(vllm):
     """vLLM's processes outlive one that is killed; what watches them must not let them."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    watch = subprocess.Popen([sys.executable, "-c", vllm._WATCH, str(child.pid)], stdin=subprocess.PIPE)
+    watch = vllm.watch([str(child.pid)])
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(0.5)
     watch.stdin.close()  # as when this process is killed
@@ -323,7 +331,7 @@ def test_without_vllm_the_message_says_what_to_install(folder_of_model, monkeypa
     monkeypatch.delitem(sys.modules, "selectit.engines.vllm.engine", raising=False)
     with pytest.raises(SettingsError, match="the engine vllm can't be loaded") as caught:
         loading.load_engine(Model("m", folder_of_model, "0" * 64, False), Settings(engine="vllm"), {})
-    assert "pip install 'vllm>=0.32'" in caught.value.hint
+    assert "pip install 'selectit[vllm]'" in caught.value.hint
 
 
 def test_the_token_that_is_made_has_room(vllm, folder_of_model):
@@ -359,7 +367,7 @@ def test_a_run_goes_on_with_the_parameters_it_began_with(vllm, folder_of_model, 
 )
 def test_settings_that_can_t_be(settings, message):
     with pytest.raises(SettingsError, match=message):
-        Settings(**settings)
+        check_options(Settings(**settings))
 
 
 def test_parameters_on_the_command_line_and_in_a_file(folder):

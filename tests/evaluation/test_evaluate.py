@@ -94,7 +94,7 @@ def test_limits_never_raise_the_number_of_items():
     [
         ({"suite": "papr"}, "no suite 'papr'"),
         ({"task": ("mmlu", "mmlu")}, "named twice"),
-        ({"engine": "hff"}, "--engine is 'hff'"),
+        ({"engine": "hff"}, "there is no --engine 'hff'"),
         ({"limit": 0}, "--limit is 0"),
         ({"engine": "server"}, "needs an address"),
         ({"engine": "server", "base_url": "http://x/v1"}, "tokenizer"),
@@ -379,7 +379,7 @@ def test_without_the_extra_it_says_how_to_get_it(model, capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
     code, _, err = run(capfd, "eval", model, "--task", "mmlu", "--data-dir", ".")
     assert code == 2
-    assert "pip install -e '.[eval]'" in err
+    assert "pip install 'selectit[eval]'" in err
 
 
 def test_no_model_is_an_error(capfd):

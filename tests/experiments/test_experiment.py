@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +17,17 @@ from selectit.data.records import Sample
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.evaluation import evaluate as evaluation_evaluate
 from selectit.experiments import cell, experiment, plan, settings
-from selectit.experiments import cell as experiments_cell
 from selectit.experiments.clean import CleanData
 from selectit.experiments.decontamination import find_contaminated
+from selectit.experiments.load import load
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import sections, tables
-from selectit.progress import Silent
 from selectit.runs.run import Run
 from selectit.training import train as training_train
+from small_experiment import experiment_file
 
 EXAMPLES = ROOT / "examples" / "experiments"
-SMALL = """
-models = ["{model}"]
-budgets = ["25%"]
-seeds = [0, 1]
-recipe = "small"
-[recipe_changes]
-steps = 2
-batch_size = 4
-max_tokens = 64
-[settings]
-engine = "fake"
-[evaluation]
-heldout = ["heldout.json"]
+CHOICES = """
 [[choices]]
 method = "full"
 seeds = [0]
@@ -50,18 +39,22 @@ name = "SelectIT"
 """
 
 
+def small_file(model):
+    return experiment_file(model, CHOICES, top="seeds = [0, 1]")
+
+
 # The file
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_experiments(path):
-    found = settings.load(path, "data.json")
+    found = load(path, "data.json")
     assert len(settings.cells(found)) > len(found.choices)
 
 
 def test_cells_and_their_settings(folder):
-    Path("e.toml").write_text(SMALL.format(model="tiny"))
-    found = settings.load("e.toml", "data.json")
+    Path("e.toml").write_text(small_file("tiny"))
+    found = load("e.toml", "data.json")
     names = [cell.name for cell in settings.cells(found)]
     assert [name[:-7] for name in names] == [
         "tiny-base-s0",
@@ -129,14 +122,14 @@ def test_parameters_with_flags_and_without():
 def test_files_that_are_refused(folder, text, message):
     Path("e.toml").write_text(text)
     with pytest.raises(SettingsError, match="e.toml") as error:
-        settings.load("e.toml", "data.json")
+        load("e.toml", "data.json")
     assert message in error.value.message
 
 
 def test_a_file_without_data(folder):
     Path("e.toml").write_text("[[choices]]\nmethod = 'random'")
     with pytest.raises(SettingsError, match="no data set is named"):
-        settings.load("e.toml")
+        load("e.toml")
 
 
 # What is left out
@@ -258,9 +251,9 @@ def test_a_budget_of_another_data_set_is_another_number_of_rows():
 
 
 def test_another_data_set_is_read_its_own_way(folder):
-    text = SMALL.format(model="tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
+    text = small_file("tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
     Path("e.toml").write_text(text + "[[choices]]\nmethod = 'full'\ndata = 'lima.json'\nsettings = { turns = 'each' }")
-    found = settings.load("e.toml", "data.json")
+    found = load("e.toml", "data.json")
     own, other = (settings.settings_for(found, choice) for choice in (found.choices[0], found.choices[-1]))
     assert (own.limit, own.map, own.turns, own.engine) == (5, "instruction=q,response=a", "last", "fake")
     assert (other.limit, other.map, other.turns, other.engine) == (None, None, "each", "fake")
@@ -290,8 +283,8 @@ def small(folder, tiny_model):
     rows = [{"instruction": f"question number {n}", "output": " ".join(["word"] * (2 + n % 5))} for n in range(16)]
     Path("data.json").write_text(json.dumps(rows))
     Path("heldout.json").write_text(json.dumps([{"instruction": "question number 3", "output": "word word word"}] * 3))
-    Path("e.toml").write_text(SMALL.format(model=tiny_model))
-    return settings.load("e.toml", "data.json")
+    Path("e.toml").write_text(small_file(tiny_model))
+    return load("e.toml", "data.json")
 
 
 def figures(finished):
@@ -400,7 +393,7 @@ def test_a_choice_from_another_data_set(small, capfd):
     Path("e.toml").write_text(text)
     code, out, _ = run(capfd, "experiment", "e.toml", "--data", "data.json", "--out", "out", "--plan")
     assert code == 0 and "lima.jsonl: 3 rows, 1 left out" in out and "tuning: 16 steps" in out
-    finished = experiment.experiment(settings.load("e.toml", "data.json"), "out")
+    finished = experiment.experiment(load("e.toml", "data.json"), "out")
     model = finished.outcomes[0].line[0]
     assert "15 rows of data.json, 1 left out; 3 rows of lima.jsonl, 1 left out since the evaluation" in finished.report
     rows_of = {each.line[1:]: each.rows for each in finished.outcomes}
@@ -440,15 +433,16 @@ def test_changed_data_is_another_experiment(small):
     assert "--out" in error.value.hint
 
 
-def test_a_changed_selection_is_another_choice(folder):
+def test_a_changed_selection_is_another_choice(small):
     """A parameter may be the folder of a selection."""
-    kept = Path("kept")
-    kept.mkdir()
+    Path("kept").mkdir()
+    experiment = with_choice(small, "random:exclude=kept")
+    chosen = settings.cells(experiment)[-1]
     marks = []
-    for content in (b"a", b"b"):
-        (kept / "rows.parquet").write_bytes(content)
-        marks.append(experiments_cell._content(str(kept)))
-    assert marks[0] != marks[1] != str(kept)
+    for content in (b"a", b"b", b"a"):
+        Path("kept/rows.parquet").write_bytes(content)
+        marks.append(cell.fingerprint(experiment, chosen, "digest", 16))
+    assert marks[0] == marks[2] != marks[1]
 
 
 def test_subsets_have_the_ending_of_their_format(small):
@@ -462,7 +456,7 @@ def test_subsets_have_the_ending_of_their_format(small):
 def test_tasks_that_are_not_run_are_said(small):
     evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
     other = dataclasses.replace(small, evaluation=evaluation)
-    notes = " ".join(experiment._notes(cell.Place(other, Path("out"), clean_of(small)), []))
+    notes = " ".join(experiment.list_notes(cell.Place(other, Path("out"), clean_of(small)), []))
     assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
 
 
@@ -480,39 +474,44 @@ def clean_of(small):
     return {"": clean}
 
 
+def planned(experiment, out="out"):
+    """The lines of the plan where nothing is measured."""
+    on_ray = dataclasses.replace(experiment.settings, executor="ray")
+    return plan.plan(dataclasses.replace(experiment, settings=on_ray), out)
+
+
 def test_what_raters_are_asked_is_counted_once(small):
-    other = settings.Choice(method="selectit:k=2", data="lima.json")
-    found = clean_of(small)
-    found[other.source] = dataclasses.replace(found[""], rows=5)
-    place = cell.Place(small, Path("out"), found)
+    (model,) = small.models
+    shutil.copytree(model, "twin")
+    Path("lima.json").write_text(json.dumps([{"instruction": f"say {n}", "output": "word"} for n in range(5)]))
     both = settings.Choice(method="selectit:k=2;level=model", rater=("a", "b"))
-    once, again = (settings.Choice(method=f"selectit:k=2;alpha={alpha}") for alpha in (0.2, 0.5))
+    once, again = (settings.Choice(method=f"selectit:k=2;alpha={alpha}", rater="a") for alpha in (0.2, 0.5))
+    other = dataclasses.replace(again, data="lima.json", budgets=("40%",))
 
-    def told(asked, *choices):
-        made = [settings.Cell("a", choice, "25%", 0) for choice in choices]
-        text, asked = plan._choosing(place, made, asked, False, Silent())
-        return int(text.removesuffix(" ratings, at most 0 other forward passes")), asked
+    def asked(*choices):
+        two = dataclasses.replace(small, models=(model, "twin"), choices=choices)
+        return re.findall(r"choosing: (\d+) ratings, at most 0 other", "\n".join(planned(two, str(len(choices)))))
 
-    ratings, asked = told(set(), both, once)
-    assert ratings == 64
-    ratings, asked = told(asked, again)
-    assert ratings == 0
-    assert told(asked, other)[0] == 10  # the rows are others
+    assert asked(both) == asked(both, once) == asked(both, once, again) == ["60", "0"]  # 2 raters, 2 prompts, 15 rows
+    assert asked(both, once, again, other) == ["70", "0"]  # the rows are others
 
 
-def test_the_time_to_evaluate_is_that_of_the_base_model(small):
-    made = settings.cells(small)
-    base = dataclasses.replace(outcome("base", 0, [1]), line=made[0].line, eval_seconds=60.0)
-    assert plan._evaluating(made[1:], [base]) == "evaluating 5 cells: about 5.0 minutes, as those that are done took"
-    assert "is known when the first" in plan._evaluating(made, [])
+def test_the_time_to_evaluate_is_that_of_the_base_model(small, monkeypatch):
+    assert planned(small)[-1] == "evaluating 6 cells: the time is known when the first of each base model is done"
+    base = dataclasses.replace(outcome("base", 0, [1]), line=settings.cells(small)[0].line, eval_seconds=60.0)
+    monkeypatch.setattr(plan, "stored", lambda place, each: base if each.choice is None else None)
+    assert planned(small)[-1] == "evaluating 5 cells: about 5.0 minutes, as those that are done took"
 
 
 def test_trials_that_are_done_are_not_to_be_done(small, monkeypatch):
     search = settings.Search(trials=3, low=20, high=60)
-    searching = dataclasses.replace(with_choice(small, "length", budgets=("search",)), search=search)
-    monkeypatch.setattr(plan, "stored", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "40%") else None)
-    tried, left = plan._trials(cell.Place(searching, Path("out"), clean_of(small)))
-    assert len(tried) == 2 and [each.budget for each in left] == ["40%"]
+    recipe = dataclasses.replace(small.recipe, steps=None, epochs=1.0, batch_size=1, micro_batch=1)
+    length = with_choice(small, "length", budgets=("search",))
+    searching = dataclasses.replace(length, base=False, search=search, recipe=recipe)
+    monkeypatch.setattr(plan, "stored", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "50%") else None)
+    lines = "\n".join(planned(searching))
+    assert "searched: at most 1 cells more, of 20 to 60 %" in lines
+    assert "tuning: 6 steps, " in lines  # the middle size: 40 % of 15 rows
 
 
 def test_the_command(small, capfd):

@@ -12,34 +12,19 @@ import pytest
 
 import selectit
 from commandline import run
+from own_methods import HALF
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.experiments import experiment as experiments_experiment
 from selectit.experiments import settings
 from selectit.experiments.fit_rule import fit_rule
+from selectit.experiments.load import load
 from selectit.runs.files import numbers, read_part
+from small_experiment import experiment_file
 
 pytest.importorskip("trl")
 pytest.importorskip("scipy")
 
-FILE = """
-models = ["{model}"]
-budgets = ["25%"]
-seeds = [0, 1, 2, 3, 4, 5]
-recipe = "small"
-base = false
-[recipe_changes]
-steps = 2
-batch_size = 4
-max_tokens = 64
-learning_rate = 0.01
-[settings]
-engine = "fake"
-[evaluation]
-heldout = ["heldout.json"]
-[[choices]]
-method = "random"
-"""
 INDICATORS = ["length", "length:unit=chars;field=instruction"]
 
 
@@ -59,8 +44,10 @@ def done(tmp_path_factory):
         ]
         Path("data.json").write_text(json.dumps(rows))
         Path("heldout.json").write_text(json.dumps([{"instruction": "another one", "output": "word word word"}] * 3))
-        Path("e.toml").write_text(FILE.format(model=model))
-        experiments_experiment.experiment(settings.load("e.toml", "data.json"), "out")
+        top = "seeds = [0, 1, 2, 3, 4, 5]\nbase = false"
+        text = experiment_file(model, "[[choices]]\nmethod = 'random'", top, recipe="learning_rate = 0.01")
+        Path("e.toml").write_text(text)
+        experiments_experiment.experiment(load("e.toml", "data.json"), "out")
     finally:
         os.chdir(before)
     return folder
@@ -70,7 +57,7 @@ def done(tmp_path_factory):
 def finished(folder, done):
     """A copy of it in this test's folder, as it was read from its file."""
     shutil.copytree(done, folder, dirs_exist_ok=True)
-    return settings.load("e.toml", "data.json")
+    return load("e.toml", "data.json")
 
 
 def cell_files():
@@ -170,23 +157,15 @@ def test_an_indicator_of_a_model_is_that_of_select(finished):
     assert np.linalg.lstsq(np.array(design), np.log(losses))[0] == pytest.approx(coefficients)
 
 
-def test_rows_without_a_score_are_left_out_of_the_means_and_counted(finished, monkeypatch, capfd):
-    from selectit.experiments import fit_rule as experiments_fit_rule
-
-    real = experiments_fit_rule._scores
-
-    def holed(*given):
-        scores = real(*given)
-        scores[3, 0] = np.nan
-        return scores
-
-    monkeypatch.setattr(experiments_fit_rule, "_scores", holed)
-    assert fit_rule(finished, "out", ["length"]).missing == {"length": 1}
-    code, out, _ = run(capfd, "fit-rule", "e.toml", "--data", "data.json", "--out", "out", "--indicators", "length")
-    assert code == 0 and "1 of 24 rows have no length; means are over the others" in out
-    monkeypatch.setattr(experiments_fit_rule, "_scores", lambda *given: np.full((24, 1), np.nan))
-    with pytest.raises(DataError, match="no row of .* has a score of the indicator 'length'"):
-        fit_rule(finished, "out", ["length"])
+def test_rows_without_a_score_are_left_out_of_the_means_and_counted(finished, capfd):
+    Path("half.py").write_text(HALF)
+    holed, empty = "./half.py:Half:rows=23", "./half.py:Half:rows=0"
+    found = fit_rule(finished, "out", [holed])
+    assert found.missing == {holed: 1}
+    code, out, _ = run(capfd, "fit-rule", "e.toml", "--data", "data.json", "--out", "out", "--indicators", holed)
+    assert code == 0 and f"1 of 24 rows have no {holed}; means are over the others" in out
+    with pytest.raises(DataError, match="no row of .* has a score of the indicator './half.py:Half:rows=0'"):
+        fit_rule(finished, "out", [empty])
 
 
 def refused(experiment, message, kind=SettingsError, indicators=("length",), **given):

@@ -18,7 +18,7 @@ from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.exports import export
 from selectit.exports.layouts import TARGETS, convert_row
-from selectit.runs.run import open_run
+from selectit.runs.run import Run, open_run
 
 ANSWER = {"from": "gpt", "value": "Grüße {name} 😀"}
 CALL = '{"name": "look_up", "arguments": {"q": "Ł"}}'
@@ -363,12 +363,12 @@ def test_the_name_of_a_selection_is_needed_where_there_are_several(data):
 
 def test_options_that_do_not_fit(data):
     selectit.select(data, Settings(run="run", method="length", keep=10))
-    with pytest.raises(SettingsError, match="--to is 'axolot'") as error:
+    with pytest.raises(SettingsError, match="there is no --to 'axolot'") as error:
         selectit.export("run", "axolot")
     assert error.value.hint == "Did you mean 'axolotl'?"
     with pytest.raises(SettingsError, match="no place for scores"):
         selectit.export("run", "openai", scores=True)
-    with pytest.raises(SettingsError, match="--bad-rows is 'drop'"):
+    with pytest.raises(SettingsError, match="there is no --bad-rows 'drop'"):
         selectit.export("run", "trl", bad_rows="drop")
     with pytest.raises(SettingsError, match="is a file"):
         selectit.export("run", "trl", "data.json")
@@ -418,14 +418,19 @@ def test_an_export_that_breaks_off_leaves_nothing(data, monkeypatch):
 
 
 @pytest.mark.parametrize("to", TARGETS)
-def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch):
-    from selectit.runs import run as run_module
-
-    monkeypatch.setattr(run_module, "PART_ROWS", 8)
+def test_no_more_than_a_slice_of_the_source_is_read_at_a_time(to, monkeypatch, small_parts):
+    small_parts(8)
     run = made([{"instruction": f"q{n}", "output": "a " * (n * 37 % 200 + 1)} for n in range(200)])
     sizes = []
-    read_part = run_module.read_part
-    monkeypatch.setattr(run_module, "read_part", lambda *args: sizes.append(len(found := read_part(*args))) or found)
+    read_part = Run.read_part
+
+    def counted_part(run, path, columns=None):
+        table = read_part(run, path, columns)
+        if path.parent.name == "source":
+            sizes.append(len(table))
+        return table
+
+    monkeypatch.setattr(Run, "read_part", counted_part)
     alive, most = [0], [0]
     make = convert_row
 

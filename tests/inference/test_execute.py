@@ -1,5 +1,6 @@
-"""Who rates: what needs no Ray. The rest is in tests/cluster."""
+"""Who rates: what needs no Ray. test_ray.py has the rest."""
 
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -12,9 +13,9 @@ from selectit.config.settings import Settings
 from selectit.engines import hf, loading
 from selectit.engines.hf import engine as hf_engine
 from selectit.errors import RunError, SettingsError
-from selectit.inference import rate
 from selectit.inference import shared_folder as shared
 from selectit.models.files import Model
+from selectit.runs import prompt_sets
 from selectit.runs.annotators import named_annotator, units
 from selectit.runs.run import open_run
 
@@ -49,16 +50,16 @@ def test_a_copy_of_the_run_is_not_the_run(run):
 def test_a_folder_that_can_not_be_written_is_told(run, monkeypatch):
     with shared.marked(run) as mark:
 
-        def full(run):
+        def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(shared, "_write", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(RunError, match="can't write into run: No space left on device"):
             shared.check_shared(run, mark)
 
 
 def test_what_is_never_seen_is_told(run, monkeypatch):
-    prompt = rate.prompts_of_run(Settings(), None).first(1)
+    prompt = prompt_sets.load_prompts(Settings(), None).first(1)
     found = units(run, named_annotator(run, "m", Settings()), prompt)
     paths = [unit.path for unit in found]
     shared.wait_until_seen(paths)
@@ -79,7 +80,7 @@ def test_ray_that_is_not_installed_is_told(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "selectit.inference.ray", raising=False)
     monkeypatch.delattr("selectit.inference.ray", raising=False)
-    with pytest.raises(SettingsError, match=r"Ray can't be loaded(.|\n)*pip install ray"):
+    with pytest.raises(SettingsError, match=r"Ray can't be loaded(.|\n)*pip install 'selectit\[ray\]'"):
         selectit.rate(data, Settings(**FAKE, executor="ray"))
 
 

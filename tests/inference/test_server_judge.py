@@ -19,25 +19,20 @@ from selectit.signals.arrays import FLAG_UNFINISHED
 from selectit.signals.judgements import Replies, Reply
 from selectit.signals.ratings import RatesLabels
 from selectit.signals.requests import JudgeRequest
-from stub_server import serving
+from stub_server import KEY
 
 QUESTION = JudgeRequest("You judge.", "{instruction} was answered with {response}. How well?", max_new_tokens=17)
 SAMPLES = [Sample(row, 0, f"Question {row}?", f"answer {row}") for row in range(30)]
-KEY = "sk-secret-0123456789"
 JUDGE = "gpt-3.5-turbo"
 
 
 @pytest.fixture
-def stub(monkeypatch):
-    for name in ("OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SELECTIT_API_KEY", KEY)
-    with serving() as stub:
-        stub.key = KEY
-        stub.models = [JUDGE]
-        stub.completes = stub.tokenizes = False
-        stub.reply = lambda text: f"on {text}"
-        yield stub
+def stub(stub):
+    """One that only chats."""
+    stub.models = [JUDGE]
+    stub.completes = stub.tokenizes = False
+    stub.reply = lambda text: f"on {text}"
+    return stub
 
 
 @pytest.fixture
@@ -112,7 +107,7 @@ def said(content, end):
         ((400, {"message": "maximum context length"}), "the server answers 400: maximum context length", 0),
         ((429, {"error": {"message": "quota"}}), "the server answers 429: quota (6 tries)", 0),
         ((400, {"message": "no \ud83d"}), "the server answers 400: no ?", 0),
-        (said(None, "\ud83d"), "the server's answer has no text (finish_reason: ?)", 0),
+        (said(None, "\ud83d"), r"the server's answer has no text (finish_reason: \ud83d)", 0),
         (said(None, "content_filter"), "the server's answer has no text (finish_reason: content_filter)", 0),
         (said(" \n", "length"), "the server's answer has no text (finish_reason: length)", FLAG_UNFINISHED),
     ],

@@ -12,24 +12,13 @@ import commandline
 import selectit
 import tiny
 from selectit.config.settings import Settings
+from selectit.engines.loading import check_options
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.models.files import count_parameters
 from selectit.models.resolve import resolve_tokenizer
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
-from stub_server import RARE, serving
-
-KEY = "sk-secret-0123456789"
-
-
-@pytest.fixture
-def stub(monkeypatch):
-    for name in ("OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SELECTIT_API_KEY", KEY)
-    with serving() as stub:
-        stub.key = KEY
-        yield stub
+from stub_server import KEY, RARE, serving
 
 
 @pytest.fixture
@@ -147,13 +136,13 @@ def test_the_digest_is_of_the_tokenizer_alone(words, folder):
         ({"engine": "server", "dtype": "bf16"}, "--dtype is the server's"),
         ({"engine": "server", "batch_tokens": 9}, "--batch-tokens is the server's"),
         ({"concurrency": 0}, "--concurrency is 0"),
-        ({"missing_label": "zero"}, "--missing-label is 'zero'"),
-        ({"engine": "server", "tokenizer": "t", "model": ("a", "b")}, "--tokenizer is that of one"),
+        ({"missing_label": "zero"}, "there is no --missing-label 'zero'"),
+        ({"engine": "server", "tokenizer": "t", "model": ("a", "b")}, "--tokenizer belongs to one model"),
     ],
 )
 def test_options_that_do_not_go_together(settings, said):
     with pytest.raises(SettingsError, match=said):
-        Settings(**settings)
+        check_options(Settings(**settings))
 
 
 @pytest.mark.parametrize(

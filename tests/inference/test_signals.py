@@ -83,16 +83,16 @@ def test_losses_of_a_response_alone_are_read_where_they_are_wanted(source, monke
 
 def test_stored_losses_are_what_the_engine_gave(source):
     from selectit.engines.fake import FakeEngine
-    from selectit.methods import build
     from selectit.runs.run import open_run
     from selectit.selection.collect import gather
+    from selectit.selection.resolve import resolve
 
-    method = build("tshirt", {"copies": 2})
     settings = Settings(**FAKE, method="tshirt", param={"copies": 2}, keep=2, allow_fewer=True, model=("m",))
     selectit.rate(source, settings)
     run = open_run("run")
-    losses = gather(run, method, settings, lambda *_: pytest.fail("a model was loaded"), None).signals.losses
-    own = FakeEngine("m", 4096).losses(method.needs[0], run.samples(0, 12), lambda *_: None)
+    (spec,) = resolve(settings).parts
+    losses = gather(run, spec, None, None, lambda *_: pytest.fail("a model was loaded"), None).signals.losses
+    own = FakeEngine("m", 4096).losses(spec.method.needs[0], run.samples(0, 12), lambda *_: None)
     for item, each in enumerate(own):
         part = slice(losses.start[item], losses.start[item + 1])
         if isinstance(each, str):
@@ -136,8 +136,8 @@ def test_rows_of_several_answers(folder):
     assert len(selectit.score("run", Settings(method="perplexity")).score) == 6
 
 
-def test_what_is_wrong_with_a_method_is_said_before_anything_is_rated(source, monkeypatch):
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+def test_what_is_wrong_with_a_method_is_said_before_anything_is_rated(source, no_model):
+    no_model()
     wrong = (
         {"combine": "selectit,reward"},
         {"combine": "selectit,alpagasus", "judge": "x"},

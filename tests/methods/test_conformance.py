@@ -74,7 +74,7 @@ def outcome(method, contents, order=None):
         back = np.empty_like(scores)
         back[order] = scores
         return back
-    keep = getattr(method, "keep", None)
+    keep = method.keep
     budget = 6 if keep is None else Budget(**parse_keep(keep)).count(len(contents))
     rows = np.asarray(method.select(signals, budget))
     assert np.issubdtype(rows.dtype, np.integer) and len(np.unique(rows)) == len(rows) <= budget

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.data.records import Sample
+from selectit.probing import defects
 from selectit.probing.defects import KINDS, MEANINGS, ORIGINAL, REFUSAL, keep_last, main_script, plant
 
 LONG = "The first answer has quite a number of words, so that every kind of defect fits into it: 12 and 30."
@@ -93,7 +94,7 @@ def test_what_is_no_result_is_left_alone(instruction, response):
 
 def test_scripts_are_read_once_for_each_row(monkeypatch):
     read = []
-    monkeypatch.setattr("selectit.probing.defects.main_script", lambda text: read.append(text) or "LATIN")
+    monkeypatch.setattr(defects, "main_script", lambda text: read.append(text) or "LATIN")
     planted([Sample(n, 0, "q", f"answer {n}") for n in range(30)])
     assert len(read) == 30
 

@@ -1,6 +1,7 @@
 """`selectit probe` and `tune-prompts`: the whole way, with made-up numbers, and with a method that knows."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 import selectit
 from commandline import run
+from own_methods import HALF
+from rundirs import read_json
 from selectit.config.settings import Settings
 from selectit.errors import DataError, SettingsError
-from selectit.probing import tune_prompts
 from selectit.probing.defects import KINDS, ORIGINAL
 from selectit.probing.probe import (
     DETECTS,
@@ -28,6 +30,7 @@ from selectit.probing.rows import create_probe_run, draw_rows, parse_labels
 from selectit.probing.verdicts import DETECTED, NOT_TOLD, PREFERRED
 from selectit.runs.annotators import annotators
 from selectit.runs.run import open_run
+from selectit.runs.source import create_pairs_run
 from selectit.runs.stored import load_arrays
 from selectit.signals import prompts
 
@@ -274,28 +277,6 @@ def test_tuning_picks_the_prompt_that_knows():
     assert not set(picking) & set(telling) and len(picking) + len(telling) == 80
 
 
-HALF = '''
-from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Half:
-    """Scores so many rows from the start and no other."""
-
-    rows: int = 0
-    sign: float = 1.0
-    needs: ClassVar[tuple[str, ...]] = ()
-    label: ClassVar[str] = "half"
-
-    def score(self, signals):
-        place = np.arange(len(signals.rows))
-        return np.where(place < self.rows, self.sign * place, np.nan)
-'''
-
-
 def test_a_probe_without_pairs_or_kinds_says_nothing(folder):
     """The words of a row are those of all its answers, but the last one is probed."""
     talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a long answer"}]
@@ -306,7 +287,7 @@ def test_a_probe_without_pairs_or_kinds_says_nothing(folder):
     assert planted_verdict(()) == DETECTS_NONE
 
 
-def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
+def test_nothing_is_said_of_scores_that_are_missing(alpaca, capfd):
     Path("half.py").write_text(HALF)
     arguments = ["probe", alpaca, "--run", "run", "--sample", 40]
     code, out, _ = run(capfd, *arguments, "--methods", "./half.py:Half:rows=21")
@@ -317,9 +298,8 @@ def test_nothing_is_said_of_scores_that_are_missing(alpaca, monkeypatch, capfd):
     assert [each["method"] for each in stored["results"]] == ["half", "length-words"]
     with pytest.raises(DataError, match="40 of 40 rows without a planted defect: .* words, the limit is 20"):
         selectit.probe(alpaca, replace(FAKE, max_tokens=20), sample=40)
-    monkeypatch.setattr(tune_prompts, "_expected", lambda run, *_: np.full((run.rows, 9), np.nan))
     with pytest.raises(DataError, match="40 of 40 originals have no rating"):
-        selectit.tune_prompts(alpaca, "tuned.toml", FAKE, sample=40)
+        selectit.tune_prompts(alpaca, "tuned.toml", replace(FAKE, max_tokens=20), sample=40)
 
 
 def test_results_of_different_settings_are_kept_and_named(alpaca):
@@ -348,12 +328,12 @@ def test_results_of_different_settings_are_kept_and_named(alpaca):
 def test_results_of_an_older_version_go(alpaca):
     length = Settings(run="run", method="length", param={"unit": "words"})
     path = selectit.probe(alpaca, length, sample=30).folder / "results.json"
-    stored = json.loads(path.read_text())
+    stored = read_json(path)
     older = {key: value for key, value in stored["results"][0].items() if key not in ("digest", "differs")}
     path.write_text(json.dumps({**stored, "results": [older]}))
     assert selectit.show("run")["probes"]
     selectit.probe(alpaca, length, sample=30)
-    assert json.loads(path.read_text()) == stored
+    assert read_json(path) == stored
 
 
 def test_parameters_that_the_label_leaves_out(alpaca):
@@ -391,11 +371,21 @@ def test_labels_have_folders_of_their_own_and_other_rows_a_fresh_one(alpaca):
     assert folders[0] != folders[1]
     before = selectit.probe(alpaca, length, sample=30)
     assert before.folder.name == "planted-30-s0"
-    rows = before.folder / "rows.jsonl"
-    rows.write_text(rows.read_text() + rows.read_text().splitlines()[0] + "\n")
+    shutil.rmtree(before.folder)
+    create_pairs_run(before.folder, [{"prompt": "another", "completion": "pair"}])
     after = selectit.probe(alpaca, length, sample=30)
     assert after.folder.name.startswith("planted-30-s0-") and after.results == before.results
     assert selectit.probe(alpaca, length, sample=30).folder == after.folder
+
+
+def test_damaged_rows_are_written_again(alpaca):
+    length = Settings(run="run", method="length")
+    before = selectit.probe(alpaca, length, sample=30)
+    rows = before.folder / "rows.jsonl"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:100])
+    assert selectit.probe(alpaca, length, sample=30) == before
+    assert rows.read_bytes() == whole
 
 
 def test_labels_that_fit_no_row_are_told_what_there_is(alpaca):

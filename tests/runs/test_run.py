@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
-from fakecalls import recorded
+from fakecalls import rated_as, recorded
+from rundirs import contents
 from selectit import progress
+from selectit.atomic_files import remove_leftovers
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, EngineError, RunError
@@ -20,16 +22,6 @@ from selectit.runs import run as run_module
 from selectit.signals.arrays import FLAG_EMPTY
 
 FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "run": "run"}
-
-
-def files(folder):
-    """Every file that must not differ between equal runs, with its bytes."""
-    skip = {"timing.json"}
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name not in skip and "locks" not in path.parts
-    }
 
 
 def pairs(table):
@@ -73,10 +65,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, calls, stop_at):
     calls.stop_at = None
     selectit.select(data, settings)
     assert len(calls) == 6, "a finished unit was computed again"
-    interrupted = files("run")
+    interrupted = contents("run")
     Path("run").rename("first")
     selectit.select(data, settings)
-    assert interrupted == files("run")
+    assert interrupted == contents("run")
 
 
 def test_shares_do_the_units_between_them(data, calls):
@@ -84,10 +76,10 @@ def test_shares_do_the_units_between_them(data, calls):
         selectit.rate(data, Settings(**FAKE, k=3, share=share))
     assert len(calls) == 9
     assert len(set(calls)) == 9
-    shared = files("run/ratings")
+    shared = contents("run/ratings")
     Path("run").rename("first")
     selectit.rate(data, Settings(**FAKE, k=3))
-    assert shared == files("run/ratings")
+    assert shared == contents("run/ratings")
 
 
 def _hold(path, name, held, done):
@@ -115,13 +107,13 @@ def test_the_same_share_twice_is_refused(data):
 
 def test_another_source_is_refused_and_the_run_kept(data, folder):
     selectit.rate(data, Settings(**FAKE, k=1))
-    before = files("run")
+    before = contents("run")
     with pytest.raises(RunError, match="--limit differs"):
         selectit.rate(data, Settings(**FAKE, k=1, limit=3))
     data.write_text(json.dumps([{"instruction": "a", "output": "b"}]))
     with pytest.raises(RunError, match=r"the content of .*data\.json differs"):
         selectit.rate(data, Settings(**FAKE, k=1))
-    assert files("run") == before
+    assert contents("run") == before
 
 
 def test_bad_rows_leave_nothing_behind(folder):
@@ -150,6 +142,7 @@ def test_a_leftover_of_a_killed_process_is_removed(data, folder):
 
     leftover = part.with_name(f".{part.name}.{socket.gethostname()}-999999999.tmp")
     leftover.write_bytes(b"half")
+    remove_leftovers.cache_clear()  # as in another process
     selectit.rate(data, Settings(**FAKE, k=1))
     assert part.read_bytes() == whole
     assert not leftover.exists()
@@ -165,44 +158,37 @@ def test_failed_rows_stay_in_place_and_can_be_tried_again(data, calls):
     scores = selectit.score("run", Settings(k=2)).score
     assert set(np.flatnonzero(np.isnan(scores))) == failed
     assert len(scores) == 12
-    before, stored = len(calls), files("run/ratings")
+    before, stored = len(calls), contents("run/ratings")
     selectit.rate(data, settings)
     assert len(calls) == before
     selectit.rate(data, Settings(**FAKE, k=2, max_tokens=34, retry_errors=True))
     assert len(calls) > before
     assert {row for *_, row, _ in calls[before:]} <= failed
-    assert files("run/ratings") == stored
+    assert contents("run/ratings") == stored
 
 
 def test_retrying_mends_what_can_be_mended(data, monkeypatch):
-    original = FakeEngine._rate
-
-    def flaky(self, prompt, samples, on_batch):
-        batch = original(self, prompt, samples, on_batch)
+    def flaky(batch, samples):
         errors = tuple("lost" if sample.row in (3, 7) else None for sample in samples)
-        logprob = batch.logprob.copy()
-        logprob[[error is not None for error in errors]] = np.nan
-        return type(batch)(logprob, batch.tokens, batch.flags, errors)
+        lost = np.array([[error is not None] for error in errors])
+        return replace(batch, logprob=np.where(lost, np.float32(np.nan), batch.logprob), errors=errors)
 
-    monkeypatch.setattr(FakeEngine, "_rate", flaky)
-    selectit.rate(data, Settings(**FAKE, k=2))
+    with monkeypatch.context() as patched:
+        rated_as(patched, flaky)
+        selectit.rate(data, Settings(**FAKE, k=2))
     assert np.isnan(selectit.score("run", Settings(k=2)).score).sum() == 2
-    monkeypatch.setattr(FakeEngine, "_rate", original)
     selectit.rate(data, Settings(**FAKE, k=2, retry_errors=True))
-    mended = files("run/ratings")
+    mended = contents("run/ratings")
     Path("run").rename("first")
     selectit.rate(data, Settings(**FAKE, k=2))
-    assert mended == files("run/ratings")
+    assert mended == contents("run/ratings")
 
 
 def test_a_whole_unit_that_fails_stops_the_run(data, monkeypatch):
-    original = FakeEngine._rate
+    def dead(batch, samples):
+        return replace(batch, logprob=np.full_like(batch.logprob, np.nan), errors=("gone",) * len(samples))
 
-    def dead(self, prompt, samples, on_batch):
-        batch = original(self, prompt, samples, on_batch)
-        return type(batch)(np.full_like(batch.logprob, np.nan), batch.tokens, batch.flags, ("gone",) * len(samples))
-
-    monkeypatch.setattr(FakeEngine, "_rate", dead)
+    rated_as(monkeypatch, dead)
     with pytest.raises(EngineError, match="all 5 rows from row 0 failed: gone"):
         selectit.rate(data, Settings(**FAKE, k=1))
     assert not list(Path("run").glob("ratings/*/prompt-*/part-*"))
@@ -228,8 +214,8 @@ def test_stored_settings_answer_for_what_is_left_open(data):
     assert annotators.find_annotator(run, "another digest", Settings()) is None
 
 
-def test_source_parts_and_rows(folder, monkeypatch):
-    monkeypatch.setattr(run_module, "PART_ROWS", 4)
+def test_source_parts_and_rows(folder, small_parts):
+    small_parts(4)
     records = [{"instruction": str(n % 3), "output": "x"} for n in range(10)]
     (folder / "d.jsonl").write_text("\n".join(map(json.dumps, records)))
     run = source.create("d.jsonl", Settings(run="run"))
@@ -289,10 +275,10 @@ def test_sample_first_rates_all_prompts_of_a_row_range_at_once_and_resumes(data,
     assert asked == [(3, 0), (3, 5)]
     selectit.rate(data, settings)
     assert asked[2:] == [(3, 5), (3, 10)]
-    resumed = files("run/ratings")
+    resumed = contents("run/ratings")
     Path("run").rename("first")
     selectit.rate(data, settings)
-    assert resumed == files("run/ratings")
+    assert resumed == contents("run/ratings")
     selectit.rate(data, Settings(**FAKE, k=3))
     assert asked[-1][0] == 1
     assert len(list(Path("run").glob("ratings/*/prompt-*"))) == 6

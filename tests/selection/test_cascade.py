@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,18 +13,16 @@ import pytest
 
 import selectit
 from fakecalls import recorded
+from rundirs import contents
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.numerics.statistics import wilson
 from selectit.progress import Silent
-from selectit.runs import files as runs_files
-from selectit.runs.files import read_toml
-from selectit.runs.run import open_run
+from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
 from selectit.selection import cascade, cascade_report, summary
-from selectit.selection.cascade import stages_of
 from selectit.selection.choose import Budget
-from selectit.signals import prompts
+from selectit.selection.resolve import resolve, resolve_cascade
 
 ROWS = 60
 CASCADE = Settings(engine="fake", model="m", run="run", unit_size=20, k=3, cascade="50%", keep="20%", out="out.json")
@@ -61,14 +60,6 @@ def calls(monkeypatch):
         return engine.name, prompt.text, tuple(sample.instruction for sample in samples)
 
     return recorded(monkeypatch, seen)
-
-
-def files(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name != "timing.json" and "locks" not in path.parts
-    }
 
 
 def test_the_choice_is_the_full_one_of_what_went_on(many, small):
@@ -120,39 +111,40 @@ def test_an_interrupted_cascade_ends_as_an_uninterrupted_one(many, small, calls,
     selectit.select(many, settings)
     interrupted = len(calls)
     calls.clear()
-    stored = files("run")
+    stored = contents("run")
     Path("run").rename("first")
     selectit.select(many, settings)
     assert len(calls) == interrupted, "a finished unit was rated again"
-    assert stored == files("run")
+    assert stored == contents("run")
 
 
 def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeypatch):
     selectit.select(many, CASCADE)
-    stored, asked = files("run"), list(calls)
+    stored, asked = contents("run"), list(calls)
     Path("run").rename("first")
-    original, written = runs_files.write_table, []
+    original, written = Run.write_table, []
 
-    def write_table(path, table):
-        if len(written) == 1:
-            raise KeyboardInterrupt
-        written.append(path)
-        original(path, table)
+    def write_table(run, path, table):
+        if "cascades" in path.parts:
+            if len(written) == 1:
+                raise KeyboardInterrupt
+            written.append(path)
+        original(run, path, table)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(cascade, "write_table", write_table)
+        patch.setattr(Run, "write_table", write_table)
         selectit.select(many, CASCADE)
     calls[:] = calls[len(asked) :]
     selectit.select(many, CASCADE)
     assert calls == asked
-    assert files("run") == stored
+    assert contents("run") == stored
 
 
-def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls, monkeypatch):
+def test_rate_does_both_stages_and_select_needs_no_model_then(many, small, calls, no_model):
     settings = changed(keep=None, out=None)
     assert selectit.rate(many, settings) == Path("run")
     before = len(calls)
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     selectit.select(None, Settings(run="run", k=3, cascade="50%", out="b.json"))
     assert len(calls) == before
     with pytest.raises(RunError, match="no ratings of such a cascade"):
@@ -195,7 +187,7 @@ def test_the_sample_estimates_the_agreement(folder):
     selectit.rate("d.json", full(unit_size=None))
     whole = selectit.score("full", full(unit_size=None)).score
     first = selectit.score("full", full(unit_size=None, level="token")).score
-    stages = stages_of(settings, prompts.packaged(), None)
+    stages = resolve_cascade(resolve(settings), None)
     run = create("d.json", settings)
     true = len(set(np.argsort(-whole)[:80]) & set(np.argsort(-first)[:200])) / 80
     done = cascade.cascaded(run, stages, FIFTH, Silent(), rates=True, sample=100)
@@ -206,7 +198,7 @@ def test_the_sample_estimates_the_agreement(folder):
     shares = []
     for _ in range(300):
         sample = rng.choice(400, 100, replace=False)
-        best = sample[cascade._best_of_sample(FIFTH, 400, whole[sample])]
+        best = sample[cascade.best_of_sample(FIFTH, 400, whole[sample])]
         shares.append(np.isin(best, np.argsort(-first)[:200]).mean())
     assert np.mean(shares) == pytest.approx(true, abs=0.03)
     covered = [each.low <= true <= each.high for each in (wilson(round(share * 20), 20) for share in shares)]
@@ -246,7 +238,7 @@ def test_rows_without_a_first_score_go_on_and_say_why_they_have_none(folder, sma
 def test_the_selection_says_that_it_is_a_cascade(many, small):
     selected = selectit.select(many, CASCADE)
     assert selected.name == "selectit-sentence-paper-k3-a0.2-cascade-50pct-20pct"
-    config = read_toml(Path("run/selections") / selected.name / "config.toml")
+    config = tomllib.loads((Path("run/selections") / selected.name / "config.toml").read_text())
     assert config["cascade"]["first"]["level"] == "token"
     assert config["cascade"]["goes_on"] == "50pct"
     inner = open_run(Path("run") / config["cascade"]["run"])

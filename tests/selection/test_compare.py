@@ -108,9 +108,9 @@ def test_what_is_no_parameter():
 # The verb
 
 
-def test_comparing_reads_stored_signals(data, monkeypatch, capsys):
+def test_comparing_reads_stored_signals(data, no_model, capsys):
     selectit.rate(data, FAKE)
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     names = ["selectit:k=3", "selectit:k=3;alpha=0.9", "length", "random:seed=1", "full"]
     found = selectit.compare("run", names, Settings(keep="50%"))
     assert [facts.kept for facts in found.methods] == [6, 6, 6, 6, 12]
@@ -217,13 +217,13 @@ def test_a_way_of_combining_that_there_is_not():
         Settings(combine="length,random", combine_by="unoin")
 
 
-def test_losses_are_collected_once_and_compared_without_a_model(data, tmp_path_factory, monkeypatch):
+def test_losses_are_collected_once_and_compared_without_a_model(data, tmp_path_factory, no_model):
     import tiny
 
     model = tiny.build(tmp_path_factory.mktemp("llama"))
     both = Settings(run="run", combine="ifd,superfiltering,length:unit=words", model=model)
     selectit.rate(data, both)
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     names = ["ifd", "el2n", "superfiltering", "length:unit=words"]
     found = selectit.compare("run", names, Settings(keep=3))
     assert [facts.passes_per_row for facts in found.methods] == [2, 2, 2, 0]

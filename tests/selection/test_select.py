@@ -1,6 +1,7 @@
 """The stages as a user of the library sees them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import selectit
+from fakecalls import rated_as
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.methods.selectit import SelectIT
@@ -34,10 +36,10 @@ def test_the_whole_job(data, rows):
     assert stored["why"] == ["rank 1 of 12", "rank 2 of 12"]
 
 
-def test_choosing_anew_needs_no_data_and_no_engine(data, monkeypatch):
+def test_choosing_anew_needs_no_data_and_no_engine(data, no_model):
     selectit.select(data, FAKE)
     data.unlink()
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+    no_model()
     again = selectit.select(None, with_settings(alpha=0.9, k=3, keep=5, out="b.json"))
     assert len(json.loads(Path("b.json").read_text())) == 5
     assert again.name == "selectit-sentence-paper-k3-a0.9-5rows"
@@ -175,6 +177,72 @@ def test_a_method_of_ones_own_that_chooses_a_set(data, folder):
             selectit.select(data, Settings(run="run", method=f"./mine.py:{wrong}"))
 
 
+OWN_RATINGS = """
+from dataclasses import dataclass
+from typing import ClassVar
+from selectit.methods import ScoringMethod
+
+@dataclass(frozen=True)
+class Plain:
+    k: int = 2
+    needs: ClassVar[tuple[str, ...]] = ("ratings",)
+    ties: ClassVar[str] = "larger"
+    @property
+    def prompts(self): return self.k
+    @property
+    def label(self): return f"plain{self.k}"
+    def score(self, signals): return signals.ratings.logprob[:, 0, :, -1].mean(axis=-1).round(0).astype(float)
+
+@dataclass(frozen=True)
+class Heir(ScoringMethod):
+    k: int = 2
+    needs: ClassVar[tuple[str, ...]] = ("ratings",)
+    takes_k: ClassVar[bool] = True
+    ties: ClassVar[str] = "larger"
+    @property
+    def prompts(self): return self.k
+    @property
+    def label(self): return f"heir{self.k}"
+    def score(self, signals): return signals.ratings.logprob[:, 0, :, -1].mean(axis=-1).round(0).astype(float)
+
+@dataclass(frozen=True)
+class Half(ScoringMethod):
+    label: ClassVar[str] = "half"
+"""
+
+
+def test_a_method_need_not_inherit_what_it_leaves_out(data, folder):
+    (folder / "mine.py").write_text(OWN_RATINGS)
+    settings = Settings(run="run", engine="fake", model="m", k=3, keep=4, force=True)
+    plain, heir = (selectit.select(data, replace(settings, method=f"./mine.py:{name}")) for name in ("Plain", "Heir"))
+    assert plain.selection.rows.tolist() == heir.selection.rows.tolist()
+    assert plain.passes == heir.passes == 3, "--k is the number of prompts of both"
+    assert (plain.summary.about, heir.summary.about) == ("", "") and plain.name.startswith("plain3")
+    with pytest.raises(SettingsError, match="Half lacks needs, label, or one of score and select"):
+        selectit.select(data, replace(settings, method="./mine.py:Half"))
+
+
+def test_everything_is_resolved_once(data, monkeypatch):
+    """One `select` reads the prompt file once, and builds each method once: that of the settings, and what it reads."""
+    from selectit.signals import prompts
+
+    Path("p.txt").write_text("Is it good?\nIs it right?")
+    read, built = [], []
+    load, build = prompts.load, selectit.methods.build
+    monkeypatch.setattr(prompts, "load", lambda path: read.append(path) or load(path))
+    monkeypatch.setattr(selectit.methods, "build", lambda name, given: built.append(name) or build(name, given))
+    own = {"rule": "own", "indicators": "expected-rating:k=2,length:unit=chars", "coefficients": "0,1,1"}
+    settings = Settings(run="run", engine="fake", model="m", prompts="p.txt", k=2, keep=4)
+    selectit.select(data, replace(settings, method="instruction-mining", param=own, k=None, out="a.json"))
+    assert (read, built) == (["p.txt"], ["instruction-mining", "expected-rating", "length"])
+    built.clear()
+    selectit.select(data, replace(settings, combine="selectit:k=2:2,log-odds:k=1", out="b.json"))
+    assert (read, built) == (["p.txt"] * 2, ["selectit", "log-odds"])
+    built.clear()
+    selectit.select(data, replace(settings, cascade="50%", out="c.json"))
+    assert (read, built) == (["p.txt"] * 3, ["selectit"] * 2), "in full, and for the first rating"
+
+
 def test_a_method_of_an_installed_package(data, folder, monkeypatch):
     (folder / "every_nth.py").write_text(SET_METHOD)
     about = folder / "every_nth-1.0.dist-info"
@@ -193,6 +261,7 @@ def test_a_method_of_an_installed_package(data, folder, monkeypatch):
         ({"method": "selectitt"}, "'selectit'"),
         ({"level": "sentense"}, "'sentence'"),
         ({"k": 10}, "9 prompts"),
+        ({"engine": "hff"}, "'hf'"),
         ({"keep": "0"}, "--keep"),
         ({"alpha": -1.0}, "alpha"),
         ({"prompts": "none.txt"}, "can't read the prompt file"),
@@ -203,8 +272,8 @@ def test_a_method_of_an_installed_package(data, folder, monkeypatch):
         ({"out": "."}, "is a folder"),
     ],
 )
-def test_mistakes_are_told_before_a_model_is_loaded(data, monkeypatch, changes, says):
-    monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+def test_mistakes_are_told_before_a_model_is_loaded(data, no_model, changes, says):
+    no_model()
     with pytest.raises(SettingsError, match=says):
         selectit.select(data, with_settings(**changes))
 
@@ -213,7 +282,6 @@ def test_mistakes_are_told_before_a_model_is_loaded(data, monkeypatch, changes, 
     ("wrong", "says"),
     [
         ({"dtype": "int8"}, "there is no --dtype 'int8'"),
-        ({"engine": "hff"}, "'hf'"),
         ({"limit": 0}, "--limit"),
         ({"unit_size": 0}, "--unit-size"),
         ({"share": "2/2"}, "--share"),
@@ -228,9 +296,8 @@ def test_wrong_settings(wrong, says):
 
 
 def test_warnings_for_raters_that_do_not_answer(data, monkeypatch):
-    from selectit.engines.fake import FakeEngine
-
-    monkeypatch.setattr(FakeEngine, "_logprob", lambda self, text, labels: np.log([1e-3, 1e-3, 1e-3, 1e-3, 5e-3]))
+    same = np.log([1e-3, 1e-3, 1e-3, 1e-3, 5e-3], dtype=np.float32)
+    rated_as(monkeypatch, lambda batch, samples: replace(batch, logprob=np.broadcast_to(same, batch.logprob.shape)))
     summary = selectit.select(data, FAKE).summary
     small, one_label, constant = summary.warnings
     assert "puts only 0.9% of its probability" in small
@@ -353,9 +420,9 @@ def test_a_set_that_is_none_is_refused(data, folder, returned):
         ({"param": {"level": "token"}}, "flag of its own"),
     ],
 )
-def test_more_mistakes_are_told_before_rating(data, monkeypatch, changes, says):
+def test_more_mistakes_are_told_before_rating(data, no_model, changes, says):
     if "name" not in changes:
-        monkeypatch.setattr("selectit.inference.units.load_engine", lambda *_: pytest.fail("a model was loaded"))
+        no_model()
     with pytest.raises(SettingsError, match=says):
         selectit.select(data, with_settings(**changes))
 

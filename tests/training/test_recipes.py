@@ -55,7 +55,7 @@ def test_a_file_of_ones_own(folder):
         ("learning_rat = 1", "mine.toml: a recipe has no 'learning_rat'", "'learning_rate'"),
         ("epochs = 'many'", "mine.toml: epochs is 'many', a value of the wrong kind", ""),
         ("epochs = 0", "mine.toml: epochs is 0", "above 0"),
-        ("dtype = 'bf61'", "dtype is 'bf61'", "'bf16'"),
+        ("dtype = 'bf61'", "there is no dtype 'bf61'", "'bf16'"),
         ("batch_size = 10\nmicro_batch = 4", "batch_size is 10 and micro_batch 4", "divisor"),
         ("quantize = 'nf4'", "can't be trained whole", "rank"),
         ("betas = [0.9]", "betas is (0.9,)", "two numbers"),

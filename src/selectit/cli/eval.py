@@ -28,6 +28,7 @@ from selectit.cli.progress import notes
 @click.option("--batch-size", type=int, metavar="N", help="Texts at once, or requests to a server [8].")
 @options("trust_remote_code", "accept_terms")
 @click.option("--allow-code-execution", is_flag=True, default=None, help="HumanEval runs what the model wrote.")
+@click.option("--unsandboxed", is_flag=True, default=None, help="It does so without a sandbox (bubblewrap).")
 @click.option("--judge", metavar="NAME", help="Compares the answers of AlpacaEval.")
 @click.option("--judge-url", metavar="URL", help="The judge's server; without it the judge is loaded here.")
 @click.option("--out", metavar="FILE", help="The results [selectit-evals/<model>/<suite>.json].")

@@ -28,10 +28,11 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
     Interrupt it at any moment and type it again: what is finished is not done again.
     """
     from selectit.cli.progress import notes
-    from selectit.experiments import experiment, settings
+    from selectit.experiments import experiment
+    from selectit.experiments.load import load
     from selectit.experiments.plan import plan
 
-    loaded = settings.load(file, data)
+    loaded = load(file, data)
     folder = Path(out) if out is not None else Path("selectit-experiments") / file.stem
     with notes(quiet) as progress:
         if only_plan:

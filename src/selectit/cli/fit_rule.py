@@ -55,10 +55,10 @@ def command(
     """
     from selectit.cli.progress import notes
     from selectit.experiments import fit_rule as rules
-    from selectit.experiments import settings
+    from selectit.experiments.load import load
     from selectit.experiments.rule_report import rule_lines
 
-    loaded = settings.load(file, data)
+    loaded = load(file, data)
     with notes(quiet) as progress:
         found = rules.fit_rule(
             loaded,

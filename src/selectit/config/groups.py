@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from selectit.config.options import option
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("hf", "vllm", "server", "fake")
 BAD_ROWS = ("stop", "skip")
 
 
@@ -120,7 +119,7 @@ class ModelOptions(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions(OptionGroup):
-    """What runs the models, as far as it decides a number."""
+    """What runs the models, as far as it decides a number. An engine's own package says which of them it takes."""
 
     heading: ClassVar[str] = "Engine"
 
@@ -128,7 +127,6 @@ class EngineOptions(OptionGroup):
         None,
         "What runs the model: hf, vllm, server; fake makes numbers up [the run's, else hf].",
         "NAME",
-        choices=ENGINES,
         first=7,
     )
     engine_param: Mapping[str, Any] = option({}, "An argument of vllm.LLM; repeatable.", "NAME=VALUE")

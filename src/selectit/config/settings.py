@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -33,26 +32,12 @@ from selectit.parsing import parse_toml
 
 DEFAULT_MODEL = "smollm2"
 
-OWN_ARGUMENTS = {
-    "model": "--model",
-    "tokenizer": "--model",
-    "revision": "--model",
-    "dtype": "--dtype",
-    "max_model_len": "--max-tokens",
-    "max_num_batched_tokens": "--batch-tokens",
-    "trust_remote_code": "--trust-remote-code",
-    "logprobs_mode": "",
-    "enable_prefix_caching": "",
-    "use_tqdm_on_load": "",
-}
-"""Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(
-    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
-    LoadingOptions, ResumeOptions, ExecutionOptions, MethodOptions, ParameterOptions, CombinationOptions,
-    AmountOptions, OutputOptions,
+class Settings(  # the fields of the last base come first
+    OutputOptions, AmountOptions, CombinationOptions, ParameterOptions, MethodOptions, ExecutionOptions,
+    ResumeOptions, LoadingOptions, EngineOptions, ModelOptions, CascadeOptions, RatingOptions, ReadingOptions,
+    SourceOptions, PlaceOptions,
 ):  # fmt: skip
     """What to rate with, how to score and how much to keep: the options of all groups as keywords.
 
@@ -84,7 +69,6 @@ class Settings(
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
         self._check_cascade()
-        self._check_engine()
 
     def _check_cascade(self) -> None:
         for name in names(CascadeOptions):
@@ -99,49 +83,9 @@ class Settings(
             )
         if self.cascade_model is not None and self.tokenizer:
             raise SettingsError(
-                "--tokenizer is one model's, and --cascade-model names a second one",
+                "--tokenizer belongs to one model, and --cascade-model names a second one",
                 "Use --cascade-k with one model, or leave out --tokenizer.",
             )
-
-    def _check_engine(self) -> None:
-        """Refuse options that another engine than the named one has. That --base-url is there, rating itself checks."""
-        if self.engine not in (None, "server"):
-            for name in ("base_url", "tokenizer", "concurrency", "missing_label"):
-                if getattr(self, name) is not None:
-                    raise SettingsError(
-                        f"{flag(name)} is for a server, and --engine is {self.engine!r}", "Give --engine server."
-                    )
-        if self.engine == "server":
-            for name, default in {"dtype": "auto", "batch_tokens": None, "device_map": None}.items():
-                if getattr(self, name) != default:
-                    raise SettingsError(f"{flag(name)} is the server's to decide", "Leave it out; start it with that.")
-            if self.tokenizer and len(self.model) > 1:
-                raise SettingsError(
-                    "--tokenizer is one model's, and several are named",
-                    "Rate them one after another into one run (--run), each with its own; then select from that.",
-                )
-        if self.engine == "vllm" and self.device_map is not None:
-            raise SettingsError(
-                "--device-map is for --engine hf", "Several GPUs: --engine-param tensor_parallel_size=N."
-            )
-        self._check_engine_param()
-
-    def _check_engine_param(self) -> None:
-        if self.engine not in (None, "vllm") and self.engine_param:
-            raise SettingsError(f"--engine-param is for vllm, and --engine is {self.engine!r}", "Give --engine vllm.")
-        for name, value in self.engine_param.items():
-            if name in OWN_ARGUMENTS:
-                own = OWN_ARGUMENTS[name]
-                raise SettingsError(
-                    f"--engine-param {name}: {'it has a flag of its own' if own else 'selectit sets it'}",
-                    f"Write {own}." if own else "Leave it out.",
-                )
-            try:
-                json.dumps(value)
-            except (TypeError, ValueError) as error:
-                raise SettingsError(
-                    f"--engine-param {name} is {value!r}: {error}", "Give what JSON can say."
-                ) from error
 
     def share_numbers(self) -> tuple[int, int]:
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
@@ -154,7 +98,7 @@ class Settings(
         return i, n
 
 
-GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__)
+GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__[::-1])
 """All groups, in the order of --help."""
 
 

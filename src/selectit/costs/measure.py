@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import memory
@@ -23,7 +22,8 @@ from selectit.errors import EngineError, SettingsError
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.files import write_table
-from selectit.signals.arrays import FLAG_TRUNCATED
+from selectit.runs.sums import Place
+from selectit.signals.arrays import FLAG_TRUNCATED, Int64
 from selectit.signals.ratings import RatesLabels, RatingBatch
 from selectit.signals.requests import RatingPrompt
 
@@ -158,7 +158,7 @@ def part_bytes(trial: Trial, samples: Sequence[Sample], prompt: RatingPrompt) ->
         sizes = []
         for table in (one, all_):
             path = Path(folder) / "part.parquet"
-            write_table(path, table)
+            write_table(path, table, Place("0" * 16, path.name))
             sizes.append(path.stat().st_size)
     rating = (sizes[1] - sizes[0]) / max(len(all_) - len(one), 1)
     return sizes[0] - rating * len(one), rating

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.costs.measure import Drawn, Half, Memory, Trial, measure, part_bytes
 from selectit.costs.token_counts import (
@@ -29,12 +28,14 @@ from selectit.data.records import Sample
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
-from selectit.inference.rate import engine_of, model_named, to_rate
+from selectit.inference.rate import engine_of, model_named, run_of
 from selectit.inference.units import UNIT_SIZE, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, find_annotator, units
 from selectit.runs.run import Run
+from selectit.selection.resolve import resolve_rating
+from selectit.signals.arrays import Int64
 from selectit.signals.ratings import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt
 from selectit.signals.requests import Request
 
@@ -372,7 +373,9 @@ def plan(
     """
     if sample < 2:
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
-    run, settings, _, first = to_rate(data, settings)
+    old = run_of(None, settings) if data is None else None
+    settings, first = resolve_rating(settings, old)
+    run = old or run_of(data, settings)
     settings = dataclasses.replace(settings, engine=settings.engine or engine_of(run, settings.model))
     models = [model_named(name, settings) for name in settings.model]
     small = None if proxy is None else model_named(proxy, settings)

@@ -17,7 +17,7 @@ from typing import IO, Any
 from selectit.data.formats import RowError
 from selectit.errors import DataError
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 _MAX_CHUNK = 8 << 20
 
 MAX_RECORD = 32 << 20
@@ -50,7 +50,7 @@ def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
-                line = file.readline(_CHUNK)
+                line = file.readline(CHUNK)
             yield RawValue(f"line {number}", None, problem=_TOO_LONG)
         elif line.strip():
             yield _read_line(f"line {number}", line)
@@ -120,7 +120,7 @@ class _Window:
 
     def peek(self) -> str:
         """The next character, '' at the end of the file."""
-        while self._at >= len(self._text) and self._more(_CHUNK):
+        while self._at >= len(self._text) and self._more(CHUNK):
             pass
         return self._text[self._at : self._at + 1]
 
@@ -143,7 +143,7 @@ class _Window:
         """The next JSON value with its text."""
         if not self.peek():
             raise self.broken("the file ends where a record belongs")
-        chunk = _CHUNK
+        chunk = CHUNK
         while True:
             problem = ""
             value: Any = None

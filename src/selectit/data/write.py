@@ -13,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from selectit.array_types import Int64
 from selectit.data.columns import check_schema, from_stored, stored_schema, to_stored
 from selectit.data.tables import without_nulls
 from selectit.errors import DataError
@@ -23,7 +23,7 @@ FIELD = "selectit"
 """The one field that --with-scores and --rest add."""
 
 
-def order_texts(rows: Int64, stored: Iterable[tuple[int, str]]) -> Iterator[str]:
+def order_texts(rows: NDArray[np.int64], stored: Iterable[tuple[int, str]]) -> Iterator[str]:
     """The raw texts of `rows`, in that order, from a pass over all stored (row, raw) in source order.
 
     The chosen texts wait in a temporary file, not in memory, until it is their turn.
@@ -84,7 +84,7 @@ def format_record(record: Mapping[str, Any], like: str, indent: str) -> str:
 def write_table(
     file: IO[bytes],
     kind: str,
-    rows: Int64,
+    rows: NDArray[np.int64],
     parts: Iterable[pa.Table],
     schema: pa.Schema,
     values: Sequence[Mapping[str, Any]] | None,
@@ -147,8 +147,8 @@ def write_longer_table(
             nulls = [pa.nulls(len(part), field.type) for field in fields]
             columns = [*from_stored(part["raw"].combine_chunks().flatten(), schema), *nulls]
             writer.write_table(pa.Table.from_arrays(columns, schema=written))
-        for start in range(0, len(new), _GROUP_ROWS):
-            writer.write_table(build_table(new[start : start + _GROUP_ROWS], written))
+        for start in range(0, len(new), GROUP_ROWS):
+            writer.write_table(build_table(new[start : start + GROUP_ROWS], written))
 
 
 def build_table(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -181,19 +181,19 @@ def _empty_fields(value: Any, kind: pa.DataType, within: str = "") -> Iterator[s
             yield from _empty_fields(item, kind.field(0).type, within)
 
 
-_GROUP_ROWS = 8192
+GROUP_ROWS = 8192
 
 
-_MOST_GROUPS = 64
+MOST_GROUPS = 64
 """Each group is an open file while the parts are read."""
 
 
-def _groups(rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+def _groups(rows: NDArray[np.int64], parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows in their order, some thousand at a time.
 
     One pass over the parts puts each row into the temporary file of its group; then each group is put in order.
     """
-    size = max(_GROUP_ROWS, -(-len(rows) // _MOST_GROUPS))
+    size = max(GROUP_ROWS, -(-len(rows) // MOST_GROUPS))
     groups = [rows[start : start + size] for start in range(0, len(rows), size)]
     with tempfile.TemporaryDirectory() as folder:
         paths = [f"{folder}/{number}" for number in range(len(groups))]
@@ -207,7 +207,9 @@ def _groups(rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema) -> Iterat
                 yield spool.read_all().combine_chunks().take(_indices(places))
 
 
-def _spool(groups: Sequence[Int64], parts: Iterable[pa.Table], schema: pa.Schema, spools: Sequence[Any]) -> None:
+def _spool(
+    groups: Sequence[NDArray[np.int64]], parts: Iterable[pa.Table], schema: pa.Schema, spools: Sequence[Any]
+) -> None:
     """Write the rows of each group, which are sorted, to its spool."""
     start = 0
     for part in parts:
@@ -221,7 +223,7 @@ def _spool(groups: Sequence[Int64], parts: Iterable[pa.Table], schema: pa.Schema
         start += len(part)
 
 
-def _indices(values: Int64) -> pa.Array:
+def _indices(values: NDArray[np.int64]) -> pa.Array:
     """For `take`. Not `pa.array`, which loads pandas where it is installed."""
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 

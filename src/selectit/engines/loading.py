@@ -14,12 +14,13 @@ from selectit import engines
 from selectit.config.options import defaults, flag
 from selectit.config.settings import Settings
 from selectit.engines.base import CountsTokens, EngineLoader
-from selectit.errors import SettingsError, nearest
+from selectit.errors import RunError, SettingsError, nearest
 from selectit.models.files import Model
 from selectit.signals.base import Engine
 from selectit.signals.requests import Request
 
 DEFAULT = "hf"
+MOST_THREADS = 4096
 
 
 def names() -> list[str]:
@@ -36,7 +37,7 @@ def find(name: str) -> EngineLoader:
 
 
 def check_options(settings: Settings) -> None:
-    """Refuse an engine that there is not, options of another engine than the one named, and those that can't be.
+    """Refuse an unknown engine, options of another engine than the one named, and options that can't be.
 
     Raises SettingsError. Where no engine is named, `check` says the rest when it is known.
     """
@@ -99,7 +100,22 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
             f"{loader.noun} gives no {signal}, only {' and '.join(loader.signals)}",
             "Use --engine hf for this method: it loads the model here.",
         )
+    _check_stored(stored)
     return loader.load(model, settings, stored, signal)
+
+
+def _check_stored(stored: Mapping[str, Any]) -> None:
+    """Refuse stored settings that nobody could have typed. Raises RunError."""
+    typed = ("dtype", "max_tokens", "batch_tokens", "overflow", "missing_label", "pooling", "tokenizer")
+    try:
+        Settings(**{name: stored[name] for name in typed if stored.get(name)})
+    except SettingsError as error:
+        raise RunError(
+            f"the run's settings of its model can't be: {error.message}", "Rate anew, with another --run."
+        ) from error
+    threads = stored.get("threads", 1)
+    if not isinstance(threads, int) or not 0 <= threads <= MOST_THREADS:
+        raise RunError(f"the run's settings of its model have {threads!r} threads", "Rate anew, with another --run.")
 
 
 def load_counter(model: Model, settings: Settings) -> CountsTokens:

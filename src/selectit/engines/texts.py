@@ -13,10 +13,10 @@ import numpy as np
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from selectit.array_types import Int64
 from selectit.data.records import Sample
 from selectit.engines.fitting import FittedText, TooLong, fit
-from selectit.errors import ModelError
+from selectit.errors import ModelError, install_extra
+from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt
 
 NO_LIMIT = 2**31 - 1
@@ -29,7 +29,7 @@ _REMEDIES = {
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
     "does not recognize this architecture": "Update transformers, or choose another model.",
     "accelerate": "Install accelerate, or leave the device map out.",
-    "sentence_transformers": "Install it: pip install sentence-transformers, or name a causal model with --encoder.",
+    "sentence_transformers": f"Install it, {install_extra('methods')}, or name a causal model with --encoder.",
     "max_model_len": "Give a smaller --max-tokens.",
     "Engine core initialization failed": "vLLM said above why. Where memory is short, give a smaller --max-tokens.",
 }

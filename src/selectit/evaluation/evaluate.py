@@ -140,8 +140,8 @@ def _plan_evaluations(lm: Harness, protocols: Sequence[Protocol], path: Path) ->
 
 def find_refusal(task: str, settings: EvalSettings) -> str:
     """Why a task can't be run under these settings; '' where it can."""
-    if task == "humaneval" and not settings.allow_code_execution:
-        return humaneval.REFUSAL
+    if task == "humaneval":
+        return humaneval.find_refusal(settings.allow_code_execution, settings.unsandboxed)
     if task == "alpacaeval" and settings.judge is None:
         return alpacaeval.REFUSAL
     if task.partition("_")[0] in ("alpacaeval", "wmt22") and settings.data_dir is None:

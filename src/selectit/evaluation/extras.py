@@ -6,9 +6,9 @@ import importlib
 from importlib import metadata
 from typing import Any
 
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 
-INSTALL = "pip install -e '.[eval]'"
+INSTALL = install_extra("eval")
 
 
 def load_module(name: str) -> Any:

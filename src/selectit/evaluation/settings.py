@@ -50,7 +50,9 @@ class EvalSettings:
     trust_remote_code: bool = idle(False)
     accept_terms: bool = idle(False)
     allow_code_execution: bool = False
-    """HumanEval runs what the model wrote."""
+    """HumanEval runs what the model wrote, in a sandbox."""
+    unsandboxed: bool = idle(False)
+    """With `allow_code_execution`: without a sandbox, for machines that have no bubblewrap."""
     judge: str | None = None
     """Compares answers for AlpacaEval: a model, or with `judge_url` the name of a served one."""
     judge_url: str | None = idle(None)
@@ -73,6 +75,8 @@ class EvalSettings:
         names = [Path(path).name for path in self.heldout]
         if len(set(names)) != len(names):
             raise SettingsError("two held-out data sets have one file name", "Rename one: results go by that name.")
+        if self.unsandboxed and not self.allow_code_execution:
+            raise SettingsError("--unsandboxed allows no code by itself", "Add --allow-code-execution.")
         self._check_server()
 
     def _check_server(self) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,16 @@ from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import CleanData
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
-from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, selecting
+from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, method_of, selecting
 from selectit.inference.rate import model_named
 from selectit.jsonable import digest_of
-from selectit.models.resolve import resolve
+from selectit.models import resolve as model_files
 from selectit.progress import Progress
 from selectit.runs import row_lists
 from selectit.runs.files import read_json, write_json
+from selectit.runs.run import Run
+from selectit.selection.resolve import resolve
 from selectit.selection.select import select
-from selectit.selection.spec import budget_of, method_specs
 from selectit.signals import prompts
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
@@ -64,6 +66,11 @@ class Place:
         return self.folder / "models" / cell.name
 
 
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold the experiment's folder. Raises RunError where another process does."""
+    return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What it took to choose the rows of a cell."""
@@ -81,6 +88,7 @@ def check(place: Place) -> None:
         DataError: a list that names what is not among the rows.
     """
     experiment = place.experiment
+    basic = {source: clean.run.basic_rows() for source, clean in place.cleans.items()}
     for cell in (*cells(experiment), *largest_trials(experiment)):
         if cell.choice is None:
             continue
@@ -95,8 +103,7 @@ def check(place: Place) -> None:
                     "evaluation asks about were left out, so that the numbers are of other rows",
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
-            if settings.method == "fixed":
-                row_lists.find(value, clean.run.basic_rows())
+        method_of(cell.choice).check_rows(basic[cell.source])
 
 
 def rows_of(place: Place, cell: Cell) -> int:
@@ -105,7 +112,7 @@ def rows_of(place: Place, cell: Cell) -> int:
         return 0
     settings, rows = place.selecting(cell), place.clean_of(cell).rows
     try:
-        return min(budget_of(settings, method_specs(settings, None)).count(rows), rows)
+        return min(resolve(settings).budget.count(rows), rows)
     except SelectitError as error:
         raise SettingsError(
             f"{cell.choice.name}, budget {cell.budget}: {error.message}",
@@ -224,7 +231,7 @@ def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> s
         SelectitError: a model, a prompt file or data for the evaluation can't be had.
     """
     settings = experiment.settings
-    base = resolve(cell.model, accept_terms=settings.accept_terms).digest
+    base = model_files.resolve(cell.model, accept_terms=settings.accept_terms).digest
     identity: dict[str, Any] = {"data": [source, rows], "base": base, "seed": cell.seed}
     identity["evaluation"] = _evaluation(experiment.evaluation)
     if cell.choice is not None:

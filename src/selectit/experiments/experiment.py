@@ -13,12 +13,11 @@ OUT/results.{md,csv,tex,html} and OUT/figures/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from selectit.evaluation.evaluate import list_left_out
-from selectit.experiments.cell import Place, check
+from selectit.experiments.cell import Place, check, locked
 from selectit.experiments.clean import CleanData, clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import write
@@ -26,7 +25,6 @@ from selectit.experiments.run_cells import make_cells
 from selectit.experiments.search import check_search, search
 from selectit.experiments.settings import Experiment, cells
 from selectit.progress import Progress, Silent
-from selectit.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     """Run all cells that are not finished, and write the tables, figures and page.
 
     Args:
-        experiment: from `settings.load`.
+        experiment: from `load.load`.
         out: the experiment's folder. Typed again, it goes on where it was; one experiment a folder.
         progress: told what is going on.
 
@@ -68,17 +66,12 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         tried, best = search(experiment, lambda cell: make_cells(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
-        notes = [*_notes(place, outcomes), *(each.text for each in best)]
+        notes = [*list_notes(place, outcomes), *(each.text for each in best)]
         text = write.write_report(folder, Path(experiment.data).name, notes, outcomes, experiment.choices)
     return Finished(folder, place.clean, tuple(outcomes), text)
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
-    """Hold the experiment's folder. Raises RunError where another process does."""
-    return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
-
-
-def _notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
+def list_notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
     """What stands above the tables."""
     experiment, recipe = place.experiment, place.experiment.recipe
     by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"

@@ -16,23 +16,22 @@ import numpy as np
 import tomli_w
 
 from selectit import methods as method_files
-from selectit.array_types import Float64
 from selectit.atomic_files import replacing
 from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.experiments.cell import Place, stored
+from selectit.experiments.cell import Place, locked, stored
 from selectit.experiments.clean import clean_data
-from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, rule_header
-from selectit.experiments.settings import Cell, Experiment, cells, settings_of
+from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
-from selectit.runs.files import numbers, read_part
+from selectit.runs.selections import load_rows
 from selectit.selection.rate import rate
 from selectit.selection.score import score
+from selectit.signals.arrays import Float64
 from selectit.training.recipes import Recipe
 
 DROP = 0.05
@@ -60,7 +59,7 @@ def fit_rule(
     """Fit a rule to the finished cells of an experiment's random choice, and write it for `selectit select --config`.
 
     Args:
-        experiment: from `settings.load`, as it was run.
+        experiment: from `load.load`, as it was run.
         out: the experiment's folder. Indicators that its run does not have are collected there, as `select` does.
         indicators: scoring methods, each 'name' or 'name:parameter=value;parameter=value'.
         metric: a line of the evaluation that is a loss; '' = the only one.
@@ -128,9 +127,7 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     found = [
         cell
         for cell in cells(experiment)
-        if cell.choice is not None
-        and not cell.choice.data
-        and method_files.parse_spec(cell.choice.method)[0] == "random"
+        if cell.choice is not None and not cell.choice.data and method_of(cell.choice).uniform
     ]
     if not found:
         raise SettingsError(
@@ -213,8 +210,7 @@ def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -
 def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
-    parts = [read_part(place.clean.run.path / "selections" / cell.name / "rows.parquet", ["row"]) for cell in found]
-    subsets = [numbers(part["row"]) for part in parts]
+    subsets = [load_rows(place.clean.run, cell.name) for cell in found]
     if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
         raise SettingsError(
             "all subsets are of the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."

@@ -9,28 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Int64
-from selectit.config.settings import Settings
 from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
-from selectit.experiments.cell import Place, check, rows_of, stored
+from selectit.experiments.cell import Place, check, locked, rows_of, stored
 from selectit.experiments.clean import clean_data
-from selectit.experiments.experiment import locked
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
-from selectit.inference.rate import prompts_of_run
+from selectit.models import resolve as model_files
 from selectit.models.files import Model
-from selectit.models.resolve import resolve
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
-from selectit.selection.spec import (
-    MethodSpec,
-    method_specs,
-    needs_ratings,
-    requests_of,
-    required_prompts,
-    with_dependencies,
-)
+from selectit.selection.resolve import resolve
+from selectit.selection.spec import requests_of
+from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt, Request
 from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe
@@ -55,7 +46,7 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     model is tuned for a few steps; both are thrown away. With Ray, where this machine may have no GPU, nothing is.
 
     Args:
-        experiment: from `settings.load`.
+        experiment: from `load.load`.
         out: the experiment's folder.
         progress: told of what is measured.
     """
@@ -135,20 +126,17 @@ def _choosing(
 ) -> tuple[str, set[_Asked]]:
     """What the choices of cells ask of models and has not been asked before, and all that is asked then."""
     before, seconds = asked, 0.0
-    choices = [(cell.source, place.selecting(cell)) for cell in own]
-    for source, settings in sorted(choices, key=lambda each: -len(_ratings(each[1]))):
-        ratings = _ratings(settings)
-        wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in ratings}
+    choices = [(cell.source, resolve(place.selecting(cell))) for cell in own]
+    for source, plan in sorted(choices, key=lambda each: -len(each[1].asked)):
+        settings = plan.settings
+        wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.asked}
         if here and not wanted <= asked:
             cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        asked = (
-            asked
-            | wanted
-            | {(source, others, request) for part in _parts(settings) for request in requests_of(part.method)}
-        )
+        rest_of = {(source, others, request) for spec in plan.every for request in requests_of(spec.method)}
+        asked = asked | wanted | rest_of
     rated = rest = 0
     for source, _, request in asked - before:
         number = place.cleans[source].rows * request.passes
@@ -156,7 +144,7 @@ def _choosing(
             rated += number
         else:
             rest += number
-    most = "at most " if any(settings.cascade for _, settings in choices) else ""
+    most = "at most " if any(plan.settings.cascade for _, plan in choices) else ""
     time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
     return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes", asked
 
@@ -171,16 +159,6 @@ def _evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
         return f"evaluating {len(todo):,} cells: the time is known when the first of each base model is done"
     left = sum(float(np.mean(seconds[cell.model])) for cell in todo)
     return f"evaluating {len(todo):,} cells: {_time(left)}, as those that are done took"
-
-
-def _parts(settings: Settings) -> list[MethodSpec]:
-    return with_dependencies(method_specs(settings, None), None)
-
-
-def _ratings(settings: Settings) -> tuple[RatingPrompt, ...]:
-    """What a choice asks raters about every row."""
-    rating = [part for part in _parts(settings) if needs_ratings(part.method)]
-    return required_prompts(rating, prompts_of_run(settings, None)) if rating else ()
 
 
 def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
@@ -220,7 +198,7 @@ def _spaced(rows: int, number: int) -> Int64:
 
 
 def _resolved(experiment: Experiment, model: str) -> Model:
-    return resolve(model, accept_terms=experiment.settings.accept_terms)
+    return model_files.resolve(model, accept_terms=experiment.settings.accept_terms)
 
 
 def _rows_read(recipe: Recipe, rows: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report.tables import columns
 from selectit.experiments.settings import Cell, Experiment, Search, searches, trial
@@ -50,7 +50,7 @@ def _import_optuna() -> Any:
     except ImportError as error:
         raise SettingsError(
             f"the search for a size needs a package that is not installed: {error}",
-            'Install it: pip install -e ".[search]"',
+            f"Install it: {install_extra('search')}",
         ) from error
     return optuna
 

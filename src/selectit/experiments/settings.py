@@ -13,41 +13,20 @@ from typing import Any
 from selectit import methods as method_files
 from selectit.config import options
 from selectit.config.groups import (
-    CombinationOptions,
-    MethodOptions,
-    OutputOptions,
-    PlaceOptions,
     ReadingOptions,
     SourceOptions,
 )
 from selectit.config.options import is_of
-from selectit.config.settings import Settings, toml_table
-from selectit.errors import SettingsError, nearest
-from selectit.evaluation.evaluate import find_refusal
+from selectit.config.settings import Settings
+from selectit.errors import SettingsError
 from selectit.evaluation.settings import EvalSettings
-from selectit.evaluation.suites import choose_protocols
-from selectit.inference.rate import prompts_of_run
 from selectit.jsonable import digest_of
 from selectit.methods._base import Method
-from selectit.selection.choose import parse_keep
-from selectit.selection.spec import check_all, flags_of, method_specs, parse_method, required_prompts, with_dependencies
-from selectit.training import recipes
+from selectit.selection.spec import flags_of, parse_method
 from selectit.training.recipes import Recipe
 
 BASE = "base"
 """The choice of nothing: the model as it was before any tuning."""
-
-
-_SERVER = "the tuned models are on this machine, not on a server"
-
-
-_DECIDED = {
-    *options.names(PlaceOptions, MethodOptions, CombinationOptions, OutputOptions),
-    "model",
-    "keep",
-    "share",
-} - {"order", "with_scores"}
-"""Settings that the experiment itself decides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +191,7 @@ def _budgets(experiment: Experiment, choice: Choice) -> tuple[str, ...]:
 
 def own_size(choice: Choice) -> bool:
     """Whether the method has a size of its own: full, fixed."""
-    return getattr(_method(choice), "keep", None) is not None
+    return method_of(choice).keep is not None
 
 
 def settings_for(experiment: Experiment, choice: Choice) -> Settings:
@@ -237,8 +216,8 @@ def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
 def settings_of(text: str, settings: Settings) -> Settings:
     """The settings with the method of 'name:parameter=value;parameter=value'."""
     name, given = method_files.parse_spec(text)
-    method = parse_method(text, settings, None).method
-    values = {key: getattr(method, key) for key in given}
+    parameters = method_files.parameters(parse_method(text, settings, None).method)
+    values = {key: parameters[key] for key in given}
     flags = {key: value for key, value in values.items() if key in flags_of(name)}
     rest = {key: value for key, value in values.items() if key not in flags}
     return dataclasses.replace(settings, method=name, param=rest, **flags)
@@ -246,131 +225,12 @@ def settings_of(text: str, settings: Settings) -> Settings:
 
 def draws(choice: Choice) -> bool:
     """Whether the method draws at random, so that each seed has a selection of its own."""
-    return hasattr(_method(choice), "seed")
+    return "seed" in method_files.parameters(method_of(choice))
 
 
-def _method(choice: Choice) -> Method:
-    return parse_method(choice.method, Settings(), None).method
-
-
-def load(path: str | Path, data: str | None = None) -> Experiment:
-    """Read an experiment; `data` stands for the file's own. Raises SettingsError, which names the key."""
-    table = toml_table(path, "experiment", "examples/experiments")
-    try:
-        return _experiment(table, data)
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error.message}", error.hint) from error
-
-
-def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
-    _known(table, [*(f.name for f in dataclasses.fields(Experiment)), "recipe_changes"], "")
-    source = data or table.get("data")
-    if not source:
-        raise SettingsError("no data set is named", "Write data = … in the file, or give --data FILE.")
-    settings = table.get("settings", {})
-    if not isinstance(table.get("choices", []), list):
-        raise SettingsError("choices is no list of tables", "Write [[choices]] for each line of the table.")
-    _known(settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
-    _known(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
-    _known(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
-    recipe = recipes.load(str(table.get("recipe", recipes.DEFAULT)))
-    changes = table.get("recipe_changes", {})
-    _known(changes, [f.name for f in dataclasses.fields(Recipe)], "recipe_changes: ")
-    choices = tuple(_choice(each) for each in table.get("choices", []))
-    if not choices:
-        raise SettingsError("there are no choices", "Write [[choices]] with method = … for each line of the table.")
-    names = ("models", "budgets", "seeds", "decontaminate", "base", "keep_models")
-    plain = {name: table[name] for name in names if name in table}
-    experiment = Experiment(
-        data=str(source),
-        choices=choices,
-        recipe=dataclasses.replace(recipe, **changes),
-        settings=Settings(**settings),
-        evaluation=_evaluation(table.get("evaluation", {})),
-        search=Search(**table.get("search", {})),
-        **plain,
-    )
-    _check(experiment)
-    return experiment
-
-
-def _choice(table: Any) -> Choice:
-    _known(table, [f.name for f in dataclasses.fields(Choice)], "choices: ")
-    if "method" not in table:
-        raise SettingsError(f"a choice has no method: {table}", "Write method = 'selectit', for example.")
-    return Choice(**table)
-
-
-def _evaluation(table: dict[str, Any]) -> EvalSettings:
-    try:
-        return EvalSettings(**table)
-    except TypeError as error:
-        raise SettingsError(f"evaluation: a value of the wrong kind: {error}", "See docs/evaluation.md.") from error
-
-
-def _check(experiment: Experiment) -> None:
-    """Whatever would only be found after hours."""
-    _check_evaluation(experiment.evaluation)
-    for choice in experiment.choices:
-        _check_choice(choice)
-    for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
-        if budget != SEARCH:
-            parse_keep(budget)
-    found = [*cells(experiment), *largest_trials(experiment)]
-    for cell in found:
-        if cell.choice is not None:
-            _check_choosing(cell.choice.name, selecting(experiment, cell, "run"))
-    lines = [(cell.line, cell.seed) for cell in found]
-    for line in lines:
-        if lines.count(line) > 1:
-            raise SettingsError(
-                f"two cells are {' '.join(filter(None, line[0]))}, seed {line[1]}",
-                "Give the choices different names, and name budgets and seeds once.",
-            )
-
-
-def _check_choice(choice: Choice) -> None:
-    """Its own settings, before they are laid over the experiment's."""
-    _known(choice.settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
-    for name in choice.settings:
-        if not choice.data and name in options.names(SourceOptions, ReadingOptions):
-            raise SettingsError(
-                f"{choice.name}: {name} would read the experiment's data otherwise, for this choice alone",
-                "Write it in [settings], or give the choice its own data.",
-            )
-    level = getattr(_method(choice), "level", "")
-    if level.startswith("model") and len(choice.rater) < 2:
-        raise SettingsError(
-            f"the level {level!r} of {choice.name} is of several models", "Name them: rater = ['A', 'B']."
-        )
-
-
-def _check_choosing(name: str, settings: Settings) -> None:
-    """That models, engine and prompts can give what the method asks, as `select` checks it."""
-    try:
-        parts, prompts = with_dependencies(method_specs(settings, None), None), prompts_of_run(settings, None)
-        required_prompts(parts, prompts)
-        check_all(parts, prompts)
-    except SettingsError as error:
-        raise SettingsError(f"{name}: {error.message}", error.hint) from error
-
-
-def _check_evaluation(evaluation: EvalSettings) -> None:
-    """That there is something to evaluate, and that it can be done for models in folders."""
-    if evaluation.out is not None:
-        raise SettingsError("evaluation: the experiment decides where results go", "Leave out 'out'.")
-    if evaluation.engine == "server":
-        raise SettingsError(f"evaluation: {_SERVER}", "Use engine = 'hf' or 'vllm'.")
-    protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
-    refused = [why for why in (find_refusal(protocol.task, evaluation) for protocol in protocols) if why]
-    for task in evaluation.task:
-        why = find_refusal(task, evaluation)
-        if why:
-            raise SettingsError(f"evaluation: {task} can't be run", why[:1].upper() + why[1:] + ".")
-    if len(refused) == len(protocols) and not evaluation.heldout:
-        raise SettingsError(
-            f"evaluation: nothing of it can be run: {'; '.join(refused)}", "Name held-out data, or a suite that can."
-        )
+def method_of(choice: Choice) -> Method:
+    """The method of a choice with its own parameters alone: what follows from the models is left to the default."""
+    return method_files.build(*method_files.parse_spec(choice.method))
 
 
 def _check_seeds(seeds: tuple[int, ...]) -> None:
@@ -395,11 +255,3 @@ def _check_kinds(value: Any, where: str) -> None:
             raise SettingsError(
                 f"{where}{name} is {getattr(value, name)!r}, a value of the wrong kind", "See docs/experiments.md."
             )
-
-
-def _known(table: Any, names: list[str], where: str) -> None:
-    if not isinstance(table, Mapping):
-        raise SettingsError(f"{where}{table!r} is no table", "See docs/experiments.md.")
-    for key in table:
-        if key not in names:
-            raise SettingsError(f"{where}there is no key {key!r}", nearest(key, names))

@@ -12,7 +12,6 @@ import tomli_w
 
 from selectit._version import __version__
 from selectit.runs.annotators import annotators
-from selectit.runs.files import read_toml
 from selectit.runs.run import Run, open_run
 from selectit.signals.requests import kinds
 
@@ -138,4 +137,4 @@ def _settings(run: Run, config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]
     for part in config.get("parts", ()):
         yield from _settings(run, part)
     for name in config.get("scores", {}).values():
-        yield from _settings(run, read_toml(run.path / "scores" / f"{name}.toml"))
+        yield from _settings(run, run.read_toml(run.path / "scores" / f"{name}.toml"))

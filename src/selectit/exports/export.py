@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float64, Int64
 from selectit.atomic_files import folder_beside, replacing
 from selectit.config.groups import BAD_ROWS
 from selectit.data import write
@@ -25,10 +24,11 @@ from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.exports.card import DATE, Provenance, render_card
 from selectit.exports.layouts import FILES, NO_TOOLS, TARGETS, convert_row, find_left_behind, side_files
 from selectit.jsonable import without_nan
-from selectit.runs.files import numbers, read_json, read_part, read_toml
+from selectit.runs.files import numbers
 from selectit.runs.run import Run, open_run
-from selectit.runs.selections import ALL, find_selection, load_rows
+from selectit.runs.selections import ALL, find_selection, load_rows, read_selection
 from selectit.runs.source import data_name
+from selectit.signals.arrays import Float64, Int64
 
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""
@@ -150,9 +150,9 @@ def _find_rows(run: Run, selection: str | None) -> _ChosenRows:
     if name == ALL:
         return _ChosenRows(ALL, rows, None, {}, None)
     folder = run.path / "selections" / name
-    scores = numbers(read_part(folder / "rows.parquet", ["score"])["score"])
-    cut = read_json(folder / "summary.json")["cut"]
-    return _ChosenRows(name, rows, scores, read_toml(folder / "config.toml"), cut)
+    scores = numbers(read_selection(run, name)["score"])
+    cut = run.read_json(folder / "summary.json")["cut"]
+    return _ChosenRows(name, rows, scores, run.read_toml(folder / "config.toml"), cut)
 
 
 def _leave_out(chosen: _ChosenRows, bad: Int64) -> _ChosenRows:

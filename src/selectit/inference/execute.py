@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from selectit.config.settings import Settings
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 from selectit.inference import local
 from selectit.inference.units import Task, refuse_twice
 from selectit.models.files import Model
@@ -66,5 +66,5 @@ def _ray() -> ModuleType:
     try:
         from selectit.inference import ray
     except ImportError as error:
-        raise SettingsError(f"Ray can't be loaded: {error}", "Install it: pip install ray") from error
+        raise SettingsError(f"Ray can't be loaded: {error}", f"Install it: {install_extra('ray')}") from error
     return ray

@@ -7,24 +7,20 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import tomli_w
-
-from selectit.atomic_files import replacing
-from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.inference.execute import rate_units as collect_ratings
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, annotators, models_in
+from selectit.runs.annotators import Annotator, annotators
+from selectit.runs.prompt_sets import store_prompts
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
-from selectit.signals import prompts as prompt_files
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import RatingPrompt, kinds
 
 log = logging.getLogger(__name__)
-K = 5
 
 
 def run_of(data: str | Path | None, settings: Settings) -> Run:
@@ -40,29 +36,19 @@ def run_of(data: str | Path | None, settings: Settings) -> Run:
     return run
 
 
-def to_rate(data: str | Path | None, settings: Settings) -> tuple[Run, Settings, PromptSet, tuple[RatingPrompt, ...]]:
-    """The run, the settings with the models named, the prompts, and those of them that are asked."""
-    old = run_of(None, settings) if data is None else None
-    prompts = prompts_of_run(settings, old)
-    first = prompts.first(settings.k or K)
-    run = old or run_of(data, settings)
-    names = settings.model or tuple(models_in(run) if data is None else ()) or (DEFAULT_MODEL,)
-    return run, dataclasses.replace(settings, model=names), prompts, first
-
-
 def rate_prompts(
-    run: Run, settings: Settings, prompts: PromptSet, first: tuple[RatingPrompt, ...], progress: Progress
+    run: Run, settings: Settings, prompts: PromptSet, asked: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
-    """Have every model of the settings rate under the `first` of the prompts; the set is stored with the run."""
+    """Have every model of the settings rate what is `asked` of the prompts; the set is stored with the run."""
     settings = as_begun(run, settings, settings.model)
     loading.check(settings, prompts.chat)
     models = [model_named(name, settings) for name in settings.model]
     try:
-        return collect_ratings(run, models, first, settings, progress)
+        return collect_ratings(run, models, asked, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
-        if any(run.path.glob(f"ratings/*/prompt-{first[0].fingerprint}/part-*")):
-            _store_prompts(run, prompts)
+        if any(run.path.glob(f"ratings/*/prompt-{asked[0].fingerprint}/part-*")):
+            store_prompts(run, prompts)
 
 
 def as_begun(run: Run, settings: Settings, names: Sequence[str]) -> Settings:
@@ -101,24 +87,3 @@ def _tokenizer_of(run: Run, names: Sequence[str], engine: str) -> str | None:
 def model_named(name: str, settings: Settings) -> Model:
     """The model that is to answer: on this machine, or as the engine has it."""
     return loading.find(settings.engine or loading.DEFAULT).model(name, settings)
-
-
-def _store_prompts(run: Run, prompts: PromptSet) -> None:
-    path = run.path / "prompts" / f"{prompts.fingerprint}.toml"
-    if not path.exists():
-        with replacing(path) as file:
-            tomli_w.dump(prompt_files.to_toml_table(prompts), file)
-
-
-def prompts_of_run(settings: Settings, run: Run | None) -> PromptSet:
-    """The prompt set of the settings, or the only one that the run was rated with."""
-    if run is None or settings.prompts or settings.labels or settings.chat or settings.layout:
-        return prompt_files.changed(
-            prompt_files.load(settings.prompts), settings.labels, settings.chat, settings.layout
-        )
-    used = sorted((run.path / "prompts").glob("*.toml"))
-    if len(used) > 1:
-        raise SettingsError(
-            f"{run.path} was rated with several prompt sets", f"Name one: {', '.join(f'--prompts {p}' for p in used)}"
-        )
-    return prompt_files.load(used[0] if used else None)

@@ -265,6 +265,7 @@ class _Crew:
         try:
             answer: Begun | Done = ray.get(answers[0])
         except RayTaskError as error:
+            ray.kill(worker)
             raise error.cause from error
         except _LOST as error:
             ray.kill(worker)

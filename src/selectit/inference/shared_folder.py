@@ -6,6 +6,7 @@ between machines are not needed: only the process that was started by the user t
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import uuid
@@ -16,8 +17,7 @@ from pathlib import Path
 
 from selectit.atomic_files import replacing
 from selectit.errors import RunError
-from selectit.runs.files import read_json
-from selectit.runs.run import Run
+from selectit.runs.run import Run, open_run
 
 SEEN_WITHIN = 120.0
 """Seconds in which a file of one machine must be seen by another; NFS remembers for up to 60 that there was none."""
@@ -46,7 +46,7 @@ def check_shared(run: Run, mark: Mark) -> None:
     where = f"the worker on {socket.gethostname()}"
     manifest = run.path / "manifest.json"
     seen = mark.path.exists() and mark.path.read_bytes() == mark.content
-    if not seen or not manifest.exists() or read_json(manifest) != run.manifest:
+    if not seen or not manifest.exists() or open_run(run.path).manifest != run.manifest:
         raise RunError(
             f"{where} doesn't see {run.path}", "Put the run directory on a file system that all machines share."
         )
@@ -66,7 +66,7 @@ def wait_until_seen(paths: Sequence[Path]) -> None:
                 "Put the run directory on a file system that all machines share, and type the same command again.",
             )
         # Opening the folder makes NFS ask its server again.
-        list(missing[0].parent.glob(missing[0].name))
+        os.close(os.open(missing[0].parent, os.O_RDONLY))
         time.sleep(0.1)
 
 

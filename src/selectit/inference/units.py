@@ -8,27 +8,37 @@ mechanism. Who does them, this process or those of a cluster, is the matter of `
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.loading import load_counter, load_engine
 from selectit.errors import EngineError, RunError, SettingsError
-from selectit.jsonable import digest_of
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, Unit, annotators, asked, find_annotator, units
-from selectit.runs.files import numbers, part_name, read_part, slug, write_json, write_table
+from selectit.runs.annotators import (
+    Annotator,
+    Unit,
+    annotators,
+    asked,
+    find_annotator,
+    identity_of,
+    read_unit,
+    units,
+)
+from selectit.runs.files import numbers, part_name, slug
 from selectit.runs.run import Run
-from selectit.signals.arrays import FLAG_NO_ROOM
+from selectit.runs.sums import DamagedError
+from selectit.signals.arrays import FLAG_NO_ROOM, Int64
 from selectit.signals.base import Answers, Engine, OnBatch
 from selectit.signals.requests import Request
 
@@ -73,7 +83,15 @@ class Task:
 
     def pending(self, some: Iterable[Unit]) -> list[Unit]:
         """Those of `some` that have to be done: not finished, or to be tried again."""
-        return [unit for unit in some if not unit.path.exists() or (self.settings.retry_errors and _has_errors(unit))]
+        return [unit for unit in some if not self._is_done(unit)]
+
+    def _is_done(self, unit: Unit) -> bool:
+        if not os.path.lexists(unit.path):
+            return False
+        if not self.run.is_whole(unit.path):
+            log.warning("%s is damaged: its rows are done again", unit.path)
+            return False
+        return not (self.settings.retry_errors and _has_errors(self.run, unit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +134,8 @@ def rating(task: Task, annotator: Annotator, progress: Progress) -> Iterator[lis
         progress.finish()
 
 
-def _has_errors(unit: Unit) -> bool:
-    errors = read_part(unit.path, ["error"])["error"]
+def _has_errors(run: Run, unit: Unit) -> bool:
+    errors = read_unit(run, unit, ["error"])["error"]
     return bool(errors.null_count < len(errors))
 
 
@@ -133,9 +151,8 @@ def _new_annotator(task: Task, settings: Mapping[str, Any], parameters: int) -> 
         "order": len(annotators(task.run, task.signal)),
         "unit_size": task.settings.unit_size or UNIT_SIZE,
     }
-    identity = {key: manifest[key] for key in ("digest", "settings", "unit_size")}
-    path = task.run.path / task.signal / f"{slug(model.name)}-{digest_of(identity)[:8]}"
-    write_json(path / "manifest.json", manifest)
+    path = task.run.path / task.signal / f"{slug(model.name)}-{identity_of(manifest)}"
+    task.run.write_json(path / "manifest.json", manifest)
     return Annotator(path, manifest)
 
 
@@ -169,7 +186,7 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     """
     start, stop = group[0].start, group[0].stop
     samples = run.samples(start, stop)
-    stored = read_part(group[0].path) if group[0].path.exists() else None
+    stored = read_unit(run, group[0]) if run.is_whole(group[0].path) else None
     again = range(len(samples)) if stored is None else [i for i, e in enumerate(stored["error"].to_pylist()) if e]
     began = time.perf_counter()
     # A unit counts its rows, however many answers they have and however few of them are tried again.
@@ -178,16 +195,16 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     found = _ask(
         engine, [unit.request for unit in group], asked, lambda done, tokens: on_rows(done * rows_each, tokens)
     )
-    seconds = time.perf_counter() - began
     tables = [unit.request.table(asked, answer) for unit, answer in zip(group, found.answers, strict=True)]
+    seconds = time.perf_counter() - began
     for table in tables:
         _refuse_failed(table, start, len(samples))
     for unit, table in zip(group, tables, strict=True):
         if stored is not None:
             rows = [row for row in stored.to_pylist() if not row["error"]] + table.to_pylist()
             table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["row"], row["item"])), schema=table.schema)
-        note_request(unit)
-        write_table(unit.path, table)
+        note_request(run, unit)
+        run.write_table(unit.path, table)
         log.debug("finished %s", unit.path)
     return Done((stop - start) * len(group), found.asked, found.tokens, seconds)
 
@@ -220,21 +237,21 @@ def _refuse_failed(table: pa.Table, start: int, samples: int) -> None:
         )
 
 
-def note_request(unit: Unit) -> None:
+def note_request(run: Run, unit: Unit) -> None:
     """Write beside a unit what was asked, where it does not stand there."""
     manifest = unit.path.parent / "manifest.json"
     if not manifest.exists():
-        write_json(manifest, unit.request.about)
+        run.write_json(manifest, unit.request.about)
 
 
 def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:
     """(N,) tokens of every response under a model's tokenizer; counted once, then read."""
     folder = run.path / "tokens" / f"{slug(model.name)}-{model.digest[:8]}"
     ranges = [(start, min(start + UNIT_SIZE, run.rows)) for start in range(0, run.rows, UNIT_SIZE)]
-    pending = [(n, *span) for n, span in enumerate(ranges) if not (folder / part_name(n)).exists()]
+    pending = [(n, *span) for n, span in enumerate(ranges) if not run.is_whole(folder / part_name(n))]
     with run.lock("tokens", f"another selectit is counting tokens in {run.path}") if pending else nullcontext():
         if pending:
-            write_json(folder / "manifest.json", {"model": model.name, "digest": model.digest})
+            run.write_json(folder / "manifest.json", {"model": model.name, "digest": model.digest})
             counter = load_counter(model, settings)
             progress.start(f"counting tokens with {model.name}", run.rows, run.rows - sum(b - a for _, a, b in pending))
         for number, start, stop in pending:
@@ -246,12 +263,18 @@ def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress)
                 counter.count_tokens([sample.response for sample in samples]),
             )
             table = pa.table({"row": np.arange(start, stop), "tokens": counts}, schema=TOKENS_SCHEMA)
-            write_table(folder / part_name(number), table)
+            run.write_table(folder / part_name(number), table)
             progress.advance(stop - start, int(counts.sum()))
         if pending:
             progress.finish()
-    parts = [numbers(read_part(folder / part_name(number))["tokens"]) for number in range(len(ranges))]
-    return np.concatenate(parts)
+    return np.concatenate([_read_counts(run, folder / part_name(n), *span) for n, span in enumerate(ranges)])
+
+
+def _read_counts(run: Run, path: Path, start: int, stop: int) -> Int64:
+    table = run.read_part(path)
+    if table.schema != TOKENS_SCHEMA or not np.array_equal(numbers(table["row"]), np.arange(start, stop)):
+        raise DamagedError(path, f"it is not of rows {start} to {stop - 1}", run.place(path))
+    return numbers(table["tokens"])
 
 
 TOKENS_SCHEMA = pa.schema([("row", pa.int64()), ("tokens", pa.int64())])

@@ -1,8 +1,7 @@
 """One file = one published method; the file's name is the method's name, its one public class the method.
 
-A method is a frozen dataclass whose fields are its parameters. It offers `score` (`_base.ScoringMethod`) or
-`select` (`_base.SetMethod`). Your own method is `./mine.py:Mine`, or an entry point of the group
-`selectit.methods`.
+A method is a frozen dataclass whose fields are its parameters; `ScoringMethod` and `SetMethod` have all that the
+program reads of one. Your own method is `./mine.py:Mine`, or an entry point of the group `selectit.methods`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from selectit.errors import SettingsError, nearest
-from selectit.methods._base import Method
+from selectit.methods._base import Method, ScoringMethod, SetMethod
 from selectit.signals.requests import ScoreOf
 
 ENTRY_POINTS = "selectit.methods"
@@ -42,8 +41,11 @@ def _packaged() -> list[str]:
     return [name.replace("_", "-") for name in found if not name.startswith("_")]
 
 
-def lookup(name: str) -> type[Any]:
-    """The class of a method, by its name or as `./file.py:Class`. Raises SettingsError."""
+def lookup(name: str) -> type[Method]:
+    """The class of a method, by its name or as `./file.py:Class`. Raises SettingsError.
+
+    One that does not inherit from `ScoringMethod` or `SetMethod` gets the defaults of what it leaves out.
+    """
     if ".py:" in name:
         return _from_file(*name.rsplit(":", 1))
     if name in _packaged():  # looking through all installed packages takes a while
@@ -62,7 +64,7 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
         SettingsError: a parameter that the method does not have, or a value that it refuses.
     """
     method = lookup(name)
-    fields = {field.name: field for field in dataclasses.fields(method) if field.init}
+    fields = {field.name: field for field in dataclasses.fields(method) if field.init}  # type: ignore[arg-type]
     kinds = typing.get_type_hints(method)
     chosen: dict[str, Any] = {}
     for key, value in parameters.items():
@@ -75,10 +77,16 @@ def build(name: str, parameters: Mapping[str, Any]) -> Method:
     return built
 
 
-def takes_prompts(name: str) -> bool:
-    """Whether a method's parameter `k` is the number of rating prompts that it reads."""
-    method = lookup(name)
-    return hasattr(method, "prompts") and any(field.name == "k" for field in dataclasses.fields(method))
+def parameters(method: Method) -> dict[str, Any]:
+    """The parameters of a method by name."""
+    values: dict[str, Any] = dataclasses.asdict(method)  # type: ignore[call-overload]
+    return values
+
+
+def changed(method: Method, parameters: Mapping[str, Any]) -> Method:
+    """The method with other values of some parameters. Raises SettingsError where it refuses them."""
+    other: Method = dataclasses.replace(method, **parameters)  # type: ignore[type-var]
+    return other
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
@@ -109,7 +117,7 @@ def short(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text)[:24]
 
 
-def summary(method: type[Any]) -> str:
+def summary(method: type[Method]) -> str:
     """The first line of the method's docstring."""
     return (method.__doc__ or "").strip().partition("\n")[0]
 
@@ -137,7 +145,7 @@ def _converted(value: Any, kind: Any, key: str, default: Any) -> Any:
         ) from error
 
 
-def _from_file(path: str, class_name: str) -> type[Any]:
+def _from_file(path: str, class_name: str) -> type[Method]:
     if not Path(path).is_file():
         raise SettingsError(f"there is no file {path}", "Name a method of your own as ./file.py:Class.")
     name = f"selectit_own_{Path(path).stem}"
@@ -151,16 +159,22 @@ def _from_file(path: str, class_name: str) -> type[Any]:
     return _checked(getattr(module, class_name), f"{path}:{class_name}")
 
 
-def _checked(method: Any, name: str) -> type[Any]:
+def _checked(method: Any, name: str) -> type[Method]:
     if not (isinstance(method, type) and dataclasses.is_dataclass(method)):
         raise SettingsError(f"{name} is not a dataclass", "See docs/methods.md for an example.")
-    if not (
-        hasattr(method, "needs")
-        and hasattr(method, "label")
-        and (hasattr(method, "score") or hasattr(method, "select"))
-    ):
+    whole = method if issubclass(method, ScoringMethod | SetMethod) else _with_defaults(method)
+    if whole.__abstractmethods__:
         raise SettingsError(f"{name} lacks needs, label, or one of score and select", "See docs/methods.md.")
-    return method
+    return whole
+
+
+def _with_defaults(method: type[Any]) -> type[Method]:
+    """A class that inherits from neither kind of method, with the defaults of the kind that it is."""
+    base: Any = SetMethod if hasattr(method, "select") and not hasattr(method, "score") else ScoringMethod
+    takes_k = hasattr(method, "prompts") and any(field.name == "k" for field in dataclasses.fields(method))
+    own = {"__doc__": method.__doc__, "__module__": method.__module__, "__slots__": (), "takes_k": takes_k}
+    whole: type[Method] = type(base)(method.__name__, (method, base), own)
+    return whole
 
 
 def list_methods() -> dict[str, str]:

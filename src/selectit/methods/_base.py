@@ -1,15 +1,160 @@
-"""What a method is: everything that the program reads of one."""
+"""What a method is: everything that the program reads of one, with the default of what may be left out.
+
+A method is a frozen dataclass whose fields are its parameters. It inherits from `ScoringMethod` or `SetMethod`, and
+defines `needs`, `label`, and `score` or `select`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Int64, Rows, Signals
 from selectit.signals.requests import Need
+
+
+class _AnyMethod(ABC):
+    """What both kinds of method have."""
+
+    __slots__ = ()
+
+    takes_k: ClassVar[bool] = False
+    """Whether the parameter `k` is the number of rating prompts, so that --k decides it."""
+    uniform: ClassVar[bool] = False
+    """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> tuple[Need, ...]:
+        """The signals that must be collected first, at most one of each kind but `ScoreOf`."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The method with its telling parameters, fit for a file name: 'selectit-sentence-paper-k5-a0.2'."""
+
+    @classmethod
+    def defaults(cls, named: tuple[str, ...], rated: tuple[str, ...]) -> dict[str, Any]:
+        """Parameters whose defaults depend on the models, with these.
+
+        Args:
+            named: the models of the settings.
+            rated: those that have rated the run; empty where there is no run yet.
+        """
+        return {}
+
+    @property
+    def prompts(self) -> int:
+        """How many of the rating prompts are read; says nothing of a method that reads no ratings."""
+        return 1
+
+    @property
+    def keep(self) -> str | None:
+        """The method's own size, as --keep is written, where no budget is given."""
+        return None
+
+    @property
+    def min_score(self) -> float | None:
+        """The least score where no budget is given. With neither this nor `keep` 20 % are kept."""
+        return None
+
+    @property
+    def about(self) -> str:
+        """A line for the summary; '' = none."""
+        return ""
+
+    @property
+    def many_models(self) -> str:
+        """What it is in the method that is made of several models' ratings, in words; '' = it reads one model's."""
+        return ""
+
+    @property
+    def ordered_models(self) -> bool:
+        """Whether the scores depend on the order of the models."""
+        return False
+
+    def check(self, models: tuple[str, ...], labels: int) -> None:
+        """Raise SettingsError where the method can't use ratings by these models with so many labels."""
+
+    def check_judge(self, judge: str) -> None:
+        """Raise SettingsError where the method can't use replies of this judge."""
+
+    def check_rows(self, rows: Rows) -> None:
+        """Raise DataError where a parameter names rows that are not among these."""
+
+    def check_cascade(self) -> None:
+        """Raise SettingsError where a cascade can't leave rows out of the method's sight."""
+
+    def first_rating(self, k: int) -> dict[str, Any]:
+        """Settings (`k`, `level`, …) that make the method of a cascade's first rating, under the first `k` prompts."""
+        return {"k": k}
+
+
+class ScoringMethod(_AnyMethod):
+    """A method that scores rows one by one."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def score(self, signals: Signals) -> Float64:
+        """(N,) float64; higher = keep; NaN = could not be scored."""
+
+    def parts(self, signals: Signals) -> dict[str, NDArray[Any]]:
+        """What each score was made of: named columns of length N."""
+        return {}
+
+    @property
+    def ties(self) -> str:
+        """Which of two rows with equal scores comes first: the 'smaller' or the 'larger' row number."""
+        return "smaller"
+
+    def tie_break(self, signals: Signals) -> str | Float64:
+        """`ties`; or (N,) values: of two rows with equal scores that with the larger comes first."""
+        return self.ties
+
+
+class SetMethod(_AnyMethod):
+    """A method that chooses a set rather than scoring rows one by one."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def select(self, signals: Signals, budget: int) -> Int64:
+        """At most `budget` distinct row numbers, in the order in which they were chosen."""
+
+
+Method = ScoringMethod | SetMethod
+
+
+class RatingMethod(ScoringMethod):
+    """A method that scores rows by one model's ratings under the first `k` prompts."""
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    """In messages."""
+    takes_k = True
+
+    @property
+    @abstractmethod
+    def k(self) -> int:
+        """The parameter: the number of rating prompts."""
+
+    @property
+    def prompts(self) -> int:
+        """How many of the rating prompts are read."""
+        return self.k
+
+    def check(self, models: tuple[str, ...], labels: int) -> None:
+        """Raise SettingsError where there is not one model."""
+        if len(models) != 1:
+            raise SettingsError(
+                f"{self.name} reads one model, and there are {len(models)}: {', '.join(models)}",
+                "Name one with --model.",
+            )
 
 
 def check_prompts(k: int) -> None:
@@ -18,52 +163,7 @@ def check_prompts(k: int) -> None:
         raise SettingsError(f"k is {k}", "k is a number of prompts: 1 or more.")
 
 
-def check_one_model(method: str, models: tuple[str, ...]) -> None:
-    """Raise SettingsError where there is not one model."""
-    if len(models) != 1:
-        raise SettingsError(
-            f"{method} reads one model, and there are {len(models)}: {', '.join(models)}", "Name one with --model."
-        )
-
-
-@runtime_checkable
-class ScoringMethod(Protocol):
-    """A frozen dataclass whose fields are the method's parameters."""
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        """The signals that must be collected first, at most one of each kind but `ScoreOf`."""
-
-    @property
-    def label(self) -> str:
-        """The method with its telling parameters, fit for a file name: 'selectit-sentence-paper-k5-a0.2'."""
-
-    def score(self, signals: Signals) -> Float64:
-        """(N,) float64; higher = keep; NaN = could not be scored."""
-
-
-@runtime_checkable
-class ExplainsScores(Protocol):
-    """A scoring method that can say what each score was made of."""
-
-    def parts(self, signals: Signals) -> dict[str, NDArray[Any]]:
-        """Named columns of length N."""
-
-
-@runtime_checkable
-class SetMethod(Protocol):
-    """A method that chooses a set rather than scoring rows one by one."""
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        """As of a scoring method."""
-
-    @property
-    def label(self) -> str:
-        """As of a scoring method."""
-
-    def select(self, signals: Signals, budget: int) -> Int64:
-        """At most `budget` distinct row numbers, in the order in which they were chosen."""
-
-
-Method = ScoringMethod | SetMethod
+def check_count(name: str, value: int, of: str) -> None:
+    """Raise SettingsError where a parameter is not at least 1 `of` something."""
+    if value < 1:
+        raise SettingsError(f"{name} is {value}", f"It is a number of {of}: 1 or more.")

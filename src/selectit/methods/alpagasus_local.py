@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
+from selectit.methods._base import ScoringMethod
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import JudgeRequest
 
 DIMENSIONS = {"accuracy": "accurate", "helpfulness": "helpful"}
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"(?<![\d.-])(\d+(?:\.\d+)?)(?:\s*/\s*(\d+(?:\.\d+)?))?")
 
 
 @dataclass(frozen=True, slots=True)
-class AlpagasusLocal:
+class AlpagasusLocal(ScoringMethod):
     """A judge's score from 0 to 5 on one dimension, with any judge (AlpaGasus's protocol).
 
     With neither --keep nor --min-score, the rows with at least the threshold are kept, as in the paper. With --keep,
@@ -56,7 +56,7 @@ class AlpagasusLocal:
     seed: int = 0
     """Of the order of equal scores."""
 
-    keep: ClassVar[None] = None
+    name: ClassVar[str] = "alpagasus-local"
 
     def __post_init__(self) -> None:
         if self.dimension not in DIMENSIONS:
@@ -76,7 +76,7 @@ class AlpagasusLocal:
     @property
     def label(self) -> str:
         strict = "-strict" if self.parser == "strict" else ""
-        return f"alpagasus-local-{self.dimension}{strict}-t{self.threshold:g}-seed{self.seed}"
+        return f"{self.name}-{self.dimension}{strict}-t{self.threshold:g}-seed{self.seed}"
 
     def score(self, signals: Signals) -> Float64:
         """(N,) the judge's scores, of several responses their mean; NaN where a reply is missing or has no number."""

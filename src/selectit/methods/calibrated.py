@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.methods._base import check_one_model, check_prompts
+from selectit.methods._base import RatingMethod, check_prompts
 from selectit.numerics.label_probs import expected, label_shares
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Substitution
 
 WAYS = ("content-free", "batch")
@@ -19,7 +19,7 @@ CONTENT_FREE = "N/A"
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class Calibrated(RatingMethod):
     """The expected rating after the labels' probabilities are divided by those that the model gives without reason.
 
     `content-free` divides by the probabilities for a pair without content (contextual calibration): how much the model
@@ -49,27 +49,28 @@ class Calibrated:
     k: int = 5
     """Number of rating prompts; 1 or more."""
 
+    name: ClassVar[str] = "calibrated"
+
     def __post_init__(self) -> None:
         check_prompts(self.k)
         if self.by not in WAYS:
-            raise SettingsError(f"by is {self.by!r}, which there is not", nearest(self.by, WAYS))
+            raise SettingsError(f"there is no way {self.by!r}", nearest(self.by, WAYS))
 
     @property
     def needs(self) -> tuple[str | Substitution, ...]:
         return ("ratings", Substitution(CONTENT_FREE, CONTENT_FREE)) if self.by == "content-free" else ("ratings",)
 
     @property
-    def prompts(self) -> int:
-        """How many of the rating prompts are read."""
-        return self.k
-
-    @property
     def label(self) -> str:
         return f"calibrated-{self.by}-k{self.k}"
 
-    def check(self, models: tuple[str, ...], labels: int) -> None:
-        """Raise SettingsError where there is not one model."""
-        check_one_model("calibrated", models)
+    def check_cascade(self) -> None:
+        """Raise SettingsError for `batch`, whose divisor is all rows'."""
+        if self.by == "batch":
+            raise SettingsError(
+                f"{self.name} by batch scores a row by all others, and a cascade leaves most of them out",
+                "Use --param by=content-free, or leave out --cascade.",
+            )
 
     def score(self, signals: Signals) -> Float64:
         """(N,) calibrated expected ratings, of several responses their mean; NaN where a rating is missing."""

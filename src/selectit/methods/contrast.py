@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.methods._base import check_one_model, check_prompts
+from selectit.methods._base import RatingMethod, check_prompts
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Substitution
 
 OTHER = (
@@ -20,7 +20,7 @@ OTHER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
+class Contrast(RatingMethod):
     """The expected rating of the response, less that of the same instruction with a response to something else.
 
     What the instruction alone does to the rating is taken out: a model that rates everything high under an easy
@@ -50,6 +50,8 @@ class Contrast:
     k: int = 5
     """Number of rating prompts; 1 or more."""
 
+    name: ClassVar[str] = "contrast"
+
     def __post_init__(self) -> None:
         check_prompts(self.k)
         if not self.other.strip() or re.search(r"\{(prompt|instruction|response)\}", self.other):
@@ -60,17 +62,8 @@ class Contrast:
         return ("ratings", Substitution(response=self.other))
 
     @property
-    def prompts(self) -> int:
-        """How many of the rating prompts are read."""
-        return self.k
-
-    @property
     def label(self) -> str:
         return f"contrast-k{self.k}"
-
-    def check(self, models: tuple[str, ...], labels: int) -> None:
-        """Raise SettingsError where there is not one model."""
-        check_one_model("contrast", models)
 
     def score(self, signals: Signals) -> Float64:
         """(N,) gains, of several responses their mean; NaN where a rating is missing."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.methods import short
+from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import pool, similarity_filter
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
-class Deita:
+class Deita(SetMethod):
     """The best rows by complexity x quality that are not too similar to one taken before (DEITA).
 
     Source: Liu et al., "What Makes Good Data for Alignment?", ICLR 2024, arXiv 2312.15685.

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
+from selectit.methods._losses import LossMethod
 from selectit.numerics.segments import mean_by_row, means
-from selectit.signals.arrays import Signals
-from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossRequest
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class El2n:
+class El2n(LossMethod):
     """The hardest responses by the length of the error vector (EL2N).
 
     The mean over the tokens of the response of ‖p - onehot(y)‖₂ = sqrt(Σ p² - 2 p_y + 1), p the probabilities after the
@@ -40,13 +38,6 @@ class El2n:
     """`alpaca` or `plain`: what stands around the instruction."""
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
-
-    def __post_init__(self) -> None:
-        loss_text(self.template, self.boundary)
-
-    @property
-    def needs(self) -> tuple[LossRequest, ...]:
-        return (loss_text(self.template, self.boundary, both=False),)
 
     @property
     def label(self) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.methods._base import check_one_model, check_prompts
+from selectit.methods._base import RatingMethod, check_prompts
 from selectit.numerics.label_probs import expected, sentence_scores
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedRating:
+class ExpectedRating(RatingMethod):
     """The expected rating under a model's label probabilities, its mean over the prompts.
 
     Where SelectIT takes the most likely rating and how far it stands above the others, this takes all labels at their
@@ -42,6 +41,7 @@ class ExpectedRating:
     alpha: float = 0.0
     """How much disagreement between the prompts costs; 0 or more."""
 
+    name: ClassVar[str] = "expected-rating"
     needs: ClassVar[tuple[str]] = ("ratings",)
 
     def __post_init__(self) -> None:
@@ -50,17 +50,8 @@ class ExpectedRating:
             raise SettingsError(f"alpha is {self.alpha}", "alpha is a number of 0 or more.")
 
     @property
-    def prompts(self) -> int:
-        """How many of the rating prompts are read."""
-        return self.k
-
-    @property
     def label(self) -> str:
         return f"expected-rating-k{self.k}" + (f"-a{self.alpha:g}" if self.alpha else "")
-
-    def check(self, models: tuple[str, ...], labels: int) -> None:
-        """Raise SettingsError where there is not one model."""
-        check_one_model("expected-rating", models)
 
     def score(self, signals: Signals) -> Float64:
         """(N,) expected ratings, of several responses their mean; NaN where a rating is missing."""

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.signals.arrays import Signals
+from selectit.methods._base import ScoringMethod
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Field as FieldNeed
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Field(ScoringMethod):
     """A number that stands in each record, such as a score that was computed elsewhere.
 
     Source: no paper.

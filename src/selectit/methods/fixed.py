@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
+from selectit.methods._base import SetMethod
 from selectit.runs import row_lists
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Rows, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(SetMethod):
     """The rows that a file names, in its order (a hand-chosen set such as LIMA).
 
     Source: Zhou et al., "LIMA: Less Is More for Alignment", arXiv 2305.11206: 1,000 pairs chosen by hand. That is no
@@ -46,6 +46,10 @@ class Fixed:
     def keep(self) -> str:
         """The budget where none is given: the whole list."""
         return str(row_lists.count(self.file))
+
+    def check_rows(self, rows: Rows) -> None:
+        """Raise DataError where the list names what is no row, or one twice."""
+        row_lists.find(self.file, rows)
 
     @property
     def label(self) -> str:

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
-from selectit.signals.arrays import Signals
+from selectit.methods._base import SetMethod
+from selectit.signals.arrays import Int64, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
+class Full(SetMethod):
     """All rows, in the order of the source.
 
     Source: the rows Full of SelectIT's tables (arXiv 2402.16705): the data set as it is.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.array_types import Int64
+from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import herding, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Herding:
+class Herding(SetMethod):
     """Each next row brings the mean of those chosen nearest to the mean of all (herding).
 
     Source: Welling, "Herding Dynamical Weights to Learn", ICML 2009; named among the geometric selectors in the survey

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from selectit.array_types import Float64
+from selectit.methods._losses import LossMethod
 from selectit.numerics.segments import flagged, mean_losses, rows_of
-from selectit.signals.arrays import Signals
-from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossRequest
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class Ifd:
+class Ifd(LossMethod):
     """The responses that their instruction helps least, as far as it helps (IFD, Cherry LLM; "Q2Q").
 
     IFD = s(y|x) / s(y), the mean loss of the response after its instruction over its mean loss without. A row whose IFD
@@ -44,16 +44,12 @@ class Ifd:
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
 
-    def __post_init__(self) -> None:
-        loss_text(self.template, self.boundary)
-
-    @property
-    def needs(self) -> tuple[LossRequest, ...]:
-        return (loss_text(self.template, self.boundary),)
+    name: ClassVar[str] = "ifd"
+    both: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
-        return f"ifd-{self.template}" + ("-joint" if self.boundary == "joint" else "")
+        return f"{self.name}-{self.template}" + ("-joint" if self.boundary == "joint" else "")
 
     @property
     def about(self) -> str:
@@ -61,22 +57,25 @@ class Ifd:
         return "rows whose IFD is above 1 are taken as misaligned and have no score"
 
     def score(self, signals: Signals) -> Float64:
-        """(N,) IFD; NaN above 1 and where either loss is missing. A row of several responses has the mean of theirs."""
-        ratio = self._parts(signals)["ifd"]
-        return np.where(ratio <= 1, ratio, np.nan)
+        """(N,) IFD; NaN where misaligned or a loss is missing. A row of several responses has the mean of theirs."""
+        parts = self.parts(signals)
+        return np.where(parts["misaligned"] == 0, parts["ifd"], np.nan)
 
     def parts(self, signals: Signals) -> dict[str, Float64]:
-        """IFD before the cut at 1, whether it is above (1 or 0), and the two mean losses in nats."""
-        parts = self._parts(signals)
-        ratio = parts["ifd"]
-        return {**parts, "misaligned": flagged(ratio > 1, ratio)}
-
-    def _parts(self, signals: Signals) -> dict[str, Float64]:
+        """IFD before the cut at 1, whether it is misaligned (1 or 0), and the two mean losses in nats."""
         losses = signals.losses
         given, alone = mean_losses(losses)
-        ratio = np.divide(given, alone, out=np.full(len(given), np.nan), where=alone > 0)
-        columns = {"ifd": ratio, "loss": given, "loss_alone": alone}
-        return rows_of(columns, losses.row, len(signals.rows))
+        columns = {"ifd": self._ratio(given, alone), "loss": given, "loss_alone": alone}
+        parts = rows_of(columns, losses.row, len(signals.rows))
+        return {**parts, "misaligned": flagged(self._misaligned(parts["ifd"]), parts["ifd"])}
+
+    def _ratio(self, given: Float64, alone: Float64) -> Float64:
+        """(I,) IFD of (I,) mean losses after the instruction and alone."""
+        ratio: Float64 = np.divide(given, alone, out=np.full(len(given), np.nan), where=alone > 0)
+        return ratio
+
+    def _misaligned(self, ratio: Float64) -> NDArray[np.bool_]:
+        return ratio > 1
 
 
 METHOD = Ifd

@@ -8,18 +8,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Int64
-from selectit.errors import SettingsError
+from selectit.methods._base import SetMethod, check_count
 from selectit.numerics import tags
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import JudgeRequest
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Instag:
+class Instag(SetMethod):
     """The instructions with the most tags first, each bringing a tag that is new (InsTag).
 
     Down the list by number of tags, a row is taken if it has a tag that none taken in this pass has; then again over
@@ -51,8 +50,7 @@ class Instag:
     needs: ClassVar[tuple[JudgeRequest]] = (tags.QUESTION,)
 
     def __post_init__(self) -> None:
-        if self.min_count < 1:
-            raise SettingsError(f"min_count is {self.min_count}", "It is a number of rows: 1 or more.")
+        check_count("min_count", self.min_count, "rows")
 
     @property
     def label(self) -> str:

@@ -7,15 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
-from selectit.errors import SettingsError
+from selectit.methods._base import ScoringMethod, check_count
 from selectit.numerics import tags
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import JudgeRequest
 
 
 @dataclass(frozen=True, slots=True)
-class InstagComplexity:
+class InstagComplexity(ScoringMethod):
     """How many tags an instruction has (InsTag's complexity).
 
     Source: Lu et al., "#InsTag: Instruction Tagging for Analyzing Supervised Fine-tuning", ICLR 2024, arXiv 2308.07074.
@@ -39,8 +38,7 @@ class InstagComplexity:
     needs: ClassVar[tuple[JudgeRequest]] = (tags.QUESTION,)
 
     def __post_init__(self) -> None:
-        if self.min_count < 1:
-            raise SettingsError(f"min_count is {self.min_count}", "It is a number of rows: 1 or more.")
+        check_count("min_count", self.min_count, "rows")
 
     @property
     def label(self) -> str:

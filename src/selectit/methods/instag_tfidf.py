@@ -7,16 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
+from selectit.methods._base import SetMethod, check_count
 from selectit.numerics import tags
 from selectit.numerics.lexical import words
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class InstagTfidf:
+class InstagTfidf(SetMethod):
     """InsTag's sampler with telling words of the instruction instead of tags: a surrogate that needs no model.
 
     Source: the sampler: Lu et al., arXiv 2308.07074. The tags are this project's substitute, and so no InsTag.
@@ -45,8 +45,7 @@ class InstagTfidf:
     needs: ClassVar[tuple[str]] = ("texts",)
 
     def __post_init__(self) -> None:
-        if self.terms < 1:
-            raise SettingsError(f"terms is {self.terms}", "It is a number of words: 1 or more.")
+        check_count("terms", self.terms, "words")
         if not 0 < self.most <= 1:
             raise SettingsError(f"most is {self.most}", "It is a share: above 0 and at most 1.")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
-from selectit.signals.arrays import Signals
+from selectit.methods._base import ScoringMethod
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import ScoreOf
 
 RULES = {
@@ -22,7 +22,7 @@ RULES = {
 
 
 @dataclass(frozen=True, slots=True)
-class InstructionMining:
+class InstructionMining(ScoringMethod):
     """The loss that a linear rule predicts for a model tuned on such rows (Instruction Mining).
 
     v1: 1.0684 - 0.1498 reward + 8.257e-5 length - 0.9350 KNN6. v2: 0.0274 - 0.0078 reward + 0.4421 understandability -

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Int64
+from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import k_center, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Kcenter:
+class Kcenter(SetMethod):
     """Each next row is the one farthest from all that are chosen (k-center greedy).
 
     Source: Sener and Savarese, arXiv 1708.00489 (core-set); the diversity step of MoDS and, with embeddings of a model

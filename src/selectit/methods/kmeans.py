@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
+from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import k_means_pick, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Kmeans:
+class Kmeans(SetMethod):
     """The rows nearest to the centroids of k-means clusters.
 
     Source: named among the geometric selectors in the survey arXiv 2408.02085; a step of LTD (arXiv 2305.09246) and

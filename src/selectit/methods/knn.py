@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
+from selectit.methods._base import ScoringMethod
 from selectit.numerics.subsets import knn_distance, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Knn:
+class Knn(ScoringMethod):
     """The distance (L2) to the k-th nearest other row: how unusual a row is.
 
     Source: the indicator KNN_i of Instruction Mining (Cao et al., arXiv 2307.06290), where i is 6.

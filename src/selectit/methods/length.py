@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.data.records import Sample
 from selectit.errors import SettingsError, nearest
+from selectit.methods._base import ScoringMethod
 from selectit.numerics.lexical import distinct, words
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import Need
 
 UNITS = ("words", "tokens", "chars")
@@ -23,7 +24,7 @@ GRAM = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class Length(ScoringMethod):
     """The longest responses ("Long is more", and the Length baseline of SelectIT's paper).
 
     Source: Zhao et al., "Long Is More for Alignment", arXiv 2402.04833: the 1,000 responses with the most tokens;
@@ -70,6 +71,11 @@ class Length:
                 f"length counts tokens of the response only, not of {self.field}",
                 "Leave out --param field, or count with --param unit=words or unit=chars.",
             )
+
+    @classmethod
+    def defaults(cls, named: tuple[str, ...], rated: tuple[str, ...]) -> dict[str, Any]:
+        """Tokens where a model is named, whose tokenizer counts them."""
+        return {"unit": "tokens"} if named else {}
 
     @property
     def needs(self) -> tuple[Need, ...]:

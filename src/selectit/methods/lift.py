@@ -8,17 +8,17 @@ from decimal import Decimal
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
 from selectit.methods import short
+from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
-class Lift:
+class Lift(SetMethod):
     """The rows of the largest variance over the main axes, and of these the best by quality and length (LIFT).
 
     Source: Xu et al., "Rethinking the Instruction Quality: LIFT Is What You Need", arXiv 2312.11508; read in secondary

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
-from selectit.methods._base import check_one_model, check_prompts
+from selectit.methods._base import RatingMethod, check_prompts
 from selectit.numerics.label_probs import log_sum
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)
-class LogOdds:
+class LogOdds(RatingMethod):
     """The natural log of the odds that the rating is one of the upper labels, its mean over the prompts.
 
     Unlike a mean rating it does not saturate: 99.9 % certain of a 5 scores above 99 %. With the labels No and Yes
@@ -40,6 +39,7 @@ class LogOdds:
     upper: int = 0
     """How many of the labels are the upper ones; 0 = half of them, rounded down: 4 and 5 of 1 to 5."""
 
+    name: ClassVar[str] = "log-odds"
     needs: ClassVar[tuple[str]] = ("ratings",)
 
     def __post_init__(self) -> None:
@@ -48,17 +48,12 @@ class LogOdds:
             raise SettingsError(f"upper is {self.upper}", "It is a number of labels, or 0 for half of them.")
 
     @property
-    def prompts(self) -> int:
-        """How many of the rating prompts are read."""
-        return self.k
-
-    @property
     def label(self) -> str:
         return f"log-odds-k{self.k}" + (f"-u{self.upper}" if self.upper else "")
 
     def check(self, models: tuple[str, ...], labels: int) -> None:
         """Raise SettingsError where there is not one model, or no label is left below the upper ones."""
-        check_one_model("log-odds", models)
+        RatingMethod.check(self, models, labels)
         if self.upper >= labels:
             raise SettingsError(f"upper is {self.upper} of {labels} labels", "Leave at least one label below.")
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError, nearest
 from selectit.methods import short
+from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 
 @dataclass(frozen=True, slots=True)
-class Qdit:
+class Qdit(SetMethod):
     """Each next row has the largest sum of new coverage and quality (QDIT).
 
     Source: Bukharin et al., "Data Diversity Matters for Robust Instruction Tuning", arXiv 2311.14736.

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
+from selectit.methods._base import ScoringMethod
 from selectit.numerics.row_random import row_uniforms
 from selectit.runs import row_lists
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Field, Need
 
 
 @dataclass(frozen=True, slots=True)
-class Random:
+class Random(ScoringMethod):
     """A uniform random order, as baseline (the slides' Random-full and Random-unselected).
 
     A row's draw depends on the seed, the row's content and how many equal rows stand before it, never on its place:
@@ -46,6 +47,8 @@ class Random:
     exclude: str = ""
     """Rows never to take: a JSON list or text of row numbers, the folder of a selection (RUN/selections/NAME), or a
     data set of these records."""
+
+    uniform: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[Need, ...]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.array_types import Float64
+from selectit.methods._base import ScoringMethod
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import RewardRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Reward:
+class Reward(ScoringMethod):
     """The output of a reward model, as it is.
 
     Source: the quality step of MoDS (Du et al., arXiv 2311.15653) and an indicator of Instruction Mining; no paper of

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Float64
 from selectit.errors import SettingsError, nearest
-from selectit.methods._base import check_prompts
+from selectit.methods._base import ScoringMethod, check_prompts
 from selectit.numerics.label_probs import sentence_scores
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Ratings, Signals
+from selectit.signals.arrays import Float32, Float64, Ratings, Signals
 
 LEVELS = ("token", "sentence", "model", "model-token")
 PROFILES = ("paper", "official")
@@ -27,7 +26,7 @@ _CHUNK = 1 << 12  # rows scored at a time: the arrays stay in the processor's ca
 
 
 @dataclass(frozen=True, slots=True)
-class SelectIT:
+class SelectIT(ScoringMethod):
     """The model's own rating, discounted by its uncertainty (SelectIT, Liu et al., NeurIPS 2024).
 
     Levels: `token` is equation 3 under prompt 1; `sentence` equation 4 over K prompts; `model` equation 5 over the
@@ -69,6 +68,7 @@ class SelectIT:
     """How many of the K ratings a row must have; 0 = all K."""
 
     needs: ClassVar[tuple[str, ...]] = ("ratings",)
+    takes_k: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -95,6 +95,15 @@ class SelectIT:
                 "the official profile has fixed weights and wants every rating", "Use --profile paper to choose them."
             )
 
+    @classmethod
+    def defaults(cls, named: tuple[str, ...], rated: tuple[str, ...]) -> dict[str, Any]:
+        """The level `model` where several models rate."""
+        return {"level": "model" if len(named or rated) > 1 else "sentence"}
+
+    def first_rating(self, k: int) -> dict[str, Any]:
+        """Under one prompt the token level, in both profiles; all K ratings, since rows with fewer go on anyway."""
+        return {"min_prompts": None, **({"level": "token", "k": self.k} if k == 1 else {"k": k})}
+
     @property
     def label(self) -> str:
         detail = f"-k{self.k}" if self.prompts > 1 or self.profile == "official" else ""
@@ -109,9 +118,14 @@ class SelectIT:
         return 1 if self.level in ("token", "model-token") else self.k
 
     @property
-    def many_models(self) -> bool:
-        """Whether the level is a mean over several models."""
-        return self.level in ("model", "model-token")
+    def many_models(self) -> str:
+        """The level, where it is a mean over several models."""
+        return f"the level {self.level!r}" if self.level in ("model", "model-token") else ""
+
+    @property
+    def ordered_models(self) -> bool:
+        """Whether there are weights, which go by the order of the models."""
+        return bool(self.weights) or self.profile == "official"
 
     @property
     def ties(self) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from selectit.array_types import Float64
-from selectit.numerics.segments import flagged, mean_losses, rows_of
-from selectit.signals.arrays import Signals
-from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossRequest
+from selectit.methods.ifd import Ifd
+from selectit.signals.arrays import Float64
 
 
 @dataclass(frozen=True, slots=True)
-class Superfiltering:
+class Superfiltering(Ifd):
     """IFD by a small model such as GPT-2, as a ratio of perplexities (Superfiltering).
 
     IFD = PPL(y|x) / PPL(y) = exp(s(y|x) - s(y)), s the mean loss of the response. A model without a token for the
@@ -41,41 +40,19 @@ class Superfiltering:
 
     template: str = "plain"
     """`alpaca` or `plain`: what stands around the instruction."""
-    boundary: str = "split"
-    """`split`: prompt and response are tokenised apart; `joint`: together."""
 
-    def __post_init__(self) -> None:
-        loss_text(self.template, self.boundary)
-
-    @property
-    def needs(self) -> tuple[LossRequest, ...]:
-        return (loss_text(self.template, self.boundary),)
-
-    @property
-    def label(self) -> str:
-        return f"superfiltering-{self.template}" + ("-joint" if self.boundary == "joint" else "")
+    name: ClassVar[str] = "superfiltering"
 
     @property
     def about(self) -> str:
         """A line for the summary."""
         return "rows whose IFD is 1 or more are taken as misaligned and have no score"
 
-    def score(self, signals: Signals) -> Float64:
-        """(N,) IFD; NaN from 1 on and where either loss is missing. A row of several responses has their mean."""
-        ratio = self._parts(signals)["ifd"]
-        return np.where(ratio < 1, ratio, np.nan)
+    def _ratio(self, given: Float64, alone: Float64) -> Float64:
+        return np.exp(given - alone)
 
-    def parts(self, signals: Signals) -> dict[str, Float64]:
-        """IFD before the cut at 1, whether it is cut (1 or 0), and the two mean losses in nats."""
-        parts = self._parts(signals)
-        ratio = parts["ifd"]
-        return {**parts, "misaligned": flagged(ratio >= 1, ratio)}
-
-    def _parts(self, signals: Signals) -> dict[str, Float64]:
-        losses = signals.losses
-        given, alone = mean_losses(losses)
-        columns = {"ifd": np.exp(given - alone), "loss": given, "loss_alone": alone}
-        return rows_of(columns, losses.row, len(signals.rows))
+    def _misaligned(self, ratio: Float64) -> NDArray[np.bool_]:
+        return ratio >= 1
 
 
 METHOD = Superfiltering

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float32, Float64, Int64
 from selectit.errors import SettingsError
+from selectit.methods._base import SetMethod, check_count
 from selectit.numerics.segments import mean_by_row, means, means_after_first
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float32, Float64, Int64, Signals
 from selectit.signals.loss_templates import loss_text
 from selectit.signals.requests import LossRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Tshirt:
+class Tshirt(SetMethod):
     """Token-selective IFD that stays the same under noise (T-SHIRT).
 
     Of each noisy copy of a row and each token of the response, d is the loss after the instruction minus the loss
@@ -57,8 +57,7 @@ class Tshirt:
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
             raise SettingsError(f"ratio is {self.ratio}", "It is a share above 0 and at most 1; the paper's is 0.5.")
-        if self.copies < 1:
-            raise SettingsError(f"copies is {self.copies}", "It is a number of noisy copies: 1 or more.")
+        check_count("copies", self.copies, "noisy copies")
         loss_text(self.template, self.boundary, copies=self.copies, noise=self.noise, seed=self.seed)
 
     @property

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
+from selectit.methods._losses import LossMethod
 from selectit.numerics.segments import least, mean_by_row, means
-from selectit.signals.arrays import Losses, Signals
-from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossRequest
+from selectit.signals.arrays import Float64, Losses, Signals
 
 MEASURES = ("entropy", "least-confidence", "margin", "least-margin")
 
 
 @dataclass(frozen=True, slots=True)
-class Uncertainty:
+class Uncertainty(LossMethod):
     """The responses at whose tokens the model is least decided (classic active learning).
 
     Over the tokens of the response, after its instruction: `entropy` is the mean of -Σ p log p, `least-confidence` the
@@ -51,11 +49,7 @@ class Uncertainty:
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
             raise SettingsError(f"uncertainty has no measure {self.measure!r}", nearest(self.measure, MEASURES))
-        loss_text(self.template, self.boundary)
-
-    @property
-    def needs(self) -> tuple[LossRequest, ...]:
-        return (loss_text(self.template, self.boundary, both=False),)
+        LossMethod.__post_init__(self)
 
     @property
     def label(self) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
+from selectit.signals.arrays import Float64
 
 INTERCEPT = "intercept"
 
@@ -198,7 +198,7 @@ def _student() -> Callable[[int, float], float]:
         from scipy.special import stdtr
     except ImportError as error:
         raise SettingsError(
-            f"p-values need what is not installed: {error}", 'Install it: pip install -e ".[methods]"'
+            f"p-values need what is not installed: {error}", f"Install it: {install_extra('methods')}"
         ) from error
     found: Callable[[int, float], float] = stdtr
     return found

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
-from selectit.errors import SettingsError, nearest
+from selectit.errors import SettingsError, install_extra, nearest
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Embeddings, Signals
+from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
 
 SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
 _BLOCK = 256  # columns of similarities held at a time: N x 256 float32, 53 MB for 52,000 points
@@ -247,7 +246,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
-        raise SettingsError("k-means needs scikit-learn", 'Install it: pip install -e ".[methods]"') from error
+        raise SettingsError("k-means needs scikit-learn", f"Install it: {install_extra('methods')}") from error
     different = len(np.unique(vectors, axis=0))
     fitted = KMeans(min(clusters, different), n_init=restarts, random_state=seed).fit(vectors)
     gap = vectors - fitted.cluster_centers_[fitted.labels_]
@@ -286,19 +285,6 @@ def quotas(sizes: Int64, n: int) -> Int64:
     return shares
 
 
-def equal_quotas(sizes: Int64, n: int) -> Int64:
-    """Equal shares of n; a group smaller than its share is taken whole, and the others share what it leaves."""
-    shares = np.zeros(len(sizes), dtype=np.int64)
-    left = min(n, int(sizes.sum()))
-    while left:
-        open_groups = np.flatnonzero(shares < sizes)[:left]
-        each = max(left // len(np.flatnonzero(shares < sizes)), 1)
-        given = np.minimum(each, sizes[open_groups] - shares[open_groups])
-        shares[open_groups] += given
-        left -= int(given.sum())
-    return shares
-
-
 def knn_distance(vectors: Vectors, k: int) -> Float64:
     """(N,) L2 distance to the k-th nearest other point; NaN where there are no k others. N^2 D multiplications."""
     count = len(vectors)
@@ -313,18 +299,6 @@ def knn_distance(vectors: Vectors, k: int) -> Float64:
         # The expanded square rounds; the distance itself is exact, 0 for a duplicate.
         result[block] = np.linalg.norm((vectors[block] - vectors[neighbour]).astype(np.float64), axis=1)
     return result
-
-
-def vendi(vectors: Vectors) -> float:
-    """Vendi score of the cosine kernel: how many unlike points the set is worth, 1 to min(N, D).
-
-    exp of the entropy of the eigenvalues of K / N (Friedman and Dieng 2023, arXiv 2210.02410); N or D cubed.
-    """
-    points = unit(vectors.astype(np.float64))
-    gram = points @ points.T if len(points) <= points.shape[1] else points.T @ points
-    share = np.linalg.eigvalsh(gram / len(points))
-    share = share[share > 1e-12]
-    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def mean_squared_distance(vectors: Vectors) -> float:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from selectit import methods as method_files
 from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
@@ -14,14 +15,12 @@ from selectit.selection.score import Scored
 from selectit.signals.prompts import PACKAGED, PromptSet, packaged
 from selectit.signals.ratings import LAYOUTS
 
-_ASKED = ("dtype", "max_tokens", "overflow", "missing_label", "batch_tokens", "engine_param", "pooling")
-
 
 def differs(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
     """The prompt set's, the raters' and the method's own differences from the defaults; '' = none."""
     words = list(_of_prompts(prompts)) if prompts is not None else []
     for annotator, _ in scored.answered:
-        words += _of_rater(annotator)
+        words += _of_annotator(annotator)
     if "tokenizer" in scored.config:
         words.append(f"tokenizer {scored.config['tokenizer']}")
     return ", ".join(dict.fromkeys([*words, *_of_method(method)]))
@@ -40,33 +39,33 @@ def _of_prompts(prompts: PromptSet) -> Iterator[str]:
         yield "layout " + next((name for name, text in LAYOUTS.items() if text == prompts.template), "of its own")
 
 
-def _of_rater(annotator: Annotator) -> Iterator[str]:
+def _of_annotator(annotator: Annotator) -> Iterator[str]:
     """What was asked of a model beside its defaults."""
     engine = str(annotator.manifest["settings"]["engine"])
     if engine in loading.names() and engine != loading.DEFAULT:
         yield f"engine {engine}"
-    for name in _ASKED:
-        value = annotator.manifest["asked"].get(name)  # encoders and reward models have few of them
-        if value is not None:
+    for name, value in annotator.manifest["asked"].items():
+        if value is not None and name not in ("engine", "unit_size"):  # the one is said, the other decides nothing
             yield f"{name.replace('_', ' ')} {value}"
 
 
-def _of_method(method: Any) -> Iterator[str]:
+def _of_method(method: Method) -> Iterator[str]:
     """The parameters that are not the default and that the method's label leaves out."""
-    for field in dataclasses.fields(method):
+    parameters = method_files.parameters(method)
+    for field in dataclasses.fields(method):  # type: ignore[arg-type]
         if not field.init:
             continue
-        value = getattr(method, field.name)
+        value = parameters[field.name]
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if value != default and not _told(method, field.name, value, default):
             yield f"{field.name}={value}"[:60]
 
 
-def _told(method: Any, name: str, value: Any, default: Any) -> bool:
+def _told(method: Method, name: str, value: Any, default: Any) -> bool:
     """Whether the label says what the parameter is: with its default the label is another one."""
     if default is dataclasses.MISSING:
         return str(value) in method.label
     try:
-        return bool(dataclasses.replace(method, **{name: default}).label != method.label)
+        return method_files.changed(method, {name: default}).label != method.label
     except SettingsError:  # the default does not go with the other parameters
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
-from selectit.inference.rate import K, as_begun, prompts_of_run, rate_prompts, run_of
-from selectit.jsonable import digest_of, plain
+from selectit.inference.rate import as_begun, run_of
+from selectit.jsonable import digest_of, plain, without_nan
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
 from selectit.numerics.ranking import spearman
@@ -41,20 +39,14 @@ from selectit.probing.rows import (
 from selectit.probing.verdicts import BARELY, DETECTED, PREFERRED, VERDICTS, KindStats, decide_verdict, measure_kinds
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import models_in
-from selectit.runs.files import read_json, write_json
+from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import failures
 from selectit.selection.collect import collect_all
+from selectit.selection.resolve import resolve
 from selectit.selection.score import Scored, score_part, seconds_of
-from selectit.selection.spec import (
-    MethodSpec,
-    check_all,
-    method_specs,
-    needs_ratings,
-    parse_method,
-    required_prompts,
-    with_dependencies,
-)
+from selectit.selection.spec import MethodSpec, Plan, needs_ratings
+from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
 
 SAMPLE = 200
@@ -148,100 +140,61 @@ def probe(
     if sample < 20:
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
     labels = None if labelled is None else parse_labels(labelled)
-    data_run = run_of(data, settings)
+    old = run_of(None, settings) if data is None else None
+    plans = _plans(settings if old is None else _as_rated(old, settings), old, methods, prompts)
+    data_run = old or run_of(data, settings)
     rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
     run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
-    if data is None:
-        settings = _as_rated(data_run, settings, prompts)
     counts = dict(Counter(row.kind for row in rows))
     if labels is None:
         counts |= {kind: 0 for kind in KINDS if kind not in counts}
     drawn_rows = len({row.of for row in rows})
     result = Probe(str(data_run.manifest["data"]), run.path.parent, drawn_rows, seed, labelled or "", counts, ())
     found: list[Probed] = []
-    for scored, part in _scored(run, _jobs(run, settings, methods, prompts), progress or Silent()):
-        found.append(_probed(run, scored, part, rows, seed))
+    for scored, part, prompt_set in _scored(run, plans, progress or Silent()):
+        found.append(_probed(run, scored, part, prompt_set, rows, seed))
         result = dataclasses.replace(result, results=_judged(found))
-        _store(result)
+        _store(data_run, result)
     return result
 
 
-def _as_rated(run: Run, settings: Settings, prompts: Sequence[str]) -> Settings:
-    """The settings with the models, engine and prompts that the run was rated with, where they name none."""
+def _as_rated(run: Run, settings: Settings) -> Settings:
+    """The settings with the models and engine that the run was rated with, where they name none."""
     models = settings.model or tuple(models_in(run))
-    if models:
-        settings = as_begun(run, settings, models)
-    if not prompts and settings.prompts is None:
-        stored = run.path / "prompts" / f"{prompts_of_run(settings, run).fingerprint}.toml"
-        settings = dataclasses.replace(settings, prompts=str(stored) if stored.is_file() else None)
-    return dataclasses.replace(settings, model=models)
+    settings = dataclasses.replace(settings, model=models)
+    return as_begun(run, settings, models) if models else settings
 
 
-def of_probe(settings: Settings, run: Run) -> Settings:
-    """The settings for a probe's run, which has its own source: nothing of the data's reading applies to it."""
-    names = ("limit", "format", "map", "turns", "bad_rows", "split", "subset")
-    return dataclasses.replace(settings, **{name: getattr(Settings(), name) for name in names}, run=str(run.path))
-
-
-def _jobs(
-    run: Run, settings: Settings, methods: Sequence[str], prompts: Sequence[str]
-) -> list[tuple[Settings, list[MethodSpec]]]:
+def _plans(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
     """Each model under each prompt set with the methods: all built and checked before anything is rated."""
-    here = of_probe(settings, run)
-    jobs = []
-    for model, name in itertools.product(
-        settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts or "default",)
-    ):
-        one = dataclasses.replace(here, model=(model,), prompts=name)
-        size = len(prompts_of_run(one, run).texts)
-        if one.k is None and size < K:
-            one = dataclasses.replace(one, k=size)
-        parts = scoring_parts(one, methods, run)
-        _checked(run, one, parts)
-        jobs.append((one, parts))
-    return jobs
+    plans = []
+    for model, name in itertools.product(settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts,)):
+        one = dataclasses.replace(settings, model=(model,), prompts=name)
+        prompt_set = load_prompts(one, run)
+        if one.k is None and len(prompt_set.texts) < K:
+            one = dataclasses.replace(one, k=len(prompt_set.texts))
+        plan = resolve(one, run, methods, prompt_set)
+        for part in plan.parts:
+            if not isinstance(part.method, ScoringMethod):
+                raise SettingsError(
+                    f"{part.settings.method} chooses a set and scores no rows", "Probe a method that scores rows."
+                )
+        plans.append(plan)
+    return plans
 
 
 def _scored(
-    run: Run, jobs: Sequence[tuple[Settings, list[MethodSpec]]], progress: Progress
-) -> Iterator[tuple[Scored, MethodSpec]]:
+    run: Run, plans: Sequence[Plan], progress: Progress
+) -> Iterator[tuple[Scored, MethodSpec, PromptSet | None]]:
     """Each model under each prompt set by each method, what it has no part in once only."""
     seen: list[dict[str, Any]] = []
-    for settings, parts in jobs:
-        collect_for(run, settings, parts, progress)
-        for part in parts:
-            scored = score_part(run, part.settings, part.method, None, progress)
+    for plan in plans:
+        collect_all(run, plan, progress)
+        for part in plan.parts:
+            scored = score_part(run, part, plan.prompts, None, progress)
             if scored.config not in seen:
                 seen.append(scored.config)
-                yield scored, part
-
-
-def scoring_parts(settings: Settings, methods: Sequence[str], run: Run) -> list[MethodSpec]:
-    """The methods by name, or that of the settings. Raises SettingsError where one chooses a set."""
-    parts = [parse_method(text, settings, run) for text in methods] if methods else method_specs(settings, run)
-    for part in parts:
-        if not isinstance(part.method, ScoringMethod):
-            raise SettingsError(
-                f"{part.settings.method} chooses a set and scores no rows", "Probe a method that scores rows."
-            )
-    return parts
-
-
-def _checked(run: Run, settings: Settings, parts: Sequence[MethodSpec]) -> tuple[list[MethodSpec], PromptSet]:
-    """The methods with all those that they read, and the prompts. Raises SettingsError where they can't be used."""
-    every, prompts = with_dependencies(parts, run), prompts_of_run(settings, run)
-    check_all(every, prompts)
-    if any(needs_ratings(part.method) for part in every):
-        required_prompts(every, prompts)
-    return every, prompts
-
-
-def collect_for(run: Run, settings: Settings, parts: Sequence[MethodSpec], progress: Progress) -> None:
-    """Collect everything that the methods read, where it is not there yet."""
-    every, prompts = _checked(run, settings, parts)
-    if any(needs_ratings(part.method) for part in every):
-        rate_prompts(run, settings, prompts, required_prompts(every, prompts), progress)
-    collect_all(run, every, progress)
+                yield scored, part, plan.prompts if needs_ratings(part.method) else None
 
 
 def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
@@ -259,12 +212,13 @@ def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
     return table
 
 
-def _probed(run: Run, scored: Scored, part: MethodSpec, rows: Sequence[Corrupted], seed: int) -> Probed:
+def _probed(
+    run: Run, scored: Scored, part: MethodSpec, prompts: PromptSet | None, rows: Sequence[Corrupted], seed: int
+) -> Probed:
     scores = scored.scores.score
     plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
     _refuse_unscored(run, scored, np.flatnonzero(plain))
     words = np.array([len(row.response.split()) for row in rows], np.float64)
-    prompts = prompts_of_run(part.settings, run) if needs_ratings(part.method) else None
     ratings = scored.signals.stored.get("ratings")
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
     seconds = seconds_of(run, scored)
@@ -279,7 +233,7 @@ def _probed(run: Run, scored: Scored, part: MethodSpec, rows: Sequence[Corrupted
         "mass": None if logprob is None else float(np.nanmean(np.exp(logprob).sum(-1))),
         "spread": float(np.nanstd(scores[plain])),
         "agreement": None if logprob is None else agreement(logprob),
-        "length_correlation": None if math.isnan(correlation) else correlation,
+        "length_correlation": without_nan(correlation),
         "seconds_per_row": None if seconds is None or not scored.answered else seconds / len(rows),
         "unscored": int(np.isnan(scores).sum()),
     }
@@ -342,7 +296,7 @@ def agreement(logprob: Float64) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _store(result: Probe) -> None:
+def _store(run: Run, result: Probe) -> None:
     """Add the results to those of earlier probes of the same rows; the same scores are stored once.
 
     Results without a digest are of an older version, which judged otherwise: they go.
@@ -350,5 +304,5 @@ def _store(result: Probe) -> None:
     path = result.folder / "results.json"
     new = plain(dataclasses.asdict(result))
     known = {None, *(each["digest"] for each in new["results"])}
-    old = [each for each in read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
-    write_json(path, {**new, "results": [*old, *new["results"]]})
+    old = [each for each in run.read_json(path)["results"] if each.get("digest") not in known] if path.is_file() else []
+    run.write_json(path, {**new, "results": [*old, *new["results"]]})

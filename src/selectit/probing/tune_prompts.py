@@ -9,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.inference.rate import run_of
+from selectit.inference.rate import rate_prompts, run_of
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import ORIGINAL, Corrupted
-from selectit.probing.probe import SAMPLE, UNSCORED_HINT, collect_for, of_probe, preference_table, scoring_parts
+from selectit.probing.probe import SAMPLE, UNSCORED_HINT, preference_table
 from selectit.probing.rows import create_probe_run, draw_rows, probe_folder
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import named_annotator
 from selectit.runs.files import write_toml
+from selectit.runs.prompt_sets import load_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import load_arrays
 from selectit.signals import prompts as prompt_files
+from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
 
 
@@ -75,7 +75,7 @@ def tune_prompts(
         raise SettingsError(f"--sample is {sample}", "It is a number of 40 or more: each half has 20 rows.")
     if len(settings.model) > 1:
         raise SettingsError("prompts are tuned for one model", "Name one with --model.")
-    pool = prompt_files.changed(prompt_files.load(settings.prompts), settings.labels, settings.chat, settings.layout)
+    pool = load_prompts(settings, None)
     if not 1 <= k < len(pool.texts):
         raise SettingsError(
             f"--k is {k}, and the pool has {len(pool.texts)} prompts", "Pick fewer, or give a larger pool (--prompts)."
@@ -147,11 +147,8 @@ def _table(ratings: Float64, rows: Sequence[Corrupted]) -> Float64:
 
 def _expected(run: Run, settings: Settings, pool: PromptSet, progress: Progress) -> Float64:
     """(rows, pool) expected ratings of every row under every prompt."""
-    model = settings.model or (DEFAULT_MODEL,)
-    prompts = settings.prompts or "default"
-    here = dataclasses.replace(of_probe(settings, run), model=model, prompts=prompts)
-    parts = scoring_parts(here, [f"expected-rating:k={len(pool.texts)}"], run)
-    collect_for(run, here, parts, progress)
-    ratings = load_arrays(run, [named_annotator(run, model[0], here)], pool.first(len(pool.texts)))
+    here = dataclasses.replace(settings, model=settings.model or (DEFAULT_MODEL,))
+    asked = pool.first(len(pool.texts))
+    ratings = load_arrays(run, rate_prompts(run, here, pool, asked, progress), asked)
     values = expected(ratings.logprob[:, 0])
     return np.stack([mean_by_row(column, ratings.row, run.rows) for column in values.T], axis=1)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from selectit.config.settings import Settings
 from selectit.errors import RunError, nearest
-from selectit.runs.files import part_name, read_json, read_part
+from selectit.jsonable import digest_of
+from selectit.runs.files import numbers, part_name
 from selectit.runs.run import Run
-from selectit.signals.base import SignalRequest
+from selectit.runs.sums import DamagedError
+from selectit.signals.base import FRAME, SignalRequest
 from selectit.signals.requests import Request, kinds
 
 
@@ -54,16 +58,53 @@ class Unit:
 
 
 def annotators(run: Run, signal: str = "ratings") -> list[Annotator]:
-    """Every model that has answered for a signal of the run, in the order in which they began."""
-    found = [Annotator(file.parent, read_json(file)) for file in (run.path / signal).glob("*/manifest.json")]
+    """Every model that has answered for a signal of the run, in the order in which they began. Raises RunError."""
+    folders = [folder for folder in (run.path / signal).glob("[!.]*/") if os.path.lexists(folder / "manifest.json")]
+    found = [Annotator(folder, _manifest(run, folder)) for folder in folders]
+    for folder in set((run.path / signal).glob("[!.]*/")) - set(folders):
+        if any(folder.glob("*/")):  # one that only began has nothing in it
+            path = folder / "manifest.json"
+            raise DamagedError(path, "there is no such file", run.place(path))
     return sorted(found, key=lambda annotator: (annotator.manifest["order"], annotator.path.name))
+
+
+def identity_of(manifest: Mapping[str, Any]) -> str:
+    """Eight digits of what decides the answers of a model beside the request: the end of its folder's name."""
+    return digest_of({key: manifest[key] for key in ("digest", "settings", "unit_size")})[:8]
+
+
+MANIFEST = {
+    "model": str, "digest": str, "packaged": bool, "parameters": int, "settings": dict, "asked": dict, "order": int,
+    "unit_size": int,
+}  # fmt: skip
+"""What the manifest of a model says, and in what type."""
+
+
+def _manifest(run: Run, folder: Path) -> dict[str, Any]:
+    """The manifest of a model, which says what the folder's name says. Raises RunError."""
+    path = folder / "manifest.json"
+    found = run.read_json(path)
+    wrong = [key for key, kind in MANIFEST.items() if not isinstance(found.get(key), kind)]
+    if wrong or found["unit_size"] < 1 or not isinstance(found["settings"].get("engine"), str):
+        raise DamagedError(path, f"{wrong[0] if wrong else 'something'} in it is not as it was", run.place(path))
+    if not folder.name.endswith(f"-{identity_of(found)}"):
+        raise DamagedError(path, "it is not of the model and settings that the folder is named for", run.place(path))
+    return found
 
 
 def models_in(run: Run, signal: str = "ratings") -> list[str]:
     """The names of the models that have answered anything for a signal, in the order in which they began."""
-    return list(
-        dict.fromkeys(annotator.name for annotator in annotators(run, signal) if any(annotator.path.glob("*/part-*")))
-    )
+    return list(dict.fromkeys(annotator.name for annotator in annotators(run, signal) if _has_asked(annotator)))
+
+
+def _has_asked(annotator: Annotator) -> bool:
+    """Whether a model has begun to answer something; a request that it refused leaves no file."""
+    return any(annotator.path.glob("*/[!.]*"))
+
+
+def request_folders(annotator: Annotator) -> list[Path]:
+    """The folders of what a model was asked."""
+    return sorted(folder for folder in annotator.path.glob("[!.]*/") if any(folder.glob("[!.]*")))
 
 
 def asked(settings: Settings, signal: str = "ratings") -> dict[str, str | int | None]:
@@ -95,7 +136,7 @@ def find_annotator(run: Run, digest: str, settings: Settings, signal: str = "rat
 def named_annotator(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Annotator:
     """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
     same = [annotator for annotator in annotators(run, signal) if name in (annotator.name, annotator.path.name)]
-    same = [annotator for annotator in same if any(annotator.path.glob("*/part-*"))] or same  # not what only began
+    same = [annotator for annotator in same if _has_asked(annotator)] or same  # not what only began
     if not same:
         known = models_in(run, signal)
         raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
@@ -147,7 +188,27 @@ def units(run: Run, annotator: Annotator, requests: Sequence[Request]) -> list[U
 def stored_columns(run: Run, annotator: Annotator, request: Request, names: Sequence[str] | None) -> pa.Table:
     """Columns of all units of a request, None = all, by row. Raises RunError where units are missing."""
     require(run, annotator, [request])
-    return pa.concat_tables([read_part(unit.path, names) for unit in units(run, annotator, [request])])
+    return pa.concat_tables([read_unit(run, unit, names) for unit in units(run, annotator, [request])])
+
+
+def read_unit(run: Run, unit: Unit, names: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a unit's answers, None = all. Raises RunError where they are not those of its rows and request."""
+    wanted = None if names is None else list(dict.fromkeys(("row", *names)))
+    table = run.read_part(unit.path, wanted)
+    kinds = {**FRAME, **unit.request.columns}
+    wrong = [name for name in table.column_names if table.schema.field(name).type != kinds.get(name)]
+    if wrong:
+        raise DamagedError(unit.path, f"its column {wrong[0]!r} is of another type", run.place(unit.path))
+    check_rows(run, unit.path, table, unit.start, unit.stop)
+    return table if names is None else table.select(list(names))
+
+
+def check_rows(run: Run, path: Path, table: pa.Table, start: int, stop: int) -> None:
+    """Raise DamagedError unless stored answers are of rows [start, stop), each at least once, in order."""
+    column = table["row"] if "row" in table.column_names else None
+    row = np.zeros(0) if column is None or column.type != pa.int64() or column.null_count else numbers(column)
+    if not np.array_equal(np.unique(row), np.arange(start, stop)) or (np.diff(row) < 0).any():
+        raise DamagedError(path, f"its rows are not {start} to {stop - 1}", run.place(path))
 
 
 def require(run: Run, annotator: Annotator, requests: Sequence[Request]) -> None:

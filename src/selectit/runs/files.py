@@ -11,13 +11,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tomli_w
 from numpy.typing import NDArray
 
 from selectit.atomic_files import replacing
-from selectit.errors import RunError
-from selectit.jsonable import digest_of
+from selectit.runs.sums import (
+    DamagedError,
+    Place,
+    read_bytes,
+    read_parquet,
+    sealed,
+    sealed_text,
+    unsealed,
+    unsealed_text,
+    write_parquet,
+)
 
 
 def slug(name: str) -> str:
@@ -30,16 +38,14 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}.parquet"
 
 
-def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A stored Parquet file. Raises RunError where it is damaged or gone."""
-    try:
-        # Not pq.read_table: it loads pyarrow.dataset, and with that pandas where it is installed.
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=None if columns is None else list(columns))
-    except (pa.ArrowException, FileNotFoundError) as error:
-        raise RunError(
-            f"{path} is damaged or gone: {error}", "Remove it if it is a rating: it is computed again. Else begin anew."
-        ) from error
+def read_part(path: Path, columns: Sequence[str] | None = None, place: Place | None = None) -> pa.Table:
+    """A stored Parquet file, or some of its columns.
+
+    Raises:
+        DamagedError: it is gone, or its sums are wrong.
+        RunError: it is no plain file, or states another place than `place` (None = any).
+    """
+    return read_parquet(path, None if columns is None else list(columns), place)
 
 
 def numbers(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -63,46 +69,55 @@ def text_column(values: Sequence[str]) -> pa.Array:
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file so that it is whole or not there."""
+def write_table(path: Path, table: pa.Table, place: Place) -> None:
+    """Write a Parquet file with its sums so that it is whole or not there."""
     with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        write_parquet(file, table, place)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON so that the file is whole or as it was."""
+def write_json(path: Path, value: Mapping[str, Any], place: Place | None = None) -> None:
+    """Write a JSON object so that the file is whole or as it was; with a sum where it has a place in a run."""
+    value = value if place is None else sealed(value, place)
     with replacing(path) as file:
         file.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of the run. Raises RunError where it is damaged."""
+def read_json(path: Path, place: Place | None = None) -> dict[str, Any]:
+    """A JSON object that was stored. Raises as `read_part`."""
+    value = parse_json(path, read_bytes(path, place), place)
+    return value if place is None else unsealed(path, value, place)
+
+
+def parse_json(path: Path, text: bytes, place: Place | None) -> dict[str, Any]:
+    """The JSON object of a file, with its sum. Raises DamagedError."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}", "Restore it, or remove it and run again.") from error
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, error, place) from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it is not an object", "Restore it, or remove it and run again.")
+        raise DamagedError(path, "it is not an object", place)
     return value
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Settings that are stored in the run. Raises RunError where they are damaged or gone."""
+def read_toml_text(path: Path, place: Place) -> str:
+    """The text of settings that are stored in the run. Raises as `read_part`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"{path} is damaged or gone: {error}", "Score or select again.") from error
+        return unsealed_text(path, read_bytes(path, place).decode(), place)
+    except UnicodeDecodeError as error:
+        raise DamagedError(path, error, place) from error
 
 
-def free_name(folder: Path, name: str, config: Mapping[str, Any]) -> str:
-    """`name`, or with a suffix where other settings (another model, other prompts) have taken it."""
-    for stored in (folder / f"{name}.toml", folder / name / "config.toml"):
-        if stored.exists() and stored.read_text(encoding="utf-8") != tomli_w.dumps(config):
-            return f"{name}-{digest_of(dict(config))[:6]}"
-    return name
+def read_toml(path: Path, place: Place) -> dict[str, Any]:
+    """Settings that are stored in the run. Raises as `read_part`."""
+    text = read_toml_text(path, place)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, error, place) from error
 
 
-def write_toml(path: Path, config: Mapping[str, Any]) -> None:
-    """Write settings so that the file is whole or as it was."""
+def write_toml(path: Path, config: Mapping[str, Any], place: Place | None = None) -> None:
+    """Write settings so that the file is whole or as it was; with a sum where it has a place in a run."""
+    text = tomli_w.dumps(config)
     with replacing(path) as file:
-        tomli_w.dump(config, file)
+        file.write((text if place is None else sealed_text(text, place)).encode())

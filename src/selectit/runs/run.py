@@ -16,8 +16,11 @@ and go when a process dies.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,14 +29,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import tomli_w
 from numpy.typing import NDArray
 
-from selectit.array_types import Int64
 from selectit.data import formats
 from selectit.data.records import Record, Sample, Turn
 from selectit.errors import RunError
-from selectit.runs.files import column, numbers, part_name, read_json, read_part, write_json
-from selectit.signals.arrays import Rows
+from selectit.jsonable import digest_of
+from selectit.runs import files
+from selectit.runs.files import column, numbers, part_name
+from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
+from selectit.signals.arrays import Int64, Rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
@@ -74,7 +80,62 @@ class Run:
             yield self._part(part, columns).take(column(here))
 
     def _part(self, number: int, columns: Sequence[str]) -> pa.Table:
-        return read_part(self.path / "source" / part_name(number), columns)
+        path = self.path / "source" / part_name(number)
+        part, rows = self.read_part(path, columns), min(PART_ROWS, self.rows - number * PART_ROWS)
+        if len(part) != rows:
+            raise DamagedError(path, f"it has {len(part)} rows, and the run has {rows} there", self.place(path))
+        return part
+
+    def place(self, path: Path) -> Place:
+        """Where a file of this run belongs. Raises RunError where a folder on the way to it is a link."""
+        self._refuse_links(path)
+        return Place(digest_of(self.manifest["identity"])[:16], path.relative_to(self.path).as_posix())
+
+    def _refuse_links(self, path: Path) -> None:
+        for folder in path.relative_to(self.path).parents[:-1]:
+            if (self.path / folder).is_symlink():
+                raise RunError(
+                    f"{self.path / folder} is a link, and a run has none", "Put the folder itself in its place."
+                )
+
+    def read_part(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+        """A stored Parquet file of this run. Raises as `files.read_part`, and so do the others."""
+        return files.read_part(path, columns, self.place(path))
+
+    def write_table(self, path: Path, table: pa.Table) -> None:
+        """Store a Parquet file in this run."""
+        files.write_table(path, table, self.place(path))
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """A stored JSON object of this run."""
+        return files.read_json(path, self.place(path))
+
+    def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
+        """Store a JSON object in this run."""
+        files.write_json(path, value, self.place(path))
+
+    def read_toml(self, path: Path) -> dict[str, Any]:
+        """Stored settings of this run."""
+        return files.read_toml(path, self.place(path))
+
+    def write_toml(self, path: Path, config: Mapping[str, Any]) -> None:
+        """Store settings in this run."""
+        files.write_toml(path, config, self.place(path))
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a stored Parquet file is there and has its sums. Raises RunError where it belongs elsewhere."""
+        try:
+            check_parquet(path, self.place(path))
+        except DamagedError:
+            return False
+        return True
+
+    def free_name(self, folder: Path, name: str, config: Mapping[str, Any]) -> str:
+        """`name`, or with a suffix where other settings (another model, other prompts) have taken it."""
+        for path in (folder / f"{name}.toml", folder / name / "config.toml"):
+            if path.exists() and files.read_toml_text(path, self.place(path)) != tomli_w.dumps(config):
+                return f"{name}-{digest_of(dict(config))[:6]}"
+        return name
 
     def basic_rows(self) -> Rows:
         """What every method may know of the rows without a model."""
@@ -100,38 +161,69 @@ class Run:
 
     @property
     def table_schema(self) -> pa.Schema | None:
-        """Of the data, where it is a table."""
+        """Of the data, where it is a table. Raises DamagedError."""
         path = self.path / "source" / "schema.arrow"
-        return pa.ipc.read_schema(pa.py_buffer(path.read_bytes())) if path.exists() else None
+        if self.manifest["written"] not in ("parquet", "arrow"):
+            return None
+        data, place = read_bytes(path, self.place(path)), self.place(path)
+        stated = self.manifest.get("files", {}).get(path.name)  # older runs state none
+        if stated is not None and stated != hashlib.sha256(data).hexdigest():
+            raise DamagedError(path, "its sum differs", place)
+        try:
+            return pa.ipc.read_schema(pa.py_buffer(data))
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedError(path, error, place) from error
 
     @contextmanager
     def lock(self, name: str, busy: str = "", *, wait: bool = False) -> Iterator[None]:
         """Hold one of the run's locks. Raises RunError with the text `busy` where another process holds it."""
-        path = self.path / "locks" / name
-        path.parent.mkdir(exist_ok=True)
-        with path.open("a") as file:
+        with self._lock_file(name) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise RunError(busy, "Wait until it ends, or stop it; nothing it has done is lost.") from error
             yield
 
+    @contextmanager
+    def _lock_file(self, name: str) -> Iterator[int]:
+        path = self.path / "locks" / name
+        if not path.parent.exists():
+            path.parent.mkdir(exist_ok=True)
+        self._refuse_links(path)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO):
+                raise
+            raise RunError(
+                f"{path} can't be locked: {error.strerror}", f"Remove {path.parent}: it is made anew."
+            ) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
     def add_timing(self, key: str, **amounts: float) -> None:
         """Add seconds and counts to timing.json under `key`."""
-        path = self.path / "timing.json"
-        (self.path / "locks").mkdir(exist_ok=True)
-        with (self.path / "locks" / "timing").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            timing = read_json(path) if path.exists() else {}
+        with self.lock("timing", wait=True):
+            timing = self.timing()
             entry = timing.setdefault(key, {})
             for name, amount in amounts.items():
                 entry[name] = round(entry.get(name, 0) + amount, 3)
-            write_json(path, timing)
+            path = self.path / "timing.json"
+            self._refuse_links(path)
+            files.write_json(path, timing)  # without a sum: it decides nothing, and differs from run to run
 
     def timing(self) -> dict[str, dict[str, float]]:
-        """All that was added."""
+        """All that was added. Raises DamagedError."""
         path = self.path / "timing.json"
-        return read_json(path) if path.exists() else {}
+        if not os.path.lexists(path):
+            return {}
+        found = self.read_json(path)
+        entries = [entry if isinstance(entry, dict) else {"": None} for entry in found.values()]
+        if not all(isinstance(value, int | float) for entry in entries for value in entry.values()):
+            raise DamagedError(path, "it is not of seconds and counts", self.place(path))
+        return found
 
 
 def in_parts(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -141,19 +233,52 @@ def in_parts(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield part
 
 
+MANIFEST = {
+    "data": str, "identity": dict, "rows": int, "skipped_rows": int, "layout": str, "written": str,
+    "compression": str, "indent": str, "suffix": str,
+}  # fmt: skip
+"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none."""
+
+
+MANIFEST_PLACE = Place("", "manifest.json")
+
+
 def open_run(path: str | Path) -> Run:
     """An existing run directory. Raises RunError."""
     path = Path(path)
     manifest = path / "manifest.json"
-    if not manifest.is_file():
+    if not os.path.lexists(manifest):
         raise RunError(
             f"{path} is not a run directory: it has no manifest.json",
             "Name the folder that `selectit select` or `selectit rate` printed, or start with a data file.",
         )
-    found = read_json(manifest)
+    found = files.parse_json(manifest, read_bytes(manifest, MANIFEST_PLACE), MANIFEST_PLACE)
     if not {"identity", "rows", "written"} <= set(found):
         raise RunError(f"{manifest} is not the manifest of a run", "Name the folder above, which has source/ in it.")
-    return Run(path, found)
+    found = unsealed(manifest, found, MANIFEST_PLACE)
+    wrong = [key for key, kind in MANIFEST.items() if not isinstance(found.get(key), kind)]
+    if wrong or not _is_possible(found):
+        raise DamagedError(
+            manifest, f"{wrong[0] if wrong else 'something'} in it is not as it was written", MANIFEST_PLACE
+        )
+    run = Run(path, found)
+    beyond = path / "source" / part_name(-(-run.rows // PART_ROWS))
+    if beyond.exists():
+        raise DamagedError(manifest, f"it says {run.rows} rows, and there is {beyond}", MANIFEST_PLACE)
+    return run
+
+
+def _is_possible(manifest: Mapping[str, Any]) -> bool:
+    """Whether the values are some that a manifest may have, whoever wrote it: paths are made of the suffix."""
+    return (
+        manifest["rows"] > 0
+        and manifest["identity"].get("turns") in ("last", "each", "first")
+        and isinstance(manifest["identity"].get("sha256"), str)
+        and manifest["written"] in ("json", "jsonl", "parquet", "arrow")
+        and manifest["compression"] in ("", "gz", "zst")
+        and not set("/\0") & set(manifest["suffix"])
+        and isinstance(manifest.get("files", {}), dict)
+    )
 
 
 def _occurrences(digest: NDArray[np.void]) -> Int64:

@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.runs.files import (
     column,
-    free_name,
     numbers,
-    read_part,
     text_column,
-    write_json,
-    write_table,
-    write_toml,
 )
 from selectit.runs.run import Run
+from selectit.runs.sums import DamagedError
+from selectit.signals.arrays import Float64, Int64
 
 ALL = "all"
 """In the place of a selection's name: every row of the source."""
@@ -47,12 +43,12 @@ class Selection:
 def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
     """The selection's name in the run. Raises SettingsError where --name is no name, or is taken."""
     if settings.name is None:
-        return free_name(run.path / "selections", label, config)
+        return run.free_name(run.path / "selections", label, config)
     if not re.fullmatch(r"[\w.+-]{1,100}", settings.name) or settings.name.startswith("."):
         raise SettingsError(
             f"--name {settings.name!r} is not a valid name", "Use letters, digits, '.', '-', '_'; at most 100."
         )
-    if free_name(run.path / "selections", settings.name, config) != settings.name and not settings.force:
+    if run.free_name(run.path / "selections", settings.name, config) != settings.name and not settings.force:
         raise SettingsError(
             f"{run.path} has a selection {settings.name!r} with other settings", "Name another, or add --force."
         )
@@ -64,15 +60,21 @@ def store_selection(
 ) -> None:
     """Store a selection with the settings that made it and its figures (plain values)."""
     folder = run.path / "selections" / name
-    write_toml(folder / "config.toml", config)
-    write_json(folder / "summary.json", summary)
+    run.write_toml(folder / "config.toml", config)
+    run.write_json(folder / "summary.json", summary)
     columns = [
         column(np.arange(1, len(selection.rows) + 1)),
         column(selection.rows),
         column(selection.scores),
         text_column(selection.why),
     ]
-    write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
+    run.write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
+
+
+def selections(run: Run) -> list[str]:
+    """The names of the run's selections, also of those that are no longer whole."""
+    files = [path for name in ("rows.parquet", "summary.json") for path in run.path.glob(f"selections/*/{name}")]
+    return sorted({path.parent.name for path in files})
 
 
 def find_selection(run: Run, name: str | None) -> str:
@@ -80,10 +82,10 @@ def find_selection(run: Run, name: str | None) -> str:
 
     Raises RunError where there is no such selection, SettingsError where there are several to choose from.
     """
-    names = sorted(path.parent.name for path in run.path.glob("selections/*/rows.parquet"))
+    names = selections(run)
     if name == ALL:
         if ALL in names:
-            raise RunError(f"{run.path} has a selection with the name {ALL!r}", "Rename its folder in selections/.")
+            raise RunError(f"{run.path} has a selection with the name {ALL!r}", "Select again with another --name.")
         return ALL
     if not names:
         raise RunError(
@@ -103,4 +105,14 @@ def load_rows(run: Run, name: str) -> Int64:
     """The rows of a selection, in its order; of ALL every row."""
     if name == ALL:
         return np.arange(run.rows)
-    return numbers(read_part(run.path / "selections" / name / "rows.parquet", ["row"])["row"])
+    return numbers(read_selection(run, name)["row"])
+
+
+def read_selection(run: Run, name: str) -> pa.Table:
+    """The rows of a selection with rank, score and why. Raises DamagedError."""
+    path = run.path / "selections" / name / "rows.parquet"
+    table = run.read_part(path)
+    row = numbers(table["row"]) if table.schema == SELECTION_SCHEMA and len(table) else np.zeros(0, np.int64)
+    if len(row) != len(table) or not ((row >= 0) & (row < run.rows)).all():
+        raise DamagedError(path, "it has not the rows of a selection", run.place(path))
+    return table

@@ -24,7 +24,8 @@ from selectit.data.records import Record
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
-from selectit.runs.run import Run, in_parts, open_run
+from selectit.runs.run import MANIFEST_PLACE, Run, in_parts, open_run
+from selectit.runs.sums import Place
 
 
 def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
@@ -39,12 +40,19 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
     """
     text = ("\n".join(json.dumps(pair) for pair in pairs) + "\n").encode()
     path = folder / "rows.jsonl"
-    if path.is_file() and path.read_bytes() != text:
+    if not _is_made_of(folder / "run", text) and path.is_file() and path.read_bytes() != text:
         path = folder.with_name(f"{folder.name}-{hashlib.sha256(text).hexdigest()[:8]}") / "rows.jsonl"
-    if not path.is_file():
+    if not path.is_file() or path.read_bytes() != text:  # it may be damaged
         with replacing(path) as file:
             file.write(text)
     return create(path, Settings(run=str(path.parent / "run"), format="prompt-completion"))
+
+
+def _is_made_of(run: Path, text: bytes) -> bool:
+    """Whether a run is there and of this file."""
+    if not (run / "manifest.json").is_file():
+        return False
+    return bool(open_run(run).manifest["identity"]["sha256"] == hashlib.sha256(text).hexdigest())
 
 
 def create(data: str | Path, settings: Settings) -> Run:
@@ -139,11 +147,14 @@ def _write_source(
         )
         schema = source_schema(source.schema)
         for number, part in enumerate(in_parts(records)):
-            write_table(partial / part_name(number), _part(part, schema))
+            place = Place(digest_of(identity)[:16], f"source/{part_name(number)}")
+            write_table(partial / part_name(number), _part(part, schema), place)
     if source.schema is not None:
         (partial / "schema.arrow").write_bytes(source.schema.serialize())
     if _times(source) != before:
         raise DataError(f"{source.name} changed while it was read", "Run again when it is finished.")
+    plain = [each for each in (partial / "schema.arrow", partial / "rejected.jsonl") if each.exists()]
+    sums = {each.name: _sum(each) for each in plain}
     partial.rename(final)
     sync(path)
     assert found.layout is not None  # there is at least one good row
@@ -157,9 +168,15 @@ def _write_source(
         "compression": source.suffix.rpartition(".")[2] if source.suffix.endswith((".gz", ".zst")) else "",
         "indent": source.indent,
         "suffix": source.suffix,
+        **({"files": sums} if sums else {}),
     }
-    write_json(path / "manifest.json", manifest)
+    write_json(path / "manifest.json", manifest, MANIFEST_PLACE)
     return Run(path, manifest)
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+import pyarrow as pa
+
 from selectit.data.tables import decode_record
-from selectit.runs.annotators import Annotator, require, stored_columns, units
-from selectit.runs.files import read_part
+from selectit.errors import RunError
+from selectit.runs.annotators import Annotator, read_unit, require, stored_columns, units
+from selectit.runs.files import numbers
 from selectit.runs.run import Run
+from selectit.runs.sums import DamagedError
 from selectit.signals.base import Arrays, SignalRequest, Stored
 from selectit.signals.requests import Request
 
@@ -31,7 +36,27 @@ def load_arrays(run: Run, annotators: Sequence[Annotator], requests: Sequence[Si
         ]
         for annotator in annotators
     ]
+    rows = [np.from_dlpack(one.table["row"].combine_chunks()) for each in stored for one in each]
+    if not all(np.array_equal(row, rows[0]) for row in rows):
+        folders = ", ".join(sorted(annotator.folder(requests[0]).parent.as_posix() for annotator in annotators))
+        raise RunError(f"what is stored in {folders} is not of the same answers", f"See: selectit verify {run.path}")
     return requests[0].stack(requests, stored)
+
+
+def names_of_scores(run: Run) -> list[str]:
+    """The names of all stored scores, also of those whose numbers or settings are gone."""
+    return sorted({path.stem for path in (run.path / "scores").glob("[!.]*") if path.suffix in (".parquet", ".toml")})
+
+
+def read_scores(run: Run, name: str) -> pa.Table:
+    """Scores by their name in the run, of all rows in order, and what they are made of. Raises DamagedError."""
+    path = run.path / "scores" / f"{name}.parquet"
+    table = run.read_part(path, None)
+    kinds = [table.schema.field(column).type if column in table.column_names else None for column in ("row", "score")]
+    whole = kinds == [pa.int64(), pa.float64()] and not table["row"].null_count
+    if not whole or not np.array_equal(numbers(table["row"]), np.arange(run.rows)):
+        raise DamagedError(path, "it is not of the scores of all rows", run.place(path))
+    return table
 
 
 def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Request]) -> dict[int, str]:
@@ -39,7 +64,7 @@ def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Reque
     found: dict[int, str] = {}
     for annotator in annotators:
         for unit in units(run, annotator, requests):
-            table = read_part(unit.path, ["row", "error"])
+            table = read_unit(run, unit, ["row", "error"])
             if table["error"].null_count < len(table):
                 for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
                     if error:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.data.formats import DATA_LAYOUTS
 from selectit.errors import RunError, SettingsError
@@ -29,19 +28,21 @@ from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.statistics import wilson
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, stored_columns, units
-from selectit.runs.files import column, numbers, write_json, write_table
+from selectit.runs.files import column, numbers
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
 from selectit.runs.source import create
 from selectit.runs.stored import failures
 from selectit.selection.cascade_report import CascadeStats
-from selectit.selection.choose import Budget, parse_keep
+from selectit.selection.choose import Budget
+from selectit.selection.resolve import Stages, required_prompts
 from selectit.selection.score import Scored, choose, score_part, store_scores
-from selectit.selection.spec import MethodSpec, check_raters, method_of, method_specs, prompts_asked, required_prompts
+from selectit.selection.spec import MethodSpec
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
+from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
-from selectit.signals.requests import Request, Substitution
+from selectit.signals.requests import Request
 
 SAMPLE = 200
 """Rows of all that `select` and `rate` draw for the agreement with the full choice."""
@@ -137,18 +138,19 @@ def rate_stages(
 
 def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
     scored = _scored(run, stages.first, stages.prompts, progress, rates)
-    ranked = ranking(scored.scores.score, getattr(stages.first.method, "ties", "smaller"))
+    assert isinstance(stages.first.method, ScoringMethod)
+    ranked = ranking(scored.scores.score, stages.first.method.tie_break(scored.signals))
     went_on = np.isnan(scored.scores.score)
     went_on[ranked[: stages.amount.count(run.rows)]] = True
     return First(scored, ranked, went_on)
 
 
-def _scored(run: Run, part: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
+def _scored(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
     """The scores of one way of rating; where `rates`, what is missing is rated before."""
     rated = None
     if rates:
-        rated = rate_prompts(run, part.settings, prompts, required_prompts([part], prompts), progress)
-    return score_part(run, part.settings, part.method, rated, progress)
+        rated = rate_prompts(run, spec.settings, prompts, required_prompts([spec], prompts), progress)
+    return score_part(run, spec, prompts, rated, progress)
 
 
 def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
@@ -168,15 +170,16 @@ def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool)
             f"{run.path} has no ratings of such a cascade: its second stage was not begun",
             "Name the data, or rate it first: selectit rate with the same --cascade, --cascade-k and --cascade-model.",
         )
+    if inner.rows != len(rows):
+        raise RunError(f"{inner.path} has {inner.rows} rows, and {len(rows)} go on", f"Remove {folder} and rate again.")
     return Second(name, inner, rows, first.went_on[rows], drawn[rows])
 
 
 def _created(run: Run, folder: Path, rows: Int64) -> Run:
-    """A run of these rows, read as the data was. What the folder has already is of the same rows: its name says so."""
+    """A run of these rows, read as the data was."""
     path = folder / f"rows{run.manifest['suffix']}"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_rows(run, path, rows, None, force=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(run, path, rows, None, force=True)
     layout = str(run.manifest["layout"])
     as_read = {"format": layout} if layout in DATA_LAYOUTS else {"map": layout}
     turns = str(run.manifest["identity"]["turns"])
@@ -187,7 +190,7 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
     """Give the second stage the ratings that its rows have from the first, so that nothing is rated twice."""
     same = Annotator(second.run.path / annotator.signal / annotator.path.name, {**annotator.manifest, "order": 0})
     if not (same.path / "manifest.json").exists():
-        write_json(same.path / "manifest.json", same.manifest)
+        second.run.write_json(same.path / "manifest.json", same.manifest)
     for request in requests:
         missing = [unit for unit in units(second.run, same, [request]) if not unit.path.exists()]
         if not missing:
@@ -198,8 +201,8 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
         table = table.set_column(table.schema.get_field_index("row"), table.schema.field("row"), column(row))
         for unit in missing:
             start, stop = np.searchsorted(row, (unit.start, unit.stop)).tolist()
-            note_request(unit)
-            write_table(unit.path, table.slice(start, stop - start))
+            note_request(second.run, unit)
+            second.run.write_table(unit.path, table.slice(start, stop - start))
 
 
 def cascaded(
@@ -267,7 +270,7 @@ def _chosen(run: Run, stages: Stages, budget: Budget, second: Second, full: Scor
 def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeStats:
     cheap, dear = first.scored.signals.ratings, full.signals.ratings
     (annotator, requests), (full_rater, full_works) = first.scored.answered[0], full.answered[0]
-    best = _best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
+    best = best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
     hits = int(second.went_on[second.sampled][best].sum())
     whole = second.sampled.sum() == len(first.went_on)
     share = None if whole or not len(best) else wilson(hits, len(best))
@@ -275,9 +278,9 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
     each, each_full = (sum(request.passes for request in some) for some in (requests, full_works))
     return CascadeStats(
         first_model=annotator.name,
-        first_prompts=prompts_asked(stages.first.method),
+        first_prompts=stages.first.method.prompts,
         full_model=full_rater.name,
-        full_prompts=prompts_asked(stages.full.method),
+        full_prompts=stages.full.method.prompts,
         went_on=int(second.went_on.sum()),
         fully_rated=len(second.rows),
         first_ratings=len(cheap.row) * each,
@@ -298,7 +301,7 @@ def _within(second: Second) -> str:
     return f"cascades/{second.name}/run/"
 
 
-def _best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
+def best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
     """Places of the rows of the sample that full ratings of all rows would choose: the same share as of all."""
     best = ranking(scores)
     if budget.min_score is not None:
@@ -318,75 +321,6 @@ def _with_cascade(found: Summary, facts: CascadeStats, first: First, second: Sec
         note=packaged_note((*first.scored.annotators, *full.annotators)),
         cascade=facts,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The two ways of rating, and how much goes on from the first to the second."""
-
-    first: MethodSpec
-    full: MethodSpec
-    amount: Budget
-    prompts: PromptSet
-
-    @property
-    def one_model(self) -> bool:
-        """Whether both ways have the same model, whose ratings need not be asked for twice."""
-        return self.first.settings.model == self.full.settings.model
-
-
-def stages_of(settings: Settings, prompts: PromptSet, run: Run | None) -> Stages:
-    """The two ways of rating that the settings name. Raises SettingsError where they make no cascade."""
-    assert settings.cascade is not None
-    _check_settings(settings)
-    full = method_specs(settings, run)[0]
-    _check_method(full)
-    k = settings.cascade_k or 1
-    if settings.cascade_model is None and k >= prompts_asked(full.method):
-        raise SettingsError(
-            f"the first rating has {k} of {prompts_asked(full.method)} prompts: nothing would be saved",
-            "Give a smaller --cascade-k, a larger --k, or a smaller model with --cascade-model.",
-        )
-    model = settings.model if settings.cascade_model is None else (settings.cascade_model,)
-    cheap = dataclasses.replace(settings, model=model, k=k, min_prompts=None)
-    if settings.method == "selectit" and k == 1:  # what SelectIT makes of one prompt, in both profiles
-        cheap = dataclasses.replace(cheap, level="token", k=settings.k)
-    first = MethodSpec(1.0, cheap, method_of(cheap, run))
-    for part in (first, full):
-        required_prompts([part], prompts)
-        if part.settings.model:
-            check_raters(part, len(prompts.labels))
-    amount = Budget(**parse_keep(settings.cascade, "--cascade"))  # type: ignore[arg-type]
-    return Stages(first, full, amount, prompts)
-
-
-def _check_settings(settings: Settings) -> None:
-    if settings.combine is not None:
-        raise SettingsError("--cascade is of one method, and --combine names several", "Leave one of them out.")
-    if len(settings.model) > 1:
-        raise SettingsError(
-            f"--cascade is of one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
-            "Name one with --model, and the one that rates first with --cascade-model.",
-        )
-    if settings.cascade_model is not None and settings.cascade_model in settings.model:
-        raise SettingsError(
-            f"--cascade-model {settings.cascade_model} is the model itself", "Name a smaller one, or leave it out."
-        )
-
-
-def _check_method(part: MethodSpec) -> None:
-    method, name = part.method, part.settings.method
-    others = [need for need in method.needs if need != "ratings" and not isinstance(need, Substitution)]
-    if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:
-        raise SettingsError(
-            f"--cascade is for methods that score rows by ratings alone, and {name} does not",
-            "Leave out --cascade, or use a method such as selectit or expected-rating.",
-        )
-    if getattr(method, "by", "") == "batch":
-        raise SettingsError(
-            f"{name} by batch scores a row by all others, and a cascade leaves most of them out",
-            "Use --param by=content-free, or leave out --cascade.",
-        )
 
 
 def check_budget(stages: Stages, budget: Budget, rows: int) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from selectit.runs.files import read_json
-from selectit.runs.run import Run
+from selectit.runs.run import Run, open_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +93,5 @@ def timing_of(run: Run) -> dict[str, dict[str, float]]:
     found = run.timing()
     for path in sorted((run.path / "cascades").glob("*/run/timing.json")):
         within = path.parent.relative_to(run.path).as_posix()
-        found |= {f"{within}/{key}": value for key, value in read_json(path).items()}
+        found |= {f"{within}/{key}": value for key, value in open_run(path.parent).timing().items()}
     return found

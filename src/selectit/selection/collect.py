@@ -10,7 +10,7 @@ from selectit.config.settings import Settings
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import engine_of, model_named, prompts_of_run
+from selectit.inference.rate import engine_of, model_named, rate_prompts
 from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
 from selectit.models.files import Model
@@ -19,8 +19,9 @@ from selectit.runs.annotators import Annotator, find_annotator, models_in, named
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_arrays
-from selectit.selection.spec import MethodSpec, prompts_asked, requests_of, substituted_prompts, tokenizer_name
+from selectit.selection.spec import MethodSpec, Plan, needs_ratings, requests_of, substituted_prompts, tokenizer_name
 from selectit.signals.arrays import INSTEAD, Signals
+from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
 
 Resolve = Callable[[str, Settings], Model]
@@ -69,25 +70,26 @@ def _with_engine(run: Run, settings: Settings, name: str, request: Request) -> S
 
 def gather(
     run: Run,
-    method: Method,
-    settings: Settings,
+    spec: MethodSpec,
+    prompts: PromptSet | None,
+    rated: Sequence[Annotator] | None,
     resolve: Resolve,
     progress: Progress,
-    rated: Sequence[Annotator] | None = None,
 ) -> Gathered:
     """The stored signals of a method but other methods' scores; only tokens are counted here where they are missing.
 
     Args:
         run: where they are stored.
-        method: says what it needs.
-        settings: name the models.
+        spec: the method, which says what it needs, and the settings, which name the models.
+        prompts: of ratings; None where the method reads none.
+        rated: the raters of this call; None = the run's.
         resolve: called for the model whose tokenizer counts.
         progress: told of the counting.
-        rated: the raters of this call; None = the run's.
 
     Raises:
         RunError: a signal is missing; it says how to collect it.
     """
+    method, settings = spec.method, spec.settings
     signals = Signals(run.basic_rows())
     stored: dict[str, Any] = {}
     answered: list[Answered] = []
@@ -110,10 +112,10 @@ def gather(
         answered.append((annotator, (enough,)))
         config[request.signal] = annotator.path.name
         stored[request.signal] = load_arrays(run, [annotator], [enough])
-    if "ratings" in method.needs:
-        prompts = prompts_of_run(settings, run)
-        raters = tuple(rated or _stored_raters(run, settings, method))
-        first, instead = prompts.first(prompts_asked(method)), substituted_prompts(method, prompts)
+    if needs_ratings(method):
+        assert prompts is not None
+        raters = tuple(rated or _stored_raters(run, spec))
+        first, instead = prompts.first(method.prompts), substituted_prompts(method, prompts)
         stored["ratings"] = load_arrays(run, raters, first)
         if instead:
             stored[INSTEAD] = load_arrays(run, raters, instead)
@@ -141,21 +143,27 @@ def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
     return named_annotator(run, name, settings, request.signal)
 
 
-def _stored_raters(run: Run, settings: Settings, method: Method) -> list[Annotator]:
+def _stored_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
     """The run's raters that the settings name, or all of them; one for each model."""
     known = models_in(run)
     if not known:
         raise RunError(f"{run.path} has no ratings", f"Rate it first: selectit rate --run {run.path} --model NAME")
-    by_place = getattr(method, "weights", ()) or getattr(method, "profile", "") == "official"
-    if len(known) > 1 and by_place and not settings.model:
+    if len(known) > 1 and spec.method.ordered_models and not spec.settings.model:
         raise SettingsError(
             f"the weights go by the order of the models, and {run.path} has {', '.join(known)}",
             "Give the order: --model once for each.",
         )
-    return [named_annotator(run, name, settings) for name in settings.model or known]
+    return [named_annotator(run, name, spec.settings) for name in spec.settings.model or known]
 
 
-def collect_all(run: Run, parts: Sequence[MethodSpec], progress: Progress) -> None:
-    """Collect what the methods ask of models but ratings; answers that may hold those of other methods first."""
-    for part in sorted(parts, key=lambda part: any(request.wider for request in requests_of(part.method))):
-        collect(run, part.method, part.settings, model_named, progress)
+def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
+    """Ask for all that the methods read and is not there yet; the raters, None where nothing is rated.
+
+    Answers that may hold those of other methods come first.
+    """
+    rated = None
+    if plan.asked and plan.prompts is not None:
+        rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
+    for spec in sorted(plan.every, key=lambda spec: any(request.wider for request in requests_of(spec.method))):
+        collect(run, spec.method, spec.settings, model_named, progress)
+    return rated

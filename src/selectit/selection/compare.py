@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
+from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
+from selectit.selection.resolve import budget_of, resolve
 from selectit.selection.score import choose, passes_of, score_part, seconds_of
-from selectit.selection.spec import MethodSpec, budget_of, parse_method
+from selectit.selection.spec import MethodSpec, Plan
+from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import table_lines
 
 
@@ -127,7 +128,7 @@ def _method(outcome: Outcome, words: Int64) -> MethodStats:
         unscored=0 if scores is None else int(np.isnan(scores).sum()),
         passes_per_row=outcome.passes,
         seconds=outcome.seconds,
-        length_correlation=None if scores is None else _number(spearman(scores, words.astype(np.float64))),
+        length_correlation=None if scores is None else without_nan(spearman(scores, words.astype(np.float64))),
         mean_words=float(words[outcome.chosen].mean()) if len(outcome.chosen) else None,
     )
 
@@ -137,18 +138,14 @@ def _pair(a: Outcome, b: Outcome, rows: int) -> PairStats:
     return PairStats(
         a=a.name,
         b=b.name,
-        spearman=_number(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]
-        jaccard=_number(jaccard(a.chosen, b.chosen)),
-        chance=_number(chance_jaccard(len(a.chosen), len(b.chosen), rows)),
+        spearman=without_nan(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]
+        jaccard=without_nan(jaccard(a.chosen, b.chosen)),
+        chance=without_nan(chance_jaccard(len(a.chosen), len(b.chosen), rows)),
     )
 
 
 def _figure(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def compare(
@@ -169,16 +166,17 @@ def compare(
     if len(methods) < 2:
         raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
     opened = open_run(run)
-    named = [parse_method(text, settings, opened) for text in methods]
-    outcomes = [outcome_of(opened, part, settings, progress or Silent()) for part in named]
+    plan = resolve(settings, opened, methods, asks=False)
+    outcomes = [outcome_of(opened, plan, part, progress or Silent()) for part in plan.parts]
     return compare_outcomes(outcomes, opened.basic_rows().response_words)
 
 
-def outcome_of(run: Run, part: MethodSpec, settings: Settings, progress: Progress) -> Outcome:
-    """What one method makes of a run, for a comparison."""
-    scored = score_part(run, part.settings, part.method, None, progress)
-    own = getattr(part.method, "keep", None) is not None  # full and fixed have a size of their own
-    budget = budget_of(dataclasses.replace(settings, keep=None) if own else settings, [part])
+def outcome_of(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> Outcome:
+    """What one method of a plan makes of a run, for a comparison."""
+    scored = score_part(run, part, plan.prompts, None, progress)
+    settings = plan.settings
+    own_size = part.method.keep is not None
+    budget = budget_of(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,19 @@ import numpy as np
 
 from selectit.errors import RunError
 from selectit.jsonable import without_nan
-from selectit.runs.annotators import Annotator, annotators
-from selectit.runs.files import numbers, part_name, read_json, read_part
+from selectit.runs.annotators import Annotator, annotators, check_rows, request_folders
+from selectit.runs.files import numbers, part_name
+from selectit.runs.prompt_sets import is_of, stored_prompts
 from selectit.runs.run import Run, open_run
+from selectit.runs.selections import read_selection, selections
+from selectit.runs.stored import names_of_scores, read_scores
+from selectit.runs.sums import DamagedError
 from selectit.selection.cascade_report import timing_of
-from selectit.selection.summary import left_out, packaged_note
-from selectit.signals import prompts
+from selectit.selection.summary import from_plain, left_out, packaged_note
 from selectit.signals.arrays import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
 from selectit.signals.requests import RatingPrompt, kinds
+
+log = logging.getLogger(__name__)
 
 
 def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
@@ -58,13 +65,26 @@ def describe_run(run: Run) -> dict[str, Any]:
             for signal in _others()
             for annotator in annotators(run, signal)
         ],
-        "scores": sorted(path.stem for path in (run.path / "scores").glob("*.parquet")),
-        "selections": {
-            path.parent.name: read_json(path) for path in sorted((run.path / "selections").glob("*/summary.json"))
-        },
-        "probes": [read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
+        "scores": names_of_scores(run),
+        "selections": {name: _summary(run, name) for name in selections(run)},
+        "probes": [run.read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
+        "unfinished_probes": sorted(
+            folder.name
+            for folder in (run.path / "probes").glob("[!.]*/")
+            if not os.path.lexists(folder / "results.json")
+        ),
         "timing": timing_of(run),
     }
+
+
+def _summary(run: Run, name: str) -> dict[str, Any]:
+    path = run.path / "selections" / name / "summary.json"
+    found = run.read_json(path)
+    try:
+        from_plain(found)
+    except (KeyError, TypeError) as error:
+        raise DamagedError(path, f"it is not a summary: {error}", run.place(path)) from error
+    return found
 
 
 def _others() -> list[str]:
@@ -78,7 +98,7 @@ def _describe(annotator: Annotator) -> dict[str, Any]:
 
 
 def _describe_rater(run: Run, annotator: Annotator) -> dict[str, Any]:
-    asked = {folder: read_json(folder / "manifest.json")["prompt"] for folder in _prompt_folders(run, annotator)}
+    asked = {folder: run.read_json(folder / "manifest.json")["prompt"] for folder in _prompt_folders(run, annotator)}
     prompts = {prompt: units_there(run, annotator, folder) for folder, prompt in asked.items()}
     return {**_describe(annotator), "prompts": prompts}
 
@@ -86,8 +106,8 @@ def _describe_rater(run: Run, annotator: Annotator) -> dict[str, Any]:
 def _requests(run: Run, annotator: Annotator) -> list[dict[str, Any]]:
     """What a model was asked, with how many units of each are there."""
     return [
-        {"about": read_json(folder / "manifest.json"), "units": units_there(run, annotator, folder)}
-        for folder in sorted(file.parent for file in annotator.path.glob("*/manifest.json"))
+        {"about": run.read_json(folder / "manifest.json"), "units": units_there(run, annotator, folder)}
+        for folder in request_folders(annotator)
     ]
 
 
@@ -101,48 +121,64 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
     if not 0 <= row < run.rows:
         raise RunError(f"there is no row {row}: rows go from 0 to {run.rows - 1}", "Name one of those with --row.")
     scores = {}
-    for path in sorted((run.path / "scores").glob("*.parquet")):
-        values = read_part(path).slice(row, 1).to_pylist()[0]
-        scores[path.stem] = {key: without_nan(value) for key, value in values.items() if key != "row"}
-    selections = {}
-    for path in sorted((run.path / "selections").glob("*/rows.parquet")):
-        table = read_part(path)
+    for name in names_of_scores(run):
+        values = read_scores(run, name).slice(row, 1).to_pylist()[0]
+        scores[name] = {key: without_nan(value) for key, value in values.items() if key != "row"}
+    chosen = {}
+    for name in selections(run):
+        table = read_selection(run, name)
         place = np.flatnonzero(numbers(table["row"]) == row)
-        selections[path.parent.name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
+        chosen[name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
     return {
         "row": row,
         **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
         "ratings": [
             {"model": annotator.name, **answer}
             for annotator in annotators(run)
-            for _, answer in _answers(annotator, _prompt_folders(run, annotator), row)
+            for _, answer in _answers(run, annotator, _prompt_folders(run, annotator), row)
         ],
         "signals": [
             {"signal": signal, "model": annotator.name, "item": item, **answer}
             for signal in _others()
             for annotator in annotators(run, signal)
-            for item, answer in _answers(annotator, sorted(annotator.path.glob("*/")), row)
+            for item, answer in _answers(run, annotator, request_folders(annotator), row)
+        ],
+        "missing": [
+            _part(annotator, folder, row).relative_to(run.path).as_posix()
+            for signal in kinds()
+            for annotator in annotators(run, signal)
+            for folder in request_folders(annotator)
+            if not os.path.lexists(_part(annotator, folder, row))
         ],
         "scores": scores,
-        "selections": selections,
+        "selections": chosen,
     }
 
 
 def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
     """The rater's prompts in the order of the run's prompt sets."""
-    sets = [prompts.load(path) for path in sorted((run.path / "prompts").glob("*.toml"))]
-    ordered = [annotator.folder(prompt) for each in sets for prompt in each.first(len(each.texts))]
+    sets = stored_prompts(run)
+    ordered = [annotator.folder(prompt) for each in sets.values() for prompt in each.first(len(each.texts))]
+    for folder in request_folders(annotator):
+        if not any(is_of(run, folder, each) for each in sets.values()):
+            log.warning("%s is of no stored prompt set: it is being rated, or the set is gone", folder)
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 
-def _answers(annotator: Annotator, folders: Sequence[Path], row: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _part(annotator: Annotator, folder: Path, row: int) -> Path:
+    return folder / part_name(row // annotator.unit_size)
+
+
+def _answers(run: Run, annotator: Annotator, folders: Sequence[Path], row: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """The item and the answer of each that is stored for a row, as plain values; None = there is none."""
     kind = kinds()[annotator.signal]
     for folder in folders:
-        path = folder / part_name(row // annotator.unit_size)
-        if not path.exists():
+        path = _part(annotator, folder, row)
+        if not os.path.lexists(path):
             continue
-        about = read_json(folder / "manifest.json")
-        for entry in (entry for entry in read_part(path).to_pylist() if entry["row"] == row):
+        about, table = run.read_json(folder / "manifest.json"), run.read_part(path)
+        start = row // annotator.unit_size * annotator.unit_size
+        check_rows(run, path, table, start, min(start + annotator.unit_size, run.rows))
+        for entry in (entry for entry in table.to_pylist() if entry["row"] == row):
             answer = kind.describe(entry, about)
             yield entry["item"], {**answer, "flags": flag_words(entry["flags"]), "error": entry["error"]}

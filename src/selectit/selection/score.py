@@ -16,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from selectit import methods as method_files
-from selectit.array_types import Float64
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
 from selectit.inference.rate import model_named
@@ -24,19 +23,16 @@ from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, stored_columns
-from selectit.runs.files import column, free_name, numbers, read_part, write_table, write_toml
+from selectit.runs.files import column, numbers
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
+from selectit.runs.stored import names_of_scores, read_scores
 from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
-from selectit.selection.spec import (
-    MethodSpec,
-    method_specs,
-    parameters_of,
-    scoring_method,
-    with_dependencies,
-)
-from selectit.signals.arrays import Signals
+from selectit.selection.resolve import resolve
+from selectit.selection.spec import MethodSpec, Plan, parameters_of
+from selectit.signals.arrays import Float64, Signals
+from selectit.signals.prompts import PromptSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,39 +63,39 @@ class Scored:
 
 
 def score_part(
-    run: Run, settings: Settings, method: Method, rated: Sequence[Annotator] | None, progress: Progress
+    run: Run,
+    spec: MethodSpec,
+    prompts: PromptSet | None,
+    rated: Sequence[Annotator] | None,
+    progress: Progress,
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
-    gathered = gather(run, method, settings, model_named, progress, rated)
-    config: dict[str, Any] = {"method": settings.method, **parameters_of(method), **gathered.config}
+    method = spec.method
+    gathered = gather(run, spec, prompts, rated, model_named, progress)
+    config: dict[str, Any] = {"method": spec.settings.method, **parameters_of(method), **gathered.config}
     signals, used, answered = gathered.signals, gathered.raters, gathered.answered
-    inner = {text: _score_of(run, settings, text, rated, progress) for text in method_files.read_scores(method)}
+    inner = {
+        text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
+        for text in method_files.read_scores(method)
+    }
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
         answered = (*answered, *(one for each in inner.values() for one in each.answered))
-    about = str(getattr(method, "about", ""))
     if not isinstance(method, ScoringMethod):
         none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True)
-    values = method.score(signals)
-    explain = getattr(method, "parts", None)
-    parts = explain(signals) if explain is not None else {}
-    scores = store_scores(run, method.label, config, values, parts)
-    return Scored(scores, signals, used, answered, config, method.label, about, chooses_set=False)
+        return Scored(none, signals, used, answered, config, method.label, method.about, chooses_set=True)
+    scores = store_scores(run, method.label, config, method.score(signals), method.parts(signals))
+    return Scored(scores, signals, used, answered, config, method.label, method.about, chooses_set=False)
 
 
-def _score_of(run: Run, settings: Settings, text: str, rated: Sequence[Annotator] | None, progress: Progress) -> Scored:
-    """The scores that a method reads of another one: computed and stored like any, or read where they are stored."""
-    if not text.startswith(method_files.STORED):
-        part = scoring_method(text, settings, run)
-        return score_part(run, part.settings, part.method, rated, progress)
+def _stored(run: Run, text: str) -> Scored:
+    """The scores of a `ScoreOf` that the run has already. Raises SettingsError."""
     name = text.removeprefix(method_files.STORED)
-    known = [each.stem for each in (run.path / "scores").glob("*.parquet")]
+    known = names_of_scores(run)
     if name not in known:
         raise SettingsError(f"{run.path} has no scores {name!r}", nearest(name, known) if known else "Score it first.")
-    path = run.path / "scores" / f"{name}.parquet"
-    scores = Scores(name, numbers(read_part(path, ["score"])["score"]), {})
+    scores = Scores(name, numbers(read_scores(run, name)["score"]), {})
     return Scored(scores, Signals(run.basic_rows()), (), (), {}, name, "", chooses_set=False)
 
 
@@ -108,11 +104,11 @@ def store_scores(
 ) -> Scores:
     """Store scores in the run under their label, or a free name like it."""
     with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = free_name(run.path / "scores", label, config)
+        name = run.free_name(run.path / "scores", label, config)
         columns = {"row": np.arange(run.rows), "score": values, **parts}
         table = pa.table({key: column(np.asarray(each)) for key, each in columns.items()})
-        write_table(run.path / "scores" / f"{name}.parquet", table)
-        write_toml(run.path / "scores" / f"{name}.toml", config)
+        run.write_table(run.path / "scores" / f"{name}.parquet", table)
+        run.write_toml(run.path / "scores" / f"{name}.toml", config)
     return Scores(name, values, parts)
 
 
@@ -144,15 +140,11 @@ def _together(
 
 
 def scored_choice(
-    run: Run,
-    settings: Settings,
-    parts: Sequence[MethodSpec],
-    rated: Sequence[Annotator] | None,
-    budget: Budget,
-    progress: Progress,
+    run: Run, plan: Plan, rated: Sequence[Annotator] | None, progress: Progress
 ) -> tuple[Scored, Selection]:
     """Score by the method, or by each that is combined, and choose."""
-    scored = [score_part(run, part.settings, part.method, rated, progress) for part in parts]
+    settings, parts, budget = plan.settings, plan.parts, plan.budget
+    scored = [score_part(run, part, plan.prompts, rated, progress) for part in parts]
     if settings.combine is None:
         return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
     if settings.combine_by == "rank":
@@ -175,9 +167,7 @@ def scored_choice(
 def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
     """The best of `rows` rows, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
-        tie_break = getattr(method, "tie_break", None)
-        ties = getattr(method, "ties", "smaller") if tie_break is None else tie_break(scored.signals)
-        return top(scored.scores.score, budget, ties=ties)
+        return top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
     return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 
@@ -217,11 +207,10 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         SelectitError: settings that the method refuses, or signals that are not there.
     """
     opened = open_run(run)
-    parts = method_specs(settings, opened)
-    with_dependencies(parts, opened)  # refuses a circle
-    chooses = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
+    plan = resolve(settings, opened, asks=False)
+    chooses = [part.settings.method for part in plan.parts if not isinstance(part.method, ScoringMethod)]
     if chooses or settings.combine_by != "rank":
         what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
         raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
-    scored = [score_part(opened, part.settings, part.method, None, progress or Silent()) for part in parts]
-    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, parts, scored).scores
+    scored = [score_part(opened, part, plan.prompts, None, progress or Silent()) for part in plan.parts]
+    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, plan.parts, scored).scores

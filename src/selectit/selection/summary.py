@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64
+from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
-from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Ratings, Rows
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
 from selectit.signals.base import SignalRequest
 from selectit.signals.requests import RatingPrompt, Request, kinds
 
@@ -110,6 +110,14 @@ class RatingStats:
     """Rows with a label that the server did not return and --missing-label floor filled."""
     within: str = ""
     """The run inside this one in which that folder lies, 'cascades/NAME/run/'; '' = this one itself."""
+    labels: tuple[str, ...] = ()
+    """Those of `label_shares`; older summaries have none, and theirs were mostly '1', '2' and so on."""
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        """The labels with their shares."""
+        names = self.labels or [str(number) for number in range(1, len(self.label_shares) + 1)]
+        return list(zip(names, self.label_shares, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +193,13 @@ def summarise(
     return Summary(
         rows=len(rows),
         kept=len(selection.rows),
-        highest=_number(selection.scores[0]) if len(selection.scores) else None,
-        cut=_number(selection.cut),
+        highest=without_nan(selection.scores[0]) if len(selection.scores) else None,
+        cut=without_nan(selection.cut),
         unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
         empty_responses=int((rows.response_words == 0).sum()),
         left_out_rows=left_out_rows,
         left_out=kinds,
-        length_correlation=_number(spearman(values, rows.response_words.astype(np.float64))),
+        length_correlation=without_nan(spearman(values, rows.response_words.astype(np.float64))),
         raters=facts,
         about=about,
         note=packaged_note(used),
@@ -237,7 +245,7 @@ def _warning_lines(summary: Summary) -> Iterator[str]:
 
 
 def _rater_lines(annotator: RatingStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(annotator.label_shares, start=1))
+    shares = "  ".join(f"{label}: {share:.0%}" for label, share in annotator.shares)
     mass = "undefined" if annotator.mean_mass is None else f"{annotator.mean_mass:.3f}"
     yield f"{annotator.model}: mean mass on the labels {mass}; most likely rating {shares}"
     rates = timing.get(f"{annotator.within}ratings/{annotator.folder}", {})
@@ -253,7 +261,8 @@ def _rater_lines(annotator: RatingStats, timing: Mapping[str, Mapping[str, float
 def from_plain(plain: Mapping[str, Any]) -> Summary:
     """A summary from `dataclasses.asdict` of one, after JSON."""
     facts = tuple(
-        RatingStats(**{**annotator, "label_shares": tuple(annotator["label_shares"])}) for annotator in plain["raters"]
+        RatingStats(**{**annotator, **{name: tuple(annotator.get(name, ())) for name in ("label_shares", "labels")}})
+        for annotator in plain["raters"]
     )
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
@@ -276,6 +285,7 @@ def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:
         failed_rows=_rows_with(ratings, np.asarray(missing)),
         passes_per_row=logprob.shape[1],
         floored_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_FLOOR).astype(bool)),
+        labels=ratings.labels,
     )
 
 
@@ -290,13 +300,13 @@ def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[
         if stats.mean_mass is not None and stats.mean_mass < SMALL_MASS:
             yield (
                 f"{stats.model} puts only {stats.mean_mass:.1%} of its probability on the ratings: it is mostly not "
-                "answering the question, and the scores are close to noise. Try another model, or prompts in the form "
-                "that it was trained on (--prompts)."
+                "answering the question, and what its scores can tell has to be measured. Try another model, or "
+                "prompts in the form that it was trained on (--prompts)."
             )
-        top = int(np.argmax(stats.label_shares))
-        if stats.label_shares[top] > ONE_LABEL:
+        label, share = max(stats.shares, key=lambda each: each[1])
+        if share > ONE_LABEL:
             yield (
-                f"{stats.model} rates {stats.label_shares[top]:.1%} of everything {top + 1}: its confidence alone "
+                f"{stats.model} rates {share:.1%} of everything {label}: its confidence alone "
                 "decides the ranking. Try a larger model or other prompts."
             )
     if scores is None:
@@ -307,7 +317,3 @@ def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[
             f"every row has the same score, {present[0]:g}: the choice is the order of the rows. Try another model, "
             "or another method."
         )
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.errors import SettingsError, nearest
-from selectit.signals.arrays import Embeddings
+from selectit.signals.arrays import Embeddings, Float32
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
 
 
@@ -37,27 +36,22 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
     signal = "embeddings"
     doing = "embedding with"
     capability = Embeds
-    named_by: ClassVar[tuple[str, ...]] = ("encoder",)
+    columns = {"vector": pa.list_(pa.float32())}
+    named_by = ("encoder",)
     default = "minilm"
     heeds = ("pooling", "unit_size")
 
     def __post_init__(self) -> None:
         known = ("instruction", "response", "both")
         if self.text not in known:
-            raise SettingsError(f"text is {self.text!r}, which there is not", nearest(self.text, known))
+            raise SettingsError(f"there is no text {self.text!r} of a pair", nearest(self.text, known))
 
     def of(self, sample: Sample) -> str:
         """The text of a pair."""
         parts = {"instruction": [sample.instruction], "response": [sample.response]}
         return "\n".join(parts.get(self.text, [sample.instruction, sample.response]))
 
-    @property
-    def columns(self) -> Mapping[str, pa.DataType]:
-        """The vector."""
-        return {"vector": pa.list_(pa.float32())}
-
     def ask(self, engine: Embeds, samples: Sequence[Sample], on_batch: OnBatch) -> Answer:
-        """The vector of each pair's text."""
         vectors = engine.embed(self, samples, on_batch)
         fine = np.isfinite(vectors).all(axis=-1) & (vectors.shape[-1] > 0)
         values = [vector if each else None for vector, each in zip(vectors, fine, strict=True)]
@@ -65,7 +59,6 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
         return Answer({"vector": values}, errors)
 
     def arrays(self, stored: Stored) -> Embeddings:
-        """The vectors of all pairs."""
         lengths = stored.lengths("vector")
         width = int(lengths.max(initial=0))
         vectors = np.full((len(lengths), width), np.nan, np.float32)
@@ -74,10 +67,8 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
 
     @classmethod
     def describe(cls, entry: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """Whether there is a vector: its numbers tell a reader nothing."""
         return {"vector": entry["vector"] is not None}
 
     @classmethod
     def tell(cls, described: Mapping[str, Any]) -> str:
-        """The same in words."""
         return "a vector" if described["vector"] else "no vector"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -46,9 +46,10 @@ class JudgeRequest(SignalRequest[Judgements, Replies]):
     signal = "judgements"
     doing = "asking"
     capability = Replies
-    named_by: ClassVar[tuple[str, ...]] = ("judge", "model")
+    columns = {"reply": pa.string()}
+    named_by = ("judge", "model")
     tokenized = False
-    pass_name: ClassVar[tuple[str, str]] = ("reply", "replies")
+    pass_name = ("reply", "replies")
 
     def of(self, sample: Sample) -> str:
         """The text about a pair, which follows `system`."""
@@ -56,27 +57,18 @@ class JudgeRequest(SignalRequest[Judgements, Replies]):
         # In one pass, so that a pair that holds such a word in braces is left as it is.
         return re.sub(r"\{(instruction|response)\}", lambda match: fields[match[1]], self.text)
 
-    @property
-    def columns(self) -> Mapping[str, pa.DataType]:
-        """The answer's text."""
-        return {"reply": pa.string()}
-
     def ask(self, engine: Replies, samples: Sequence[Sample], on_batch: OnBatch) -> Answer:
-        """The answer about each pair."""
         replies = engine.reply(self, samples, on_batch)
         errors = [reply.error or None for reply in replies]
         return Answer({"reply": [reply.text for reply in replies]}, errors, [reply.flags for reply in replies])
 
     def arrays(self, stored: Stored) -> Judgements:
-        """The answers about all pairs, and whose they are."""
         return Judgements(stored.numbers("row"), stored.texts("reply"), stored.model)
 
     @classmethod
     def describe(cls, entry: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer."""
         return {"reply": entry["reply"]}
 
     @classmethod
     def tell(cls, described: Mapping[str, Any]) -> str:
-        """The answer, in quotes."""
         return f"reply {described['reply']!r}"

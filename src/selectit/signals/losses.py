@@ -10,12 +10,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float32, Int64
 from selectit.data.records import Sample
-from selectit.signals.arrays import FLAG_TRUNCATED, Losses
+from selectit.signals.arrays import FLAG_TRUNCATED, Float32, Int64, Losses
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
-
-_FLOATS = pa.list_(pa.float32())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +69,21 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
     signal = "losses"
     doing = "reading losses with"
     capability = ScoresText
-
-    @property
-    def columns(self) -> Mapping[str, pa.DataType]:
-        """The fields of `ResponseLosses`; of the noisy copies one after another."""
-        of_tokens = dict.fromkeys(("given", "alone", "entropy", "largest", "second", "squares"), _FLOATS)
-        return {**of_tokens, "prompt_tokens": pa.int64(), "prompt_loss": pa.float32()}
+    columns = {  # the fields of `ResponseLosses`; of noisy copies one after another
+        **dict.fromkeys(("given", "alone", "entropy", "largest", "second", "squares"), pa.list_(pa.float32())),
+        "prompt_tokens": pa.int64(),
+        "prompt_loss": pa.float32(),
+    }
 
     @property
     def passes(self) -> int:
-        """One for each reading: after the instruction and alone, clean and noisy."""
         return (1 + self.both) * (1 + self.copies)
 
     @property
     def wider(self) -> tuple[Self, ...]:
-        """Where the response is not read alone, the same with that."""
         return () if self.both else (replace(self, both=True),)
 
     def ask(self, engine: ScoresText, samples: Sequence[Sample], on_batch: OnBatch) -> Answer:
-        """The losses of each response."""
         found = engine.losses(self, samples, on_batch)
         read = [None if isinstance(each, str) else each for each in found]
         return Answer(
@@ -101,7 +94,6 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
         )
 
     def arrays(self, stored: Stored) -> Losses:
-        """The losses of all responses, one after another."""
         start = np.concatenate([[0], np.cumsum(stored.lengths("entropy"))])
         return Losses(
             row=stored.numbers("row"),
@@ -119,14 +111,12 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
 
     @classmethod
     def describe(cls, entry: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """The mean losses of the clean reading, and its tokens."""
         clean = len(entry["entropy"] or ())  # noisy copies follow the clean reading
         means = {name: _mean((entry[name] or ())[:clean]) for name in ("given", "alone")}
         return {**means, "tokens": entry["tokens"]}
 
     @classmethod
     def tell(cls, described: Mapping[str, Any]) -> str:
-        """The means and the tokens, and what was done to the text."""
         means = [f"{name} {described[name]:.4g}" for name in ("given", "alone") if described[name] is not None]
         notes = "".join(f"  ({note})" for note in described["flags"])
         return f"mean loss {', '.join(means) or 'undefined'}, {described['tokens']:,} tokens{notes}"

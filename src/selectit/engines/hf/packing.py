@@ -25,9 +25,9 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 
-from selectit.array_types import Int64
 from selectit.engines.hf.fusing import unfused
 from selectit.engines.texts import NO_LIMIT
+from selectit.signals.arrays import Int64
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Reader:
                 position_ids=torch.tensor([positions], device=device),
                 logits_to_keep=torch.from_numpy(places).to(device),
                 use_cache=False,
-                layout=_layout_kind(self.model).of(prefix, [len(text) - prefix for text in texts], device),
+                layout=layout_kind(self.model).of(prefix, [len(text) - prefix for text in texts], device),
             ).logits
             return logits[0].float()
 
@@ -128,7 +128,7 @@ class Reader:
         """(T, hidden) float32 last hidden states of the T tokens of all texts; one text only unless `packed`."""
         self._use_attention(_PACKED if packed else self.own_attention)
         device, lengths = self.model.device, [len(text) for text in texts]
-        layout = {"layout": _layout_kind(self.model).of(0, lengths, device)} if packed else {}
+        layout = {"layout": layout_kind(self.model).of(0, lengths, device)} if packed else {}
         positions = [[place for length in lengths for place in range(length)]]
         with torch.inference_mode():
             states: torch.Tensor = self.model.get_decoder()(
@@ -171,7 +171,7 @@ class Reader:
                 position_ids=torch.tensor([[place for length in lengths for place in range(length)]], device=device),
                 past_key_values=cache,
                 use_cache=True,
-                layout=_layout_kind(self.model).of(0, lengths, device),
+                layout=layout_kind(self.model).of(0, lengths, device),
             )
         return Begun(cache, tuple(texts), tuple(np.cumsum([0, *lengths]).tolist()))
 
@@ -187,7 +187,7 @@ class Reader:
         positions = [place for text, known in zip(texts, shared, strict=True) for place in range(known, len(text))]
         ends = np.cumsum([len(rest) for rest in rests]) - 1
         starts = [begun.starts[place] for place in places]
-        layout = _layout_kind(self.model).after(begun, starts, shared, [*map(len, rests)], device)
+        layout = layout_kind(self.model).after(begun, starts, shared, [*map(len, rests)], device)
         try:
             with torch.inference_mode(), unfused():
                 logits: torch.Tensor = self.model(
@@ -219,7 +219,7 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Padded:
+class Padded:
     """Where the B texts of a packed row lie: P shared tokens, then each text's own, at most L of them.
 
     Attention sees a text a row, filled up to L. For kernels that take any mask.
@@ -237,7 +237,7 @@ class _Padded:
     """(B, L) False where a text is shorter. Right padding needs no mask: no real token looks at it."""
 
     @classmethod
-    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Padded:
+    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> Padded:
         queries, real = _places(lengths, prefix, device)
         shared = torch.arange(prefix, device=device).expand(len(lengths), prefix)
         mask = torch.ones(max(lengths), prefix + max(lengths), dtype=torch.bool, device=device).tril(prefix)
@@ -246,7 +246,7 @@ class _Padded:
     @classmethod
     def after(
         cls, begun: Begun, starts: Sequence[int], shared: Sequence[int], lengths: Sequence[int], device: torch.device
-    ) -> _Padded:
+    ) -> Padded:
         """Of rests that follow the first `shared` tokens of beginnings at `starts` of the kept keys."""
         queries, real = _places(lengths, 0, device)
         place = torch.arange(max(shared), device=device)
@@ -272,7 +272,7 @@ class _Padded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ragged:
+class Ragged:
     """The same for FlashAttention, which reads texts of any lengths one after another, without padding.
 
     The shared tokens are a text of their own. A text's tokens see its keys up to themselves, the last one all of them.
@@ -288,7 +288,7 @@ class _Ragged:
     longest_key: int
 
     @classmethod
-    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> _Ragged:
+    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> Ragged:
         shared = [(prefix, [range(prefix)])] if prefix else []
         starts = np.cumsum([prefix, *lengths]).tolist()
         own = [(n, [range(prefix), range(start, start + n)]) for n, start in zip(lengths, starts, strict=False)]
@@ -297,14 +297,14 @@ class _Ragged:
     @classmethod
     def after(
         cls, begun: Begun, starts: Sequence[int], shared: Sequence[int], lengths: Sequence[int], device: torch.device
-    ) -> _Ragged:
-        """As `_Padded.after`."""
+    ) -> Ragged:
+        """As `Padded.after`."""
         places = np.cumsum([begun.starts[-1], *lengths]).tolist()
         texts = zip(starts, shared, places, lengths, strict=False)
         return cls._of([(n, [range(s, s + known), range(own, own + n)]) for s, known, own, n in texts], device)
 
     @classmethod
-    def _of(cls, texts: Sequence[tuple[int, list[range]]], device: torch.device) -> _Ragged:
+    def _of(cls, texts: Sequence[tuple[int, list[range]]], device: torch.device) -> Ragged:
         """Of the number of tokens and the places of the keys of each text."""
         queries = [length for length, _ in texts]
         keys = [sum(map(len, places)) for _, places in texts]
@@ -324,9 +324,10 @@ class _Ragged:
         )  # fmt: skip
 
 
-def _layout_kind(model: Any) -> type[_Padded | _Ragged]:
+def layout_kind(model: Any) -> type[Padded | Ragged]:
+    """How a packed row is laid out for the attention that the model's device and dtype have."""
     half = model.dtype in (torch.bfloat16, torch.float16)
-    return _Ragged if half and model.device.type == "cuda" and _SCALED else _Padded
+    return Ragged if half and model.device.type == "cuda" and _SCALED else Padded
 
 
 def packed_attention(
@@ -336,7 +337,7 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: None,
     *,
-    layout: _Padded | _Ragged,
+    layout: Padded | Ragged,
     scaling: float | None = None,
     **others: object,
 ) -> tuple[torch.Tensor, None]:

@@ -11,7 +11,7 @@ from typing import Any
 from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.engines.base import EngineLoader, texts_module
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, install_extra
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
@@ -23,7 +23,7 @@ class ServerLoader(EngineLoader):
 
     name = "server"
     noun = "a server"
-    install = "pip install httpx2"
+    install = install_extra("server")
     signals = ("ratings", "judgements")
     holds_weights = False
     options = ("base_url", "tokenizer", "concurrency", "missing_label")
@@ -33,15 +33,13 @@ class ServerLoader(EngineLoader):
     }
 
     def check_options(self, settings: Settings) -> None:
-        """One tokenizer is one model's. Raises SettingsError."""
         if settings.engine == self.name and settings.tokenizer and len(settings.model) > 1:
             raise SettingsError(
-                "--tokenizer is one model's, and several are named",
+                "--tokenizer belongs to one model, and several are named",
                 "Rate them one after another into one run (--run), each with its own; then select from that.",
             )
 
     def check(self, settings: Settings, chat: bool) -> None:
-        """A server has an address, and a chat template is its tokenizer's. Raises SettingsError."""
         if settings.base_url is None:
             raise SettingsError("the engine server needs an address", "Give --base-url, as http://localhost:8000/v1.")
         if chat and not settings.tokenizer:
@@ -50,18 +48,15 @@ class ServerLoader(EngineLoader):
             )
 
     def check_replies(self, settings: Settings) -> None:
-        """The server's own limit holds. Raises SettingsError."""
         if settings.max_tokens is not None:
             raise SettingsError("--max-tokens is the server's to decide", "Leave it out; start the server with that.")
 
     def model(self, name: str, settings: Settings) -> Model:
-        """By the names of model and tokenizer; its folder is the tokenizer's, '' without one."""
         words = resolve.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
         digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
         return Model(name, words.path if words else "", digest, packaged=False)
 
     def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> Engine:
-        """Meet the server. Raises what `engine.load` and `engine.load_judge` do."""
         if signal == "judgements":
             self.check(settings, chat=False)
         server = self.module("engine")

@@ -11,7 +11,7 @@ from typing import Any
 
 from selectit.config.settings import Settings
 from selectit.engines.base import EngineLoader, max_tokens
-from selectit.errors import SettingsError
+from selectit.errors import RunError, SettingsError, install_extra
 from selectit.models.files import Model
 from selectit.signals.base import Engine
 
@@ -30,11 +30,36 @@ OWN_ARGUMENTS = {
 """Arguments of vllm.LLM that are no engine parameters: the flag of each, '' where selectit alone decides."""
 
 
+STORED_ARGUMENTS = {
+    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel",
+    "gpu_memory_utilization", "kv_cache_memory_bytes", "block_size", "swap_space", "cpu_offload_gb", "max_num_seqs",
+    "enable_chunked_prefill", "enforce_eager", "disable_custom_all_reduce", "disable_cascade_attn", "seed",
+}  # fmt: skip
+"""Arguments that a run may set: numbers and switches. The rest can name code, files and models, and has to be typed."""
+
+
+def read_stored(text: object) -> dict[str, Any]:
+    """The engine parameters that a run states. Raises RunError where they are none that a run may set."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise RunError(f"the engine parameters of the run are {text!r}", "Type them: --engine-param NAME=VALUE.")
+    for name, value in found.items():
+        if name not in STORED_ARGUMENTS or not isinstance(value, bool | int | float):
+            raise RunError(
+                f"the run sets the engine parameter {name} to {value!r}, which could run code of whoever made the run",
+                f"If you want it, type it: --engine-param {name}=…, with all others that the run has.",
+            )
+    return found
+
+
 class VLLMLoader(EngineLoader):
     """Causal models that rate."""
 
     name = noun = "vllm"
-    install = "pip install 'vllm>=0.32' (without a GPU: see docs/engines.md)"
+    install = f"{install_extra('vllm')}; without a GPU see docs/engines.md"
     signals = ("ratings",)
     options = ("engine_param",)
     refuses = {
@@ -45,7 +70,6 @@ class VLLMLoader(EngineLoader):
     }
 
     def check_options(self, settings: Settings) -> None:
-        """Engine parameters are none that have a flag, and what JSON can say. Raises SettingsError."""
         for name, value in settings.engine_param.items():
             if name in OWN_ARGUMENTS:
                 flag = OWN_ARGUMENTS[name]
@@ -61,14 +85,13 @@ class VLLMLoader(EngineLoader):
                 ) from error
 
     def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> Engine:
-        """Start vLLM. Raises what `engine.load` does."""
         engine: Engine = self.module("engine").load(
             model.path,
             dtype=stored.get("dtype", settings.dtype),
             max_tokens=max_tokens(model, settings, stored, made=1),
             batch_tokens=settings.batch_tokens or stored.get("batch_tokens", 0),
             overflow=settings.overflow or stored.get("overflow", "cut"),
-            engine_param=settings.engine_param or json.loads(stored.get("engine_param", "{}")),
+            engine_param=settings.engine_param or read_stored(stored.get("engine_param", "{}")),
             trust_remote_code=settings.trust_remote_code,
         )
         return engine

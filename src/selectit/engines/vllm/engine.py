@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import vllm.platforms
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.engines.base import Rated
 from selectit.engines.device import resolve_dtype
 from selectit.engines.texts import Texts, about, first_line, load_tokenizer, model_errors
 from selectit.errors import EngineError, SettingsError, nearest
+from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.ratings import RatingBatch
 from selectit.signals.requests import RatingPrompt
@@ -62,7 +62,7 @@ sys.stdin.read()
 for process in sys.argv[1:]:
     os.kill(int(process), signal.SIGKILL)
 """
-"""Ends the processes it is given when its standard input ends: vLLM's outlive the one that started them."""
+"""For `watch`: vLLM's processes outlive the one that started them."""
 
 
 _DTYPES = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -124,9 +124,6 @@ def load(
     with model_errors(path, vllm.exceptions.VLLMError):
         llm = vllm.LLM(**arguments)
     processes = [str(child.pid) for child in multiprocessing.active_children() if child not in others]
-    watch = subprocess.Popen(  # in a session of its own: Ctrl-C is not for it
-        [sys.executable, "-c", _WATCH, *processes], stdin=subprocess.PIPE, start_new_session=True
-    )
     resolved = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
     settings: dict[str, str | int] = {
         "engine": "vllm",
@@ -137,7 +134,14 @@ def load(
         "overflow": overflow,
         "engine_param": json.dumps(dict(engine_param), sort_keys=True),
     }
-    return VLLMEngine(llm, watch, texts, settings, parameters)
+    return VLLMEngine(llm, watch(processes), texts, settings, parameters)
+
+
+def watch(processes: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start what ends the processes of these numbers when its standard input ends, as it does with this process."""
+    return subprocess.Popen(  # in a session of its own: Ctrl-C is not for it
+        [sys.executable, "-c", _WATCH, *processes], stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +187,15 @@ class VLLMEngine:
     ) -> None:
         self._llm = llm
         self._watch = watch
-        self._texts = texts
+        self.texts = texts
         self.settings = settings
         self.parameters = parameters
 
     def rate(self, prompts: Sequence[RatingPrompt], samples: Sequence[Sample], on_batch: OnBatch) -> list[RatingBatch]:
         """Rate `samples` under each of `prompts`; see `RatesLabels.rate`."""
-        labels = [self._texts.label_ids(prompt, samples[:1]) for prompt in prompts]
+        labels = [self.texts.label_ids(prompt, samples[:1]) for prompt in prompts]
         rated = [
-            Rated.of(self._texts.fit_all(prompt, samples), len(ids))
-            for prompt, ids in zip(prompts, labels, strict=True)
+            Rated.of(self.texts.fit_all(prompt, samples), len(ids)) for prompt, ids in zip(prompts, labels, strict=True)
         ]
         requests = [
             _Request(text, ids, one, place)

@@ -19,6 +19,7 @@ import torch  # noqa: E402
 
 import selectit  # noqa: E402
 import tiny  # noqa: E402
+from rundirs import contents, finished  # noqa: E402
 from selectit.config.settings import Settings  # noqa: E402
 from selectit.errors import EngineError, RunError, SettingsError  # noqa: E402
 from selectit.inference import ray as executor  # noqa: E402
@@ -30,15 +31,6 @@ FAKE = {"engine": "fake", "model": ("m",), "unit_size": 5, "k": 2}
 RAY = {"executor": "ray", "workers": 2, "worker_cpus": 1}
 # A class of this file goes to the workers as it is: they can't import a test.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Room for two workers that have as many CPUs as torch uses threads here."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(address="local", num_cpus=2 * THREADS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +46,17 @@ def long(folder):
     return folder / "long.json"
 
 
-def files(folder):
-    """Every file that must not differ between equal runs, with its bytes."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name != "timing.json" and "locks" not in path.parts
-    }
-
-
-def parts(folder):
-    """The finished units with their times of writing."""
-    return {path: path.stat().st_mtime_ns for path in Path(folder).glob("ratings/*/prompt-*/part-*.parquet")}
-
-
 def test_the_fake_engine_gives_the_same_bytes(cluster, data):
     selectit.select(data, Settings(**FAKE, run="local", out="a.json"))
     selectit.select(data, Settings(**FAKE, **RAY, run="ray", out="b.json"))
-    assert files("local") == files("ray")
+    assert contents("local") == contents("ray")
     assert Path("a.json").read_bytes() == Path("b.json").read_bytes()
     timing = [json.loads(Path(run, "timing.json").read_text()) for run in ("local", "ray")]
     counts = [{key: (each["ratings"], each["tokens"]) for key, each in one.items()} for one in timing]
     assert counts[0] == counts[1]
-    before = parts("ray")
+    before = finished("ray")
     selectit.select(data, Settings(**FAKE, **RAY, run="ray", out="b.json"))
-    assert parts("ray") == before
+    assert finished("ray") == before
     assert not list(Path("ray/locks").glob("mark-*"))
 
 
@@ -86,14 +64,14 @@ def test_a_run_goes_on_on_ray_and_the_reverse(cluster, long, model):
     settings = {"model": (model,), "unit_size": 60, "k": 2}
     selectit.rate(long, Settings(**settings, run="local"))
     selectit.rate(long, Settings(**settings, run="to-ray", share="0/2"))
-    half = parts("to-ray")
+    half = finished("to-ray")
     assert len(half) == 6
     selectit.rate(long, Settings(**settings, run="to-ray", executor="ray", workers=2))
-    assert {path: parts("to-ray")[path] for path in half} == half
+    assert {path: finished("to-ray")[path] for path in half} == half
     on_ray = {"executor": "ray", "workers": 2, "worker_cpus": THREADS}
     selectit.rate(long, Settings(**settings, run="from-ray", share="1/2", **on_ray))
     selectit.rate(long, Settings(**settings, run="from-ray"))
-    assert files("local") == files("to-ray") == files("from-ray")
+    assert contents("local") == contents("to-ray") == contents("from-ray")
 
 
 class Killer(Silent):
@@ -110,7 +88,7 @@ class Killer(Silent):
             for each in workers:
                 os.kill(each.pid, signal.SIGKILL)
             psutil.wait_procs(workers, timeout=20)
-            self.finished = parts(self.run)
+            self.finished = finished(self.run)
 
 
 def test_killed_workers_lose_nothing_and_nothing_is_done_twice(cluster, long, model, caplog):
@@ -121,9 +99,9 @@ def test_killed_workers_lose_nothing_and_nothing_is_done_twice(cluster, long, mo
     assert "is lost" in caplog.text
     assert killer.rows == 720
     assert 0 < len(killer.finished) < 6
-    assert {path: parts("ray")[path] for path in killer.finished} == killer.finished
+    assert {path: finished("ray")[path] for path in killer.finished} == killer.finished
     selectit.rate(long, Settings(**settings, run="local"))
-    assert files("ray") == files("local")
+    assert contents("ray") == contents("local")
 
 
 class Dying(executor.Worker):
@@ -154,7 +132,7 @@ def test_an_error_of_the_engine_is_the_same_as_without_ray(cluster, long, model,
         with pytest.raises(EngineError) as error:
             selectit.rate(long, Settings(model=(broken,), unit_size=60, k=1, run=run, **how))
         told.append((error.value.message, error.value.hint))
-        assert not parts(run)
+        assert not finished(run)
     assert told[0] == told[1]
     assert "non-finite" in told[0][0]
 
@@ -171,36 +149,7 @@ def test_a_worker_that_sees_another_folder_is_refused(cluster, data, monkeypatch
     monkeypatch.setattr(executor, "marked", _elsewhere)
     with pytest.raises(RunError, match=r"the worker on .* doesn't see .*run\n.*all machines share"):
         selectit.rate(data, Settings(**FAKE, **RAY, run="run"))
-    assert not parts("run")
-
-
-@pytest.mark.parametrize(
-    ("settings", "machines", "threads", "size"),
-    [
-        ({}, [(2, 0)], 0, (1, 2, 0)),  # a machine without GPUs: one worker with all of it
-        ({}, [(8, 0), (16, 0), (0, 0)], 0, (2, 8, 0)),
-        ({}, [(8, 0), (16, 0)], 4, (2, 4, 0)),  # begun with 4 threads
-        ({"workers": 6}, [(8, 0), (16, 0)], 4, (6, 4, 0)),
-        ({}, [(64, 8)], 0, (8, 1, 1)),
-        ({}, [(64, 8), (4, 8)], 0, (12, 1, 1)),  # GPUs without a CPU are no room
-        ({"worker_gpus": 2}, [(64, 8), (64, 1)], 0, (4, 1, 2)),
-        ({"worker_gpus": 0.5, "worker_cpus": 2}, [(64, 2)], 0, (4, 2, 0.5)),
-        ({"engine": "fake"}, [(64, 8)], 0, (1, 64, 0)),
-        ({"worker_gpus": 0}, [(64, 8)], 0, (1, 64, 0)),
-    ],
-)
-def test_the_number_and_size_of_workers(settings, machines, threads, size):
-    found = executor.size_of(Settings(**{"engine": "hf", "executor": "ray"} | settings), machines, threads)
-    assert (found.workers, found.cpus, found.gpus) == size
-
-
-@pytest.mark.parametrize(
-    ("settings", "machines"),
-    [({"workers": 3}, [(2, 0)]), ({"worker_cpus": 4}, [(2, 0)]), ({"worker_gpus": 1}, [(2, 0)]), ({}, [])],
-)
-def test_more_workers_than_there_is_room_for_are_refused(settings, machines):
-    with pytest.raises(SettingsError, match="has room for"):
-        executor.size_of(Settings(engine="hf", executor="ray", **settings), machines, 0)
+    assert not finished("run")
 
 
 def test_no_room_for_the_workers(cluster, data):
@@ -222,7 +171,7 @@ def test_interrupted_it_keeps_what_is_finished_and_leaves_no_process(long, model
     with Path("log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     until = time.monotonic() + 120
-    while not parts("run") and process.poll() is None and time.monotonic() < until:
+    while not finished("run") and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
@@ -230,9 +179,9 @@ def test_interrupted_it_keeps_what_is_finished_and_leaves_no_process(long, model
     assert "Interrupted. What is finished is kept" in Path("log").read_text()
     _, alive = psutil.wait_procs(started, timeout=20)
     assert not alive
-    before = parts("run")
+    before = finished("run")
     assert 0 < len(before) < 162
     selectit.rate(None, Settings(run="run", model=(model,), k=9))
-    after = parts("run")
+    after = finished("run")
     assert len(after) == 162
     assert {path: after[path] for path in before} == before

@@ -1,0 +1,225 @@
+"""From settings to a plan: what will be asked, of whom, by which methods, and how much is kept.
+
+Everything that follows from the settings is worked out and checked here, once, before anything is read or rated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selectit import methods as method_files
+from selectit.config import options
+from selectit.config.groups import MethodOptions, ParameterOptions
+from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.engines.loading import check_options
+from selectit.errors import SettingsError
+from selectit.methods._base import ScoringMethod
+from selectit.runs.annotators import models_in
+from selectit.runs.prompt_sets import K, load_prompts
+from selectit.runs.run import Run
+from selectit.selection.choose import Budget, parse_keep
+from selectit.selection.spec import (
+    MethodSpec,
+    Plan,
+    build_spec,
+    check,
+    every,
+    needs_ratings,
+    parse_method,
+    substituted_prompts,
+)
+from selectit.signals.prompts import PromptSet
+from selectit.signals.requests import RatingPrompt, Substitution
+
+KEEP = "20%"
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The two ways of rating of a cascade, and how much goes on from the first to the second."""
+
+    first: MethodSpec
+    full: MethodSpec
+    amount: Budget
+    prompts: PromptSet
+
+    @property
+    def one_model(self) -> bool:
+        """Whether both ways have the same model, whose ratings need not be asked for twice."""
+        return self.first.settings.model == self.full.settings.model
+
+
+def resolve(
+    settings: Settings,
+    run: Run | None = None,
+    methods: Sequence[str] = (),
+    prompts: PromptSet | None = None,
+    *,
+    asks: bool = True,
+    scores: bool = True,
+) -> Plan:
+    """What the settings come to.
+
+    Args:
+        settings: everything.
+        run: the run that is gone on with, whose models and prompts are the default; None = new data will be read.
+        methods: several methods, each 'name:parameter=value;parameter=value', instead of that of the settings.
+        prompts: instead of those of the settings, which are not read then.
+        asks: whether models will be asked; else all is there already, by whatever models the run was rated with.
+        scores: whether the methods will score or choose; else they only say what is asked, of any number of models.
+
+    Raises:
+        SettingsError: whatever is wrong with the settings, as far as it can be known before the data is read.
+    """
+    check_options(settings)
+    parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
+    budget = budget_of(settings, parts)
+    specs = [_with_reads(part, run) for part in parts]
+    rates = any(needs_ratings(spec.method) for spec in every(specs))
+    asked: tuple[RatingPrompt, ...] = ()
+    if rates or run is None:  # a mistake in the prompts is told although no method reads them
+        prompts = prompts or load_prompts(settings, run)
+        first = 1 if scores or not rates else len(prompts.first(settings.k or K))
+        asked = required_prompts(specs, prompts, 1 if settings.combine else first)
+    if rates and asks:
+        settings = with_raters(settings, run)
+    if asks and scores and settings.model != parts[0].settings.model:
+        named = [dataclasses.replace(p, settings=dataclasses.replace(p.settings, model=settings.model)) for p in parts]
+        specs = [_with_reads(part, run) for part in named]
+    if asks:
+        for spec in every(specs):
+            check(spec.method, spec.settings)
+            if scores and prompts is not None:
+                spec.method.check(spec.settings.model, len(prompts.labels))
+    return Plan(settings, tuple(specs), budget, prompts if rates else None, asked if rates else ())
+
+
+def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:
+    """The settings with the models named, and what raters are asked whatever the method is. Raises SettingsError."""
+    check_options(settings)
+    first = load_prompts(settings, run).first(settings.k or K)
+    return with_raters(settings, run), first
+
+
+def with_raters(settings: Settings, run: Run | None) -> Settings:
+    """The settings with those models named that have rated the run, or the default, where none is."""
+    names = settings.model or tuple(models_in(run) if run is not None else ()) or (DEFAULT_MODEL,)
+    return dataclasses.replace(settings, model=names)
+
+
+def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
+    """The method of the settings, or the methods that are combined. Raises SettingsError."""
+    if settings.combine is None:
+        return [build_spec(settings, run)]
+    of_one = options.defaults(MethodOptions, ParameterOptions)
+    for name in ("method", *options.names(ParameterOptions), "param"):
+        if options.values(settings, MethodOptions, ParameterOptions)[name] != of_one[name]:
+            raise SettingsError(
+                f"{options.flag(name)} is of one method, and --combine names several",
+                "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
+            )
+    parts = [parse_method(text.strip(), settings, run) for text in settings.combine.split(",")]
+    if len(parts) < 2:
+        raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
+    for part in parts:
+        if settings.combine_by == "rank" and not isinstance(part.method, ScoringMethod):
+            raise SettingsError(
+                f"{part.settings.method} chooses a set and has no ranks", "Add --combine-by union or intersection."
+            )
+    return parts
+
+
+def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) -> MethodSpec:
+    """The method with those whose scores it reads, and theirs. Raises SettingsError where they go in a circle."""
+    reads = {}
+    for text in method_files.read_scores(spec.method):
+        if text in outer:
+            raise SettingsError(
+                f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
+            )
+        if not text.startswith(method_files.STORED):
+            reads[text] = _with_reads(_scoring(text, spec.settings, run), run, (*outer, text))
+    return dataclasses.replace(spec, reads=reads)
+
+
+def _scoring(text: str, settings: Settings, run: Run | None) -> MethodSpec:
+    """The method of a `ScoreOf`. Raises SettingsError where it chooses a set."""
+    plain = dataclasses.replace(settings, **options.defaults(ParameterOptions), k=None)
+    spec = parse_method(text, plain, run)
+    if not isinstance(spec.method, ScoringMethod):
+        raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
+    return spec
+
+
+def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
+    """All that the methods ask raters: the first of the prompts, at least so many, and those with other text in them.
+
+    Raises SettingsError where the set is smaller.
+    """
+    asking = [spec.method for spec in every(specs)]
+    first = prompts.first(max(least, *(method.prompts for method in asking)))
+    changed = (prompt for method in asking for prompt in substituted_prompts(method, prompts))
+    return tuple(dict.fromkeys((*first, *changed)))
+
+
+def budget_of(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
+    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
+    keep, min_score = settings.keep, settings.min_score
+    if keep is None and min_score is None and len(parts) == 1:
+        keep, min_score = parts[0].method.keep, parts[0].method.min_score
+    if keep is None and min_score is None:
+        keep = KEEP
+    size = {} if keep is None else parse_keep(keep)
+    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+
+
+def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
+    """The two ways of rating that the settings name; None = no cascade. Raises SettingsError where they make none."""
+    settings = plan.settings
+    if settings.cascade is None:
+        return None
+    _check_cascade(settings)
+    full = dataclasses.replace(plan.parts[0], settings=settings)
+    _check_cascaded(full)
+    assert plan.prompts is not None
+    k = settings.cascade_k or 1
+    if settings.cascade_model is None and k >= full.method.prompts:
+        raise SettingsError(
+            f"the first rating has {k} of {full.method.prompts} prompts: nothing would be saved",
+            "Give a smaller --cascade-k, a larger --k, or a smaller model with --cascade-model.",
+        )
+    model = settings.model if settings.cascade_model is None else (settings.cascade_model,)
+    first = build_spec(dataclasses.replace(settings, model=model, **full.method.first_rating(k)), run)
+    for spec in (first, full):
+        required_prompts([spec], plan.prompts)
+        if spec.settings.model:
+            spec.method.check(spec.settings.model, len(plan.prompts.labels))
+    amount = Budget(**parse_keep(settings.cascade, "--cascade"))  # type: ignore[arg-type]
+    return Stages(first, full, amount, plan.prompts)
+
+
+def _check_cascade(settings: Settings) -> None:
+    if settings.combine is not None:
+        raise SettingsError("--cascade is of one method, and --combine names several", "Leave one of them out.")
+    if len(settings.model) > 1:
+        raise SettingsError(
+            f"--cascade is of one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
+            "Name one with --model, and the one that rates first with --cascade-model.",
+        )
+    if settings.cascade_model is not None and settings.cascade_model in settings.model:
+        raise SettingsError(
+            f"--cascade-model {settings.cascade_model} is the model itself", "Name a smaller one, or leave it out."
+        )
+
+
+def _check_cascaded(part: MethodSpec) -> None:
+    method, name = part.method, part.settings.method
+    others = [need for need in method.needs if need != "ratings" and not isinstance(need, Substitution)]
+    if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:
+        raise SettingsError(
+            f"--cascade is for methods that score rows by ratings alone, and {name} does not",
+            "Leave out --cascade, or use a method such as selectit or expected-rating.",
+        )
+    method.check_cascade()
