@@ -237,7 +237,7 @@ _TOO_DEEP = "it is nested too deeply"
 
 def _check_depth(value: Any, text: str, start: int, end: int) -> None:
     """Raise RowError where the value, read from `text`, is nested deeper than is kept."""
-    if text.count("[", start, end) + text.count("{", start, end) <= _MAX_DEPTH:
+    if end - start <= 2 * _MAX_DEPTH or text.count("[", start, end) + text.count("{", start, end) <= _MAX_DEPTH:
         return
     level = [value]
     for _ in range(_MAX_DEPTH):

@@ -244,8 +244,8 @@ def _settle_layout(
 
 
 def _characters(record: Record) -> int:
-    """How much text of a row is held: its turns, and its own JSON where that is kept."""
-    return sum(len(turn.text) for turn in record.turns) + (len(record.raw) if isinstance(record.raw, str) else 0)
+    """How much text of a row is held: its turns and, where that is kept, its own JSON, which is no shorter."""
+    return 2 * len(record.raw) if isinstance(record.raw, str) else sum(len(turn.text) for turn in record.turns)
 
 
 def _record(item: RawValue, found: ReadReport, which: str) -> Record:
@@ -279,9 +279,16 @@ def _reject(item: RawValue, problem: str, found: ReadReport, rejected: IO[bytes]
     if len(found.bad) < _SHOWN:
         found.bad.append(f"  {item.place}: {problem}")
     if rejected is not None:
-        raw = item.raw if isinstance(item.raw, str | None) else str(item.raw.as_py())
-        line = json.dumps({"place": item.place, "problem": problem, "raw": raw})
+        line = json.dumps({"place": item.place, "problem": problem, "raw": _raw_text(item.raw)})
         rejected.write(line.encode() + b"\n")
+
+
+def _raw_text(raw: Any) -> str | None:
+    """A record as a text; None where there is none, or Python has no value for it (a time beyond its years)."""
+    try:
+        return raw if isinstance(raw, str | None) else str(raw.as_py())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _bad_rows(source: Source, found: ReadReport) -> str:
@@ -309,7 +316,7 @@ def _as_line(item: RawValue) -> RawValue:
     try:
         plain = {name: _plain(value) for name, value in item.raw.items()}
         return dataclasses.replace(item, raw=json.dumps(plain, ensure_ascii=False, default=_as_text))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         return dataclasses.replace(item, problem=f"it has a value that JSON can't hold: {error}")
 
 

@@ -204,7 +204,7 @@ def _bulky_columns(path: Path) -> list[str]:
     texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     names = [leaf.path for leaf in texts]
     bulky: set[str] = set()
-    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 20) as file:
+    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 16) as file:
         for number in range(file.num_row_groups if names else 0):
             group = file.metadata.row_group(number)
             if group.total_byte_size > group.num_rows * MAX_RECORD + _MAX_UNPACKED:
@@ -212,7 +212,8 @@ def _bulky_columns(path: Path) -> list[str]:
                     f"{path}: its rows have more than {MAX_RECORD >> 20} MB each",
                     "Instructions and responses are shorter: leave out the longest rows.",
                 )
-            first = next(file.iter_batches(batch_size=1, row_groups=[number], columns=names), None)
+            rows = file.iter_batches(batch_size=1, row_groups=[number], columns=names, use_threads=False)
+            first = next(rows, None)
             longest = [] if first is None else [n for column in first.columns for n in columns.longest_texts(column)]
             for leaf, length in zip(texts, longest, strict=first is not None):
                 if length > (_MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH):
