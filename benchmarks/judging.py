@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import selectit
-from selectit.array_types import Float64
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import KINDS
 from selectit.probing.probe import Probe, Probed, preference_table
 from selectit.probing.rows import draw_rows
 from selectit.probing.verdicts import DETECTED, PREFERRED
 from selectit.runs.run import open_run
+from selectit.signals.arrays import Float64
 
 PAPER = "selectit"
 METHODS = (

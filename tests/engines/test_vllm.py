@@ -22,6 +22,7 @@ import selectit
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import loading
+from selectit.engines.loading import check_options
 from selectit.errors import EngineError, ModelError, SettingsError
 from selectit.models.files import Model
 from selectit.runs.annotators import annotators
@@ -366,7 +367,7 @@ def test_a_run_goes_on_with_the_parameters_it_began_with(vllm, folder_of_model, 
 )
 def test_settings_that_can_t_be(settings, message):
     with pytest.raises(SettingsError, match=message):
-        Settings(**settings)
+        check_options(Settings(**settings))
 
 
 def test_parameters_on_the_command_line_and_in_a_file(folder):

@@ -12,6 +12,7 @@ import commandline
 import selectit
 import tiny
 from selectit.config.settings import Settings
+from selectit.engines.loading import check_options
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.models.files import count_parameters
 from selectit.models.resolve import resolve_tokenizer
@@ -141,7 +142,7 @@ def test_the_digest_is_of_the_tokenizer_alone(words, folder):
 )
 def test_options_that_do_not_go_together(settings, said):
     with pytest.raises(SettingsError, match=said):
-        Settings(**settings)
+        check_options(Settings(**settings))
 
 
 @pytest.mark.parametrize(

@@ -280,11 +280,6 @@ def test_knn_distance_of_duplicates_is_exactly_zero():
     assert subsets.knn_distance(z, 2) == pytest.approx(np.sort(exact, axis=1)[:, 2], rel=1e-5)
 
 
-def test_vendi_is_the_same_from_either_side():
-    z = points(4, 6, 9)
-    assert subsets.vendi(np.concatenate([z, z])) == pytest.approx(subsets.vendi(z))
-
-
 # Rows
 
 

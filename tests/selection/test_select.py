@@ -261,6 +261,7 @@ def test_a_method_of_an_installed_package(data, folder, monkeypatch):
         ({"method": "selectitt"}, "'selectit'"),
         ({"level": "sentense"}, "'sentence'"),
         ({"k": 10}, "9 prompts"),
+        ({"engine": "hff"}, "'hf'"),
         ({"keep": "0"}, "--keep"),
         ({"alpha": -1.0}, "alpha"),
         ({"prompts": "none.txt"}, "can't read the prompt file"),
@@ -281,7 +282,6 @@ def test_mistakes_are_told_before_a_model_is_loaded(data, no_model, changes, say
     ("wrong", "says"),
     [
         ({"dtype": "int8"}, "there is no --dtype 'int8'"),
-        ({"engine": "hff"}, "'hf'"),
         ({"limit": 0}, "--limit"),
         ({"unit_size": 0}, "--unit-size"),
         ({"share": "2/2"}, "--share"),

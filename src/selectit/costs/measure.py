@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import memory
@@ -24,7 +23,7 @@ from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.files import write_table
 from selectit.runs.sums import Place
-from selectit.signals.arrays import FLAG_TRUNCATED
+from selectit.signals.arrays import FLAG_TRUNCATED, Int64
 from selectit.signals.ratings import RatesLabels, RatingBatch
 from selectit.signals.requests import RatingPrompt
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.costs.measure import Drawn, Half, Memory, Trial, measure, part_bytes
 from selectit.costs.token_counts import (
@@ -36,6 +35,7 @@ from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, find_annotator, units
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve_rating
+from selectit.signals.arrays import Int64
 from selectit.signals.ratings import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt
 from selectit.signals.requests import Request
 

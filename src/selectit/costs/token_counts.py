@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Int64
+from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt
 
 

@@ -13,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from selectit.array_types import Int64
 from selectit.data.tables import without_nulls
 from selectit.errors import DataError
 
@@ -22,7 +22,7 @@ FIELD = "selectit"
 """The one field that --with-scores and --rest add."""
 
 
-def order_texts(rows: Int64, stored: Iterable[tuple[int, str]]) -> Iterator[str]:
+def order_texts(rows: NDArray[np.int64], stored: Iterable[tuple[int, str]]) -> Iterator[str]:
     """The raw texts of `rows`, in that order, from a pass over all stored (row, raw) in source order.
 
     The chosen texts wait in a temporary file, not in memory, until it is their turn.
@@ -83,7 +83,7 @@ def format_record(record: Mapping[str, Any], like: str, indent: str) -> str:
 def write_table(
     file: IO[bytes],
     kind: str,
-    rows: Int64,
+    rows: NDArray[np.int64],
     parts: Iterable[pa.Table],
     schema: pa.Schema,
     values: Sequence[Mapping[str, Any]] | None,
@@ -185,7 +185,7 @@ MOST_GROUPS = 64
 """Each group is an open file while the parts are read."""
 
 
-def _groups(rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+def _groups(rows: NDArray[np.int64], parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows in their order, some thousand at a time.
 
     One pass over the parts puts each row into the temporary file of its group; then each group is put in order.
@@ -204,7 +204,9 @@ def _groups(rows: Int64, parts: Iterable[pa.Table], schema: pa.Schema) -> Iterat
                 yield spool.read_all().combine_chunks().take(_indices(places))
 
 
-def _spool(groups: Sequence[Int64], parts: Iterable[pa.Table], schema: pa.Schema, spools: Sequence[Any]) -> None:
+def _spool(
+    groups: Sequence[NDArray[np.int64]], parts: Iterable[pa.Table], schema: pa.Schema, spools: Sequence[Any]
+) -> None:
     """Write the rows of each group, which are sorted, to its spool."""
     start = 0
     for part in parts:
@@ -217,7 +219,7 @@ def _spool(groups: Sequence[Int64], parts: Iterable[pa.Table], schema: pa.Schema
         start += len(part)
 
 
-def _indices(values: Int64) -> pa.Array:
+def _indices(values: NDArray[np.int64]) -> pa.Array:
     """For `take`. Not `pa.array`, which loads pandas where it is installed."""
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 

@@ -10,13 +10,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Int64
 from selectit.config.settings import Settings
 from selectit.engines.fitting import FittedText
 from selectit.errors import EngineError, SettingsError, install_extra
 from selectit.models import resolve
 from selectit.models.files import Model
-from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_TRUNCATED, Float32, Int64
 from selectit.signals.base import Engine
 from selectit.signals.ratings import RatingBatch
 

@@ -13,10 +13,10 @@ import numpy as np
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from selectit.array_types import Int64
 from selectit.data.records import Sample
 from selectit.engines.fitting import FittedText, TooLong, fit
 from selectit.errors import ModelError, install_extra
+from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt
 
 NO_LIMIT = 2**31 - 1

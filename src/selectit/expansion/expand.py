@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import DataError, SettingsError
@@ -30,6 +29,7 @@ from selectit.runs.annotators import find_annotator, stored_columns
 from selectit.runs.output import resolve_destination, write_longer
 from selectit.runs.run import Run
 from selectit.runs.source import create_pairs_run
+from selectit.signals.arrays import Int64
 from selectit.signals.requests import JudgeRequest
 
 MAX_NEW_TOKENS = 512

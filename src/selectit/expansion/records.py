@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.data import write
 from selectit.data.formats import DATA_LAYOUTS, parse_layout
 from selectit.data.tables import plain_records
 from selectit.errors import DataError
 from selectit.runs.run import Run
+from selectit.signals.arrays import Int64
 
 FROM, STYLE = "expanded_from", "expansion_style"
 """The two fields that a new row has beside its texts."""

@@ -16,7 +16,6 @@ import numpy as np
 import tomli_w
 
 from selectit import methods as method_files
-from selectit.array_types import Float64
 from selectit.atomic_files import replacing
 from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
@@ -32,6 +31,7 @@ from selectit.progress import Progress, Silent
 from selectit.runs.selections import load_rows
 from selectit.selection.rate import rate
 from selectit.selection.score import score
+from selectit.signals.arrays import Float64
 from selectit.training.recipes import Recipe
 
 DROP = 0.05

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.costs import plan as costs_plan
 from selectit.engines.texts import load_tokenizer
 from selectit.experiments.cell import Place, check, locked, rows_of, stored
@@ -22,6 +21,7 @@ from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import requests_of
+from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt, Request
 from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float64, Int64
 from selectit.atomic_files import folder_beside, replacing
 from selectit.config.groups import BAD_ROWS
 from selectit.data import write
@@ -29,6 +28,7 @@ from selectit.runs.files import numbers
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import ALL, find_selection, load_rows, read_selection
 from selectit.runs.source import data_name
+from selectit.signals.arrays import Float64, Int64
 
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.loading import load_counter, load_engine
@@ -39,7 +38,7 @@ from selectit.runs.annotators import (
 from selectit.runs.files import numbers, part_name, slug
 from selectit.runs.run import Run
 from selectit.runs.sums import DamagedError
-from selectit.signals.arrays import FLAG_NO_ROOM
+from selectit.signals.arrays import FLAG_NO_ROOM, Int64
 from selectit.signals.base import Answers, Engine, OnBatch
 from selectit.signals.requests import Request
 

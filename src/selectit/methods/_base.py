@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
-from selectit.signals.arrays import Rows, Signals
+from selectit.signals.arrays import Float64, Int64, Rows, Signals
 from selectit.signals.requests import Need
 
 

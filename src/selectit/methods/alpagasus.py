@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.methods.alpagasus_local import AlpagasusLocal
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import JudgeRequest
 
 DIMENSIONS = {"accuracy": "accurate", "helpfulness": "helpful"}

@@ -7,12 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import RatingMethod, check_prompts
 from selectit.numerics.label_probs import expected, label_shares
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Substitution
 
 WAYS = ("content-free", "batch")

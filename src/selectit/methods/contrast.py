@@ -6,12 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.methods._base import RatingMethod, check_prompts
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Substitution
 
 OTHER = (

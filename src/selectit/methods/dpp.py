@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError, nearest
 from selectit.methods import short
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import dpp, mean_squared_distance, pool, unit
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 KERNELS = ("rbf", "cosine")

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.methods._losses import LossMethod
 from selectit.numerics.segments import mean_by_row, means
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)

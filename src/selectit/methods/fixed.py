@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
 from selectit.runs import row_lists
-from selectit.signals.arrays import Rows, Signals
+from selectit.signals.arrays import Int64, Rows, Signals
 
 
 @dataclass(frozen=True, slots=True)

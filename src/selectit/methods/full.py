@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64
 from selectit.methods._losses import LossMethod
 from selectit.numerics.segments import flagged, mean_losses, rows_of
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 
 
 @dataclass(frozen=True, slots=True)

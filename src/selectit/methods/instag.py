@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.methods._base import SetMethod, check_count
 from selectit.numerics import tags
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import JudgeRequest
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.methods._base import ScoringMethod, check_count
 from selectit.numerics import tags
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import JudgeRequest
 
 

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod, check_count
 from selectit.numerics import tags
 from selectit.numerics.lexical import words
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 
 
 @dataclass(frozen=True, slots=True)

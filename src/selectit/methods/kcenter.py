@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import k_center, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 

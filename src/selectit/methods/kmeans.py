@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import k_means_pick, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.subsets import knn_distance, pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
 

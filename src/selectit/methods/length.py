@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.data.records import Sample
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.lexical import distinct, words
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import Need
 
 UNITS = ("words", "tokens", "chars")

@@ -8,12 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.lexical import distinct, flesch, hdd, mtld, ttr, words
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 
 INDICES: dict[str, Callable[[str], float]] = {
     "mtld": lambda text: mtld(words(text)),

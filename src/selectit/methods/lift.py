@@ -8,13 +8,12 @@ from decimal import Decimal
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
 from selectit.methods import short
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import pool
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.segments import mean_by_row, mean_ranks, means
-from selectit.signals.arrays import Losses, Signals
+from selectit.signals.arrays import Float64, Losses, Signals
 from selectit.signals.loss_templates import loss_text
 from selectit.signals.requests import LossRequest
 

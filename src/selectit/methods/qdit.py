@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.errors import SettingsError, nearest
 from selectit.methods import short
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.row_random import row_uniforms
 from selectit.runs import row_lists
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import Field, Need
 
 

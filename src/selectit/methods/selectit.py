@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Float64
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod, check_prompts
 from selectit.numerics.label_probs import sentence_scores
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Ratings, Signals
+from selectit.signals.arrays import Float32, Float64, Ratings, Signals
 
 LEVELS = ("token", "sentence", "model", "model-token")
 PROFILES = ("paper", "official")

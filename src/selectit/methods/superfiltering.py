@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64
 from selectit.methods.ifd import Ifd
+from selectit.signals.arrays import Float64
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float32, Float64, Int64
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod, check_count
 from selectit.numerics.segments import mean_by_row, means, means_after_first
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float32, Float64, Int64, Signals
 from selectit.signals.loss_templates import loss_text
 from selectit.signals.requests import LossRequest
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, nearest
 from selectit.methods._losses import LossMethod
 from selectit.numerics.segments import least, mean_by_row, means
-from selectit.signals.arrays import Losses, Signals
+from selectit.signals.arrays import Float64, Losses, Signals
 
 MEASURES = ("entropy", "least-confidence", "margin", "least-margin")
 

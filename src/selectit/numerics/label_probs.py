@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64
+from selectit.signals.arrays import Float64
 
 
 def expected(logprob: NDArray[Any]) -> Float64:

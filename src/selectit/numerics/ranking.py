@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.numerics.segments import mean_ranks
+from selectit.signals.arrays import Float64, Int64
 
 
 def standardised(values: Float64) -> Float64:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.errors import SettingsError, install_extra
+from selectit.signals.arrays import Float64
 
 INTERCEPT = "intercept"
 

@@ -6,8 +6,7 @@ import hashlib
 
 import numpy as np
 
-from selectit.array_types import Float64
-from selectit.signals.arrays import Rows
+from selectit.signals.arrays import Float64, Rows
 
 
 def row_uniforms(rows: Rows, key: str) -> Float64:

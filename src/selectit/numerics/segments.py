@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
-from selectit.signals.arrays import Losses
+from selectit.signals.arrays import Float64, Int64, Losses
 
 
 def means(values: NDArray[Any], start: Int64) -> Float64:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64
 from selectit.numerics.segments import mean_ranks
+from selectit.signals.arrays import Float64
 
 RESAMPLES = 2000
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError, install_extra, nearest
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Embeddings, Signals
+from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
 
 SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
 _BLOCK = 256  # columns of similarities held at a time: N x 256 float32, 53 MB for 52,000 points

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
 from selectit.inference.rate import as_begun, run_of
@@ -47,6 +46,7 @@ from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve
 from selectit.selection.score import Scored, score_part, seconds_of
 from selectit.selection.spec import MethodSpec, Plan, needs_ratings
+from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
 
 SAMPLE = 200

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
@@ -23,6 +22,7 @@ from selectit.probing.defects import KINDS, ORIGINAL, Corrupted, has_response, k
 from selectit.runs.run import Run
 from selectit.runs.source import create_pairs_run
 from selectit.runs.stored import field_of
+from selectit.signals.arrays import Float64, Int64
 
 LEAST_PAIRS = 10
 """A kind that fits fewer rows is left out: no test could show anything. The same holds for good and bad rows."""

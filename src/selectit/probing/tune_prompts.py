@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.inference.rate import rate_prompts, run_of
@@ -25,6 +24,7 @@ from selectit.runs.prompt_sets import load_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import load_arrays
 from selectit.signals import prompts as prompt_files
+from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
 
 

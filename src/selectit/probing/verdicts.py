@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.numerics.statistics import Estimate, auroc_estimate, holm, preferences, sign_test, wilson
+from selectit.signals.arrays import Float64
 
 LEVEL = 0.05
 """Of the tests, two-sided, for all kinds together; the intervals are 95 %."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from selectit.array_types import Int64
 from selectit.atomic_files import replacing, replacing_folder
 from selectit.config.settings import Settings
 from selectit.data import write
@@ -21,6 +20,7 @@ from selectit.jsonable import digest_of
 from selectit.runs.files import write_json
 from selectit.runs.run import Run
 from selectit.runs.source import data_name
+from selectit.signals.arrays import Int64
 
 STDOUT = Path("-")
 

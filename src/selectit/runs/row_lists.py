@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.data import read
 from selectit.errors import DataError
 from selectit.runs.files import numbers, read_part
-from selectit.signals.arrays import Rows
+from selectit.signals.arrays import Int64, Rows
 
 _NUMBERS = re.compile(rb"\s*(\[\s*(-?\d|\])|-?\d)")
 _SHOWN = 10

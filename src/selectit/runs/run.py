@@ -32,7 +32,6 @@ import pyarrow as pa
 import tomli_w
 from numpy.typing import NDArray
 
-from selectit.array_types import Int64
 from selectit.data import formats
 from selectit.data.records import Record, Sample, Turn
 from selectit.errors import RunError
@@ -40,7 +39,7 @@ from selectit.jsonable import digest_of
 from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
 from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
-from selectit.signals.arrays import Rows
+from selectit.signals.arrays import Int64, Rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""

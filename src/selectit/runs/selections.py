@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError, nearest
 from selectit.runs.files import (
@@ -20,6 +19,7 @@ from selectit.runs.files import (
 )
 from selectit.runs.run import Run
 from selectit.runs.sums import DamagedError
+from selectit.signals.arrays import Float64, Int64
 
 ALL = "all"
 """In the place of a selection's name: every row of the source."""

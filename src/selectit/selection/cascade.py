@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.data.formats import DATA_LAYOUTS
 from selectit.errors import RunError, SettingsError
@@ -41,6 +40,7 @@ from selectit.selection.resolve import Stages, required_prompts
 from selectit.selection.score import Scored, choose, score_part, store_scores
 from selectit.selection.spec import MethodSpec
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
+from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Request
 

@@ -8,10 +8,10 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import ranking
 from selectit.runs.selections import Selection
+from selectit.signals.arrays import Float64, Int64
 
 _FEWER = "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer."
 

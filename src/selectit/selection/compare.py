@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.array_types import Float64, Int64
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.jsonable import without_nan
@@ -20,6 +19,7 @@ from selectit.runs.run import Run, open_run
 from selectit.selection.resolve import budget_of, resolve
 from selectit.selection.score import choose, passes_of, score_part, seconds_of
 from selectit.selection.spec import MethodSpec, Plan
+from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import table_lines
 
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from selectit import methods as method_files
-from selectit.array_types import Float64
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
 from selectit.inference.rate import model_named
@@ -32,7 +31,7 @@ from selectit.selection.choose import Budget, chosen, top
 from selectit.selection.collect import Answered, gather
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import MethodSpec, Plan, parameters_of
-from selectit.signals.arrays import Signals
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.prompts import PromptSet
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
 from selectit.config.options import defaults, flag, names
 from selectit.config.settings import Settings
@@ -30,6 +29,7 @@ from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.score import Scored, passes_of, scored_choice, seconds_of
 from selectit.selection.spec import Plan
 from selectit.selection.summary import Summary, summarise
+from selectit.signals.arrays import Int64
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float64
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
@@ -19,7 +18,7 @@ from selectit.runs.files import numbers
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
-from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Ratings, Rows
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
 from selectit.signals.base import SignalRequest
 from selectit.signals.requests import RatingPrompt, Request, kinds
 

@@ -10,9 +10,12 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Float64, Int64
 from selectit.data.records import Sample
 from selectit.errors import RunError
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Int64
 from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.errors import SettingsError
 from selectit.jsonable import digest_of, without_nan
+from selectit.signals.arrays import Float32, Int64
 
 OnBatch = Callable[[int, int], None]
 """Called after each batch with the number of answers done and the tokens of their texts."""

@@ -9,10 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.errors import SettingsError, nearest
-from selectit.signals.arrays import Embeddings
+from selectit.signals.arrays import Embeddings, Float32
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
 
 

@@ -10,9 +10,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float32, Int64
 from selectit.data.records import Sample
-from selectit.signals.arrays import FLAG_TRUNCATED, Losses
+from selectit.signals.arrays import FLAG_TRUNCATED, Float32, Int64, Losses
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
 
 

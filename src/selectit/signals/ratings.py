@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selectit.array_types import Float32, Int64
 from selectit.data.records import Sample
-from selectit.signals.arrays import FLAG_EMPTY, Ratings
+from selectit.signals.arrays import FLAG_EMPTY, Float32, Int64, Ratings
 from selectit.signals.base import Answer, Answers, Engine, OnBatch, SignalRequest, Stored
 
 TEMPLATE = "{prompt}\n\nInstruction:{instruction}\nResponse:{response}\nThe answer is: \n"

@@ -9,9 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from selectit.array_types import Float64
 from selectit.data.records import Sample
-from selectit.signals.arrays import Rewards
+from selectit.signals.arrays import Float64, Rewards
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
 
 

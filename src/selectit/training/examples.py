@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.data.records import Turn
 from selectit.errors import ModelError
 from selectit.runs.run import Run
+from selectit.signals.arrays import Int64
 
 IGNORED = -100
 """The label of a token without loss, as torch's cross-entropy has it."""

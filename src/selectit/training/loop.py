@@ -30,13 +30,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from transformers.utils import logging as transformers_log
 from trl import SFTConfig, SFTTrainer
 
-from selectit.array_types import Int64
 from selectit.engines.device import DTYPES, default_device, resolve_dtype
 from selectit.engines.memory import release_cached
 from selectit.engines.texts import model_errors
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.progress import Progress
 from selectit.runs.files import read_json, write_json
+from selectit.signals.arrays import Int64
 from selectit.training.examples import Example
 from selectit.training.recipes import Recipe
 

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Int64
 from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL
 from selectit.errors import DataError, ModelError, RunError, SettingsError, install_extra
@@ -34,6 +33,7 @@ from selectit.progress import Progress, Silent
 from selectit.runs.files import read_json, slug, write_json
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import find_selection, load_rows
+from selectit.signals.arrays import Int64
 from selectit.training import recipes
 from selectit.training.card import describe_passes, render_card, today
 from selectit.training.examples import (

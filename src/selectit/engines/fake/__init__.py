@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from selectit.array_types import Float32, Float64, Int64
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.base import MAX_TOKENS, EngineLoader
 from selectit.jsonable import digest_of
 from selectit.models.files import Model
-from selectit.signals.arrays import FLAG_NO_ROOM
+from selectit.signals.arrays import FLAG_NO_ROOM, Float32, Float64, Int64
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import EmbeddingRequest
 from selectit.signals.judgements import JudgeRequest, Reply

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
+from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import Embeds
 from selectit.signals.requests import EmbeddingRequest

@@ -15,7 +15,6 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.array_types import Float32, Int64
 from selectit.data.records import Sample
 from selectit.engines.base import Rated
 from selectit.engines.device import DTYPES, default_device, prepared, resolve_dtype
@@ -24,7 +23,7 @@ from selectit.engines.hf.losses import LossReader
 from selectit.engines.hf.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.memory import release_cached
 from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
-from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, FLAG_UNFINISHED
+from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, FLAG_UNFINISHED, Float32, Int64
 from selectit.signals.base import OnBatch
 from selectit.signals.judgements import Reply
 from selectit.signals.losses import ResponseLosses

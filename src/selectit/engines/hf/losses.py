@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.engines.base import Failures
 from selectit.engines.hf.packing import Reader, common_prefix
 from selectit.engines.texts import first_line
+from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.losses import ResponseLosses
 from selectit.signals.requests import LossRequest

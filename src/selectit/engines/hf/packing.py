@@ -25,9 +25,9 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 
-from selectit.array_types import Int64
 from selectit.engines.hf.fusing import unfused
 from selectit.engines.texts import NO_LIMIT
+from selectit.signals.arrays import Int64
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
-from selectit.array_types import Float64
 from selectit.data.records import Sample
 from selectit.engines.device import DTYPES, prepared, resolve_dtype
 from selectit.engines.texts import load_tokenizer, model_errors
 from selectit.errors import ModelError
+from selectit.signals.arrays import Float64
 from selectit.signals.base import OnBatch
 
 _BATCH = 8

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from selectit.array_types import Float32
 from selectit.engines.server.endpoint import KEYS, Endpoint, Malformed, RequestFailed, unicode
 from selectit.errors import EngineError, ModelError
+from selectit.signals.arrays import Float32
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import vllm.platforms
 
-from selectit.array_types import Float32
 from selectit.data.records import Sample
 from selectit.engines.base import Rated
 from selectit.engines.device import resolve_dtype
 from selectit.engines.texts import Texts, about, first_line, load_tokenizer, model_errors
 from selectit.errors import EngineError, SettingsError, nearest
+from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.ratings import RatingBatch
 from selectit.signals.requests import RatingPrompt

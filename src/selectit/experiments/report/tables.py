@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.array_types import Float64
 from selectit.experiments.outcomes import Line, Outcome, group_by_line
 from selectit.numerics.statistics import Estimate, bootstrap_mean
+from selectit.signals.arrays import Float64
 
 _SHARES = ("acc", "exact_match", "f1", "em", "pass@", "win rate", "COMET")
 """How the names of metrics begin that are shares from 0 to 1, and are shown in percent."""
