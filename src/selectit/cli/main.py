@@ -28,6 +28,7 @@ SECTIONS = {
         "score": "Score a rated run; needs no model.",
         "compare": "Compare what several methods make of a rated run.",
         "show": "Show what a run holds, or all that is known of one row.",
+        "verify": "Check that every file of a run is as it was written.",
     },
     "With what was chosen": {
         "export": "Write a selection as a training tool reads it.",
@@ -47,7 +48,11 @@ SECTIONS = {
 
 VERBS = [verb for section in SECTIONS.values() for verb in section]
 
-_USER_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
+_USER_ERRNOS = {
+    errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG,
+    errno.EFBIG, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EEXIST, errno.EISDIR, errno.ELOOP,
+    errno.ENOTEMPTY, errno.ENXIO,
+}  # fmt: skip
 
 
 class _Group(click.Group):

@@ -53,6 +53,7 @@ def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
         for line in summary_lines(from_plain({**plain, **said}), facts["timing"]):
             yield f"  {line}"
     yield from _probe_lines(facts["probes"])
+    yield from (f"probe {name}: no results yet" for name in facts["unfinished_probes"])
 
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
@@ -78,6 +79,7 @@ def _row_lines(facts: dict[str, Any]) -> list[str]:
             f"  error: {rating['error']}" if rating["error"] else f"  {chances}  mass {rating['mass']:.3f}{notes}"
         )
     lines += [_answer_line(answer) for answer in facts["signals"]]
+    lines += [f"no answers yet: {part}" for part in facts["missing"]]
     for name, parts in facts["scores"].items():
         figures = [f"{key} {value:.4g}" for key, value in parts.items() if value is not None]
         if parts["score"] is None:
