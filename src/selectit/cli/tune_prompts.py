@@ -7,7 +7,7 @@ from typing import Any
 
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, settings
+from selectit.cli.options import COMMON, data_argument, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
@@ -26,7 +26,9 @@ from selectit.config.groups import (
     "The picking",
     cloup.option("--out", required=True, metavar="FILE", help="The prompt file to write (TOML), for --prompts."),
     cloup.option("--k", type=int, default=5, metavar="K", help="How many of the pool (--prompts) to pick [5]."),
-    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200]."),
+    cloup.option(
+        "--sample", type=int, default=200, metavar="N", help="Rows to draw: half to pick by, half to measure on [200]."
+    ),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
 )
 @options(
@@ -46,9 +48,9 @@ def command(
 ) -> None:
     """Pick K prompts of a pool by what they detect among defects planted in a sample of DATA.
 
-    What they are worth is told on rows that had no part in the picking.
+    What they are worth is measured on rows that had no part in the picking.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.probing import tune_prompts
 

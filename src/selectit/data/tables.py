@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selectit.data import columns
 from selectit.data.damage import reading
+from selectit.data.formats import MEDIA
 from selectit.data.json_text import MAX_RECORD, RawValue
 from selectit.errors import DataError, nearest
 from selectit.parsing import parse_json
@@ -131,10 +133,19 @@ def plain_records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
 
 
 def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows as plain values: the columns that may hold text, without nulls."""
-    columns = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
-    for value in batch.select(columns).to_pylist():
-        yield without_nulls(value)
+    """The rows as plain values, without nulls: the columns that may hold text, and True for images that are there."""
+    names = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
+    media = [name for name in batch.schema.names if name in MEDIA and name not in names]
+    there = [_is_there(batch.column(name)) for name in media]
+    for place, value in enumerate(batch.select(names).to_pylist()):
+        yield without_nulls(value) | {name: True for name, rows in zip(media, there, strict=True) if rows[place]}
+
+
+def _is_there(column: pa.Array) -> list[bool]:
+    """For each row whether it has something in a column; an empty list is nothing."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [bool(length) for length in pc.list_value_length(column).to_pylist()]
+    return [bool(there) for there in column.is_valid().to_pylist()]
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:

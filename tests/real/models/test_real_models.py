@@ -17,7 +17,7 @@ from selectit.engines.hf import engine as hf_engine
 from selectit.methods.selectit import SelectIT
 from selectit.models import files, resolve
 from selectit.models import packaged as models_packaged
-from selectit.selection.choose import Budget, top
+from selectit.selection.choose import Budget, select_top
 from selectit.signals import prompts
 from selectit.signals.arrays import Ratings, Rows, Signals
 
@@ -57,7 +57,7 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
         method = SelectIT(level=level, profile="official")
         scores = method.score(Signals(rows, {"ratings": ratings}))
         assert np.abs(scores - golden[level]["scores"]).max() < WITHIN
-        chosen = top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
+        chosen = select_top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
         assert chosen == golden[level]["selected"]
 
 
