@@ -14,11 +14,14 @@ from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, Ra
 
 
 @cloup.command("compare")
-@click.option(
-    "--methods",
-    multiple=True,
-    metavar="A,B,…",
-    help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+@cloup.option_group(
+    "The comparison",
+    cloup.option(
+        "--methods",
+        multiple=True,
+        metavar="A,B,…",
+        help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+    ),
 )
 @options(PlaceOptions, RatingOptions, EngineOptions, ModelOptions, "keep", *COMMON)
 def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:

@@ -16,22 +16,27 @@ from selectit.config.groups import ModelOptions
 
 @cloup.command("fit-rule")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--data", metavar="FILE", help="The data set, instead of the file's.")
-@click.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>].")
-@click.option(
-    "--indicators",
-    required=True,
-    metavar="A,B,…",
-    help="Scoring methods, each NAME or 'NAME:parameter=value;parameter=value'.",
+@cloup.option_group(
+    "The rule",
+    cloup.option(
+        "--indicators",
+        required=True,
+        metavar="A,B,…",
+        help="Scoring methods, each NAME or 'NAME:parameter=value;parameter=value'.",
+    ),
+    cloup.option("--data", metavar="FILE", help="The data set, instead of the file's."),
+    cloup.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>]."),
+    cloup.option(
+        "--metric", default="", metavar="LINE", help="A line of the evaluation that is a loss [the only one]."
+    ),
+    cloup.option(
+        "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
+    ),
+    cloup.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder]."),
+    cloup.option("--model", metavar="NAME", help="The base model, of several [the only one]."),
+    cloup.option("--choice", metavar="NAME", help="The random choice, of several [the only one]."),
+    cloup.option("--budget", metavar="AMOUNT", help="Its budget, of several [the only one]."),
 )
-@click.option("--metric", default="", metavar="LINE", help="A line of the evaluation that is a loss [the only one].")
-@click.option("--model", metavar="NAME", help="The base model, of several [the only one].")
-@click.option("--choice", metavar="NAME", help="The random choice, of several [the only one].")
-@click.option("--budget", metavar="AMOUNT", help="Its budget, of several [the only one].")
-@click.option(
-    "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
-)
-@click.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder].")
 @options(ModelOptions, "json", "quiet")
 def command(
     file: Path,

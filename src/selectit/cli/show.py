@@ -29,11 +29,15 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
 
 
 def _run_lines(known: dict[str, Any]) -> Iterator[str]:
+    from selectit.config.options import flag
+    from selectit.runs.run import reading_lines
     from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 
     if known["note"]:
         yield f"note: {known['note']}"
     yield f"{known['run']}: {known['rows']:,} rows of {known['data']}"
+    yield ", ".join(f"{flag(key)} {value}" for key, value in known["source"].items())
+    yield from reading_lines(known["reading"])
     yield from left_out_lines(**known["left_out"])
     for annotator in known["raters"]:
         details = ", ".join(f"{key} {value}" for key, value in annotator["settings"].items())
@@ -48,7 +52,7 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
             yield f"  {request['units']}" + (f": {about}" if about else "")
     for name in known["scores"]:
         yield f"scores {name}"
-    said = {"note": "", "left_out_rows": 0, "left_out": []}  # once, above
+    said = {"note": "", "left_out_rows": 0, "left_out": [], "reading": None}  # once, above
     for name, plain in known["selections"].items():
         yield f"selection {name}"
         for line in summary_lines(from_plain({**plain, **said}), known["timing"]):
@@ -68,7 +72,8 @@ def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
 
 def _row_lines(known: dict[str, Any]) -> list[str]:
     lines = [f"row {known['row']}"]
-    lines += [f"{turn['role']}: {turn['text']}" for turn in known["turns"]]
+    words = {"unrated": "assistant, not to be learned and not rated"}
+    lines += [f"{words.get(turn['role'], turn['role'])}: {turn['text']}" for turn in known["turns"]]
     if known["left_out"]:
         lines.append(f"left out, since it is not text: {', '.join(known['left_out'])}")
     for rating in known["ratings"]:

@@ -26,7 +26,9 @@ from selectit.config.groups import (
     "The picking",
     cloup.option("--out", required=True, metavar="FILE", help="The prompt file to write (TOML), for --prompts."),
     cloup.option("--k", type=int, default=5, metavar="K", help="How many of the pool (--prompts) to pick [5]."),
-    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200]."),
+    cloup.option(
+        "--sample", type=int, default=200, metavar="N", help="Rows to draw: half to pick by, half to measure on [200]."
+    ),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
 )
 @options(

@@ -32,7 +32,7 @@ _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes; None = can't be told on this system or for this engine."""
+    """Bytes; None = can't be measured on this system or for this engine."""
 
     weights: int | None
     """Parameters times the bytes of the type they are held in."""

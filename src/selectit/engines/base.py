@@ -55,7 +55,7 @@ class EngineLoader:
     made_up: ClassVar[bool] = False
     """Whether its numbers are made up: a run with some of them goes on with it."""
     options: ClassVar[tuple[str, ...]] = ()
-    """Fields of `Settings` that only this engine has."""
+    """Fields of `Settings` that it takes and others do not, unless they name them too."""
     refuses: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Fields of `Settings` that others have and this one does not: what to say of each, and what to do about it."""
 

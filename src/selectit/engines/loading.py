@@ -60,9 +60,10 @@ def check(settings: Settings, chat: bool) -> None:
 
 
 def _refuse_others(settings: Settings, engine: str) -> None:
+    own = find(settings.engine).options if settings.engine else ()
     for loader in map(find, names()):
         for option in loader.options:
-            if loader.name != settings.engine and option in given(settings, Settings):
+            if option not in own and option in given(settings, Settings):
                 raise SettingsError(
                     f"{flag(option)} is for {loader.noun}, and {engine}", f"Give --engine {loader.name}."
                 )

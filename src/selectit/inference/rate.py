@@ -15,7 +15,7 @@ from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, annotators
 from selectit.runs.prompt_sets import store_prompts
-from selectit.runs.run import Run, open_run
+from selectit.runs.run import Run, open_run, reading_lines
 from selectit.runs.source import create
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import RatingPrompt, kinds
@@ -31,6 +31,8 @@ def open_or_create_run(data: str | Path | None, settings: Settings) -> Run:
         return open_run(settings.run)
     run = create(data, settings)
     log.info("run directory: %s (%d rows, layout %s)", run.path, run.rows, run.manifest["layout"])
+    for line in reading_lines(run.manifest.get("reading")):
+        log.info("%s", line)
     if run.manifest["skipped_rows"]:
         log.info("%d bad rows were left out: %s", run.manifest["skipped_rows"], run.path / "source" / "rejected.jsonl")
     return run

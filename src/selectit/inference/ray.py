@@ -108,7 +108,8 @@ def do_task(task: Task, progress: Progress) -> Annotator:
     annotator = task.annotator()
     if annotator is not None and not task.pending(task.units(annotator)):
         return annotator
-    task = replace(task, run=replace(task.run, path=task.run.path.absolute()))
+    here = task.run.path  # workers stand in other folders; the caller's path may be a relative one
+    task = replace(task, run=replace(task.run, path=here.absolute()))
     stored = dict(annotator.manifest["settings"]) if annotator is not None else {}
     with _connected(task.settings.ray_address), marked(task.run) as mark:
         size = size_workers(task.settings, _machines(), stored.get("threads", 0))
@@ -123,7 +124,7 @@ def do_task(task: Task, progress: Progress) -> Annotator:
             else:  # what was found by a relative path
                 annotator = replace(annotator, path=annotator.path.absolute())
             _rate_all(task, annotator, crew, size.workers, progress)
-    return annotator
+    return replace(annotator, path=here / annotator.path.relative_to(task.run.path))
 
 
 def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:

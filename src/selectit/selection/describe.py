@@ -57,6 +57,8 @@ def describe_run(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "data": run.manifest["data"],
         "rows": run.rows,
+        "source": {key: value for key, value in run.manifest["identity"].items() if key in _TOLD and value is not None},
+        "reading": run.manifest.get("reading"),
         "left_out": {"rows": left_out_rows, "kinds": list(content)},
         "note": packaged_note(annotators(run)),
         "raters": [_describe_rater(run, annotator) for annotator in annotators(run)],
@@ -75,6 +77,9 @@ def describe_run(run: Run) -> dict[str, Any]:
         ),
         "timing": read_timing(run),
     }
+
+
+_TOLD = ("limit", "format", "map", "turns", "bad_rows")
 
 
 def _summary(run: Run, name: str) -> dict[str, Any]:

@@ -14,20 +14,20 @@ import numpy as np
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
 from selectit.config.options import flag, given
 from selectit.config.settings import Settings
-from selectit.errors import SettingsError
+from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
 from selectit.progress import Progress, Silent
 from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
-from selectit.runs.selections import Selection, name_selection, store_selection
+from selectit.runs.selections import Selection, name_selection, selections, store_selection
 from selectit.runs.stored import failures
 from selectit.selection import cascade
 from selectit.selection.cascade import check_budget
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.score import Scored, count_passes, estimate_seconds, score_and_choose
-from selectit.selection.spec import Plan
+from selectit.selection.spec import Plan, list_requests
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.arrays import Int64
 
@@ -72,6 +72,8 @@ def select(
     run = old or open_or_create_run(data, settings)
     out = resolve_destination(run, settings, data)
     budget.count(run.rows)
+    if rates and not settings.force:
+        _refuse_foreign(run, plan, out)
     done = None
     if stages is None:
         scored, selection, summary = _in_one_stage(run, plan, rates, progress)
@@ -91,6 +93,22 @@ def select(
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
     spent = estimate_seconds(run if done is None else done.second.run, scored)
     return Selected(run.path, name, out, selection, summary, count_passes(scored), spent)
+
+
+def _refuse_foreign(run: Run, plan: Plan, out: Path) -> None:
+    """Refuse to ask models first, and find then that a file of something else is in the way. Raises RunError.
+
+    What is there may be this very selection where the run has one of this method and budget: that is compared later.
+    """
+    asks = bool(plan.rating_prompts) or any(list_requests(spec.method) for spec in plan.all_specs)
+    if not asks or not out.is_file():
+        return
+    words = (plan.budget.label, *(plan.parts[0].method.label for _ in plan.parts[:1] if len(plan.parts) == 1))
+    if not any(name == plan.settings.name or all(word in name for word in words) for name in selections(run)):
+        raise RunError(
+            f"{out} is there, and {run.path} has no selection that could be in it",
+            "Name another file with --out, or replace it with --force. Nothing was rated.",
+        )
 
 
 def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Selection, Summary]:

@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a completion says of the next token, and the tokens of its prompt (0 = not told)."""
+    """What a completion says of the next token, and the tokens of its prompt (0 = not sent)."""
 
     entries: tuple[Entry, ...]
     tokens: int
@@ -60,7 +60,7 @@ class Reply:
     end: str
     """Why it ended, in the server's word."""
     tokens: int
-    """Of its prompt, 0 = not told."""
+    """Of its prompt, 0 = not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def read_reply(value: Any) -> Reply:
 
 
 def _count_tokens(value: Any) -> int:
-    """Tokens of the prompt, 0 = not told. Raises Malformed where there can't be so many, and what `_UNFIT` lists."""
+    """Tokens of the prompt, 0 = not sent. Raises Malformed where there can't be so many, and what `_UNFIT` lists."""
     tokens = int((value.get("usage") or {}).get("prompt_tokens") or 0)
     if not 0 <= tokens <= _MOST_TOKENS:
         raise Malformed(f"a prompt of {tokens:.6g} tokens")
