@@ -58,6 +58,7 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
         for line in summary_lines(from_plain({**plain, **said}), known["timing"]):
             yield f"  {line}"
     yield from _probe_lines(known["probes"])
+    yield from (f"probe {name}: no results yet" for name in known["unfinished_probes"])
 
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
@@ -84,6 +85,7 @@ def _row_lines(known: dict[str, Any]) -> list[str]:
             f"  error: {rating['error']}" if rating["error"] else f"  {chances}  mass {rating['mass']:.3f}{notes}"
         )
     lines += [_answer_line(answer) for answer in known["signals"]]
+    lines += [f"no answers yet: {part}" for part in known["missing"]]
     for name, parts in known["scores"].items():
         figures = [f"{key} {value:.4g}" for key, value in parts.items() if value is not None]
         if parts["score"] is None:

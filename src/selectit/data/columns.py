@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from selectit.array_types import Int64
 from selectit.errors import DataError
 
 
@@ -208,7 +208,7 @@ def _longest(texts: pa.Array) -> int:
     return int(_lengths(texts).max(initial=0))
 
 
-def _lengths(texts: pa.Array) -> Int64:
+def _lengths(texts: pa.Array) -> NDArray[np.int64]:
     """The length of each text in bytes; none where they are no texts."""
     if not len(texts):
         return np.empty(0, np.int64)

@@ -89,7 +89,6 @@ class Task:
         if not os.path.lexists(unit.path):
             return False
         if not self.run.is_whole(unit.path):
-            log.warning("%s is damaged: its rows are done again", unit.path)
             return False
         return not (self.settings.retry_errors and _has_errors(self.run, unit))
 
@@ -127,6 +126,9 @@ def begin_groups(task: Task, annotator: Annotator, progress: Progress) -> Iterat
     mine = task.units(annotator)
     pending = task.pending(mine)
     total, left = (sum(unit.stop - unit.start for unit in some) for some in (mine, pending))
+    for unit in pending:
+        if os.path.lexists(unit.path) and not task.run.is_whole(unit.path):
+            log.warning("%s is damaged: its rows are done again", unit.path)
     progress.start(f"{task.requests[0].doing} {task.model.name}", total, total - left)
     try:
         yield groups(pending)

@@ -210,7 +210,7 @@ def _write_source(
         **({"files": sums} if sums else {}),
     }
     write_json(path / "manifest.json", manifest, MANIFEST_PLACE)
-    return Run(path, manifest)
+    return Run(path, manifest, has_sums=True)
 
 
 def _sum(path: Path) -> str:
