@@ -112,7 +112,7 @@ def cells(outcomes, title):
 )
 def test_points_of_the_amount_are_the_numbers_of_the_table(number, title):
     found = sweeps.collect_amounts(AMOUNT)
-    panel = panels.amount_panels(AMOUNT, found)[number]
+    panel = panels.amount_panels(AMOUNT, found, {"full"})[number]
     shown = cells(AMOUNT, title)
     points = {
         (series.label, point.label): point.level.text(panel.digits)

@@ -194,6 +194,11 @@ def has_own_size(choice: Choice) -> bool:
     return build_method(choice).keep is not None
 
 
+def keeps_all(choice: Choice) -> bool:
+    """Whether the method keeps every row: full."""
+    return build_method(choice).keep == "100%"
+
+
 def merge_settings(experiment: Experiment, choice: Choice) -> Settings:
     """The experiment's settings with the choice's; how the experiment's own data is read is not how another one is."""
     plain = options.defaults(SourceOptions) if choice.data else {}
