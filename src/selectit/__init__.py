@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selectit.models.packaged import list_models
     from selectit.probing.probe import Probe, probe
     from selectit.probing.tune_prompts import tune_prompts
+    from selectit.runs.verify import Verified, verify
     from selectit.selection.compare import compare
     from selectit.selection.describe import show
     from selectit.selection.rate import rate
@@ -43,6 +44,7 @@ _HOMES = {
     "SelectitError": "errors",
     "Settings": "config.settings",
     "Trained": "training.train",
+    "Verified": "runs.verify",
     "compare": "selection.compare",
     "evaluate": "evaluation.evaluate",
     "expand": "expansion.expand",
@@ -59,6 +61,7 @@ _HOMES = {
     "show": "selection.describe",
     "train": "training.train",
     "tune_prompts": "probing.tune_prompts",
+    "verify": "runs.verify",
 }
 """Each public name, and the module of this package that has it."""
 
@@ -75,6 +78,7 @@ __all__ = [
     "SelectitError",
     "Settings",
     "Trained",
+    "Verified",
     "compare",
     "evaluate",
     "expand",
@@ -91,6 +95,7 @@ __all__ = [
     "show",
     "train",
     "tune_prompts",
+    "verify",
 ]
 
 

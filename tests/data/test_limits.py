@@ -58,10 +58,10 @@ def gz(folder, name, chunks):
 
 
 MAKERS = {
-    "a string in zst": lambda f: zst(f, "d.jsonl.zst", long_record(1500)),
-    "a string in gz": lambda f: gz(f, "d.jsonl.gz", long_record(600)),
-    "a string in an array": lambda f: zst(f, "d.json.zst", [b"[", *long_record(1500), b"]"]),
-    "blanks on a line": lambda f: gz(f, "d.jsonl.gz", long_line_of_blanks(600)),
+    "a string in zst": lambda f: zst(f, "d.jsonl.zst", long_record(600)),
+    "a string in gz": lambda f: gz(f, "d.jsonl.gz", long_record(300)),
+    "a string in an array": lambda f: zst(f, "d.json.zst", [b"[", *long_record(600), b"]"]),
+    "blanks on a line": lambda f: gz(f, "d.jsonl.gz", long_line_of_blanks(300)),
 }
 
 
@@ -137,7 +137,7 @@ def test_many_long_rows_are_refused_before_they_fill_the_memory(folder, monkeypa
     row = json.dumps({"instruction": "q", "output": "x" * 6_000}) + "\n"
     (folder / "d.jsonl").write_text(row * 100)
     assert "line 5: 5 rows up to this one" in refused(folder / "d.jsonl")
-    monkeypatch.setattr(read, "_MAX_TOGETHER", 8 * (6_000 + len(row)))
+    monkeypatch.setattr(read, "_MAX_TOGETHER", 8 * 2 * len(row))
     assert len(read_all(folder / "d.jsonl")) == 100
 
 
@@ -171,17 +171,17 @@ def test_deep_values_are_refused_by_row_and_long_numbers_are_read(folder):
 def test_many_keys_take_no_longer_than_their_number(folder):
     keys = ",".join(f'"k{n}":1' for n in range(100_000))
     (folder / "d.jsonl").write_text(f'{{"instruction":"q","output":"x",{keys},"k99999":2}}')
-    began = time.perf_counter()
+    began = time.process_time()
     assert "'k99999' stands twice" in refused(folder / "d.jsonl")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_many_answers_are_refused_where_each_is_rated_and_read_where_one_is(folder):
     turns = [{"from": "gpt" if n % 2 else "human", "value": ""} for n in range(50_000)]
     (folder / "d.jsonl").write_text(json.dumps({"conversations": turns}))
-    began = time.perf_counter()
+    began = time.process_time()
     assert "25,000 answers" in refused(folder / "d.jsonl", which="each")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     (record,) = read_all(folder / "d.jsonl")
     assert len(record.turns) == 50_000
     short = [Turn("user", "a"), Turn("assistant", "b")] * 1000

@@ -549,3 +549,27 @@ print([name for name in ("torch", "transformers", "numpy", "huggingface_hub", "p
     done = REAL_RUN([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("files", [["adapter_config.json"], ["adapter_model.safetensors"]])
+def test_an_adapter_is_no_model_beside_weights_or_not(folder: Path, files: list[str]) -> None:
+    for file in files:
+        (folder / file).write_bytes(b"{}")
+    with pytest.raises(ModelError, match="holds an adapter") as caught:
+        resolve.resolve(str(folder))
+    assert "merge_and_unload" in caught.value.hint
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="holds an adapter"):
+        resolve.resolve(str(folder))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_what_git_lfs_has_not_fetched_is_named(folder: Path, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123456\n"
+    (folder / name).write_text(pointer)
+    with pytest.raises(ModelError, match=f"{name} is a git-lfs pointer") as caught:
+        resolve.resolve(str(folder))
+    assert "git lfs pull" in caught.value.hint
+    (folder / "tokenizer.json").write_text(pointer)
+    with pytest.raises(ModelError, match="git-lfs"):
+        resolve.resolve_tokenizer(str(folder))

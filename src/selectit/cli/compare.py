@@ -8,7 +8,7 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import COMMON, options, settings
+from selectit.cli.options import COMMON, options, split_names, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions
 
@@ -31,14 +31,14 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
     """
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
-    from selectit.selection.compare import compare, lines
+    from selectit.selection.compare import compare, comparison_lines
 
-    names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    names = split_names(*methods)
     with notes(quiet) as progress:
         found = compare(given["run"], names, chosen, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        say("\n".join(lines(found)))
+        say("\n".join(comparison_lines(found)))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import options
+from selectit.cli.options import options, split_names
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import ModelOptions
 
@@ -68,7 +68,7 @@ def command(
         found = rules.fit_rule(
             loaded,
             out if out is not None else Path("selectit-experiments") / file.stem,
-            [text.strip() for text in indicators.split(",") if text.strip()],
+            split_names(indicators),
             metric=metric,
             model=model,
             choice=choice,

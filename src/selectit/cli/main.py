@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +29,7 @@ SECTIONS = {
         "score": "Score a rated run; needs no model.",
         "compare": "Compare what several methods make of a rated run.",
         "show": "Show what a run holds, or all that is known of one row.",
+        "verify": "Check that every file of a run is as it was written.",
     },
     "With what was chosen": {
         "export": "Write a selection as a training tool reads it.",
@@ -112,9 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except SelectitError as error:
         fail(error.message, error.hint)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes nowhere at the end
-        sys.exit(1)
     except MemoryError:
         fail("the memory is full", "Use a machine with more memory, or stop what else runs on this one.")
     except OSError as error:

@@ -21,9 +21,9 @@ def command(context: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(listed)
         return
-    for name, facts in listed.items():
-        here = "fetched" if facts["fetched"] else "not fetched"
-        say(f"{name}  {facts['what']}, {facts['parameters'] / 1e6:.0f}M, {facts['licence']}, {here}")
+    for name, about in listed.items():
+        here = "fetched" if about["fetched"] else "not fetched"
+        say(f"{name}  {about['what']}, {about['parameters'] / 1e6:.0f}M, {about['licence']}, {here}")
     say("Any hub id or folder of a causal language model works too: --model NAME.")
 
 

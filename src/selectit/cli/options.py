@@ -148,12 +148,17 @@ _ABOUT = dict(options_of(Settings))
 _HEADINGS = {name: group.heading for group in GROUPS for name in names(group)}
 
 
-def settings(given: Mapping[str, Any]) -> Settings:
+def to_settings(given: Mapping[str, Any]) -> Settings:
     """The settings that were typed or configured; the rest keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in ("param", "engine_param"):
         chosen[name] = dict(chosen.get(name, ()))
     return Settings(**chosen)
+
+
+def split_names(*texts: str) -> list[str]:
+    """The names that stand between commas in some texts."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
 def data_argument(function: F) -> F:

@@ -8,7 +8,7 @@ import click
 import cloup
 import numpy as np
 
-from selectit.cli.options import COMMON, options, settings
+from selectit.cli.options import COMMON, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     CombinationOptions,
@@ -36,7 +36,7 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Score the rows of a run. With --json, one object a row: row, score and what it was made of."""
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.selection.score import score
 

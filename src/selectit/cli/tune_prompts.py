@@ -7,7 +7,7 @@ from typing import Any
 
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, settings
+from selectit.cli.options import COMMON, data_argument, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
@@ -50,7 +50,7 @@ def command(
 
     What they are worth is measured on rows that had no part in the picking.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.probing import tune_prompts
 

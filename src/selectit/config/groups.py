@@ -43,9 +43,13 @@ class SourceOptions(OptionGroup):
     heading: ClassVar[str] = "Data"
 
     limit: int | None = option(None, "Read the first N rows only.", "N", least=1)
-    format: str | None = option(None, "alpaca, sharegpt, messages, prompt-completion, seed-tasks [found].", "NAME")
-    map: str | None = option(None, "For other layouts: instruction=FIELD,response=FIELD; dots go deeper.", "FIELDS")
-    split: str | None = option(None, "Of a hub data set or Arrow folder [train].", "NAME")
+    format: str | None = option(
+        None, "alpaca, sharegpt, messages, prompt-completion, seed-tasks, preference [found].", "NAME"
+    )
+    map: str | None = option(
+        None, "instruction=FIELD,response=FIELD (input, system, history, reasoning), or messages=FIELD.", "FIELDS"
+    )
+    split: str | None = option(None, "Of a hub data set or a folder [train].", "NAME")
     subset: str | None = option(None, "Of a hub data set.", "NAME")
 
 

@@ -74,7 +74,7 @@ class Settings(  # the fields of the last base come first
         for name in names(CascadeOptions):
             if self.cascade is None and getattr(self, name) is not None:
                 raise SettingsError(
-                    f"{flag(name)} is of a cascade, and there is none", "Say how many rows go on, with --cascade."
+                    f"{flag(name)} belongs to a cascade, and there is none", "Say how many rows go on, with --cascade."
                 )
         if self.cascade is not None and self.share is not None:
             raise SettingsError(

@@ -115,7 +115,7 @@ def measure(
         prompts: all are asked.
         other: the same in another layout, asked about the first half; empty = none.
         drawn: the sample.
-        progress: where every rating is reported.
+        progress: counts every rating.
 
     Raises:
         ModelError: the model can't be loaded, or the labels aren't single tokens.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from selectit.errors import DataError
 
@@ -69,17 +71,22 @@ def _to_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_run_end_encoded(column.type):
-        return _to_type(pc.run_end_decode(column), kind)
+        return _to_type(_compute().run_end_decode(column), kind)
     if column.type == _INTERVAL:
         return column.view(kind)  # no cast knows it; its 16 bytes are what it is
     return column.cast(kind)
+
+
+def _compute() -> ModuleType:
+    """pyarrow.compute, which takes a tenth of a second to load."""
+    return importlib.import_module("pyarrow.compute")
 
 
 def _from_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_run_end_encoded(kind):
-        return pc.run_end_encode(_from_type(column, kind.value_type), run_end_type=kind.run_end_type)
+        return _compute().run_end_encode(_from_type(column, kind.value_type), run_end_type=kind.run_end_type)
     if kind == _INTERVAL:
         return column.view(kind)
     if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(column.type):
@@ -178,7 +185,7 @@ def unpacked_size(column: pa.Array) -> int:
 def _list_values(column: pa.Array) -> pa.Array:
     """All that the lists of a column hold; of views that overlap, what they share once for each."""
     if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
-        return column.flatten() if (pc.sum(column.sizes).as_py() or 0) < _MAX_VALUES else pa.nulls(_MAX_VALUES)
+        return column.flatten() if np.from_dlpack(column.sizes).sum() < _MAX_VALUES else pa.nulls(_MAX_VALUES)
     if pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
         return column.values.slice(column.offset * width, len(column) * width)
@@ -192,23 +199,27 @@ _MAX_VALUES = 1 << 30
 def _text_size(texts: pa.Array, places: pa.Array | None = None) -> int:
     """The length in bytes of all texts, or of those at some places, each as often as it is there."""
     lengths = _lengths(texts)
-    if lengths is None:
-        return 0
-    total = pc.sum(lengths if places is None else lengths.take(places)).as_py()
-    return int(total or 0)
+    if places is not None and len(lengths):
+        lengths = lengths[np.from_dlpack(places.drop_null() if places.null_count else places)]
+    return int(lengths.sum())
 
 
 def _longest(texts: pa.Array) -> int:
-    lengths = _lengths(texts)
-    return 0 if lengths is None else int(pc.max(lengths).as_py() or 0)
+    return int(_lengths(texts).max(initial=0))
 
 
-def _lengths(texts: pa.Array) -> pa.Array | None:
-    """The length of each text in bytes; None where they are no texts."""
+def _lengths(texts: pa.Array) -> NDArray[np.int64]:
+    """The length of each text in bytes; none where they are no texts."""
+    if not len(texts):
+        return np.empty(0, np.int64)
     if texts.type in (pa.string_view(), pa.binary_view()):
         views = np.frombuffer(texts.buffers()[1], np.int32).reshape(-1, 4)  # the length, then where the text is
-        return pa.array(views[texts.offset : texts.offset + len(texts), 0].clip(0).tolist(), pa.int64())
-    return pc.binary_length(texts) if texts.type in _TEXTS else None
+        return views[texts.offset : texts.offset + len(texts), 0].clip(0).astype(np.int64)
+    if texts.type not in _TEXTS:
+        return np.empty(0, np.int64)
+    width = np.int32 if texts.type in (pa.string(), pa.binary()) else np.int64
+    offsets = np.frombuffer(texts.buffers()[1], width)[texts.offset : texts.offset + len(texts) + 1]
+    return np.diff(offsets).astype(np.int64)
 
 
 def longest_texts(column: pa.Array) -> list[int]:

@@ -67,16 +67,46 @@ def _read_line(place: str, line: bytes) -> RawValue:
     except RecursionError:
         return RawValue(place, raw, problem=_TOO_DEEP)
     except json.JSONDecodeError as error:
-        return RawValue(place, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
+        return RawValue(place, raw, problem=_not_json(error))
     except RowError as error:
         return RawValue(place, raw, problem=str(error))
     return RawValue(place, raw, value)
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    return f"not one whole JSON value: {error.msg.removesuffix(' at')} at column {error.colno}"
 
 
 def read_indent(file: IO[bytes]) -> str:
     """What stands between the bracket of an array and its first value: line break and spaces."""
     start = file.read(4096).decode("utf-8-sig", errors="ignore").lstrip()[1:]
     return start[: len(start) - len(start.lstrip())]
+
+
+def is_not_by_lines(start: bytes) -> bool:
+    """Whether a text that starts with an object holds whole objects, but not one a line.
+
+    They are over several lines, several on one, or have commas or bare carriage returns between them.
+    """
+    text = start.decode("utf-8-sig", errors="replace").lstrip()
+    line = text.partition("\n")[0].rstrip()
+    try:
+        _, end = _PLAIN.raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return end > len(line) or line[end:].lstrip(" \t\r,")[:1] == "{" or line[end:].strip() == ","
+
+
+def read_objects(file: IO[bytes], name: str) -> Iterator[RawValue]:
+    """The values that follow each other in a file, whatever lines they are on. Raises DataError where one is broken."""
+    window = _Window(name, file)
+    window.space()
+    while window.peek():
+        yield window.value()
+        window.space()
+        if window.peek() == ",":
+            window.expect(",")
+            window.space()
 
 
 def read_array(file: IO[bytes], name: str) -> Iterator[RawValue]:
@@ -207,7 +237,7 @@ _TOO_DEEP = "it is nested too deeply"
 
 def _check_depth(value: Any, text: str, start: int, end: int) -> None:
     """Raise RowError where the value, read from `text`, is nested deeper than is kept."""
-    if text.count("[", start, end) + text.count("{", start, end) <= _MAX_DEPTH:
+    if end - start <= 2 * _MAX_DEPTH or text.count("[", start, end) + text.count("{", start, end) <= _MAX_DEPTH:
         return
     level = [value]
     for _ in range(_MAX_DEPTH):

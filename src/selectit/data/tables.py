@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selectit.data import columns
 from selectit.data.damage import reading
+from selectit.data.formats import MEDIA
 from selectit.data.json_text import MAX_RECORD, RawValue
 from selectit.errors import DataError, nearest
 from selectit.parsing import parse_json
@@ -131,10 +133,19 @@ def plain_records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
 
 
 def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows as plain values: the columns that may hold text, without nulls."""
-    columns = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
-    for value in batch.select(columns).to_pylist():
-        yield without_nulls(value)
+    """The rows as plain values, without nulls: the columns that may hold text, and True for images that are there."""
+    names = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
+    media = [name for name in batch.schema.names if name in MEDIA and name not in names]
+    there = [_is_there(batch.column(name)) for name in media]
+    for place, value in enumerate(batch.select(names).to_pylist()):
+        yield without_nulls(value) | {name: True for name, rows in zip(media, there, strict=True) if rows[place]}
+
+
+def _is_there(column: pa.Array) -> list[bool]:
+    """For each row whether it has something in a column; an empty list is nothing."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [bool(length) for length in pc.list_value_length(column).to_pylist()]
+    return [bool(there) for there in column.is_valid().to_pylist()]
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:
@@ -193,7 +204,7 @@ def _bulky_columns(path: Path) -> list[str]:
     texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     names = [leaf.path for leaf in texts]
     bulky: set[str] = set()
-    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 20) as file:
+    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 16) as file:
         for number in range(file.num_row_groups if names else 0):
             group = file.metadata.row_group(number)
             if group.total_byte_size > group.num_rows * MAX_RECORD + _MAX_UNPACKED:
@@ -201,7 +212,8 @@ def _bulky_columns(path: Path) -> list[str]:
                     f"{path}: its rows have more than {MAX_RECORD >> 20} MB each",
                     "Instructions and responses are shorter: leave out the longest rows.",
                 )
-            first = next(file.iter_batches(batch_size=1, row_groups=[number], columns=names), None)
+            rows = file.iter_batches(batch_size=1, row_groups=[number], columns=names, use_threads=False)
+            first = next(rows, None)
             longest = [] if first is None else [n for column in first.columns for n in columns.longest_texts(column)]
             for leaf, length in zip(texts, longest, strict=first is not None):
                 if length > (_MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH):

@@ -43,6 +43,11 @@ def order_texts(rows: NDArray[np.int64], stored: Iterable[tuple[int, str]]) -> I
             yield spool.read(length[rank]).decode()
 
 
+def on_one_line(raw: str) -> str:
+    """A record's own text on one line: a line break inside a JSON string is always escaped."""
+    return "".join(map(str.strip, raw.split("\n")))
+
+
 def add_field(raw: str, value: Mapping[str, Any]) -> str:
     """The record's own text with one more field at its end; nothing else of it changes.
 

@@ -134,8 +134,8 @@ class Failures:
     error: str = ""
     count: int = 0
 
-    def stop(self) -> None:
-        """Something went well."""
+    def reset(self) -> None:
+        """Something went well: the next failure is the first."""
         self.count = 0
 
     def add(self, error: str) -> None:
@@ -177,7 +177,7 @@ class Rated:
         for index, values in zip(batch, logprob, strict=True):
             if np.isfinite(values).all():
                 self.logprob[index] = values
-                self.failures.stop()
+                self.failures.reset()
             else:
                 self.fail(index, "non-finite logits")
 

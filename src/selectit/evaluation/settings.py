@@ -79,18 +79,23 @@ class EvalSettings:
             raise SettingsError("--unsandboxed allows no code by itself", "Add --allow-code-execution.")
         self._check_server()
 
+    @property
+    def served(self) -> bool:
+        """Whether the models run on a server, and not on this machine."""
+        return self.engine == "server"
+
     def _check_server(self) -> None:
-        if self.engine == "server" and self.base_url is None:
+        if self.served and self.base_url is None:
             raise SettingsError("the engine server needs an address", "Give --base-url, as http://localhost:8000/v1.")
-        if self.engine == "server" and self.tokenizer is None:
+        if self.served and self.tokenizer is None:
             raise SettingsError(
                 "the engine server needs the model's tokenizer: lm-eval counts the tokens of the texts it sends",
                 "Name it with --tokenizer: packaged name, hub id or folder.",
             )
         for name in ("base_url", "tokenizer"):
-            if self.engine != "server" and getattr(self, name) is not None:
+            if not self.served and getattr(self, name) is not None:
                 raise SettingsError(f"--{name.replace('_', '-')} is for a server", "Give --engine server.")
         if self.judge_url is not None and self.judge is None:
             raise SettingsError("--judge-url names no model", "Give the name under which it is served with --judge.")
-        if self.heldout and self.engine == "server":
+        if self.heldout and self.served:
             raise SettingsError("a server gives no losses for responses", "Use --engine hf for --heldout.")

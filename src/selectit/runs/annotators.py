@@ -60,7 +60,7 @@ class Unit:
 def annotators(run: Run, signal: str = "ratings") -> list[Annotator]:
     """Every model that has answered for a signal of the run, in the order in which they began. Raises RunError."""
     folders = [folder for folder in (run.path / signal).glob("[!.]*/") if os.path.lexists(folder / "manifest.json")]
-    found = [Annotator(folder, _manifest(run, folder)) for folder in folders]
+    found = [read_annotator(run, folder) for folder in folders]
     for folder in set((run.path / signal).glob("[!.]*/")) - set(folders):
         if any(folder.glob("*/")):  # one that only began has nothing in it
             path = folder / "manifest.json"
@@ -80,8 +80,8 @@ MANIFEST = {
 """What the manifest of a model says, and in what type."""
 
 
-def _manifest(run: Run, folder: Path) -> dict[str, Any]:
-    """The manifest of a model, which says what the folder's name says. Raises RunError."""
+def read_annotator(run: Run, folder: Path) -> Annotator:
+    """The model of a folder, whose manifest says what the folder's name says. Raises RunError."""
     path = folder / "manifest.json"
     found = run.read_json(path)
     wrong = [key for key, kind in MANIFEST.items() if not isinstance(found.get(key), kind)]
@@ -89,7 +89,7 @@ def _manifest(run: Run, folder: Path) -> dict[str, Any]:
         raise DamagedError(path, f"{wrong[0] if wrong else 'something'} in it is not as it was", run.place(path))
     if not folder.name.endswith(f"-{identity_of(found)}"):
         raise DamagedError(path, "it is not of the model and settings that the folder is named for", run.place(path))
-    return found
+    return Annotator(folder, found)
 
 
 def models_in(run: Run, signal: str = "ratings") -> list[str]:

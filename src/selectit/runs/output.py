@@ -6,7 +6,7 @@ import filecmp
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,48 @@ def _check_destination(run: Run, flag: str, path: Path, data: str | Path | None)
         raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
     if path.is_dir():
         _check_folder(path)
+    check_ending(run, flag, path)
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
     if not os.access(path.absolute().parent, os.W_OK):
         raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+
+
+def check_ending(run: Run, flag: str, path: Path) -> None:
+    """Raise SettingsError where an ending says another kind than what is written, which no program would read."""
+    kind, compression = _kind_of(run, path)
+    written = run.manifest["written"]
+    ending = _ending(path)
+    if kind is not None and (kind in _TEXTS) != (written in _TEXTS) or kind in ("other", "arrow"):
+        what = {"parquet": "Parquet", "arrow": "a folder as datasets saves it"}.get(written, "JSON")
+        better = path.name.removesuffix("".join(ending)) + ("" if written == "arrow" else run.manifest["suffix"])
+        raise SettingsError(
+            f"{flag} {path}: {what} is written, as the data is, and no {''.join(ending)}",
+            f"Name {path.with_name(better)}; selectit export writes a selection in other kinds.",
+        )
+    if written == "parquet" and compression:
+        raise SettingsError(f"{flag} {path}: Parquet is not compressed once more", "Name a file that ends in .parquet.")
+
+
+_TEXTS = ("json", "jsonl")
+_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
+_KINDS |= dict.fromkeys((".csv", ".tsv", ".feather", ".xlsx", ".zip", ".bz2", ".xz", ".pkl"), "other")
+
+
+def _ending(path: Path) -> tuple[str, str]:
+    """The ending that says what is in a file, and that of its compression; '' = none that does."""
+    *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
+    compression = last if last in (".gz", ".zst") else ""
+    kind = before if compression else last
+    return kind if kind in _KINDS else "", compression
+
+
+def _kind_of(run: Run, path: Path) -> tuple[str | None, str]:
+    """The kind and the compression that the ending of a file says, or that of the data; None = it says no kind."""
+    kind, compression = _ending(path)
+    if path == STDOUT or (not kind and not compression) or kind + compression == run.manifest["suffix"]:
+        return None, run.manifest["compression"]
+    return _KINDS.get(kind), compression.lstrip(".")
 
 
 def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:
@@ -75,7 +113,7 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
         RunError: `out` is there, differs, and `force` is off. It stays as it was.
     """
     identity = {"rows": rows.tolist(), **run.manifest}
-    _put(run, out, lambda file: _write_file(run, file, rows, values), "selection", identity, force=force)
+    _put(run, out, lambda file: _write_file(run, out, file, rows, values), "selection", identity, force=force)
 
 
 def write_longer(
@@ -97,7 +135,7 @@ def write_longer(
     _put(
         run,
         out,
-        lambda file: _write_longer(run, file, new, fields),
+        lambda file: _write_longer(run, out, file, new, fields),
         "expansion",
         {"new": new, **run.manifest},
         force=force,
@@ -122,7 +160,7 @@ def _put(
                 raise _conflict(run, out, what)
 
 
-def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
+def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
     manifest = run.manifest
     if manifest["written"] in ("parquet", "arrow"):
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
@@ -130,10 +168,18 @@ def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, 
     texts = write.order_texts(rows, _raw_texts(run))
     if values is not None:
         texts = (write.add_field(text, value) for text, value in zip(texts, values, strict=True))
-    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+    _write_texts(run, out, file, texts)
 
 
-def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
+def _write_texts(run: Run, out: Path, file: Any, texts: Iterable[str]) -> None:
+    """Write records as the ending of the file says, or as the data is."""
+    kind, compression = _kind_of(run, out)
+    if kind == "jsonl" != run.manifest["written"]:
+        texts = map(write.on_one_line, texts)
+    write.write_texts(file, kind or run.manifest["written"], run.manifest["indent"], compression, texts)
+
+
+def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
     manifest = run.manifest
     if manifest["written"] in ("parquet", "arrow"):
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
@@ -141,7 +187,7 @@ def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields:
     (_, like), *_ = itertools.islice(_raw_texts(run), 1)
     added = (write.format_record(record, like, manifest["indent"]) for record in new)
     texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
-    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+    _write_texts(run, out, file, texts)
 
 
 def _write_folder(

@@ -31,14 +31,17 @@ def store_prompts(run: Run, prompts: PromptSet) -> None:
 
 def stored_prompts(run: Run) -> dict[Path, PromptSet]:
     """The prompt sets that are kept with the run. Raises DamagedError where one is not what its name says."""
-    found = {}
-    for path in sorted((run.path / "prompts").glob("*.toml")):
-        try:
-            found[path] = prompt_files.parse(read_toml_text(path, run.place(path)), str(path))
-        except SettingsError as error:
-            raise DamagedError(path, error.message, run.place(path)) from error
-        if found[path].fingerprint != path.stem:
-            raise DamagedError(path, f"its prompts are those of {found[path].fingerprint}", run.place(path))
+    return {path: read_prompts(run, path) for path in sorted((run.path / "prompts").glob("[!.]*.toml"))}
+
+
+def read_prompts(run: Run, path: Path) -> PromptSet:
+    """A prompt set that is kept with the run. Raises DamagedError."""
+    try:
+        found = prompt_files.parse(read_toml_text(path, run.place(path)), str(path))
+    except SettingsError as error:
+        raise DamagedError(path, error.message, run.place(path)) from error
+    if found.fingerprint != path.stem:
+        raise DamagedError(path, f"its prompts are those of {found.fingerprint}", run.place(path))
     return found
 
 

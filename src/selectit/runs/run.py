@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from selectit.data import formats
 from selectit.data.records import Record, Sample, Turn
+from selectit.data.tables import plain_records
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
 from selectit.runs import files
@@ -51,16 +52,23 @@ class Run:
 
     path: Path
     manifest: Mapping[str, Any]
+    has_sums: bool = False
+    """Whether every file states a sum; False = it was begun by an older version, whose files state none."""
 
     @property
     def rows(self) -> int:
         """How many records the source has."""
         return int(self.manifest["rows"])
 
+    @property
+    def source_parts(self) -> int:
+        """How many parts the source has."""
+        return -(-self.rows // PART_ROWS)
+
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The parts of the source in order, with the columns named (of `source.source_schema`)."""
-        for part in range(-(-self.rows // PART_ROWS)):
-            yield self._part(part, columns)
+        for part in range(self.source_parts):
+            yield self.source_part(part, columns)
 
     def part_ranges(self) -> Iterator[tuple[int, int]]:
         """Rows [start, stop) of each part of the source: as many as fit into memory whatever the data."""
@@ -70,16 +78,17 @@ class Run:
     def source_rows(self, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
         """Rows [start, stop) of the source."""
         first, last = start // PART_ROWS, (stop - 1) // PART_ROWS
-        parts = [self._part(part, columns) for part in range(first, last + 1)]
+        parts = [self.source_part(part, columns) for part in range(first, last + 1)]
         return pa.concat_tables(parts).slice(start - first * PART_ROWS, stop - start)
 
     def source_at(self, rows: Int64, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These rows, which are in rising order and may repeat: a table for each part that has some of them."""
         for part in np.unique(rows // PART_ROWS):
             here = rows[rows // PART_ROWS == part] - part * PART_ROWS
-            yield self._part(part, columns).take(column(here))
+            yield self.source_part(part, columns).take(column(here))
 
-    def _part(self, number: int, columns: Sequence[str]) -> pa.Table:
+    def source_part(self, number: int, columns: Sequence[str]) -> pa.Table:
+        """A part of the source. Raises DamagedError."""
         path = self.path / "source" / part_name(number)
         part, rows = self.read_part(path, columns), min(PART_ROWS, self.rows - number * PART_ROWS)
         if len(part) != rows:
@@ -89,7 +98,11 @@ class Run:
     def place(self, path: Path) -> Place:
         """Where a file of this run belongs. Raises RunError where a folder on the way to it is a link."""
         self._refuse_links(path)
-        return Place(digest_of(self.manifest["identity"])[:16], path.relative_to(self.path).as_posix())
+        if path == self.path / "manifest.json":
+            return MANIFEST_PLACE
+        file = path.relative_to(self.path).as_posix()
+        has_sum = self.has_sums and file != "timing.json"
+        return Place(digest_of(self.manifest["identity"])[:16], file, has_sum)
 
     def _refuse_links(self, path: Path) -> None:
         for folder in path.relative_to(self.path).parents[:-1]:
@@ -122,10 +135,14 @@ class Run:
         """Store settings in this run."""
         files.write_toml(path, config, self.place(path))
 
+    def check_part(self, path: Path) -> bool:
+        """Raise as `read_part` where a stored Parquet file is not whole; whether it has sums."""
+        return check_parquet(path, self.place(path))
+
     def is_whole(self, path: Path) -> bool:
-        """Whether a stored Parquet file is there and has its sums. Raises RunError where it belongs elsewhere."""
+        """Whether a stored Parquet file is there and whole. Raises RunError where it belongs elsewhere."""
         try:
-            check_parquet(path, self.place(path))
+            self.check_part(path)
         except DamagedError:
             return False
         return True
@@ -145,18 +162,31 @@ class Run:
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
-        return self._samples(self.source_rows(start, stop, ["row", "turns"]))
+        return self._samples(self.source_rows(start, stop, self._sample_columns))
 
     def samples_at(self, rows: Int64) -> list[Sample]:
         """The rated pairs of these rows, which are in rising order."""
-        return [sample for table in self.source_at(rows, ["row", "turns"]) for sample in self._samples(table)]
+        return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
+
+    @property
+    def _layout(self) -> formats.Layout:
+        label = self.manifest["layout"]
+        return formats.Layout(label) if label in formats.DATA_LAYOUTS else formats.parse_map(label)
+
+    @property
+    def _sample_columns(self) -> list[str]:
+        return ["row", "turns", *(["raw"] if formats.has_inputs(self._layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
-        which = self.manifest["identity"]["turns"]
+        """The stored turns are texts as they are rated; which part of one is an input, the record says."""
+        which, layout = self.manifest["identity"]["turns"], self._layout
+        inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
+        if formats.has_inputs(layout):
+            inputs = (formats.read_inputs(record, layout) for record in plain_records(table["raw"]))
         return [
             sample
-            for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)
-            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which)
+            for row, turns, extra in zip(table["row"].to_pylist(), table["turns"].to_pylist(), inputs, strict=True)
+            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
         ]
 
     @property
@@ -237,7 +267,8 @@ MANIFEST = {
     "data": str, "identity": dict, "rows": int, "skipped_rows": int, "layout": str, "written": str,
     "compression": str, "indent": str, "suffix": str,
 }  # fmt: skip
-"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none."""
+"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none,
+`reading` what was read of the data (see `reading_lines`); older runs have neither."""
 
 
 MANIFEST_PLACE = Place("", "manifest.json")
@@ -255,14 +286,15 @@ def open_run(path: str | Path) -> Run:
     found = files.parse_json(manifest, read_bytes(manifest, MANIFEST_PLACE), MANIFEST_PLACE)
     if not {"identity", "rows", "written"} <= set(found):
         raise RunError(f"{manifest} is not the manifest of a run", "Name the folder above, which has source/ in it.")
+    has_sums = "stored" in found
     found = unsealed(manifest, found, MANIFEST_PLACE)
     wrong = [key for key, kind in MANIFEST.items() if not isinstance(found.get(key), kind)]
     if wrong or not _is_possible(found):
         raise DamagedError(
             manifest, f"{wrong[0] if wrong else 'something'} in it is not as it was written", MANIFEST_PLACE
         )
-    run = Run(path, found)
-    beyond = path / "source" / part_name(-(-run.rows // PART_ROWS))
+    run = Run(path, found, has_sums)
+    beyond = path / "source" / part_name(run.source_parts)
     if beyond.exists():
         raise DamagedError(manifest, f"it says {run.rows} rows, and there is {beyond}", MANIFEST_PLACE)
     return run
@@ -278,7 +310,38 @@ def _is_possible(manifest: Mapping[str, Any]) -> bool:
         and manifest["compression"] in ("", "gz", "zst")
         and not set("/\0") & set(manifest["suffix"])
         and isinstance(manifest.get("files", {}), dict)
+        and _is_reading(manifest.get("reading"))
     )
+
+
+def _is_reading(value: Any) -> bool:
+    kinds = {"files": int, "left_out": list, "read": dict, "unread": dict}
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+    )
+
+
+_NAMED = 8
+
+
+def reading_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:
+    """What was read of the data as what, and what was not, as lines of text; none for runs of older versions."""
+    if facts is None:
+        return
+    read: dict[str, list[str]] = {}
+    for field, word in facts["read"].items():
+        read.setdefault(word, []).append(field)
+    unread = [f"{name} ({rows:,} rows)" if rows > 1 else f"{name} (1 row)" for name, rows in facts["unread"].items()]
+    kept = f"; {len(unread)} kept and not read: {_first(unread)}" if unread else ""
+    yield "read " + "; ".join(f"{', '.join(fields)} → {word}" for word, fields in read.items()) + kept
+    if facts["files"] > 1 or facts["left_out"]:
+        others = facts["left_out"]
+        out = f", {len(others)} left out: {_first(others)}" if others else ""
+        yield f"read {facts['files']:,} file{'s' * (facts['files'] > 1)}{out}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _occurrences(digest: NDArray[np.void]) -> Int64:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +38,8 @@ class Place:
     """The first 16 digits of the digest of the source's identity; '' of the run's manifest, which states it in full."""
     file: str
     """Its path in the run, with '/'."""
+    has_sum: bool = False
+    """Whether a file there has to state a sum: the run was begun by a version that states the sum of every file."""
 
     def __str__(self) -> str:
         return f"{self.file} of source {self.source}" if self.source else self.file
@@ -81,17 +83,18 @@ def opened(path: Path, place: Place | None = None) -> Iterator[int]:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV):  # a link, a socket
             raise
-        raise _no_file(path) from error
+        refuse_other(path)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _no_file(path)
+            refuse_other(path)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _no_file(path: Path) -> RunError:
-    return RunError(
+def refuse_other(path: Path) -> NoReturn:
+    """Raise RunError about what is no plain file."""
+    raise RunError(
         f"{path} is a link, a pipe or something else that is no plain file, and a run has none of these",
         "Remove it. If it is a link, put a copy of the file in its place.",
     )
@@ -101,6 +104,12 @@ def read_bytes(path: Path, place: Place | None = None) -> bytes:
     """All of a stored file. Raises as `opened`."""
     with opened(path, place) as descriptor, open(descriptor, "rb", closefd=False) as file:
         return file.read()
+
+
+def _allow_none(path: Path, place: Place | None) -> None:
+    """Raise DamagedError where a file without a sum can't be an older one."""
+    if place is not None and place.has_sum:
+        raise DamagedError(path, "it states no sum, and was not written by selectit", place)
 
 
 def check_place(path: Path, found: str, place: Place | None) -> None:
@@ -175,7 +184,9 @@ def _checked(path: Path, descriptor: int, place: Place | None) -> pq.FileMetaDat
     """The footer, parsed only when its sum is right, since damaged ones can end the process in Arrow."""
     footer, _ = _footer(descriptor)
     stated = _value(footer, _FOOTER)
-    if stated is not None:
+    if stated is None:
+        _allow_none(path, place)
+    else:
         found = footer[stated]
         if hashlib.sha256(_replaced(footer, _FOOTER, _NO_SUM)).hexdigest().encode() != found:
             raise DamagedError(path, "the sum of its footer differs", place)
@@ -229,6 +240,7 @@ def unsealed(path: Path, value: dict[str, Any], place: Place) -> dict[str, Any]:
     """The reverse of `sealed`; what older runs have is as it was. Raises as `read_parquet`."""
     stored = value.pop("stored", None)
     if stored is None:
+        _allow_none(path, place)
         return value
     if not isinstance(stored, dict) or not isinstance(stored.get("place"), str):
         raise DamagedError(path, "its place is not stated as it should be", place)
@@ -246,6 +258,7 @@ def sealed_text(text: str, place: Place) -> str:
 def unsealed_text(path: Path, text: str, place: Place) -> str:
     """The reverse of `sealed_text`; what older runs have is as it was. Raises as `read_parquet`."""
     if not text.startswith("# stored as "):
+        _allow_none(path, place)
         return text
     found = _STORED_AS.match(text)
     if found is None or digest_of([found[1], text[found.end() :]]) != found[2]:

@@ -86,7 +86,7 @@ def parse_keep(keep: str | int | float, flag: str = "--keep") -> dict[str, int |
     return {"share": share}
 
 
-def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> Selection:
+def select_top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> Selection:
     """The highest scores within the budget, best first; rows without a score are never chosen.
 
     Raises:
@@ -109,7 +109,7 @@ def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> 
     return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
 
 
-def chosen(rows: Int64, budget: Budget, total: int) -> Selection:
+def select_set(rows: Int64, budget: Budget, total: int) -> Selection:
     """A set method's rows as a selection.
 
     Raises:

@@ -15,7 +15,7 @@ from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
-from selectit.runs.run import Run
+from selectit.runs.run import Run, reading_lines
 from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
@@ -147,6 +147,8 @@ class Summary:
     """What models answered beside ratings; older summaries have none."""
     cascade: CascadeStats | None = None
     """None = all rows were rated fully."""
+    reading: Mapping[str, Any] | None = None
+    """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:
@@ -205,6 +207,7 @@ def summarise(
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else values, facts)),
         others=signal_stats(run, answered),
+        reading=run.manifest.get("reading"),
     )
 
 
@@ -214,11 +217,12 @@ def rating_stats(used: Sequence[Annotator], ratings: Ratings | None) -> tuple[Ra
 
 
 def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The summary as lines of text; `timing` is `timing_of` the run."""
+    """The summary as lines of text; `timing` is `read_timing` the run."""
     if summary.note:
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
     yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
+    yield from reading_lines(summary.reading)
     if summary.cascade is not None:
         yield from cascade_lines(summary.cascade, timing)
     if summary.unscored_rows:
