@@ -24,7 +24,7 @@ class Deita(SetMethod):
     the outputs of DEITA's own scorers belong; `stored:NAME` takes scores of this run, as of `expected-rating:k=1` with
     one of these scorers as --model. Any other scoring method is a substitute, and the label says which.
 
-    Direction: higher scores first; both above 0, or a product has no sense.
+    Direction: higher scores first; both above 0, or the product makes no sense.
 
     Cost: 1 forward pass of the encoder a row and what the two scores cost; N x kept x D multiplications.
 
