@@ -47,8 +47,9 @@ class HeldOut:
         with read.open_source(path) as source:
             data = read.fingerprint(source)
         what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
-        if not own.chat and TEMPLATES[own.template].with_input:
-            what.append(TEMPLATES[own.template].with_input)
+        name = self._template_name()
+        if name != "chat" and TEMPLATES[name].with_input:
+            what.append(TEMPLATES[name].with_input)
         return fingerprint(self.model.digest, "heldout", data, what)
 
     def run(self, path: str) -> Part:

@@ -154,9 +154,15 @@ def _scoring(text: str, settings: Settings, run: Run | None) -> MethodSpec:
 def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
     """All that models are asked to rate: the first of the prompts, `least` or more, and those with other text in them.
 
-    Raises SettingsError where the set is smaller.
+    Raises SettingsError where the set is smaller, or asks about the instruction alone and a method rates responses.
     """
     asking = [spec.method for spec in flatten(specs)]
+    rating = [method for method in asking if "ratings" in method.needs]
+    if not prompts.sees_response and not all(method.instruction_alone for method in rating):
+        raise SettingsError(
+            f"the template of the prompt set {prompts.name!r} has no {{response}}, and this method rates responses",
+            "Write {response} into it, or read ratings of the instruction alone with --method expected-rating.",
+        )
     first = prompts.first(max(least, *(method.prompts for method in asking)))
     changed = (prompt for method in asking for prompt in substituted_prompts(method, prompts))
     return tuple(dict.fromkeys((*first, *changed)))

@@ -31,6 +31,11 @@ class PromptSet:
         return tuple(RatingPrompt(text, self.template, self.labels, self.chat) for text in self.texts[:k])
 
     @property
+    def sees_response(self) -> bool:
+        """Whether the response is rated too, and not the instruction alone."""
+        return "{response}" in self.template
+
+    @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that change with anything in the set but its name."""
         return fingerprint_of([self.template, *self.labels, "chat" if self.chat else "", *self.texts])
@@ -128,7 +133,8 @@ def _checked(prompts: PromptSet, place: str) -> PromptSet:
     if len(set(prompts.labels)) != len(prompts.labels) or len(prompts.labels) < 2:
         raise SettingsError(f"{place}: labels must be two or more different strings", 'For example ["1", "2", "3"].')
     for name in ("prompt", "instruction", "response"):
-        if prompts.template.count("{" + name + "}") != 1:
+        count = prompts.template.count("{" + name + "}")
+        if count > 1 or (not count and name != "response"):
             raise SettingsError(
                 f"{place}: the template must have {{{name}}} exactly once", f"The packaged one is {TEMPLATE!r}."
             )
