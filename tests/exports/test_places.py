@@ -7,7 +7,6 @@ import pytest
 import selectit
 from selectit.config.settings import Settings
 from selectit.errors import DataError
-from selectit.exports import export
 
 ASK, TELL = {"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}
 
@@ -27,36 +26,36 @@ def rows(made):
 def test_weight_zero_is_kept_by_openai_and_refused_by_others(folder):
     record = {"messages": [ASK, TELL | {"weight": 0}, ASK, TELL | {"weight": 1}]}
     run = run_of(folder, [record] * 10)
-    made = export(run, "openai", folder / "o")
+    made = selectit.export(run, "openai", folder / "o")
     assert rows(made)[0] == {"messages": [ASK, TELL | {"weight": 0}, ASK, TELL]}
     assert made.left_behind == ()
     for target in ("trl", "llama-factory", "axolotl", "hf-dataset", "parquet"):
         with pytest.raises(DataError, match="not to be learned"):
-            export(run, target, folder / target)
+            selectit.export(run, target, folder / target)
 
 
 def test_llama_factory_keeps_paths_of_images(folder):
     seen = {"messages": [{"role": "user", "content": "<image>q"}, TELL], "images": ["1.jpg"]}
     run = run_of(folder, [seen, {"messages": [ASK, TELL]}])
-    made = export(run, "llama-factory", folder / "o")
+    made = selectit.export(run, "llama-factory", folder / "o")
     assert sorted(row["images"] for row in rows(made)) == [[], ["1.jpg"]]
     (entry,) = json.loads((made.path / "dataset_info.json").read_text()).values()
     assert entry["columns"]["images"] == "images" and made.left_behind == ()
     with pytest.raises(DataError, match=r"not text \(images\)"):
-        export(run, "trl", folder / "t")
+        selectit.export(run, "trl", folder / "t")
 
 
 def test_llama_factory_refuses_images_without_a_mark(folder):
     run = run_of(folder, [{"messages": [ASK, TELL], "images": ["1.jpg"]}, {"messages": [ASK, TELL], "images": [1]}])
     with pytest.raises(DataError, match="1 images and 0 <image>") as error:
-        export(run, "llama-factory", folder / "o")
+        selectit.export(run, "llama-factory", folder / "o")
     assert "not a list of paths" in error.value.message
 
 
 @pytest.mark.parametrize("target", ["trl", "llama-factory", "axolotl"])
 def test_context_and_reasoning_come_out(folder, target):
     alpaca = {"instruction": "i", "output": "o", "system": "s", "history": [["a", "b"]], "thinking": "t", "id": 3}
-    made = export(run_of(folder, [alpaca]), target, folder / "o")
+    made = selectit.export(run_of(folder, [alpaca]), target, folder / "o")
     messages = rows(made)[0].get("messages")
     said = messages or rows(made)[0]["conversations"]
     texts = [message.get("content", message.get("value")) for message in said]
@@ -65,6 +64,6 @@ def test_context_and_reasoning_come_out(folder, target):
 
 
 def test_the_rejected_answer_is_named(folder):
-    made = export(run_of(folder, [{"prompt": "p", "chosen": "c", "rejected": "x"}]), "trl", folder / "o")
+    made = selectit.export(run_of(folder, [{"prompt": "p", "chosen": "c", "rejected": "x"}]), "trl", folder / "o")
     assert [message["content"] for message in rows(made)[0]["messages"]] == ["p", "c"]
     assert made.left_behind == ("rejected",)

@@ -58,7 +58,7 @@ def test_a_table_is_not_written_as_json(folder, name):
 def test_a_foreign_file_is_found_before_a_model_is_asked(folder, lines):
     selectit.select(lines, chosen(folder, "o.jsonl"))
     asks = Settings(engine="fake", model="x", keep="2", run=str(folder / "run"), out=str(folder / "o.jsonl"))
-    with pytest.raises(RunError, match="no selection that could be in it"):
+    with pytest.raises(RunError, match="holds something else than this selection"):
         selectit.select(lines, asks)
     assert not (folder / "run" / "ratings").exists()
     free = Settings(engine="fake", model="x", keep="2", run=str(folder / "run"), out=str(folder / "p.jsonl"))
