@@ -104,10 +104,13 @@ def _refuse_foreign(run: Run, plan: Plan, out: Path) -> None:
     if not asks or not out.is_file():
         return
     words = (plan.budget.label, *(plan.parts[0].method.label for _ in plan.parts[:1] if len(plan.parts) == 1))
-    if not any(name == plan.settings.name or all(word in name for word in words) for name in selections(run)):
+    known = selections(run)
+    if not known:
+        log.warning("%s is there: it stays as it is, and the end is an error, unless this selection is the same", out)
+    elif not any(name == plan.settings.name or all(word in name for word in words) for name in known):
         raise RunError(
-            f"{out} is there, and {run.path} has no selection that could be in it",
-            "Name another file with --out, or replace it with --force. Nothing was rated.",
+            f"{out} is there and holds something else than this selection: {run.path} has only others",
+            "Name another file with --out, or replace it with --force. No model was asked.",
         )
 
 
