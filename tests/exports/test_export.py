@@ -258,9 +258,7 @@ def test_fields_that_have_no_place_are_named():
     run = made([record] * 10)
     for to in TARGETS:
         assert selectit.export(run, to).left_behind == ("id", "messages.name")
-        assert (
-            "fields of the source that are not here: id, messages.name" in Path(f"talks.{to}/README.md").read_text()
-        )
+        assert "fields of the source that are not here: id, messages.name" in Path(f"talks.{to}/README.md").read_text()
     mapped = made([{"q": {"a": "x"}, "r": "y", "n": 3}], "m.jsonl", "m", map="instruction=q.a,response=r")
     assert selectit.export(mapped, "trl").left_behind == ("n",)
     assert selectit.export(made([TOOLS], "t.jsonl", "t"), "parquet").left_behind == ("id", "tools")

@@ -323,8 +323,11 @@ def _as_line(item: RawValue) -> RawValue:
 def _plain(scalar: pa.Scalar[Any]) -> Any:
     try:
         return scalar.as_py()
-    except (ValueError, OverflowError, ImportError):  # a time that Python can't hold
-        return scalar.cast(pa.string()).as_py()
+    except (ValueError, OverflowError, ImportError):  # a time that Python can't hold, as one of nanoseconds
+        text = scalar.cast(pa.string()).as_py()
+        if "out of range" in text:  # Arrow writes that instead of a time
+            raise
+        return text
 
 
 def _as_text(value: Any) -> str:
