@@ -272,7 +272,3 @@ def test_times_that_python_does_not_hold_may_stand_in_bad_rows(folder):
     save_arrow(folder / "data", pa.table({"instruction": ["a", "b"], "output": ["x", None], "when": far}))
     done = selectit.select("data", Settings(run="run", bad_rows="skip", out="out", **ALL))
     assert done.summary.kept == 1
-    (folder / "many").mkdir()
-    pq.write_table(pa.table({"instruction": ["a", "b"], "output": ["y", "x"], "when": far}), "many/d.parquet")
-    with pytest.raises(DataError, match="a value that JSON can't hold"):
-        selectit.select("many", Settings(run="run2", **ALL))
