@@ -6,7 +6,7 @@ import pytest
 
 from selectit.config.settings import Settings, read_settings
 from selectit.errors import SettingsError
-from selectit.parsing import parse_json, parse_toml
+from selectit.jsonable import parse_json, parse_toml
 from selectit.selection.choose import parse_keep
 from selectit.signals import prompts
 from selectit.training import recipes

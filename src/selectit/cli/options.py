@@ -14,7 +14,7 @@ from selectit.config.groups import OptionGroup
 from selectit.config.options import flag, names, options_of
 from selectit.config.settings import GROUPS, Settings, read_settings
 from selectit.errors import SettingsError
-from selectit.parsing import parse_json
+from selectit.jsonable import parse_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 

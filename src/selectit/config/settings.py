@@ -28,7 +28,7 @@ from selectit.config.groups import (
 )
 from selectit.config.options import check_values, flag, names
 from selectit.errors import SettingsError, nearest
-from selectit.parsing import parse_toml
+from selectit.jsonable import parse_toml
 
 DEFAULT_MODEL = "smollm2"
 

@@ -16,7 +16,7 @@ from selectit.data.damage import reading
 from selectit.data.formats import MEDIA
 from selectit.data.json_text import MAX_RECORD, RawValue
 from selectit.errors import DataError, nearest
-from selectit.parsing import parse_json
+from selectit.jsonable import parse_json
 
 _BATCH = 1024
 _MAX_UNPACKED = 256 << 20

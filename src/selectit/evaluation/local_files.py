@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selectit.errors import DataError
-from selectit.parsing import parse_json
+from selectit.jsonable import parse_json
 
 _HINT = "--data-dir is the folder with mmlu/, gsm8k/, bbh/ and tydiqa/ in it: docs/evaluation.md has the layouts."
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from selectit.data.formats import DATA_LAYOUTS, UNRATED, Layout, RowError, parse_map, unread_fields
 from selectit.data.records import Turn
-from selectit.parsing import parse_json
+from selectit.jsonable import parse_json
 
 TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from selectit.parsing import parse_json
+from selectit.jsonable import parse_json
 from selectit.signals.arrays import Judgements
 from selectit.signals.requests import JudgeRequest
 

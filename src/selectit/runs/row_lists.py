@@ -15,7 +15,7 @@ import numpy as np
 from selectit.data import read
 from selectit.data.damage import reading
 from selectit.errors import DataError
-from selectit.parsing import parse_json
+from selectit.jsonable import parse_json
 from selectit.runs.files import numbers, read_part
 from selectit.signals.arrays import Int64, Rows
 

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from selectit.errors import SettingsError
-from selectit.parsing import parse_toml
+from selectit.jsonable import parse_toml
 from selectit.signals.ratings import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from selectit.config.options import idle, matches_kind
 from selectit.config.settings import toml_table
 from selectit.errors import SettingsError, nearest
-from selectit.parsing import parse_toml
+from selectit.jsonable import parse_toml
 
 DTYPES = ("auto", "fp32", "bf16")
 SCHEDULES = ("cosine", "linear", "constant")
