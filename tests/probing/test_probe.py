@@ -331,6 +331,7 @@ def test_results_of_an_older_version_go(alpaca):
     stored = read_json(path)
     older = {key: value for key, value in stored["results"][0].items() if key not in ("digest", "differs")}
     path.write_text(json.dumps({**stored, "results": [older]}))
+    Path("run/manifest.json").write_text(json.dumps(read_json("run/manifest.json")))  # a run without sums
     assert selectit.show("run")["probes"]
     selectit.probe(alpaca, length, sample=30)
     assert read_json(path) == stored

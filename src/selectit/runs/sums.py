@@ -39,7 +39,7 @@ class Place:
     file: str
     """Its path in the run, with '/'."""
     has_sum: bool = False
-    """Whether a file there has to state a sum, since all of the run do: the run was begun by a version that states it."""
+    """Whether a file there must state a sum: those of a run that was not begun by an older version do."""
 
     def __str__(self) -> str:
         return f"{self.file} of source {self.source}" if self.source else self.file
@@ -147,7 +147,8 @@ def read_parquet(path: Path, columns: list[str] | None, place: Place | None) -> 
             pa.OSFile(str(path)) as file,
             pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True) as parquet,
         ):
-            table = parquet.read(columns=columns).replace_schema_metadata(None)
+            # One thread: most parts are small, and handing columns to others takes longer than reading them.
+            table = parquet.read(columns=columns, use_threads=False).replace_schema_metadata(None)
         missing = sorted(set(columns or ()) - set(table.column_names))
         if missing:
             raise DamagedError(path, f"it has no column {missing[0]!r}", place)
