@@ -1,0 +1,51 @@
+"""A part of the faults, drawn anew with each version of the program; `make test-faults` has all of them."""
+
+import pytest
+
+from faults import BAD, Told, judge, prepared, report, run_all, try_damage
+from selectit import __version__
+from selectit.errors import RunError
+from selectit.runs import sums
+
+
+def bad(found):
+    return [outcome for outcome in found if outcome.what in BAD]
+
+
+def test_no_fault_goes_unnoticed():
+    found = run_all(__version__, number=44, each=1, writes=16)
+    assert len(found) == 60
+    assert not bad(found), report(found)
+    assert {"unchanged", "refused"} <= {outcome.what for outcome in found}
+
+
+def test_without_sums_they_would(monkeypatch):
+    with prepared() as base:
+        monkeypatch.setattr(sums, "digest_of", lambda value: "0" * 64)
+        monkeypatch.setattr("selectit.runs.files.unsealed", lambda path, value, place: value)
+        found = [
+            outcome
+            for seed in range(8)
+            for outcome in try_damage(base, "data.json", "selections/chosen/summary.json", "edit", ["show"], str(seed))
+        ]
+    assert "silent" in {outcome.what for outcome in found}, report(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "noted", "what"),
+    [
+        (0, "a", "", "unchanged"),
+        (0, "a", "scores/x.toml is damaged: its rows are done again", "mended"),
+        (0, "b", "", "silent"),
+        (0, "b", "scores/x.toml is damaged", "named"),
+        (2, "", "error: run/scores/x.toml is damaged", "refused"),
+        (2, "", "error: no", "unnamed"),
+        ("Traceback", "", "", "traceback"),
+    ],
+)
+def test_outcomes_are_told_apart(code, said, noted, what):
+    assert judge(Told(code, said, noted, {}), Told(0, "a", "", {}), "scores/x.toml") == what
+
+
+def test_damage_is_a_run_error():
+    assert issubclass(sums.DamagedError, RunError)
