@@ -21,8 +21,9 @@ def test_no_fault_goes_unnoticed():
 
 def test_without_sums_they_would(monkeypatch):
     with prepared() as base:
-        monkeypatch.setattr(sums, "digest_of", lambda value: "0" * 64)
-        monkeypatch.setattr("selectit.runs.files.unsealed", lambda path, value, place: value)
+        monkeypatch.setattr(
+            "selectit.runs.files.unsealed", lambda path, value, place: {k: v for k, v in value.items() if k != "stored"}
+        )
         found = [
             outcome
             for seed in range(8)
