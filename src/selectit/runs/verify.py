@@ -15,7 +15,7 @@ from selectit.errors import RunError
 from selectit.runs.annotators import check_rows, read_annotator, request_folders
 from selectit.runs.files import part_name
 from selectit.runs.prompt_sets import read_prompts
-from selectit.runs.run import PART_ROWS, Run, open_run
+from selectit.runs.run import Run, open_run
 from selectit.runs.selections import read_selection, selections
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError, read_bytes, refuse_other
@@ -104,19 +104,18 @@ def _others(path: Path) -> Iterator[_Check]:
 
 
 def _source(run: Run) -> Iterator[_Check]:
-    for number in range(run.source_parts):
+    for number, (start, stop) in enumerate(run.part_ranges()):
         path = run.path / "source" / part_name(number)
         yield path, partial(run.check_part, path)
-        yield path, partial(_check_source_part, run, path, number)
+        yield path, partial(_check_source_part, run, path, number, start, stop)
     yield run.path / "source" / "schema.arrow", partial(getattr, run, "table_schema")
     for name, digest in run.manifest.get("files", {}).items():
         path = run.path / "source" / str(name)
         yield path, partial(_check_sum, run, path, digest)
 
 
-def _check_source_part(run: Run, path: Path, number: int) -> None:
-    start = number * PART_ROWS
-    check_rows(run, path, run.source_part(number, ["row"]), start, min(start + PART_ROWS, run.rows))
+def _check_source_part(run: Run, path: Path, number: int, start: int, stop: int) -> None:
+    check_rows(run, path, run.source_part(number, ["row"]), start, stop)
 
 
 def _check_sum(run: Run, path: Path, digest: str) -> None:
