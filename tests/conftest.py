@@ -1,5 +1,6 @@
 """Shared by all tests: no hub, a cache of their own, small data."""
 
+import gc
 import json
 import os
 
@@ -9,9 +10,17 @@ from hypothesis import settings
 from places import GOLDEN
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch: as many workers as cores, so a core for each
 
 settings.register_profile("selectit", deadline=None)  # a loaded machine is no failure
 settings.load_profile("selectit")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: the program's own `gc.collect` need not look at it again each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

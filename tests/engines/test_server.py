@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -218,7 +219,7 @@ def test_a_tokenizer_of_another_model_is_refused(stub, load, folder):
     ids=["429", "429 date", "429 no time", "500", "503", "hang", "cut", "no JSON", "no choice", "NaN"],
 )
 def test_passing_faults_leave_no_trace(stub, load, fault):
-    engine = load(patience=HURRIED if fault == "hang" else PATIENT)
+    engine = load(patience=replace(PATIENT, timeout=0.5) if fault == "hang" else PATIENT)
     stub.fault = lambda text, nth: fault if nth < 2 and any(f"Question {n}?" in text for n in (3, 4, 17)) else None
     rated = rate(engine)
     np.testing.assert_array_equal(rated.logprob, stub.expected(PROMPT, SAMPLES))
