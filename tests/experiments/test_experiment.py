@@ -304,8 +304,9 @@ def test_a_whole_experiment(small, monkeypatch):
     subset = json.loads(next(Path("out/subsets").glob("*random*s0*")).read_text())
     assert len(subset) == 3 and all(row["instruction"] != "question number 3" for row in subset)
     assert not list(Path("out/models").iterdir())  # the weights are gone
-    losses = {each.scores["heldout heldout.json"].value for each in finished.outcomes}
-    assert len(losses) == 6  # every cell is another model
+    # Other rows, another model. (Seeds that saw the same three rows in every step differ by rounding alone.)
+    losses = {each.scores["heldout heldout.json"].value for each in finished.outcomes if not each.seed}
+    assert len(losses) == 4
     monkeypatch.setattr(cell, "train", None)  # whoever calls it fails
     monkeypatch.setattr(cell, "evaluate", None)
     assert figures(experiment.experiment(small, "out")) == figures(finished)
