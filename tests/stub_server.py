@@ -160,6 +160,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "hang":
             stub.over.wait()
             self.close_connection = True
+        elif fault == "drip":  # a byte now and then, each within any time-out of a single read
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.close_connection = True
+            while not stub.over.wait(0.05):
+                try:
+                    self.wfile.write(b" ")
+                except OSError:  # the other side has had enough
+                    return
         elif fault == "cut":
             self.send_response(200)
             self.send_header("Content-Length", "1000")

@@ -6,17 +6,25 @@ After a change of a docstring: `WRITE_DOCS=1 pytest tests/test_docs.py`.
 import ast
 import dataclasses
 import inspect
+import json
 import os
 import re
+import sys
 import textwrap
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import selectit
 from places import ROOT
+from selectit import engines
 from selectit import methods as method_files
 from selectit.config.settings import Settings
+from selectit.engines.fake import FakeEngine
 
 DOCS = ROOT / "docs"
+ENGINES = DOCS / "engines.md"
 BEGIN = "<!-- From the docstrings: WRITE_DOCS=1 pytest tests/test_docs.py -->"
 END = "<!-- End of what comes from the docstrings. -->"
 SECTIONS = {
@@ -36,6 +44,56 @@ def test_the_method_of_ones_own(data, rows):
     selected = selectit.select(data, Settings(method="./brevity.py:Brevity", param={"least": "3"}, keep=4))
     words = sorted(n for n in (len(row["output"].split()) for row in rows) if n >= 3)
     assert (-selected.selection.scores).tolist() == words[:4]
+
+
+def test_the_engine(data, monkeypatch):
+    package, module = re.findall(r"```python\n(# src/selectit/engines/scorer/.*?)```", ENGINES.read_text(), re.DOTALL)
+    folder = Path("more/scorer")
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(package)
+    (folder / "engine.py").write_text(module)
+    monkeypatch.setattr(engines, "__path__", [*engines.__path__, str(folder.parent.resolve())])
+    with service() as url:
+        selected = selectit.select(data, Settings(engine="scorer", model="served", base_url=url, level="token", keep=3))
+    assert selected.summary.raters[0].label_shares == (0, 0, 0, 0, 1)
+    for name in [name for name in sys.modules if name.startswith("selectit.engines.scorer")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Finds the last label the likeliest."""
+
+    def do_POST(self):
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.dumps([[-3.0, -3.0, -3.0, -3.0, -0.3] for _ in question["texts"]]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def service():
+    """The address of a service such as the page's engine asks."""
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_signal(data, rows, monkeypatch):
+    code, method = re.findall(r"```python\n(# topics.py.*?| {4}def topics.*?)```", ENGINES.read_text(), re.DOTALL)
+    Path("topics.py").write_text(code)
+    found = {}
+    exec(textwrap.dedent(method), found)
+    monkeypatch.setattr(FakeEngine, "topics", found["topics"], raising=False)
+    settings = Settings(method="./topics.py:OneTopic", model="any", engine="fake", keep=3)
+    law = [n for n, row in enumerate(rows) if len(row["output"]) % 2 == 0]
+    assert selectit.select(data, settings).selection.rows.tolist() == law[:3]
 
 
 def test_the_prompt_file(folder):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Gemma2Config,
@@ -84,6 +87,18 @@ def build(folder: Path, kind: str = "llama") -> str:
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     return str(folder)
+
+
+def change_weights(folder: str, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    """Rewrite the weights in `folder` by a function of their names and tensors."""
+    file = Path(folder) / "model.safetensors"
+    save_file(change(load_file(file)), file, {"format": "pt"})
+
+
+def change_json(folder: str, name: str, **changes: Any) -> None:
+    """Put other values into a JSON file of `folder`."""
+    file = Path(folder) / name
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def load(folder: str, **changes: Any) -> HFEngine:

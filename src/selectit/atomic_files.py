@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import functools
 import os
 import re
@@ -15,8 +16,11 @@ from typing import IO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the name `path`, synced, when the block ends well; else nothing of it is left."""
+def replacing(path: Path, *, keep_equal: bool = False) -> Iterator[IO[bytes]]:
+    """A file that takes the name `path`, synced, when the block ends well; else nothing of it is left.
+
+    With `keep_equal` nothing is touched where what is there holds the same.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _free_name(path)
     try:
@@ -24,7 +28,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.rename(path)
+        if keep_equal and path.exists() and filecmp.cmp(beside, path, shallow=False):
+            beside.unlink()
+        else:
+            beside.rename(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -36,9 +43,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `path`, synced, when the block ends well; else nothing of it is left."""
     with folder_beside(path) as beside:
         yield beside
-        for each in beside.rglob("*"):
-            sync(each)
-        sync(beside)
+        sync_tree(beside)
         if path.exists():
             shutil.rmtree(path)
         beside.rename(path)
@@ -64,6 +69,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make all that is in a folder outlive a power cut."""
+    for each in folder.rglob("*"):
+        sync(each)
+    sync(folder)
 
 
 def _free_name(path: Path) -> Path:

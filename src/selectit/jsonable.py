@@ -1,11 +1,13 @@
-"""Values in a form that JSON can hold, and digests over them."""
+"""Plain values: from the text of JSON and TOML, in a form that JSON can hold, and digests over them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +33,27 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else float(value)
     return value
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError where it is none, too deep, or has a number that is too long."""
+    with _one_error():
+        return json.loads(text)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table of a TOML text. Raises ValueError where it is none, too deep, or has a number that is too long."""
+    with _one_error():
+        return tomllib.loads(text)
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    try:
+        yield
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError):
+        raise
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError("a number in it has too many digits") from error

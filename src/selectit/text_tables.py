@@ -1,8 +1,33 @@
-"""Tables of text."""
+"""Text for people: tables, and foreign text that can't steer the terminal it is shown on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+
+_CONTROLS = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1: they move the cursor, set titles, erase
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they make text read in another order than it stands
+    "\u2028\u2029\ud800-\udfff]"  # other line ends; halves of pairs, which no stream can write
+)
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters written out (\x1b, \u202e); tabs and line feeds stay.
+
+    For everything that comes from data, names of files and models, or a server's answers, before a person sees it.
+    """
+    return _CONTROLS.sub(_write_out, text)
+
+
+def printable_json(text: str) -> str:
+    r"""A JSON text that holds the same, with control characters as JSON's own escapes (\u009b)."""
+    return _CONTROLS.sub(lambda mark: f"\\u{ord(mark[0]):04x}", text)
+
+
+def _write_out(mark: re.Match[str]) -> str:
+    code = ord(mark[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> Iterator[str]:

@@ -15,7 +15,7 @@ import commandline
 import selectit
 from selectit.config.settings import Settings
 from selectit.costs import plan as costs_plan
-from selectit.costs.token_counts import Lot, TextLengths, even_by_length, spread, tokens_to_compute
+from selectit.costs.token_counts import Lot, TextLengths, even_by_length, extrapolate, tokens_to_compute
 from selectit.errors import EngineError, SettingsError
 from selectit.signals import prompts
 
@@ -157,7 +157,7 @@ def test_rows_that_are_not_counted_are_stood_for(data, monkeypatch):
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(1, 5))
 def test_evenly_spaced_rows_stand_for_as_many_each(answers, each):
-    row, stands = spread(np.array(answers), len(answers) * each)
+    row, stands = extrapolate(np.array(answers), len(answers) * each)
     starts = np.cumsum([0, *answers])
     expected = [
         (counted * each + copy, place)

@@ -103,7 +103,6 @@ FAULTS = [
     ('[{"instruction": null, "output": "c"}]', "'instruction' is null"),
     ('[{"instruction": 3, "output": "c"}]', "'instruction' is a number"),
     ('[{"instruction": "a", "output": ["c"]}]', "'output' is a list"),
-    ('[{"instruction": "a", "input": null, "output": "c"}]', "'input' is null"),
     ('[{"instruction": "a", "instruction": "b", "output": "c"}]', "'instruction' stands twice"),
     ('{"instruction": "a", "output": "c", "x": {"y": 1, "y": 2}}', "'y' stands twice"),
     ('[{"instruction": "\\ud83d", "output": "c"}]', "half of a surrogate pair"),

@@ -176,3 +176,99 @@ def test_datasets_loads_what_is_written(folder):
     assert datasets.load_from_disk("out").to_list() == made.to_list()
     selectit.select(None, Settings(run="run", out="scored", method="length", keep=1, with_scores=True))
     assert datasets.load_from_disk("scored").to_list()[0]["selectit"] == {"rank": 1, "row": 0, "score": 2.0}
+
+
+UUIDS = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16, None, b"1" * 16], pa.binary(16)))
+UNUSUAL = {
+    "text views": pa.array(["a", None, "a text too long to stand within its view"], pa.string_view()),
+    "views of bytes": pa.array([b"a", None, b"\xff" * 20], pa.binary_view()),
+    "views in lists": pa.array([["a"], None, []], pa.list_(pa.string_view())),
+    "list views": pa.array([["a"], None, []], pa.list_view(pa.string())),
+    "uuid": UUIDS,
+    "uuid in a struct": pa.StructArray.from_arrays([UUIDS], ["x"]),
+    "bool8": pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None, 0], pa.int8())),
+    "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", None, "{}"])),
+    "tensors": pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.int8(), [2]), pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int8(), 2))
+    ),
+    "seconds beyond milliseconds": pa.array([10**17, None, -(10**17)], pa.timestamp("s")),
+    "the same with a zone": pa.array([10**17, None, 5], pa.timestamp("s", "Europe/Berlin")),
+    "date64": pa.array([0, None, 86_400_000], pa.date64()),
+    "seconds of a day": pa.array([0, None, 86_399], pa.time32("s")),
+    "intervals": pa.array([(1, 2, 3), None, (-4, 5, 6)], pa.month_day_nano_interval()),
+    "runs": pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int16()), ["a", None]),
+    "dictionaries of numbers": pa.array([7, None, 7]).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.int64())),
+    "half floats": pa.array([1, None, 2], pa.float16()),
+    "wide decimals": pa.array([1, None, 2], pa.decimal256(60, 2)),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_columns_of_every_type_come_back(folder, name, kind):
+    table = pa.table({"instruction": ["a", "b", "c"], "output": ["one", "1 2", "1 2 3"], "more": UNUSUAL[name]})
+    if kind == "arrow":
+        save_arrow(folder / "data", table)
+    else:
+        try:
+            pq.write_table(table, "data")
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            pytest.skip("no Parquet file holds it")
+        table = pq.read_table("data")
+    selectit.select("data", Settings(run="run", out="all", **ALL))
+    selectit.select(None, Settings(run="run", method="length", keep=2, out="two", with_scores=True))
+
+    def saved(path):
+        return (
+            pq.read_table(path)
+            if kind == "parquet"
+            else pa.ipc.open_stream((folder / path / write.ARROW_FILE).read_bytes()).read_all()
+        )
+
+    assert saved("all").equals(table) and saved("all").schema.equals(table.schema, check_metadata=True)
+    assert saved("two")["more"].type == table["more"].type
+    (more,) = table["more"].chunks
+    assert saved("two")["more"].equals(pa.chunked_array([more.slice(2, 1), more.slice(1, 1)]))
+
+
+TWICE = pa.StructArray.from_arrays([pa.array([1, 2, 3])] * 2, ["a", "a"])
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (pa.UnionArray.from_sparse(pa.array([0, 0, 0], pa.int8()), [pa.array(["a", "b", "c"])]), "sparse_union"),
+        (pa.array([{}, None, {}], pa.struct([])), "struct<>"),
+        (TWICE, "struct<a: int64, a: int64>"),
+    ],
+)
+def test_columns_that_can_not_be_kept_are_refused_by_name_before_anything_is_read(folder, column, says):
+    table = pa.table({"instruction": ["a", "b", "c"], "output": ["1", "2", "3"], "n": [1, 2, 3], "more": column})
+    save_arrow(folder / "data", table)
+    with pytest.raises(DataError, match="the column 'more' can't be kept as it is, since its type is") as error:
+        selectit.select("data", Settings(run="run", **ALL))
+    assert says in error.value.message and not (folder / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_two_columns_of_one_name_are_refused_by_name(folder, kind):
+    table = pa.Table.from_arrays(
+        [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], ["instruction", "output", "output"]
+    )
+    save_arrow(folder / "data", table) if kind == "arrow" else pq.write_table(table, "data")
+    with pytest.raises(DataError, match="two columns with the name 'output'"):
+        selectit.select("data", Settings(run="run", **ALL))
+
+
+def test_a_column_that_the_kind_of_export_has_no_place_for_is_refused_by_name(folder):
+    save_arrow(folder / "data", pa.table({"instruction": ["a"] * 3, "output": ["b"] * 3, "when": UNUSUAL["intervals"]}))
+    selectit.select("data", Settings(run="run", method="length", keep=1, out="out"))
+    with pytest.raises(DataError, match="the column 'when' can't be kept"):
+        selectit.export("run", to="parquet", out="x.parquet")
+
+
+def test_times_that_python_does_not_hold_may_stand_in_bad_rows(folder):
+    far = pa.array([2**62, 2**62], pa.timestamp("us"))
+    save_arrow(folder / "data", pa.table({"instruction": ["a", "b"], "output": ["x", None], "when": far}))
+    done = selectit.select("data", Settings(run="run", bad_rows="skip", out="out", **ALL))
+    assert done.summary.kept == 1

@@ -61,6 +61,35 @@ def test_a_text_without_tokens_has_no_vector(folders):
     assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
 
 
+@pytest.fixture
+def with_code(tmp_path):
+    """A sentence encoder's folder whose first module is Python code in it; the code leaves a mark."""
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evilmod.Evil"}]')
+    (folder / "config_sentence_transformers.json").write_text("{}")
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    mark = tmp_path / "it-has-run"
+    (folder / "evilmod.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
+    return folder, mark
+
+
+def test_an_encoders_folder_runs_nothing(with_code):
+    pytest.importorskip("sentence_transformers")
+    folder, mark = with_code
+    with pytest.raises(ModelError):
+        encoder.load(str(folder), pooling="mean", max_tokens=512)
+    assert not mark.exists()
+
+
+def test_a_version_that_runs_the_code_of_folders_is_refused(with_code, monkeypatch):
+    folder, mark = with_code
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "5.2.0")
+    with pytest.raises(ModelError, match="sentence-transformers 5.2.0 runs Python code of a folder") as caught:
+        encoder.load(str(folder), pooling="mean", max_tokens=512)
+    assert "sentence-transformers>=6.0" in caught.value.hint and not mark.exists()
+
+
 @pytest.mark.parametrize("template", [None, CHAT])
 def test_replies_are_greedy_and_see_the_question(folders, template):
     engine = hf_engine.load(folders["llama"], dtype="fp32", max_tokens=120, batch_tokens=256)

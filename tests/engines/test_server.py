@@ -1,23 +1,28 @@
 """The server engine against a server that misbehaves: exact ratings or a clear error, no row lost, order kept."""
 
 import asyncio
+import json
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tiny
 from selectit.data.records import Sample
 from selectit.engines.server import endpoint
 from selectit.engines.server import engine as server_engine
-from selectit.engines.server.completions import Entry, Labels, read_answer
+from selectit.engines.server.completions import Entry, Labels, read_answer, read_reply
 from selectit.engines.server.endpoint import Malformed, Patience, checked_url, retry_after
 from selectit.errors import EngineError, ModelError, SelectitError, SettingsError
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_NO_ROOM, FLAG_TRUNCATED
 from selectit.signals.ratings import RatesLabels
-from selectit.signals.requests import RatingPrompt
+from selectit.signals.requests import JudgeRequest, RatingPrompt
+from selectit.text_tables import printable
 from stub_server import KEY, LABELS, RARE, serving
 
 PROMPT = RatingPrompt("Rate the response from 1 to 5 and answer with the number alone.")
@@ -253,6 +258,100 @@ def test_a_server_that_answers_too_late(stub, load):
     engine = load(patience=HURRIED)
     stub.fault = of_row(7, "hang", tries=99)
     assert rate(engine).errors[7] == "the server did not answer within 0.5 s (3 tries)"
+
+
+DEEP = b"[" * 200_000
+
+
+def completion(**changes):
+    """A completion of which a part is something else."""
+    return {"choices": [{"index": 0, "logprobs": {"top_logprobs": [dict.fromkeys(LABELS, -1.0)]}}], **changes}
+
+
+def bad(body):
+    return "the server's answer can't be used: " + body
+
+
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        ((200, DEEP), bad("maximum recursion depth exceeded")),
+        ((200, b'{"choices": ' * 900 + b"1" + b"}" * 900), bad("no completion with log-probabilities")),
+        ((400, DEEP), "the server answers 400: [[[["),
+        ((400, b'{"a": ' * 900 + b"1" + b"}" * 900), "the server answers 400: {"),
+        ((200, b" " * (9 << 20)), bad("it is larger than 8 MB (3 tries)")),
+        ((400, b"x" * (9 << 20)), bad("it is larger than 8 MB (3 tries)")),
+        ((200, b"\x1f\x8b", {"Content-Encoding": "gzip"}), bad("it is compressed, which was not asked for")),
+        ((200, b'{"choices": [], "usage": {"prompt_tokens": 1e999}}'), bad("no completion with log-probabilities")),
+        ((200, json.dumps(completion()).encode()[:-1] + b', "usage": {"prompt_tokens": 1e999}}'), bad("no completion")),
+        ((200, completion(usage={"prompt_tokens": 10**12})), bad("a prompt of 1e+12 tokens")),
+        ((200, completion(usage={"prompt_tokens": -1})), bad("a prompt of -1 tokens")),
+        ((200, completion(usage={"prompt_tokens": "many"})), bad("no completion")),
+        ((200, completion(usage=[1])), bad("no completion")),
+        (lambda answer: logprobs({"1": 10**400}), bad("no completion with log-probabilities: OverflowError")),
+        (lambda answer: listed(id=[3]), bad("the id of a token is no number")),
+        (lambda answer: listed(token={}), bad("no completion")),
+        ((429, {}, {"Retry-After": "Mon, 01 Jan 2030 1:1 +99999999999999999999"}), "the server answers 429"),
+        ((429, {}, {"Retry-After": "9" * 400}), "asks to wait inf s; 600 s are the most"),
+        ((400, {"error": "\x1b[31mred\x07\u202e\r\n\u2028end"}), r"answers 400: \x1b[31mred\x07\u202e end"),
+        ((400, b"\x1b]0;title\x07 \xff"), r"the server answers 400: \x1b]0;title\x07 "),
+    ],
+)
+def test_whatever_a_server_answers_is_a_message(stub, load, fault, said):
+    engine = load(patience=Patience(tries=3, first_wait=0.01))
+    stub.fault = of_row(7, fault, tries=99)
+    rated = rate(engine, SAMPLES[:10])
+    assert said in rated.errors[7] and len(rated.errors[7]) < 300
+    assert rated.errors[7].isprintable()
+    assert [error for n, error in enumerate(rated.errors) if n != 7] == [None] * 9
+    assert (rated.tokens >= 0).all()
+
+
+def logprobs(found):
+    return completion(choices=[{"logprobs": {"top_logprobs": [found]}}])
+
+
+def listed(**changes):
+    entry = {"id": 3, "token": "1", "logprob": -1.0, **changes}
+    return completion(choices=[{"logprobs": {"content": [{"top_logprobs": [entry]}]}}])
+
+
+def test_a_trickle_ends_with_the_time_of_one_request(stub, load):
+    engine = load(patience=Patience(tries=2, first_wait=0.01, timeout=0.5))
+    stub.fault = of_row(7, "drip", tries=99)
+    began = time.monotonic()
+    assert rate(engine, SAMPLES[:10]).errors[7] == "the server did not answer within 0.5 s (2 tries)"
+    assert time.monotonic() - began < 5
+
+
+def test_names_of_models_are_shown_and_not_obeyed(stub, load):
+    stub.models = ["\x1b[2Jfirst"]
+    with pytest.raises(EngineError, match="no model 'served'") as caught:
+        load()
+    assert r"\x1b[2Jfirst" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "value", [DEEP, b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 1e999}}']
+)
+def test_a_judge_that_answers_nonsense(stub, value):
+    judge = server_engine.load_judge("served", base_url=stub.url, patience=Patience(tries=2, first_wait=0.01))
+    stub.fault = lambda text, nth: (200, value)
+    (reply,) = judge.reply(JudgeRequest("Judge.", "{instruction}{response}"), SAMPLES[:1], lambda *_: None)
+    judge.close()
+    assert reply.text is None and "the server's answer can't be used" in reply.error
+
+
+@given(reason=st.one_of(st.text(), st.recursive(st.none(), lambda inner: st.lists(inner, max_size=2), max_leaves=5)))
+def test_why_a_reply_ended_is_one_printable_line(reason):
+    value = {"choices": [{"message": {"content": "x"}, "finish_reason": reason}]}
+    end = read_reply(value).end
+    assert printable(end) == end and len(end) <= 80 and "\n" not in end
+
+
+@given(st.one_of(st.text(), st.from_regex(r"[A-Za-z]{3}, ?[0-9 :+.-]{0,40}[A-Z]{0,3}[+-]?[0-9]{0,25}", fullmatch=True)))
+def test_any_retry_after_is_a_time(value):
+    assert retry_after(value, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) >= 0
 
 
 def test_the_same_error_twenty_times_stops_the_run(stub, load):

@@ -373,10 +373,10 @@ def test_settings_that_can_t_be(settings, message):
 def test_parameters_on_the_command_line_and_in_a_file(folder):
     from click import Command
 
-    from selectit.cli.options import options, settings
+    from selectit.cli.options import options, to_settings
 
     seen = []
-    command = options("engine", "engine_param", "config")(lambda **given: seen.append(settings(given)))
+    command = options("engine", "engine_param", "config")(lambda **given: seen.append(to_settings(given)))
     made = Command("x", params=list(reversed(command.__click_params__)), callback=command)
     typed = ["--engine-param", "a-b=2", "--engine-param", "c=0.5", "--engine-param", "d=true"]
     made.main([*typed, "--engine-param", "e=auto", "--engine-param", 'f={"g": 1}'], standalone_mode=False)

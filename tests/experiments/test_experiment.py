@@ -49,13 +49,13 @@ def small_file(model):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_experiments(path):
     found = load(path, "data.json")
-    assert len(settings.cells(found)) > len(found.choices)
+    assert len(settings.list_cells(found)) > len(found.choices)
 
 
 def test_cells_and_their_settings(folder):
     Path("e.toml").write_text(small_file("tiny"))
     found = load("e.toml", "data.json")
-    names = [cell.name for cell in settings.cells(found)]
+    names = [cell.name for cell in settings.list_cells(found)]
     assert [name[:-7] for name in names] == [
         "tiny-base-s0",
         "tiny-full-s0",
@@ -65,7 +65,7 @@ def test_cells_and_their_settings(folder):
         "tiny-SelectIT-25-s1",
     ]
     assert len(set(names)) == len(names)
-    chosen = [settings.selecting(found, cell, "run") for cell in settings.cells(found)[1:]]
+    chosen = [settings.build_settings(found, cell, "run") for cell in settings.list_cells(found)[1:]]
     assert [each.seed for each in chosen] == [None, 0, 1, None, None]
     assert [each.keep for each in chosen] == [None, "25%", "25%", "25%", "25%"]
     assert chosen[-1].k == 2 and chosen[-1].engine == "fake" and chosen[-1].model == ("tiny",)
@@ -74,11 +74,11 @@ def test_cells_and_their_settings(folder):
 
 def test_parameters_with_flags_and_without():
     plain = Settings()
-    made = settings.settings_of("selectit:alpha=0.4;profile=official;k=3", plain)
+    made = settings.with_method("selectit:alpha=0.4;profile=official;k=3", plain)
     assert (made.alpha, made.profile, made.k, made.param) == (0.4, "official", 3, {})
-    made = settings.settings_of("calibrated:by=batch;k=2", plain)
+    made = settings.with_method("calibrated:by=batch;k=2", plain)
     assert (made.method, made.k, made.param) == ("calibrated", 2, {"by": "batch"})
-    assert settings.settings_of("knn:k=7", plain).param == {"k": 7}
+    assert settings.with_method("knn:k=7", plain).param == {"k": 7}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_parameters_with_flags_and_without():
         ("[evaluation]\nsuite = 'no'\n[[choices]]\nmethod = 'random'", "there is no suite 'no'"),
         ("[evaluation]\nsuite = 'translation'\n[[choices]]\nmethod = 'random'", "nothing of it can be run"),
         ("[[choices]]\nmethod = 3", "choices: method is 3"),
-        ("[[choices]]\nmethod = 'selectit:level=model'", "is of several models"),
+        ("[[choices]]\nmethod = 'selectit:level=model'", "needs several models"),
         ("budgets = ['0']\n[[choices]]\nmethod = 'random'", "--keep is 0"),
         ("[settings]\nout = 'x'\n[[choices]]\nmethod = 'random'", "settings: there is no key 'out'"),
         ("[recipe_changes]\nstep = 1\n[[choices]]\nmethod = 'random'", "recipe_changes: there is no key 'step'"),
@@ -254,7 +254,7 @@ def test_another_data_set_is_read_its_own_way(folder):
     text = small_file("tiny").replace("[settings]", "[settings]\nlimit = 5\nmap = 'instruction=q,response=a'")
     Path("e.toml").write_text(text + "[[choices]]\nmethod = 'full'\ndata = 'lima.json'\nsettings = { turns = 'each' }")
     found = load("e.toml", "data.json")
-    own, other = (settings.settings_for(found, choice) for choice in (found.choices[0], found.choices[-1]))
+    own, other = (settings.merge_settings(found, choice) for choice in (found.choices[0], found.choices[-1]))
     assert (own.limit, own.map, own.turns, own.engine) == (5, "instruction=q,response=a", "last", "fake")
     assert (other.limit, other.map, other.turns, other.engine) == (None, None, "each", "fake")
     rated = dataclasses.replace(found.choices[-1], settings={"turns": "each", "prompts": "yes-no"})
@@ -437,11 +437,11 @@ def test_a_changed_selection_is_another_choice(small):
     """A parameter may be the folder of a selection."""
     Path("kept").mkdir()
     experiment = with_choice(small, "random:exclude=kept")
-    chosen = settings.cells(experiment)[-1]
+    chosen = settings.list_cells(experiment)[-1]
     marks = []
     for content in (b"a", b"b", b"a"):
         Path("kept/rows.parquet").write_bytes(content)
-        marks.append(cell.fingerprint(experiment, chosen, "digest", 16))
+        marks.append(cell.fingerprint_cell(experiment, chosen, "digest", 16))
     assert marks[0] == marks[2] != marks[1]
 
 
@@ -456,7 +456,7 @@ def test_subsets_have_the_ending_of_their_format(small):
 def test_tasks_that_are_not_run_are_said(small):
     evaluation = dataclasses.replace(small.evaluation, suite="paper", data_dir=None)
     other = dataclasses.replace(small, evaluation=evaluation)
-    notes = " ".join(experiment.list_notes(cell.Place(other, Path("out"), clean_of(small)), []))
+    notes = " ".join(experiment.list_notes(cell.ExperimentFolder(other, Path("out"), clean_of(small)), []))
     assert "Not evaluated: humaneval, it runs code" in notes and "alpacaeval" in notes
 
 
@@ -498,17 +498,19 @@ def test_what_raters_are_asked_is_counted_once(small):
 
 def test_the_time_to_evaluate_is_that_of_the_base_model(small, monkeypatch):
     assert planned(small)[-1] == "evaluating 6 cells: the time is known when the first of each base model is done"
-    base = dataclasses.replace(outcome("base", 0, [1]), line=settings.cells(small)[0].line, eval_seconds=60.0)
-    monkeypatch.setattr(plan, "stored", lambda place, each: base if each.choice is None else None)
+    base = dataclasses.replace(outcome("base", 0, [1]), line=settings.list_cells(small)[0].line, eval_seconds=60.0)
+    monkeypatch.setattr(plan, "read_outcome", lambda place, each: base if each.choice is None else None)
     assert planned(small)[-1] == "evaluating 5 cells: about 5.0 minutes, as those that are done took"
 
 
 def test_trials_that_are_done_are_not_to_be_done(small, monkeypatch):
     search = settings.Search(trials=3, low=20, high=60)
-    recipe = dataclasses.replace(small.recipe, steps=None, epochs=1.0, batch_size=1)
+    recipe = dataclasses.replace(small.recipe, steps=None, epochs=1.0, batch_size=1, micro_batch=1)
     length = with_choice(small, "length", budgets=("search",))
     searching = dataclasses.replace(length, base=False, search=search, recipe=recipe)
-    monkeypatch.setattr(plan, "stored", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "50%") else None)
+    monkeypatch.setattr(
+        plan, "read_outcome", lambda place, each: OUTCOMES[2] if each.budget in ("30%", "50%") else None
+    )
     lines = "\n".join(planned(searching))
     assert "searched: at most 1 cells more, of 20 to 60 %" in lines
     assert "tuning: 6 steps, " in lines  # the middle size: 40 % of 15 rows

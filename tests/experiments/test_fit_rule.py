@@ -177,7 +177,7 @@ def refused(experiment, message, kind=SettingsError, indicators=("length",), **g
 def test_what_is_refused(finished):
     refused(finished, "there are no indicators", indicators=())
     refused(finished, "is named twice", indicators=("length", "length"))
-    refused(finished, "is of one run", indicators=("stored:length",))
+    refused(finished, "belongs to one run", indicators=("stored:length",))
     refused(finished, "chooses a set and scores no rows", indicators=("kcenter",))
     refused(finished, "needs a reward model", indicators=("reward",))
     refused(finished, "--drop is 0", drop=0)

@@ -1,6 +1,7 @@
 """The report of an experiment: sweeps, what the figures show, names that hold marks, the figures and the page."""
 
 import builtins
+import csv
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -111,7 +112,7 @@ def cells(outcomes, title):
 )
 def test_points_of_the_amount_are_the_numbers_of_the_table(number, title):
     found = sweeps.collect_amounts(AMOUNT)
-    panel = panels.amount_panels(AMOUNT, found)[number]
+    panel = panels.amount_panels(AMOUNT, found, {"full"})[number]
     shown = cells(AMOUNT, title)
     points = {
         (series.label, point.label): point.level.text(panel.digits)
@@ -329,3 +330,11 @@ def test_without_the_extra_the_report_says_what_to_install(monkeypatch):
     files = written("out")
     assert sorted(files) == ["results.csv", "results.md", "results.tex"]
     assert b"pip install 'selectit[report]'" in files["results.md"]
+
+
+def test_no_cell_of_the_csv_is_a_formula():
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "plain"]
+    text = tables.render_csv([outcome(name, "5%", 0, up=-0.1, quizzes=("=quiz",)) for name in names])
+    cells = [cell for line in csv.reader(text.splitlines()) for cell in line]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]
+    assert {"'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "plain", "'=quiz"} <= set(cells)

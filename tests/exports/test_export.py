@@ -254,13 +254,11 @@ def test_openai_takes_ten_rows_or_more():
 
 
 def test_fields_that_have_no_place_are_named():
-    record = {"id": 1, "source": "", "messages": [message("user", "q", weight=0), message("assistant", "a", weight=1)]}
+    record = {"id": 1, "source": "", "messages": [message("user", "q", name="n"), message("assistant", "a", weight=1)]}
     run = made([record] * 10)
     for to in TARGETS:
-        assert selectit.export(run, to).left_behind == ("id", "messages.weight")
-        assert (
-            "fields of the source that are not here: id, messages.weight" in Path(f"talks.{to}/README.md").read_text()
-        )
+        assert selectit.export(run, to).left_behind == ("id", "messages.name")
+        assert "fields of the source that are not here: id, messages.name" in Path(f"talks.{to}/README.md").read_text()
     mapped = made([{"q": {"a": "x"}, "r": "y", "n": 3}], "m.jsonl", "m", map="instruction=q.a,response=r")
     assert selectit.export(mapped, "trl").left_behind == ("n",)
     assert selectit.export(made([TOOLS], "t.jsonl", "t"), "parquet").left_behind == ("id", "tools")

@@ -357,7 +357,7 @@ def test_a_cluster_that_is_not_there(cluster, data, address):
     ],
 )
 def test_the_number_and_size_of_workers(cluster, settings, machines, threads, size):
-    found = inference.ray.size_of(Settings(**{"engine": "hf", "executor": "ray"} | settings), machines, threads)
+    found = inference.ray.size_workers(Settings(**{"engine": "hf", "executor": "ray"} | settings), machines, threads)
     assert (found.workers, found.cpus, found.gpus) == size
 
 
@@ -367,7 +367,7 @@ def test_the_number_and_size_of_workers(cluster, settings, machines, threads, si
 )
 def test_more_workers_than_there_is_room_for_are_refused(cluster, settings, machines):
     with pytest.raises(SettingsError, match="has room for"):
-        inference.ray.size_of(Settings(engine="hf", executor="ray", **settings), machines, 0)
+        inference.ray.size_workers(Settings(engine="hf", executor="ray", **settings), machines, 0)
 
 
 def test_the_machines_that_are_alive_make_the_room(cluster, data):
@@ -404,20 +404,20 @@ def items(run, tmp_path):
 
 def test_each_item_is_done_once_and_as_many_at_a_time_as_have_room(cluster, run, items):
     cluster.newest_first = True
-    assert [path.name for path in execute.each(note, items, Settings(**EACH), run)] == ["b", "c", "d", "a"]
+    assert [path.name for path in execute.call_for_each(note, items, Settings(**EACH), run)] == ["b", "c", "d", "a"]
     assert [path.read_text() for path in items] == ["x"] * 4
     assert nothing_is_left(cluster) and not cluster.cancelled
 
 
 def test_each_leaves_room_for_weights_whatever_rates(cluster, run, items):
     cluster.machines = [(4, 2)]
-    list(execute.each(note, items, Settings(executor="ray", engine="fake"), run))
+    list(execute.call_for_each(note, items, Settings(executor="ray", engine="fake"), run))
     assert cluster.sizes == [(1, 1)] * 4
 
 
 def test_an_item_whose_worker_is_lost_is_done_again(cluster, run, items, caplog):
     cluster.carry_out = losing(stub_ray.WorkerCrashedError("it crashed"), {0, 1})
-    assert sorted(execute.each(note, items, Settings(**EACH), run)) == items
+    assert sorted(execute.call_for_each(note, items, Settings(**EACH), run)) == items
     assert [path.read_text() for path in items] == ["x"] * 4 and len(cluster.calls) == 6
     assert caplog.text.count("a worker is lost: it crashed") == 2
 
@@ -425,13 +425,13 @@ def test_an_item_whose_worker_is_lost_is_done_again(cluster, run, items, caplog)
 def test_an_item_that_loses_three_workers_stops_it(cluster, run, items):
     cluster.carry_out = losing(stub_ray.OutOfMemoryError("memory is short"), range(10))
     with pytest.raises(RunError, match="3 workers were lost on the same task\n.*run fewer at a time"):
-        list(execute.each(note, items[:1], Settings(**EACH), run))
+        list(execute.call_for_each(note, items[:1], Settings(**EACH), run))
     assert len(cluster.calls) == 3 and nothing_is_left(cluster)
 
 
 def test_an_error_with_an_item_stops_the_others(cluster, run, items):
     with pytest.raises(DataError, match="a is refused\nMend it."):
-        list(execute.each(refuse, items, Settings(**EACH), run))
+        list(execute.call_for_each(refuse, items, Settings(**EACH), run))
     assert len(cluster.calls) == 1 and cluster.cancelled == 1 and nothing_is_left(cluster)
 
 
@@ -439,5 +439,5 @@ def test_an_item_on_a_worker_that_does_not_see_the_run_is_not_begun(cluster, run
     Path("run").rename("elsewhere")
     Path("run/locks").mkdir(parents=True)
     with pytest.raises(RunError, match="doesn't see .*run\n"):
-        list(execute.each(note, items, Settings(**EACH), run))
+        list(execute.call_for_each(note, items, Settings(**EACH), run))
     assert not any(path.exists() for path in items)

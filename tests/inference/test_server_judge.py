@@ -107,7 +107,7 @@ def said(content, end):
         ((400, {"message": "maximum context length"}), "the server answers 400: maximum context length", 0),
         ((429, {"error": {"message": "quota"}}), "the server answers 429: quota (6 tries)", 0),
         ((400, {"message": "no \ud83d"}), "the server answers 400: no ?", 0),
-        (said(None, "\ud83d"), "the server's answer has no text (finish_reason: ?)", 0),
+        (said(None, "\ud83d"), r"the server's answer has no text (finish_reason: \ud83d)", 0),
         (said(None, "content_filter"), "the server's answer has no text (finish_reason: content_filter)", 0),
         (said(" \n", "length"), "the server's answer has no text (finish_reason: length)", FLAG_UNFINISHED),
     ],

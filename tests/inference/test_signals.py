@@ -9,6 +9,7 @@ import pytest
 import selectit
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
+from selectit.progress import Silent
 
 FAKE = {"engine": "fake", "run": "run", "unit_size": 5}
 
@@ -84,14 +85,14 @@ def test_losses_of_a_response_alone_are_read_where_they_are_wanted(source, monke
 def test_stored_losses_are_what_the_engine_gave(source):
     from selectit.engines.fake import FakeEngine
     from selectit.runs.run import open_run
-    from selectit.selection.collect import gather
+    from selectit.selection.collect import load_signals
     from selectit.selection.resolve import resolve
 
     settings = Settings(**FAKE, method="tshirt", param={"copies": 2}, keep=2, allow_fewer=True, model=("m",))
     selectit.rate(source, settings)
     run = open_run("run")
     (spec,) = resolve(settings).parts
-    losses = gather(run, spec, None, None, lambda *_: pytest.fail("a model was loaded"), None).signals.losses
+    losses = load_signals(run, spec, None, None, Silent()).signals.losses
     own = FakeEngine("m", 4096).losses(spec.method.needs[0], run.samples(0, 12), lambda *_: None)
     for item, each in enumerate(own):
         part = slice(losses.start[item], losses.start[item + 1])

@@ -20,7 +20,7 @@ from selectit.methods.fixed import Fixed
 from selectit.methods.full import Full
 from selectit.methods.length import Length, repetition
 from selectit.methods.random import Random
-from selectit.selection.choose import Budget, top
+from selectit.selection.choose import Budget, select_top
 from selectit.signals.arrays import Signals
 
 
@@ -55,7 +55,7 @@ def test_balanced_shares_are_those_of_the_splitting_rule(sizes, budget, seed):
     source = [name for name, size in sizes.items() for _ in range(size)]
     budget = min(budget, len(source))
     signals = Signals(made.rows(len(source)), stored_field=tuple(source))
-    kept = top(Random(seed=seed, balance="source").score(signals), Budget(rows=budget)).rows
+    kept = select_top(Random(seed=seed, balance="source").score(signals), Budget(rows=budget)).rows
     shares, left = split_by_hand(sizes, budget)
     found = Counter(source[row] for row in kept)
     assert all(found[name] - shares[name] in (0, 1) for name in sizes)  # what can't be split goes by the draw

@@ -13,7 +13,7 @@ import made_up_signals as made
 from selectit import methods
 from selectit.methods._base import ScoringMethod
 from selectit.selection.choose import Budget, parse_keep
-from selectit.selection.spec import parameters_of
+from selectit.selection.spec import to_toml_parameters
 from selectit.signals.requests import Field
 
 SECTIONS = ("Source", "Needs", "Direction", "Cost", "Differs", "Licence", "Checked")
@@ -143,7 +143,7 @@ def test_parameters_come_back_from_text_and_toml(name, given, contents):
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method) if field.init}
     texts = {key: as_text(value) for key, value in values.items() if value is not None}
     assert methods.build(name, texts) == method
-    assert methods.build(name, tomllib.loads(tomli_w.dumps(parameters_of(method)))) == method
+    assert methods.build(name, tomllib.loads(tomli_w.dumps(to_toml_parameters(method)))) == method
 
 
 def as_text(value):

@@ -9,7 +9,7 @@ from selectit.errors import SettingsError
 from selectit.methods.selectit import SelectIT, token_scores
 from selectit.numerics.label_probs import sentence_scores
 from selectit.numerics.segments import mean_by_row
-from selectit.selection.choose import Budget, top
+from selectit.selection.choose import Budget, select_top
 from selectit.signals.arrays import Ratings, Rows, Signals
 
 ONE_HOT_5, ONE_HOT_1 = [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]
@@ -93,7 +93,7 @@ def test_published_scores_and_choice(golden, model, level):
     method = SelectIT(level=level, profile="official", k=5, alpha=0.2)
     scores = method.score(signals(logprob))
     assert np.abs(scores - stored["scores"]).max() < 1e-5
-    kept = top(scores, Budget(rows=len(stored["selected"])), ties=method.ties)
+    kept = select_top(scores, Budget(rows=len(stored["selected"])), ties=method.ties)
     assert kept.rows.tolist() == stored["selected"]
 
 
@@ -103,7 +103,7 @@ def test_published_model_level(golden):
     method = SelectIT(level="model", profile="official")
     scores = method.score(signals(three, parameters=(1, 2, 3)))
     assert np.abs(scores - stored["scores"]).max() < 1e-5
-    kept = top(scores, Budget(rows=len(stored["selected"])), ties=method.ties)
+    kept = select_top(scores, Budget(rows=len(stored["selected"])), ties=method.ties)
     assert kept.rows.tolist() == stored["selected"]
 
 
@@ -119,7 +119,7 @@ def test_official_ties_take_the_larger_row_and_paper_the_smaller():
     same = np.zeros((4, 1, 1, 5), np.float32)
     for profile, first in (("paper", 0), ("official", 3)):
         method = SelectIT(level="token", profile=profile)
-        assert top(method.score(signals(same)), Budget(rows=1), ties=method.ties).rows.tolist() == [first]
+        assert select_top(method.score(signals(same)), Budget(rows=1), ties=method.ties).rows.tolist() == [first]
 
 
 def test_levels_read_what_they_say():

@@ -11,9 +11,9 @@ from selectit import methods
 from selectit.data.records import Sample
 from selectit.errors import RunError, SettingsError
 from selectit.methods.alpagasus_local import parse, parse_strict
-from selectit.methods.lift import row_variance
+from selectit.methods.lift import _signs, row_variance
 from selectit.numerics.label_probs import expected
-from selectit.selection.choose import Budget, top
+from selectit.selection.choose import Budget, select_top
 from selectit.signals.arrays import Embeddings, Judgements, Rewards, Signals
 
 
@@ -75,7 +75,7 @@ def test_equal_judgements_are_in_the_order_of_a_draw():
 
     def kept(seed):
         method = build("alpagasus-local", seed=seed)
-        return top(method.score(signals), Budget(rows=10), ties=method.tie_break(signals)).rows.tolist()
+        return select_top(method.score(signals), Budget(rows=10), ties=method.tie_break(signals)).rows.tolist()
 
     assert sorted(kept(0)[:3]) == [40, 41, 42]
     assert kept(0) == kept(0) != kept(1)
@@ -152,6 +152,43 @@ def test_deita_goes_down_the_product_and_passes_over_what_is_alike():
 def test_row_variances_of_the_specification():
     vectors = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [3, 1, 1]])
     assert row_variance(vectors, 2) == pytest.approx([0.052393, 0.224893, 2.587368, 1.858303], abs=1e-6)
+
+
+@pytest.mark.parametrize("components", [2, 3, 0])
+def test_the_order_of_the_rows_and_the_svd_s_signs_decide_nothing_in_lift(components):
+    rng = np.random.default_rng(5)
+    z = (rng.normal(size=(200, 12)) / np.arange(1, 13) + rng.normal(size=12)).astype("f4")
+    mixed = rng.permutation(200)
+    assert row_variance(z[mixed], components) == pytest.approx(row_variance(z, components)[mixed])
+    quality, length = rng.random(200), rng.random(200)
+    chosen = [
+        order[
+            build("lift", components=components).select(
+                embedded(z[order], stored_scores={"reward": quality[order], "length": length[order]}), 20
+            )
+        ].tolist()
+        for order in (np.arange(200), mixed)
+    ]
+    assert chosen[0] == chosen[1]
+
+
+@pytest.mark.parametrize("components", [2, 3, 0])
+def test_a_row_left_out_changes_lift_s_first_step_no_more_than_at_its_edge(components):
+    rng = np.random.default_rng(6)
+    z = rng.normal(size=(200, 12)) / np.arange(1, 13) + rng.normal(size=12)
+    whole = set(np.argsort(-row_variance(z, components))[:40].tolist())
+    for row in range(200):
+        kept = np.delete(np.arange(200), row)
+        found = kept[np.argsort(-row_variance(z[kept], components))[:40]]
+        assert len(whole - {row} - set(found.tolist())) <= 2
+
+
+@pytest.mark.parametrize(
+    ("axis", "pointing"),
+    [([-0.6, 0.8], 1), ([0.6, -0.8], -1), ([-0.5, 0.5], -1), ([0, 0.5, -0.5], 1), ([-0.5, 0.5 + 1e-16], -1)],
+)
+def test_which_way_an_axis_points(axis, pointing):
+    assert _signs(np.array([axis])).tolist() == [pointing]
 
 
 def test_the_axes_that_explain_the_variance():

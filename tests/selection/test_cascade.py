@@ -174,7 +174,7 @@ def test_what_it_says_of_the_agreement(many):
     facts = selected.summary.cascade
     assert (facts.sample, facts.best, facts.best_went_on, facts.low) == (ROWS, 12, len(common), None)
     assert 0 < len(common) < 12, "the example is to lose some"
-    lines = list(summary.summary_lines(selected.summary, cascade_report.timing_of(open_run("run"))))
+    lines = list(summary.summary_lines(selected.summary, cascade_report.read_timing(open_run("run"))))
     assert any(f"{len(common)} of the 12 rows that full ratings would choose went on" in line for line in lines)
     assert "  180 forward passes instead of 180: nothing saved" in lines
 
@@ -190,7 +190,7 @@ def test_the_sample_estimates_the_agreement(folder):
     stages = resolve_cascade(resolve(settings), None)
     run = create("d.json", settings)
     true = len(set(np.argsort(-whole)[:80]) & set(np.argsort(-first)[:200])) / 80
-    done = cascade.cascaded(run, stages, FIFTH, Silent(), rates=True, sample=100)
+    done = cascade.run_cascade(run, stages, FIFTH, Silent(), rates=True, sample=100)
     facts = done.summary.cascade
     assert facts.best == 20
     assert facts.low <= true <= facts.high
@@ -323,7 +323,7 @@ def test_a_minimum_score_alone(many, small):
         ({"method": "deita"}, "for methods that score rows by ratings alone, and deita does not"),
         ({"method": "calibrated", "param": {"by": "batch"}}, "by batch scores a row by all others"),
         ({"combine": "selectit,length"}, "--combine names several"),
-        ({"model": ("m", "n")}, "--cascade is of one model, and there are 2: m, n"),
+        ({"model": ("m", "n")}, "--cascade takes one model, and there are 2: m, n"),
         ({"cascade_model": "m"}, "--cascade-model m is the model itself"),
     ],
 )
@@ -338,8 +338,8 @@ def test_what_makes_no_cascade(many, calls, changes, said):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"cascade_k": 2}, "--cascade-k is of a cascade"),
-        ({"cascade_model": "n"}, "--cascade-model is of a cascade"),
+        ({"cascade_k": 2}, "--cascade-k belongs to a cascade"),
+        ({"cascade_model": "n"}, "--cascade-model belongs to a cascade"),
         ({"cascade": "50%", "cascade_k": 0}, "--cascade-k is 0"),
         ({"cascade": "50%", "share": "0/2"}, "--share can't be used with --cascade"),
         ({"cascade": "50%", "cascade_model": "n", "tokenizer": "t", "engine": "server"}, "--cascade-model names a"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import ranking, spearman
-from selectit.selection.choose import Budget, chosen, parse_keep, top
+from selectit.selection.choose import Budget, parse_keep, select_set, select_top
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,26 @@ def test_equal_scores_keep_the_order_of_rows():
 
 def test_rows_without_a_score_are_never_chosen():
     scores = np.array([np.nan, 1.0, np.nan, 2.0])
-    assert top(scores, Budget(rows=2)).rows.tolist() == [3, 1]
+    assert select_top(scores, Budget(rows=2)).rows.tolist() == [3, 1]
     with pytest.raises(SettingsError, match="2 can be chosen"):
-        top(scores, Budget(rows=3))
-    assert top(scores, Budget(rows=3, allow_fewer=True)).rows.tolist() == [3, 1]
+        select_top(scores, Budget(rows=3))
+    assert select_top(scores, Budget(rows=3, allow_fewer=True)).rows.tolist() == [3, 1]
 
 
 def test_minimum_score_alone_and_with_an_amount():
     scores = np.array([0.1, 0.9, 0.5, 0.5])
-    assert top(scores, Budget(min_score=0.5)).rows.tolist() == [1, 2, 3]
-    assert top(scores, Budget(min_score=0.5, rows=2)).rows.tolist() == [1, 2]
+    assert select_top(scores, Budget(min_score=0.5)).rows.tolist() == [1, 2, 3]
+    assert select_top(scores, Budget(min_score=0.5, rows=2)).rows.tolist() == [1, 2]
     with pytest.raises(SettingsError, match="below the minimum"):
-        top(scores, Budget(min_score=0.8, rows=2))
+        select_top(scores, Budget(min_score=0.8, rows=2))
     with pytest.raises(SettingsError, match="0 can be chosen"):
-        top(scores, Budget(min_score=2.0))
+        select_top(scores, Budget(min_score=2.0))
 
 
 def test_a_set_that_is_too_small_is_refused():
     with pytest.raises(SettingsError, match="chose 2"):
-        chosen(np.array([4, 2]), Budget(rows=3), 10)
-    assert chosen(np.array([4, 2]), Budget(rows=2), 10).why == ("choice 1 of 2", "choice 2 of 2")
+        select_set(np.array([4, 2]), Budget(rows=3), 10)
+    assert select_set(np.array([4, 2]), Budget(rows=2), 10).why == ("choice 1 of 2", "choice 2 of 2")
 
 
 def test_spearman_by_hand():
@@ -88,7 +88,7 @@ def test_nothing_left_out_beats_what_was_chosen(scores, wanted):
     scored = np.flatnonzero(~np.isnan(scores))
     if not len(scored):
         return
-    kept = top(scores, Budget(rows=wanted, allow_fewer=True)).rows
+    kept = select_top(scores, Budget(rows=wanted, allow_fewer=True)).rows
     assert len(kept) == min(wanted, len(scored)) == len(set(kept.tolist()))
     rest = np.setdiff1d(scored, kept)
     assert not len(rest) or scores[kept].min() >= scores[rest].max()

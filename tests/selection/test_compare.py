@@ -17,7 +17,7 @@ from selectit.cli.main import main
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.numerics.ranking import chance_jaccard, intersection, jaccard, rank_average, spearman, union
-from selectit.selection.compare import Outcome, compare_outcomes, lines
+from selectit.selection.compare import MethodOutcome, compare_outcomes, comparison_lines
 
 NAN = float("nan")
 FAKE = Settings(engine="fake", model="m", run="run", k=3)
@@ -65,9 +65,9 @@ def test_overlap_and_what_chance_lets_expect():
 def test_figures_of_methods_and_pairs():
     words = np.array([1, 2, 3, 4])
     outcomes = [
-        Outcome("a", np.array([1.0, 2, 3, NAN]), np.array([2, 1]), 5, 12.5),
-        Outcome("b", -words.astype(float), np.array([0, 1]), 0, 0.0),
-        Outcome("set", None, np.array([3]), 62, None),
+        MethodOutcome("a", np.array([1.0, 2, 3, NAN]), np.array([2, 1]), 5, 12.5),
+        MethodOutcome("b", -words.astype(float), np.array([0, 1]), 0, 0.0),
+        MethodOutcome("set", None, np.array([3]), 62, None),
     ]
     found = compare_outcomes(outcomes, words)
     a, b, chosen = found.methods
@@ -77,7 +77,7 @@ def test_figures_of_methods_and_pairs():
     first, second, _ = found.pairs
     assert (first.spearman, first.jaccard, first.chance) == (pytest.approx(-1), 1 / 3, pytest.approx(1 / 3))
     assert (second.a, second.b, second.spearman, second.jaccard) == ("a", "set", None, 0)
-    table = list(lines(found))
+    table = list(comparison_lines(found))
     assert len({len(line.split()) for line in table[2:5]}) == 1
     assert any(line.split() == ["a", "set", "-", "0.00", "0.20"] for line in table)
 
@@ -200,9 +200,9 @@ def test_combining_choices(data):
         ({"combine": "length,random:-1"}, "the weight is -1"),
         ({"combine": "length,random:1e"}, "no weight"),
         ({"combine": "length,full"}, "full chooses a set"),
-        ({"combine": "length,random", "alpha": 0.3}, "--alpha is of one method"),
-        ({"combine": "length,random", "method": "length"}, "--method is of one method"),
-        ({"combine": "length,random", "param": {"unit": "chars"}}, "--param is of one method"),
+        ({"combine": "length,random", "alpha": 0.3}, "--alpha belongs to one method"),
+        ({"combine": "length,random", "method": "length"}, "--method belongs to one method"),
+        ({"combine": "length,random", "param": {"unit": "chars"}}, "--param belongs to one method"),
     ],
 )
 def test_combinations_that_cant_be(data, changes, says):

@@ -94,8 +94,8 @@ class Outer:
 
 
 def test_what_a_method_reads():
-    assert methods.read_scores(Outer()) == ["random", "stored:x"]
-    assert methods.short("length:unit=chars;field=both") == "length_unit_chars_field_"
+    assert methods.list_score_texts(Outer()) == ["random", "stored:x"]
+    assert methods.shorten("length:unit=chars;field=both") == "length_unit_chars_field_"
 
 
 def test_the_scores_of_a_method_that_chooses_a_set_are_refused(data, summing):

@@ -366,7 +366,7 @@ def test_weights_that_changed_under_one_name_are_told_apart(data, monkeypatch):
     from selectit.models.files import Model
 
     for digest in ("old", "new"):
-        monkeypatch.setattr(rate, "model_named", lambda name, _, digest=digest: Model(name, "", digest * 20, False))
+        monkeypatch.setattr(rate, "find_model", lambda name, _, digest=digest: Model(name, "", digest * 20, False))
         selectit.rate(data, FAKE)
     with pytest.raises(RunError, match="with different weights"):
         selectit.score("run", FAKE)
@@ -378,7 +378,7 @@ def test_equal_weights_are_no_two_models(data, monkeypatch):
     from selectit.inference import rate
     from selectit.models.files import Model
 
-    monkeypatch.setattr(rate, "model_named", lambda name, settings: Model(name, "", "same" * 10, False))
+    monkeypatch.setattr(rate, "find_model", lambda name, settings: Model(name, "", "same" * 10, False))
     with pytest.raises(SettingsError, match="same weights"):
         selectit.select(data, with_settings(model=("m", "n")))
 

@@ -1,13 +1,19 @@
 """Rating prompts: rendering, files, fitting into the token limit."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import selectit
 from places import GOLDEN
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines import fitting
+from selectit.engines.fake import FakeEngine
 from selectit.errors import SettingsError
+from selectit.numerics.label_probs import expected
 from selectit.signals import prompts, ratings
 
 
@@ -69,6 +75,20 @@ def test_wrong_prompt_files_are_refused(folder, name, text, says):
     with pytest.raises(SettingsError) as error:
         prompts.load(name)
     assert says in str(error.value)
+
+
+def test_the_instruction_alone_is_rated_where_the_method_says_so(folder, data):
+    (folder / "p.toml").write_text(
+        "prompts = ['How hard?']\nlabels = ['1', '2', '3', '4', '5', '6']\ntemplate = '{prompt} {instruction}: '"
+    )
+    fake = {"engine": "fake", "model": ("m",), "prompts": "p.toml", "k": 1, "run": "run"}
+    with pytest.raises(SettingsError, match="has no {response}, and this method rates responses"):
+        selectit.rate(data, Settings(**fake, method="selectit", level="token"))
+    assert not Path("run").exists()
+    selectit.rate(data, Settings(**fake, method="expected-rating"))
+    score = selectit.score("run", Settings(method="expected-rating", k=1)).score
+    assert score[3] == score[10] and len(set(score.tolist())) == 11  # one pair of twelve questions is the same
+    assert score[4] == pytest.approx(expected(FakeEngine("m", 99)._logprob("How hard? Question 4?: ", 6)), abs=1e-5)
 
 
 def test_a_missing_file_and_too_few_prompts():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tiny
 from selectit.config.settings import Settings
+from selectit.engines.chat import place_system_text
 from selectit.errors import ModelError
 from selectit.runs.source import create
 from selectit.training.examples import (
@@ -166,6 +167,23 @@ def test_a_template_that_renders_beginnings_otherwise_is_refused(words):
     with pytest.raises(ModelError, match="row 0.*unlike the whole") as error:
         made(ALPACA, words(chat=counted))
     assert "template=plain" in error.value.hint
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_system_text_that_the_template_refuses_is_learnt_from_before_the_users(words, marked):
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    content = "message['content'] + '<|end|>\\n'"
+    turns = tiny.CHAT
+    if marked:
+        turns = (
+            "{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' }}{% generation %}"
+            "{{ " + content + " }}{% endgeneration %}{% endfor %}"
+        )
+    tokenizer = words(chat=refuses + turns)
+    place_system_text(tokenizer)
+    text = tokenizer.decode(made(SHAREGPT, tokenizer)[0].ids)
+    assert text.startswith(f"<|user|>\nBe brief.\n\n{TALK[0]}<|end|>\n<|assistant|>\n{TALK[1]}<|end|>")
+    assert text.count("Be brief.") == 1 and "<|system|>" not in text
 
 
 def test_a_template_that_refuses_a_row_is_named(words):

@@ -8,16 +8,20 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import COMMON, options, print_json, settings
+from selectit.cli.options import COMMON, options, split_names, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions
 
 
 @cloup.command("compare")
-@click.option(
-    "--methods",
-    multiple=True,
-    metavar="A,B,…",
-    help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+@cloup.option_group(
+    "The comparison",
+    cloup.option(
+        "--methods",
+        multiple=True,
+        metavar="A,B,…",
+        help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
+    ),
 )
 @options(PlaceOptions, RatingOptions, EngineOptions, ModelOptions, "keep", *COMMON)
 def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
@@ -27,14 +31,14 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
     """
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
-    from selectit.selection.compare import compare, lines
+    from selectit.selection.compare import compare, comparison_lines
 
-    names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    names = split_names(*methods)
     with notes(quiet) as progress:
         found = compare(given["run"], names, chosen, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(lines(found)))
+        say("\n".join(comparison_lines(found)))

@@ -7,7 +7,8 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import JSONParameter, options, print_json
+from selectit.cli.options import JSONParameter, options
+from selectit.cli.printing import print_json, say
 from selectit.cli.progress import notes
 
 
@@ -20,14 +21,17 @@ from selectit.cli.progress import notes
 @click.option("--heldout", multiple=True, metavar="FILE", help="Also the losses of this data set's responses.")
 @options("format", "map")
 @click.option("--template", metavar="NAME", help="Before a held-out response: plain, alpaca or chat [plain].")
-@options("chat")
+@click.option("--chat", is_flag=True, default=None, help="Ask through the model's chat template.")
 @click.option("--engine", metavar="NAME", help="What runs the model: hf, vllm, server [hf].")
-@click.option("--engine-param", type=JSONParameter(), multiple=True, help="Of lm-eval's model class.")
+@click.option(
+    "--engine-param", type=JSONParameter(), multiple=True, help="An argument of lm-eval's model class; repeatable."
+)
 @options("base_url", "tokenizer", "dtype")
 @click.option("--batch-size", type=int, metavar="N", help="Texts at once, or requests to a server [8].")
 @options("trust_remote_code", "accept_terms")
-@click.option("--allow-code-execution", is_flag=True, default=None, help="HumanEval runs what the model wrote.")
-@click.option("--judge", metavar="NAME", help="Compares the answers of AlpacaEval.")
+@click.option("--allow-code-execution", is_flag=True, default=None, help="Let HumanEval run what the model wrote.")
+@click.option("--unsandboxed", is_flag=True, default=None, help="And without a sandbox (bubblewrap).")
+@click.option("--judge", metavar="NAME", help="The model that compares the answers of AlpacaEval.")
 @click.option("--judge-url", metavar="URL", help="The judge's server; without it the judge is loaded here.")
 @click.option("--out", metavar="FILE", help="The results [selectit-evals/<model>/<suite>.json].")
 @options("json", "quiet")
@@ -48,4 +52,4 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
     if as_json:
         print_json([to_plain(each) for each in results])
     elif not quiet:
-        click.echo("\n\n".join("\n".join(result_lines(each)) for each in results))
+        say("\n\n".join("\n".join(result_lines(each)) for each in results))

@@ -6,10 +6,10 @@ import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
+from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, split_names, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import PlaceOptions, SourceOptions
 
 if TYPE_CHECKING:
@@ -62,19 +62,19 @@ def command(
     (worked out in several steps). That takes two generated texts a new row. Choose from the result:
     selectit select FILE --method lift.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     if as_json:
         refuse_mixed(data, chosen)
     from selectit.cli.progress import notes
     from selectit.expansion.expand import expand
 
-    names = [name.strip() for name in styles.split(",") if name.strip()]
+    names = split_names(styles)
     with notes(quiet) as progress:
         done = expand(data, chosen, names, sample, sample_seed, max_new_tokens, progress)
     if as_json:
         print_json(dataclasses.asdict(done))
     elif not quiet:
-        click.echo("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
+        say("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
 
 
 def _lines(done: Expanded) -> list[str]:

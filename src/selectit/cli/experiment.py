@@ -8,6 +8,7 @@ import click
 import cloup
 
 from selectit.cli.options import options
+from selectit.cli.printing import say
 
 
 @cloup.command("experiment")
@@ -35,11 +36,11 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
     folder = Path(out) if out is not None else Path("selectit-experiments") / file.stem
     with notes(quiet) as progress:
         if only_plan:
-            click.echo("\n".join(plan(loaded, folder, progress)))
+            say("\n".join(plan(loaded, folder, progress)))
             return
         finished = experiment.experiment(loaded, folder, progress)
     if not quiet:
-        click.echo(finished.report)
-        click.echo(f"tables: {finished.out}/results.md, .csv, .tex")
+        say(finished.report)
+        say(f"tables: {finished.out}/results.md, .csv, .tex")
         if finished.page is not None:
-            click.echo(f"page: {finished.page}")
+            say(f"page: {finished.page}")

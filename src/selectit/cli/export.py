@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 
 if TYPE_CHECKING:
     from selectit.exports.export import Exported
@@ -54,7 +55,7 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(done))
     elif not quiet:
-        click.echo("\n".join(_lines(done)))
+        say("\n".join(_lines(done)))
 
 
 def _lines(done: Exported) -> list[str]:

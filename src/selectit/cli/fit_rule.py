@@ -9,28 +9,34 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options, split_names
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import ModelOptions
 
 
 @cloup.command("fit-rule")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--data", metavar="FILE", help="The data set, instead of the file's.")
-@click.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>].")
-@click.option(
-    "--indicators",
-    required=True,
-    metavar="A,B,…",
-    help="Scoring methods, each NAME or 'NAME:parameter=value;parameter=value'.",
+@cloup.option_group(
+    "The rule",
+    cloup.option(
+        "--indicators",
+        required=True,
+        metavar="A,B,…",
+        help="Scoring methods, each NAME or 'NAME:parameter=value;parameter=value'.",
+    ),
+    cloup.option("--data", metavar="FILE", help="The data set, instead of the file's."),
+    cloup.option("--out", metavar="DIR", help="The experiment's folder [selectit-experiments/<name of the file>]."),
+    cloup.option(
+        "--metric", default="", metavar="LINE", help="A line of the evaluation that is a loss [the only one]."
+    ),
+    cloup.option(
+        "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
+    ),
+    cloup.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder]."),
+    cloup.option("--model", metavar="NAME", help="The base model, of several [the only one]."),
+    cloup.option("--choice", metavar="NAME", help="The random choice, of several [the only one]."),
+    cloup.option("--budget", metavar="AMOUNT", help="Its budget, of several [the only one]."),
 )
-@click.option("--metric", default="", metavar="LINE", help="A line of the evaluation that is a loss [the only one].")
-@click.option("--model", metavar="NAME", help="The base model, of several [the only one].")
-@click.option("--choice", metavar="NAME", help="The random choice, of several [the only one].")
-@click.option("--budget", metavar="AMOUNT", help="Its budget, of several [the only one].")
-@click.option(
-    "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
-)
-@click.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder].")
 @options(ModelOptions, "json", "quiet")
 def command(
     file: Path,
@@ -62,7 +68,7 @@ def command(
         found = rules.fit_rule(
             loaded,
             out if out is not None else Path("selectit-experiments") / file.stem,
-            [text.strip() for text in indicators.split(",") if text.strip()],
+            split_names(indicators),
             metric=metric,
             model=model,
             choice=choice,
@@ -75,4 +81,4 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(rule_lines(found)))
+        say("\n".join(rule_lines(found)))

@@ -12,6 +12,7 @@ import click
 
 from selectit._version import __version__
 from selectit.errors import SelectitError
+from selectit.text_tables import printable
 
 SECTIONS = {
     "The whole job": {
@@ -48,11 +49,24 @@ SECTIONS = {
 
 VERBS = [verb for section in SECTIONS.values() for verb in section]
 
-_USER_ERRNOS = {
-    errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG,
-    errno.EFBIG, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EEXIST, errno.EISDIR, errno.ELOOP,
-    errno.ENOTEMPTY, errno.ENXIO,
+_REMEDIES = {
+    "Make room, and type the same command again: it goes on.": (errno.ENOSPC, errno.EDQUOT),
+    "Give access, and type the same command again: it goes on.": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "Files may not become that large here: see ulimit -f, or use another disk, and type the same command again.": (
+        errno.EFBIG,
+    ),
+    "Look after the disk or the network it is on, and type the same command again: it goes on.": (
+        errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.EBUSY,
+    ),
+    "Raise the limit of open files (ulimit -n 4096), and type the same command again: it goes on.": (
+        errno.EMFILE, errno.ENFILE,
+    ),
+    "Something else has this name: move it away, or name another place.": (
+        errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG,
+    ),
+    "Use a machine with more memory, or stop what else runs on this one.": (errno.ENOMEM,),
 }  # fmt: skip
+"""What to do about the errors of the system that a user can mend."""
 
 
 class _Group(click.Group):
@@ -90,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]  # it has names of files that were typed
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -97,16 +112,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except SelectitError as error:
         fail(error.message, error.hint)
+    except MemoryError:
+        fail("the memory is full", "Use a machine with more memory, or stop what else runs on this one.")
     except OSError as error:
-        if error.errno not in _USER_ERRNOS:
+        remedy = next((remedy for remedy, numbers in _REMEDIES.items() if error.errno in numbers), None)
+        if remedy is None:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        fail(f"{place}{error.strerror}", "Make room or give access, and type the same command again: it goes on.")
+        fail(f"{place}{error.strerror}", remedy)
 
 
 def fail(message: str, hint: str) -> None:
     """Print an error with its remedy on stderr and exit with 2."""
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + printable(message), err=True)
     if hint:
-        click.echo(hint, err=True)
+        click.echo(printable(hint), err=True)
     sys.exit(2)

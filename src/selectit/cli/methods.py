@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 
 
 @cloup.command("methods")
@@ -19,4 +19,4 @@ def command(as_json: bool) -> None:
         print_json(listed)
     else:
         width = max(map(len, listed))
-        click.echo("\n".join(f"{name:{width}}  {what}" for name, what in listed.items()))
+        say("\n".join(f"{name:{width}}  {what}" for name, what in listed.items()))

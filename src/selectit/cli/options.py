@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from selectit.config.groups import OptionGroup
 from selectit.config.options import flag, names, options_of
 from selectit.config.settings import GROUPS, Settings, read_settings
 from selectit.errors import SettingsError
-from selectit.jsonable import plain
+from selectit.jsonable import parse_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,7 +57,7 @@ class JSONParameter(Parameter):
         if not isinstance(value, str):  # of a configuration file, which has kinds
             return name, text
         try:
-            return name, json.loads(text)
+            return name, parse_json(text)
         except ValueError:
             return name, text
 
@@ -149,12 +148,17 @@ _ABOUT = dict(options_of(Settings))
 _HEADINGS = {name: group.heading for group in GROUPS for name in names(group)}
 
 
-def settings(given: Mapping[str, Any]) -> Settings:
+def to_settings(given: Mapping[str, Any]) -> Settings:
     """The settings that were typed or configured; the rest keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in ("param", "engine_param"):
         chosen[name] = dict(chosen.get(name, ()))
     return Settings(**chosen)
+
+
+def split_names(*texts: str) -> list[str]:
+    """The names that stand between commas in some texts."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
 def data_argument(function: F) -> F:
@@ -166,8 +170,3 @@ def refuse_mixed(data: str | None, chosen: Settings) -> None:
     """Refuse --json where the rows go to standard output. Raises SettingsError."""
     if (chosen.out or data) == "-":
         raise SettingsError("--json and the rows can't both go to standard output", "Name a file with --out.")
-
-
-def print_json(value: Any) -> None:
-    """One JSON value on stdout; a number that is none (NaN) becomes null."""
-    click.echo(json.dumps(plain(value), ensure_ascii=False))

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.cli.progress import duration, notes
 from selectit.config.groups import (
     EngineOptions,
@@ -22,7 +22,7 @@ from selectit.config.groups import (
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
-    from selectit.costs.plan import Choice, Cost, ModelCost, TextStats
+    from selectit.costs.plan import Alternative, Cost, ModelCost, TextStats
 
 
 @cloup.command("plan")
@@ -42,7 +42,7 @@ def command(data: str | None, sample: int, proxy: str | None, as_json: bool, qui
     and rates a small sample whose ratings are thrown away. DATA is read into the run directory, where `selectit
     select` and `selectit rate` with the same options find it; what is rated there already is not counted again.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.costs.plan import plan
 
     with notes(quiet) as progress:
@@ -50,7 +50,7 @@ def command(data: str | None, sample: int, proxy: str | None, as_json: bool, qui
     if as_json:
         print_json(dataclasses.asdict(cost))
     elif not quiet:
-        click.echo("\n".join(_lines(cost)))
+        say("\n".join(_lines(cost)))
 
 
 def _lines(cost: Cost) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _model_lines(cost: Cost, model: ModelCost) -> Iterator[str]:
         yield f"  memory     {_memory(model.memory)}"
     yield f"  disk       ratings {_size(model.rating_bytes)}"
     for choice in model.choices:
-        yield f"  {choice.option:21}  {_choice(choice, model)}"
+        yield f"  {choice.option:21}  {_alternative(choice, model)}"
 
 
 def _texts(text: TextStats) -> str:
@@ -121,7 +121,7 @@ def _memory(memory: Memory) -> str:
     return ", ".join(f"{what} {_size(size)}" for what, size in found.items() if size is not None) or "not known"
 
 
-def _choice(choice: Choice, model: ModelCost) -> str:
+def _alternative(choice: Alternative, model: ModelCost) -> str:
     how = "measured" if choice.measured else "by the tokens"
     return (
         f"{choice.tokens:,} tokens to compute ({_share(choice.tokens, model.tokens)}), {duration(choice.seconds)} "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, split_names, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
     ExecutionOptions,
@@ -44,7 +44,7 @@ from selectit.config.groups import (
     cloup.option(
         "--labelled",
         metavar="FIELD=VALUE",
-        help="Your own labels instead of planted defects: how a good row is told; also FIELD>=NUMBER.",
+        help="Your own labels instead of planted defects: what marks a good row; also FIELD>=NUMBER.",
     ),
 )
 @options(
@@ -66,15 +66,15 @@ def command(
 
     Several models, prompt sets and methods stand in one table. Rate the whole data set with what works.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.probing.probe import probe
     from selectit.probing.report import probe_lines
 
-    names = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    names = split_names(*methods)
     with notes(quiet) as progress:
         found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
     elif not quiet:
-        click.echo("\n".join(probe_lines(found)))
+        say("\n".join(probe_lines(found)))

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
+from selectit.cli.printing import say
 from selectit.progress import Progress, Silent
+from selectit.text_tables import printable
 
 _EVERY = 15.0  # seconds between the lines where there is no terminal
 
@@ -35,7 +35,7 @@ def notes(quiet: bool) -> Iterator[Progress]:
 
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage(), err=True)
+        say(record.getMessage(), err=True)
 
 
 class Lines:
@@ -51,7 +51,7 @@ class Lines:
         self.tokens += tokens
         if time.monotonic() - self.told >= _EVERY:
             self.told = time.monotonic()
-            click.echo(self.line(), err=True)
+            say(self.line(), err=True)
 
     def line(self) -> str:
         """What is done, the rate and the time left."""
@@ -64,7 +64,7 @@ class Lines:
         )
 
     def finish(self) -> None:
-        click.echo(self.line(), err=True)
+        say(self.line(), err=True)
 
 
 class Bar(Lines):
@@ -75,14 +75,16 @@ class Bar(Lines):
         from rich.progress import BarColumn, Progress, TextColumn
 
         super().start(what, total, done)
-        self.progress = Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True))
+        self.progress = Progress(
+            BarColumn(), TextColumn("{task.description}", markup=False), console=Console(stderr=True)
+        )
         self.task = self.progress.add_task(what, total=total, completed=done)
         self.progress.start()
 
     def advance(self, ratings: float, tokens: int) -> None:
         self.ratings += ratings
         self.tokens += tokens
-        self.progress.update(self.task, advance=ratings, description=self.line())
+        self.progress.update(self.task, advance=ratings, description=printable(self.line()))
 
     def finish(self) -> None:
         self.progress.stop()

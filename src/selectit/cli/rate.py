@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     CascadeOptions,
     EngineOptions,
@@ -34,7 +34,7 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     Only what is missing is computed: another model, more prompts, or what an interruption left. With --method or
     --combine, what these methods read of a model is collected.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.selection.rate import rate
 
@@ -43,4 +43,4 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     if as_json:
         print_json({"run": run})
     elif not quiet:
-        click.echo(f"run {run}")
+        say(f"run {run}")

@@ -8,7 +8,8 @@ import click
 import cloup
 import numpy as np
 
-from selectit.cli.options import COMMON, options, print_json, settings
+from selectit.cli.options import COMMON, options, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     CombinationOptions,
     EngineOptions,
@@ -35,7 +36,7 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Score the rows of a run. With --json, one object a row: row, score and what it was made of."""
     if given["run"] is None:
         raise click.UsageError("Name the run with --run DIR.")
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.selection.score import score
 
@@ -49,4 +50,4 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
     elif not quiet:
         present = scores.score[~np.isnan(scores.score)]
         spread = f", from {present.min():.4g} to {present.max():.4g}, mean {present.mean():.4g}" if len(present) else ""
-        click.echo(f"{scores.name}: {len(present):,} of {len(scores.score):,} rows scored{spread}")
+        say(f"{scores.name}: {len(present):,} of {len(scores.score):,} rows scored{spread}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, refuse_mixed, settings
+from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.settings import GROUPS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     again, the command goes on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings,
     without a model.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     if as_json:
         refuse_mixed(data, chosen)
     from selectit.cli.progress import notes
@@ -37,13 +37,13 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
         print_json(_table(selected))
     elif not quiet:
         from selectit.runs.run import open_run
-        from selectit.selection.cascade_report import timing_of
+        from selectit.selection.cascade_report import read_timing
         from selectit.selection.summary import summary_lines
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
-        for line in summary_lines(selected.summary, timing_of(open_run(selected.run))):
-            click.echo(line, err=on_stderr)
-        click.echo(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
+        for line in summary_lines(selected.summary, read_timing(open_run(selected.run))):
+            say(line, err=on_stderr)
+        say(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
 
 
 def _table(selected: Selected) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 
 
 @cloup.command("show")
@@ -20,40 +21,44 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
     """Show the run directory RUN, or one of its rows with its ratings and scores."""
     from selectit.selection.describe import show
 
-    facts = show(run, row)
+    known = show(run, row)
     if as_json:
-        print_json(facts)
+        print_json(known)
     else:
-        click.echo("\n".join(_run_lines(facts) if row is None else _row_lines(facts)))
+        say("\n".join(_run_lines(known) if row is None else _row_lines(known)))
 
 
-def _run_lines(facts: dict[str, Any]) -> Iterator[str]:
+def _run_lines(known: dict[str, Any]) -> Iterator[str]:
+    from selectit.config.options import flag
+    from selectit.runs.run import reading_lines
     from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 
-    if facts["note"]:
-        yield f"note: {facts['note']}"
-    yield f"{facts['run']}: {facts['rows']:,} rows of {facts['data']}"
-    yield from left_out_lines(**facts["left_out"])
-    for annotator in facts["raters"]:
+    if known["note"]:
+        yield f"note: {known['note']}"
+    yield f"{known['run']}: {known['rows']:,} rows of {known['data']}"
+    yield ", ".join(f"{flag(key)} {value}" for key, value in known["source"].items())
+    yield from reading_lines(known["reading"])
+    yield from left_out_lines(**known["left_out"])
+    for annotator in known["raters"]:
         details = ", ".join(f"{key} {value}" for key, value in annotator["settings"].items())
         yield f"rated by {annotator['model']}: {annotator['parameters']:,} parameters, {details}"
         for prompt, units in annotator["prompts"].items():
             yield f"  {units}: {prompt}"
-    for model in facts["signals"]:
+    for model in known["signals"]:
         details = ", ".join(f"{key} {value}" for key, value in model["settings"].items())
         yield f"{model['signal']} by {model['model']}: {model['parameters']:,} parameters, {details}"
-        for work in model["works"]:
-            about = ", ".join(f"{key} {_short(value)}" for key, value in work["about"].items())
-            yield f"  {work['units']}" + (f": {about}" if about else "")
-    for name in facts["scores"]:
+        for request in model["works"]:
+            about = ", ".join(f"{key} {_short(value)}" for key, value in request["about"].items())
+            yield f"  {request['units']}" + (f": {about}" if about else "")
+    for name in known["scores"]:
         yield f"scores {name}"
-    said = {"note": "", "left_out_rows": 0, "left_out": []}  # once, above
-    for name, plain in facts["selections"].items():
+    said = {"note": "", "left_out_rows": 0, "left_out": [], "reading": None}  # once, above
+    for name, plain in known["selections"].items():
         yield f"selection {name}"
-        for line in summary_lines(from_plain({**plain, **said}), facts["timing"]):
+        for line in summary_lines(from_plain({**plain, **said}), known["timing"]):
             yield f"  {line}"
-    yield from _probe_lines(facts["probes"])
-    yield from (f"probe {name}: no results yet" for name in facts["unfinished_probes"])
+    yield from _probe_lines(known["probes"])
+    yield from (f"probe {name}: no results yet" for name in known["unfinished_probes"])
 
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
@@ -66,26 +71,27 @@ def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
             yield f"  {result['method']}{asked}{prompts}{differs}: {result['verdict']}"
 
 
-def _row_lines(facts: dict[str, Any]) -> list[str]:
-    lines = [f"row {facts['row']}"]
-    lines += [f"{turn['role']}: {turn['text']}" for turn in facts["turns"]]
-    if facts["left_out"]:
-        lines.append(f"left out, since it is not text: {', '.join(facts['left_out'])}")
-    for rating in facts["ratings"]:
+def _row_lines(known: dict[str, Any]) -> list[str]:
+    lines = [f"row {known['row']}"]
+    words = {"unrated": "assistant, not to be learned and not rated"}
+    lines += [f"{words.get(turn['role'], turn['role'])}: {turn['text']}" for turn in known["turns"]]
+    if known["left_out"]:
+        lines.append(f"left out, since it is not text: {', '.join(known['left_out'])}")
+    for rating in known["ratings"]:
         chances = "  ".join(f"{label} {value:.3f}" for label, value in rating["probabilities"].items())
         notes = "".join(f"  ({note})" for note in rating["flags"])
         lines.append(f"{rating['model']}, {rating['prompt']!r}")
         lines.append(
             f"  error: {rating['error']}" if rating["error"] else f"  {chances}  mass {rating['mass']:.3f}{notes}"
         )
-    lines += [_answer_line(answer) for answer in facts["signals"]]
-    lines += [f"no answers yet: {part}" for part in facts["missing"]]
-    for name, parts in facts["scores"].items():
+    lines += [_answer_line(answer) for answer in known["signals"]]
+    lines += [f"no answers yet: {part}" for part in known["missing"]]
+    for name, parts in known["scores"].items():
         figures = [f"{key} {value:.4g}" for key, value in parts.items() if value is not None]
         if parts["score"] is None:
             figures.insert(0, "no score")
         lines.append(f"{name}: {', '.join(figures)}")
-    lines += [f"selection {name}: {why}" for name, why in facts["selections"].items()]
+    lines += [f"selection {name}: {why}" for name, why in known["selections"].items()]
     return lines
 
 

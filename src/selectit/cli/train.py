@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from selectit.cli.options import Parameter, options, print_json
+from selectit.cli.options import Parameter, options
+from selectit.cli.printing import print_json, say
 from selectit.cli.progress import duration
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(trained))
     elif not quiet:
-        click.echo("\n".join(_lines(trained)))
+        say("\n".join(_lines(trained)))
 
 
 def _lines(trained: Trained) -> Iterator[str]:

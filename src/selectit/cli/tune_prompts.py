@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import click
 import cloup
 
-from selectit.cli.options import COMMON, data_argument, options, print_json, settings
+from selectit.cli.options import COMMON, data_argument, options, to_settings
+from selectit.cli.printing import print_json, say
 from selectit.config.groups import (
     EngineOptions,
     ExecutionOptions,
@@ -26,7 +26,9 @@ from selectit.config.groups import (
     "The picking",
     cloup.option("--out", required=True, metavar="FILE", help="The prompt file to write (TOML), for --prompts."),
     cloup.option("--k", type=int, default=5, metavar="K", help="How many of the pool (--prompts) to pick [5]."),
-    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw: half pick, half tell [200]."),
+    cloup.option(
+        "--sample", type=int, default=200, metavar="N", help="Rows to draw: half to pick by, half to measure on [200]."
+    ),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
 )
 @options(
@@ -46,9 +48,9 @@ def command(
 ) -> None:
     """Pick K prompts of a pool by what they detect among defects planted in a sample of DATA.
 
-    What they are worth is told on rows that had no part in the picking.
+    What they are worth is measured on rows that had no part in the picking.
     """
-    chosen = settings(given)
+    chosen = to_settings(given)
     from selectit.cli.progress import notes
     from selectit.probing import tune_prompts
 
@@ -60,9 +62,9 @@ def command(
     if quiet:
         return
     figures = {"picked": found.wins, f"the first {k} of the pool": found.first, "difference": found.gain}
-    click.echo(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")
-    click.echo("pairs won on rows that had no part in the picking, with 95 % intervals:")
+    say(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")
+    say("pairs won on rows that had no part in the picking, with 95 % intervals:")
     for name, figure in figures.items():
-        click.echo(f"  {name}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
+        say(f"  {name}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
     if found.gain.low <= 0:
-        click.echo("The interval of the difference includes 0: the picked prompts are not shown to be better.")
+        say("The interval of the difference includes 0: the picked prompts are not shown to be better.")

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import cloup
 
-from selectit.cli.options import options, print_json
+from selectit.cli.options import options
+from selectit.cli.printing import print_json, say
 
 
 @cloup.command("verify")
@@ -27,7 +28,7 @@ def command(run: Path, as_json: bool) -> None:
         print_json(dataclasses.asdict(found))
     else:
         for finding in found.findings:
-            click.echo(f"{finding.what}\n  {finding.remedy}")
+            say(f"{finding.what}\n  {finding.remedy}")
         older = f"; {found.older:,} of an older version have no sum and were only read" if found.older else ""
-        click.echo(f"{run}: {found.files:,} files, {len(found.findings):,} of them bad{older}")
+        say(f"{run}: {found.files:,} files, {len(found.findings):,} of them bad{older}")
     sys.exit(1 if found.findings else 0)

@@ -43,9 +43,13 @@ class SourceOptions(OptionGroup):
     heading: ClassVar[str] = "Data"
 
     limit: int | None = option(None, "Read the first N rows only.", "N", least=1)
-    format: str | None = option(None, "alpaca, sharegpt, messages, prompt-completion, seed-tasks [found].", "NAME")
-    map: str | None = option(None, "For other layouts: instruction=FIELD,response=FIELD; dots go deeper.", "FIELDS")
-    split: str | None = option(None, "Of a hub data set or Arrow folder [train].", "NAME")
+    format: str | None = option(
+        None, "alpaca, sharegpt, messages, prompt-completion, seed-tasks, preference [found].", "NAME"
+    )
+    map: str | None = option(
+        None, "instruction=FIELD,response=FIELD (input, system, history, reasoning), or messages=FIELD.", "FIELDS"
+    )
+    split: str | None = option(None, "Of a hub data set or a folder [train].", "NAME")
     subset: str | None = option(None, "Of a hub data set.", "NAME")
 
 
@@ -84,7 +88,7 @@ class RatingOptions(OptionGroup):
         choices=("prompt-first", "sample-first"),
     )
     k: int | None = option(None, "Use the first K rating prompts [5].", "K", least=1)
-    max_tokens: int | None = option(None, "Limit of the rated text [the context, at most 4096].", "N", least=1)
+    max_tokens: int | None = option(None, "Limit of a text that is read [the context, at most 4096].", "N", least=1)
     overflow: str | None = option(
         None, "Over the limit: cut the response, or refuse [cut].", "WAY", choices=("cut", "refuse")
     )
@@ -97,7 +101,7 @@ class CascadeOptions(OptionGroup):
     heading: ClassVar[str] = "Cascade"
 
     cascade: str | int | float | None = option(
-        None, "Rate all rows cheaply, fully only the best: 50% goes on [all].", "AMOUNT"
+        None, "Rate all rows cheaply and only so many of the best fully: 50% [all].", "AMOUNT"
     )
     cascade_k: int | None = option(None, "Prompts of the cheap rating [1].", "K", least=1)
     cascade_model: str | None = option(None, "A smaller model for the cheap rating [the same].", "NAME")
@@ -111,7 +115,10 @@ class ModelOptions(OptionGroup):
 
     encoder: str | None = option(None, "Embeds texts, for methods that compare them [minilm].", "NAME")
     pooling: str | None = option(
-        None, "Of a causal encoder: last, mean, weighted [mean].", "WAY", choices=("last", "mean", "weighted")
+        None,
+        "How a causal encoder sums up a text: last, mean, weighted [mean].",
+        "WAY",
+        choices=("last", "mean", "weighted"),
     )
     judge: str | None = option(None, "Answers questions of methods that ask [first --model].", "NAME")
     reward_model: str | None = option(None, "For methods that use rewards.", "NAME")
@@ -172,7 +179,7 @@ class ExecutionOptions(OptionGroup):
     decides: ClassVar[bool] = False
 
     executor: str = option(
-        "local", "Who rates: local, or ray: a Ray cluster [local].", "NAME", choices=("local", "ray")
+        "local", "Where ratings are made: local, or ray for a Ray cluster [local].", "NAME", choices=("local", "ray")
     )
     ray_address: str | None = option(None, "The cluster [started on this machine].", "HOST:PORT")
     workers: int | None = option(None, "Processes on Ray [one a GPU, or a machine].", "N", least=1)
@@ -228,7 +235,7 @@ class AmountOptions(OptionGroup):
 
     keep: str | int | float | None = option(None, "0.2, 20% or 1000 (rows) [20%].", "AMOUNT", first=3)
     min_score: float | None = option(None, "Keep nothing that scores below S.", "S")
-    allow_fewer: bool = option(False, "Take fewer where too few can be.")
+    allow_fewer: bool = option(False, "Take fewer rows where not enough can be chosen.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,4 +250,4 @@ class OutputOptions(OptionGroup):
     name: str | None = option(None, "The selection's name in the run [from the settings].", "NAME")
     order: str = option("score", "Order of the subset: score or source [score].", "ORDER", choices=("score", "source"))
     with_scores: bool = option(False, "Add one field, selectit: row, rank, score.")
-    force: bool = option(False, "Replace a subset that differs.")
+    force: bool = option(False, "Replace what --out holds, where it differs.")

@@ -32,7 +32,7 @@ class Option:
 
 
 def option(default: Any, help: str, metavar: str = "", **more: Any) -> Any:
-    """A field of a group with its default; `more` as of `Option`."""
+    """A field of a group with its default; `more` are further fields of `Option`."""
     metadata = {_KEY: Option(help, metavar, **more)}
     if isinstance(default, Mapping):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -60,6 +60,12 @@ def defaults(*groups: type[Any]) -> dict[str, Any]:
     return {name: value for group in groups for name, value in values(group(), group).items()}
 
 
+def given(settings: Any, *groups: type[Any]) -> dict[str, Any]:
+    """The options of some groups whose values are not the default."""
+    plain = defaults(*groups)
+    return {name: value for name, value in values(settings, *groups).items() if value != plain[name]}
+
+
 def idle(default: Any) -> Any:
     """A field, of settings without groups, that decides no result, only where and how it is computed."""
     return dataclasses.field(default=default, metadata={"idle": True})
@@ -81,7 +87,7 @@ def check_values(settings: Any) -> None:
     kinds = typing.get_type_hints(type(settings))
     for name, about in options_of(type(settings)):
         value = getattr(settings, name)
-        if not is_of(value, kinds[name]):
+        if not matches_kind(value, kinds[name]):
             raise SettingsError(f"{flag(name)} is {value!r}, a value of the wrong kind", "See selectit select --help.")
         if about.choices and value not in (None, *about.choices):
             raise SettingsError(f"there is no {flag(name)} {value!r}", nearest(value, about.choices))
@@ -89,12 +95,12 @@ def check_values(settings: Any) -> None:
             raise SettingsError(f"{flag(name)} is {value}", f"It is a number of {about.least} or more.")
 
 
-def is_of(value: Any, kind: Any) -> bool:
+def matches_kind(value: Any, kind: Any) -> bool:
     """Whether a value is of an annotated kind; true and false are no numbers, and whole numbers are floats too."""
     if typing.get_origin(kind) is types.UnionType:
-        return any(is_of(value, one) for one in typing.get_args(kind))
+        return any(matches_kind(value, one) for one in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(is_of(item, typing.get_args(kind)[0]) for item in value)
+        return isinstance(value, tuple) and all(matches_kind(item, typing.get_args(kind)[0]) for item in value)
     if typing.get_origin(kind) is not None:
         kind = typing.get_origin(kind)
     if isinstance(value, bool):

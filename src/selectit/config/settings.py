@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import tomllib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,15 +28,16 @@ from selectit.config.groups import (
 )
 from selectit.config.options import check_values, flag, names
 from selectit.errors import SettingsError, nearest
+from selectit.jsonable import parse_toml
 
 DEFAULT_MODEL = "smollm2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(
-    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
-    LoadingOptions, ResumeOptions, ExecutionOptions, MethodOptions, ParameterOptions, CombinationOptions,
-    AmountOptions, OutputOptions,
+class Settings(  # the fields of the last base come first
+    OutputOptions, AmountOptions, CombinationOptions, ParameterOptions, MethodOptions, ExecutionOptions,
+    ResumeOptions, LoadingOptions, EngineOptions, ModelOptions, CascadeOptions, RatingOptions, ReadingOptions,
+    SourceOptions, PlaceOptions,
 ):  # fmt: skip
     """What to rate with, how to score and how much to keep: the options of all groups as keywords.
 
@@ -73,7 +74,7 @@ class Settings(
         for name in names(CascadeOptions):
             if self.cascade is None and getattr(self, name) is not None:
                 raise SettingsError(
-                    f"{flag(name)} is of a cascade, and there is none", "Say how many rows go on, with --cascade."
+                    f"{flag(name)} belongs to a cascade, and there is none", "Say how many rows go on, with --cascade."
                 )
         if self.cascade is not None and self.share is not None:
             raise SettingsError(
@@ -90,13 +91,14 @@ class Settings(
         """(i, n) of `share`, (0, 1) without one. Raises SettingsError."""
         if self.share is None:
             return 0, 1
-        i, slash, n = self.share.partition("/")
-        if not (slash and i.isdecimal() and n.isdecimal() and int(i) < int(n)):
-            raise SettingsError(f"--share is {self.share!r}", "Write i/n with i from 0 to n-1, for example 0/4.")
-        return int(i), int(n)
+        share = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", self.share)
+        i, n = (int(part) for part in share.groups()) if share else (0, 0)
+        if not i < n:
+            raise SettingsError(f"--share is {self.share[:40]!r}", "Write i/n with i from 0 to n-1, for example 0/4.")
+        return i, n
 
 
-GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__)
+GROUPS = cast(tuple[type[OptionGroup], ...], Settings.__bases__[::-1])
 """All groups, in the order of --help."""
 
 
@@ -124,8 +126,10 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def toml_table(path: str | Path, what: str, example: str) -> dict[str, Any]:
     """The table of a TOML file that a user wrote, a `what`; an `example` shows one. Raises SettingsError."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"can't read the {what} {path}: {error}", "Name a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
         raise SettingsError(f"{path} is not TOML: {error}", f"See {example}.") from error

@@ -32,7 +32,7 @@ _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes; None = can't be told on this system or for this engine."""
+    """Bytes; None = can't be measured on this system or for this engine."""
 
     weights: int | None
     """Parameters times the bytes of the type they are held in."""
@@ -115,7 +115,7 @@ def measure(
         prompts: all are asked.
         other: the same in another layout, asked about the first half; empty = none.
         drawn: the sample.
-        progress: told of every rating.
+        progress: counts every rating.
 
     Raises:
         ModelError: the model can't be loaded, or the labels aren't single tokens.

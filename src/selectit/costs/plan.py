@@ -18,8 +18,9 @@ from selectit.costs.token_counts import (
     Lot,
     TextLengths,
     even_by_length,
+    extrapolate,
     fewer_prompts,
-    spread,
+    space_evenly,
     text_lengths,
     tokens_in_texts,
     tokens_to_compute,
@@ -28,7 +29,7 @@ from selectit.data.records import Sample
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
-from selectit.inference.rate import engine_of, model_named, run_of
+from selectit.inference.rate import find_engine, find_model, open_or_create_run
 from selectit.inference.units import UNIT_SIZE, refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
@@ -44,7 +45,7 @@ COUNTED_ROWS = 20_000
 
 
 FEWER = (3, 1)
-"""Numbers of prompts whose cost is told beside K's."""
+"""Numbers of prompts whose cost is shown beside K's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Alternative:
     """Another way to rate the same rows, and what it would cost."""
 
     option: str
@@ -118,7 +119,7 @@ class ModelCost:
     memory: Memory | None = None
     rating_bytes: int = 0
     """Of the ratings that will be written."""
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +180,19 @@ def estimate(
         models: loaded one at a time.
         proxy: measured beside them; None = none.
         prompts: of one template.
-        settings: the raters'.
+        settings: of the models that rate.
         sample: answers to rate for the measurement, drawn evenly by length.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: whatever would stop the rating itself.
     """
     refuse_twice([*models, *([] if proxy is None else [proxy])])
-    number = min(run.rows, COUNTED_ROWS)
-    rows = ((np.arange(number) + 0.5) * run.rows / number).astype(np.int64)
+    rows = space_evenly(run.rows, COUNTED_ROWS)
+    number = len(rows)
     samples = run.samples_at(rows)
     each = np.bincount(np.searchsorted(rows, [one.row for one in samples]), minlength=number)
-    row, stands = spread(each, run.rows)
+    row, stands = extrapolate(each, run.rows)
     job = _Job(run, prompts, _turned(prompts), settings, sample, progress, samples, row, stands)
     costs = tuple(_model_cost(job, model) for model in models)
     return Cost(
@@ -230,9 +231,9 @@ def _model_cost(job: _Job, model: Model) -> ModelCost:
     done = len(job.row) * len(job.prompts) - passes
     if not lots:
         lengths = _lengths(counter, job.prompts, own, annotator.manifest["settings"], 0)
-        facts = _facts(lengths.take(job.stands))
+        text = _text_stats(lengths.take(job.stands))
         return ModelCost(
-            model.name, annotator.manifest["parameters"] or None, annotator.manifest["settings"], facts, 0, done
+            model.name, annotator.manifest["parameters"] or None, annotator.manifest["settings"], text, 0, done
         )
     stored = annotator.manifest["settings"]
     drawn = _draw(job, own, lots)
@@ -243,12 +244,12 @@ def _model_cost(job: _Job, model: Model) -> ModelCost:
     if trial.other is None:
         return cost
     turned = _lengths(counter, job.turned, own, trial.settings, added)
-    choice = _layout_choice(job, trial.other, _pending(job, annotator, job.turned), turned, trial)
+    choice = _other_layout(job, trial.other, _pending(job, annotator, job.turned), turned, trial)
     return dataclasses.replace(cost, choices=(choice, *cost.choices))
 
 
 def _pending(job: _Job, annotator: Annotator, prompts: Sequence[RatingPrompt]) -> list[Lot]:
-    """What the rater has still to do, row range after row range."""
+    """What the annotator has still to do, row range after row range."""
     place: dict[Request, int] = {prompt: number for number, prompt in enumerate(prompts)}
     ranges: dict[tuple[int, int], list[int]] = {}
     for unit in units(job.run, annotator, prompts):
@@ -275,7 +276,7 @@ def _lengths(
     )
 
 
-def _facts(lengths: TextLengths) -> TextStats:
+def _text_stats(lengths: TextLengths) -> TextStats:
     whole = lengths.uncut()
     over = 0 if lengths.limit is None else int((whole.max(axis=0) > lengths.limit).sum())
     return TextStats(
@@ -304,7 +305,7 @@ def _cost(job: _Job, model: Model, lots: Sequence[Lot], trial: Trial, lengths: T
         model=model.name,
         parameters=trial.parameters or None,
         settings=trial.settings,
-        text=_facts(every),
+        text=_text_stats(every),
         passes=passes,
         passes_done=done,
         text_tokens=tokens_in_texts(every, lots),
@@ -315,27 +316,27 @@ def _cost(job: _Job, model: Model, lots: Sequence[Lot], trial: Trial, lengths: T
         seconds_high=tokens / min(rates),
         memory=trial.memory,
         rating_bytes=round(part * sum(len(lot.prompts) for lot in lots) + rating * passes),
-        choices=_fewer(every, lots, budget, rate),
+        choices=_fewer_prompts(every, lots, budget, rate),
     )
 
 
-def _fewer(every: TextLengths, lots: Sequence[Lot], budget: int | None, rate: float) -> tuple[Choice, ...]:
+def _fewer_prompts(every: TextLengths, lots: Sequence[Lot], budget: int | None, rate: float) -> tuple[Alternative, ...]:
     """The same with fewer prompts, at `rate` tokens a second."""
     choices = []
     for k in (k for k in FEWER if k < len(every.fixed)):
         fewer = fewer_prompts(lots, k)
         tokens = tokens_to_compute(every, fewer, budget)
-        choices.append(Choice(f"--k {k}", sum(lot.passes for lot in fewer), tokens, tokens / rate, measured=False))
+        choices.append(Alternative(f"--k {k}", sum(lot.passes for lot in fewer), tokens, tokens / rate, measured=False))
     return tuple(choices)
 
 
-def _layout_choice(job: _Job, half: Half, lots: Sequence[Lot], lengths: TextLengths, trial: Trial) -> Choice:
+def _other_layout(job: _Job, half: Half, lots: Sequence[Lot], lengths: TextLengths, trial: Trial) -> Alternative:
     """The same with the sample first, at the rate at which half of the sample was rated so."""
     budget = _batch_tokens(trial)
     tokens = tokens_to_compute(lengths.take(job.stands), lots, budget)
     rate = _half_tokens(half, lengths, budget) / half.seconds
     passes = sum(lot.passes for lot in lots)
-    return Choice("--layout sample-first", passes, tokens, tokens / rate, measured=True)
+    return Alternative("--layout sample-first", passes, tokens, tokens / rate, measured=True)
 
 
 def _half_tokens(half: Half, lengths: TextLengths, budget: int | None) -> int:
@@ -366,17 +367,17 @@ def plan(
         settings: as for `rate`.
         sample: answers to rate for the measurement, drawn evenly by length; 2 or more.
         proxy: a smaller model to measure beside; None = none.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: whatever would stop the rating.
     """
     if sample < 2:
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
-    old = run_of(None, settings) if data is None else None
+    old = open_or_create_run(None, settings) if data is None else None
     settings, first = resolve_rating(settings, old)
-    run = old or run_of(data, settings)
-    settings = dataclasses.replace(settings, engine=settings.engine or engine_of(run, settings.model))
-    models = [model_named(name, settings) for name in settings.model]
-    small = None if proxy is None else model_named(proxy, settings)
+    run = old or open_or_create_run(data, settings)
+    settings = dataclasses.replace(settings, engine=settings.engine or find_engine(run, settings.model))
+    models = [find_model(name, settings) for name in settings.model]
+    small = None if proxy is None else find_model(proxy, settings)
     return estimate(run, models, small, first, settings, sample, progress or Silent())

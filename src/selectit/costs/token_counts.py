@@ -133,10 +133,16 @@ def fewer_prompts(lots: Sequence[Lot], k: int) -> list[Lot]:
 def even_by_length(lengths: Int64, number: int) -> Int64:
     """At most `number` places of (I,) lengths, shortest first, drawn evenly from their order by length."""
     order = np.argsort(lengths, kind="stable")
-    return order if len(order) <= number else order[((np.arange(number) + 0.5) * len(order) / number).astype(np.int64)]
+    return order[space_evenly(len(order), number)]
 
 
-def spread(answers_of: Int64, rows: int) -> tuple[Int64, Int64]:
+def space_evenly(rows: int, number: int) -> Int64:
+    """(at most `number`,) row numbers below `rows`, rising and evenly spaced; all of them where there are no more."""
+    number = min(rows, number)
+    return ((np.arange(number) + 0.5) * rows / number).astype(np.int64)
+
+
+def extrapolate(answers_of: Int64, rows: int) -> tuple[Int64, Int64]:
     """Let evenly spaced rows stand for all.
 
     Args:

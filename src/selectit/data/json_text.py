@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -17,6 +18,15 @@ from selectit.data.formats import RowError
 from selectit.errors import DataError
 
 CHUNK = 1 << 20
+_MAX_CHUNK = 8 << 20
+
+MAX_RECORD = 32 << 20
+"""Bytes of a line, or characters of a value in an array, that are read: more is no record, and fills the memory."""
+
+_TOO_LONG = f"it is longer than {MAX_RECORD >> 20} MB, which no record is"
+
+_MAX_DEPTH = 512
+"""Values within values. Python's own limit depends on who calls, so that what was read could not be read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +43,70 @@ class RawValue:
 
 def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
     """The values of JSON Lines; a line that is not JSON is a value with a `problem`."""
-    for number, line in enumerate(file, start=1):
+    number = 0
+    while line := file.readline(MAX_RECORD):
+        number += 1
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
-        if not line.strip():
-            continue
-        place = f"line {number}"
-        try:
-            raw = line.decode().strip()
-            yield RawValue(place, raw, _DECODER.decode(raw))
-        except UnicodeDecodeError as error:
-            yield RawValue(place, None, problem=_not_utf8(error))
-        except RecursionError:
-            yield RawValue(place, raw, problem="it is nested too deeply")
-        except json.JSONDecodeError as error:
-            yield RawValue(place, raw, problem=f"not one whole JSON value: {error.msg} at column {error.colno}")
-        except RowError as error:
-            yield RawValue(place, raw, problem=str(error))
+        if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = file.readline(CHUNK)
+            yield RawValue(f"line {number}", None, problem=_TOO_LONG)
+        elif line.strip():
+            yield _read_line(f"line {number}", line)
+
+
+def _read_line(place: str, line: bytes) -> RawValue:
+    try:
+        raw = line.decode().strip()
+    except UnicodeDecodeError as error:
+        return RawValue(place, None, problem=_not_utf8(error))
+    try:
+        value = _DECODER.decode(raw)
+        _check_depth(value, raw, 0, len(raw))
+    except RecursionError:
+        return RawValue(place, raw, problem=_TOO_DEEP)
+    except json.JSONDecodeError as error:
+        return RawValue(place, raw, problem=_not_json(error))
+    except RowError as error:
+        return RawValue(place, raw, problem=str(error))
+    return RawValue(place, raw, value)
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    return f"not one whole JSON value: {error.msg.removesuffix(' at')} at column {error.colno}"
 
 
 def read_indent(file: IO[bytes]) -> str:
     """What stands between the bracket of an array and its first value: line break and spaces."""
     start = file.read(4096).decode("utf-8-sig", errors="ignore").lstrip()[1:]
     return start[: len(start) - len(start.lstrip())]
+
+
+def is_not_by_lines(start: bytes) -> bool:
+    """Whether a text that starts with an object holds whole objects, but not one a line.
+
+    They are over several lines, several on one, or have commas or bare carriage returns between them.
+    """
+    text = start.decode("utf-8-sig", errors="replace").lstrip()
+    line = text.partition("\n")[0].rstrip()
+    try:
+        _, end = _PLAIN.raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return end > len(line) or line[end:].lstrip(" \t\r,")[:1] == "{" or line[end:].strip() == ","
+
+
+def read_objects(file: IO[bytes], name: str) -> Iterator[RawValue]:
+    """The values that follow each other in a file, whatever lines they are on. Raises DataError where one is broken."""
+    window = _Window(name, file)
+    window.space()
+    while window.peek():
+        yield window.value()
+        window.space()
+        if window.peek() == ",":
+            window.expect(",")
+            window.space()
 
 
 def read_array(file: IO[bytes], name: str) -> Iterator[RawValue]:
@@ -129,6 +180,7 @@ class _Window:
             try:
                 try:
                     value, end = _DECODER.raw_decode(self._text, self._at)
+                    _check_depth(value, self._text, self._at, end)
                 except RowError as error:
                     # A fault that only this row pays for; a plain decoder finds its end.
                     problem = str(error)
@@ -139,9 +191,12 @@ class _Window:
                 # Cut off by the window's end, or wrong? More text tells; doubling keeps the work linear.
                 unterminated = error.msg.startswith("Unterminated string")
                 offset = len(self._text) - self._at if unterminated else error.pos - self._at
-                if (unterminated or error.pos + _MARGIN >= len(self._text)) and self._more(chunk):
-                    chunk *= 2
-                    continue
+                if unterminated or error.pos + _MARGIN >= len(self._text):
+                    if len(self._text) - self._at > MAX_RECORD:
+                        raise self.broken(f"a record does not end: {_TOO_LONG}") from error
+                    if self._more(chunk):
+                        chunk = min(2 * chunk, _MAX_CHUNK)
+                        continue
                 self._at += offset  # the place of the fault; reading on has moved the window
                 raise self.broken(error.msg if self.peek() else "the file ends inside a record") from error
             found = RawValue(f"line {self.line}", self._text[self._at : end], value, problem)
@@ -177,6 +232,27 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _MARGIN = 16  # the longest literal that a window can cut: -Infinity, \ud83d\ude00
 
 
+_TOO_DEEP = "it is nested too deeply"
+
+
+def _check_depth(value: Any, text: str, start: int, end: int) -> None:
+    """Raise RowError where the value, read from `text`, is nested deeper than is kept."""
+    if end - start <= 2 * _MAX_DEPTH or text.count("[", start, end) + text.count("{", start, end) <= _MAX_DEPTH:
+        return
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for each in level for inner in _inner_values(each)]
+        if not level:
+            return
+    raise RowError(_TOO_DEEP)
+
+
+def _inner_values(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _not_utf8(error: UnicodeDecodeError) -> str:
     return f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
 
@@ -184,8 +260,7 @@ def _not_utf8(error: UnicodeDecodeError) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise RowError(f"the key {twice!r} stands twice in one object")
     return fields
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ class Record:
     """Words (runs without white space) of the responses that are rated."""
     left_out: tuple[str, ...]
     """Kinds of content that are not text ('image') and are not rated."""
+    inputs: Mapping[str, str]
+    """Of each question that ends in an input, the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +42,17 @@ class Sample:
     row: int
     item: int
     instruction: str
+    """All that is asked, with the input at its end where there is one."""
     response: str
+    input: str = ""
+    """What the instruction is about, where the data has that apart (Alpaca's `input`)."""
+
+    @property
+    def task(self) -> str:
+        """The instruction without its input."""
+        return without_input(self.instruction, self.input)
+
+
+def without_input(instruction: str, extra: str) -> str:
+    """An instruction without the input that stands on lines of its own at its end, where there is one."""
+    return instruction.removesuffix(f"\n{extra}") if extra else instruction

@@ -8,50 +8,120 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from selectit.data.json_text import RawValue
+from selectit.data import columns
+from selectit.data.damage import reading
+from selectit.data.formats import MEDIA
+from selectit.data.json_text import MAX_RECORD, RawValue
 from selectit.errors import DataError, nearest
+from selectit.jsonable import parse_json
 
 _BATCH = 1024
+_MAX_UNPACKED = 256 << 20
+"""Bytes that so many rows may take beyond those they share: a quarter of a MB for each."""
+
+_MAX_REPEATED = 64 << 10
+"""Bytes of a text that a row may have any number of times, in a list."""
+
+_HINT = "Save the data set again with save_to_disk."
 
 
 _DECODER = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 4000 else float(text))
 """Reads what was read before: int refuses more than 4,300 digits."""
 
 
+def decode_record(raw: str) -> Any:
+    """The value of a stored record's own JSON text."""
+    return _DECODER.decode(raw)
+
+
 def arrow_files(folder: Path, split: str | None) -> list[Path]:
     """The data files of a folder that `datasets` saved, in order. Raises DataError."""
-    if (folder / "dataset_dict.json").is_file():
-        splits = _json(folder / "dataset_dict.json").get("splits", [])
+    described = folder / "dataset_dict.json"
+    if described.is_file():
+        splits = _texts(described, _json(described).get("splits", []))
         if split is None and len(splits) != 1:
-            raise DataError(f"{folder} has the splits {', '.join(splits)}", "Name one with --split.")
+            raise DataError(f"{folder} has the splits {', '.join(splits) or 'none'}", "Name one with --split.")
         if split is not None and split not in splits:
             raise DataError(f"{folder} has no split {split!r}", nearest(split, splits))
         folder = folder / (split or splits[0])
-    names = [entry["filename"] for entry in _json(folder / "state.json").get("_data_files", [])]
+    state = folder / "state.json"
+    entries = _json(state).get("_data_files", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"{state}: _data_files is not a list of files", _HINT)
+    names = _texts(state, [entry.get("filename") for entry in entries])
     if not names:
-        raise DataError(f"{folder / 'state.json'} names no data files", "Save the data set again with save_to_disk.")
+        raise DataError(f"{state} names no data files", _HINT)
     return [folder / name for name in names]
+
+
+def _texts(path: Path, values: Any) -> list[str]:
+    """Names of files and folders in a list. Raises DataError where it holds something else, or leads elsewhere."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise DataError(f"{path} has something else where names belong", _HINT)
+    for name in values:
+        if Path(name).name != name or name == ".." or "\0" in name:
+            raise DataError(f"{path} names {name!r}, which is not in this folder", _HINT)
+    return values
 
 
 def read_schema(path: Path, kind: str) -> pa.Schema:
     """The file's Arrow schema with its metadata. Raises DataError."""
-    with _reading(path):
+    with reading(path):
         if kind == "parquet":
-            return pq.read_schema(path)
-        with pa.memory_map(str(path)) as file:
-            return pa.ipc.open_stream(file).schema
+            schema = pq.read_schema(path)
+        else:
+            with pa.OSFile(str(path)) as file:
+                schema = pa.ipc.open_stream(file).schema
+        columns.decode_names(schema)
+        return schema
 
 
-def read_rows(path: Path, kind: str) -> Iterator[RawValue]:
-    """The rows of one file; `raw` is an Arrow struct scalar, and nulls count as missing fields of `value`."""
+def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawValue]:
+    """The rows of one file; `raw` is an Arrow struct scalar, and nulls count as missing fields of `value`.
+
+    Args:
+        path: the file.
+        kind: 'parquet' or 'arrow'.
+        schema: the whole table's; `raw` then has the types in which a run stores its columns. None where the file
+            stands for itself, and its rows become JSON: `raw` has the table's own types.
+
+    Raises:
+        DataError: the file is damaged, has other columns, or fills the memory.
+    """
+    own = read_schema(path, kind)
+    if schema is not None and not own.equals(schema):
+        raise DataError(f"{path} has other columns than the first file of this data set", _HINT)
+    stored_schema = columns.stored_schema(own)
     number = 0
-    with _reading(path):
+    with reading(path):
         for batch in _batches(path, kind):
-            for scalar, value in zip(batch.to_struct_array(), values(batch), strict=True):
-                yield RawValue(f"row {number} of the file", scalar, value)
-                number += 1
+            for part in _parts(path, batch, number):
+                kept = columns.to_stored(part.columns, stored_schema)
+                stored = pa.RecordBatch.from_arrays(kept, schema=stored_schema)
+                rows = part.to_struct_array() if schema is None else stored.to_struct_array()
+                for scalar, value in zip(rows, values(stored), strict=True):
+                    yield RawValue(f"row {number} of the file", scalar, value)
+                    number += 1
+
+
+def _parts(path: Path, batch: pa.RecordBatch, first: int) -> Iterator[pa.RecordBatch]:
+    """The batch, whose first row is row `first` of the file, in parts of some thousand rows.
+
+    Raises DataError where a part takes very much more memory than in the file.
+    """
+    for start in range(0, len(batch), _BATCH):
+        part = batch.slice(start, _BATCH)
+        size = sum(columns.unpacked_size(column) for column in part.columns)
+        if size > _MAX_UNPACKED:
+            raise DataError(
+                f"{path}: the {len(part):,} rows from row {first + start:,} on take {size >> 20:,} MB when they are "
+                f"unpacked, and may take {_MAX_UNPACKED >> 20}",
+                "Instructions and responses are shorter: leave out or cut the longest rows.",
+            )
+        yield part
 
 
 def plain_records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
@@ -59,14 +129,23 @@ def plain_records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
     if pa.types.is_struct(raw.type):
         yield from values(pa.RecordBatch.from_struct_array(raw.combine_chunks()))
     else:
-        yield from (_DECODER.decode(text) for text in raw.to_pylist())
+        yield from map(decode_record, raw.to_pylist())
 
 
 def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows as plain values: the columns that may hold text, without nulls."""
-    columns = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
-    for value in batch.select(columns).to_pylist():
-        yield without_nulls(value)
+    """The rows as plain values, without nulls: the columns that may hold text, and True for images that are there."""
+    names = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
+    media = [name for name in batch.schema.names if name in MEDIA and name not in names]
+    there = [_is_there(batch.column(name)) for name in media]
+    for place, value in enumerate(batch.select(names).to_pylist()):
+        yield without_nulls(value) | {name: True for name, rows in zip(media, there, strict=True) if rows[place]}
+
+
+def _is_there(column: pa.Array) -> list[bool]:
+    """For each row whether it has something in a column; an empty list is nothing."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [bool(length) for length in pc.list_value_length(column).to_pylist()]
+    return [bool(there) for there in column.is_valid().to_pylist()]
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:
@@ -87,30 +166,68 @@ def without_nulls(value: Any) -> Any:
 
 def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
     if kind == "parquet":
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=_BATCH)
+        bulky = _bulky_columns(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
     else:
-        with pa.memory_map(str(path)) as file:
-            yield from pa.ipc.open_stream(file)
+        with pa.OSFile(str(path)) as file:
+            for batch in pa.ipc.open_stream(file):
+                batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
+                yield batch
 
 
-class _reading:
-    """Turn Arrow's complaints about a file into a DataError that names it."""
+def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:
+    """The batches of a Parquet file with some columns as numbers into their dictionaries."""
+    with pq.ParquetFile(path, read_dictionary=bulky, page_checksum_verification=True) as packed:
+        for group in range(file.num_row_groups):
+            done = seen = 0
+            try:
+                for batch in packed.iter_batches(batch_size=_BATCH, row_groups=[group]):
+                    yield batch
+                    done += len(batch)
+            except pa.ArrowNotImplementedError:  # the dictionary of a list ends within the group: read on without it
+                for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group]):
+                    if seen + len(batch) > done:
+                        yield batch.slice(max(done - seen, 0))
+                    seen += len(batch)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
-    def __enter__(self) -> None:
-        return None
+def _bulky_columns(path: Path) -> list[str]:
+    """The text columns of a Parquet file that may fill the memory, to be read as numbers into their dictionary.
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException):
-            raise DataError(f"{self.path} is damaged: {error}", "Copy or save it again.") from error
+    A row takes some bits in the file for a text of the dictionary, and in memory all its length. To know the longest
+    texts takes a row of each group; what the file says of its columns is not asked, since a wrong word there is the end
+    of the process.
+    """
+    with pq.ParquetFile(path) as file:
+        leaves = [file.schema.column(place) for place in range(len(file.schema))]
+    texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    names = [leaf.path for leaf in texts]
+    bulky: set[str] = set()
+    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 16) as file:
+        for number in range(file.num_row_groups if names else 0):
+            group = file.metadata.row_group(number)
+            if group.total_byte_size > group.num_rows * MAX_RECORD + _MAX_UNPACKED:
+                raise DataError(
+                    f"{path}: its rows have more than {MAX_RECORD >> 20} MB each",
+                    "Instructions and responses are shorter: leave out the longest rows.",
+                )
+            rows = file.iter_batches(batch_size=1, row_groups=[number], columns=names, use_threads=False)
+            first = next(rows, None)
+            longest = [] if first is None else [n for column in first.columns for n in columns.longest_texts(column)]
+            for leaf, length in zip(texts, longest, strict=first is not None):
+                if length > (_MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH):
+                    bulky.add(leaf.path)
+    return sorted(bulky)
 
 
 def _json(path: Path) -> dict[str, Any]:
+    with reading(path):
+        text = path.read_text(encoding="utf-8")
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"can't read {path}: {error}", "Save the data set again with save_to_disk.") from error
+        found = parse_json(text)
+    except ValueError as error:
+        raise DataError(f"can't read {path}: {error}", _HINT) from error
+    if not isinstance(found, dict):
+        raise DataError(f"can't read {path}: it is not an object", _HINT)
     return found

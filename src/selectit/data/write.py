@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from selectit.data.columns import check_schema, from_stored, stored_schema, to_stored
 from selectit.data.tables import without_nulls
 from selectit.errors import DataError
 
@@ -40,6 +41,11 @@ def order_texts(rows: NDArray[np.int64], stored: Iterable[tuple[int, str]]) -> I
         for rank in range(len(rows)):
             spool.seek(offset[rank])
             yield spool.read(length[rank]).decode()
+
+
+def on_one_line(raw: str) -> str:
+    """A record's own text on one line: a line break inside a JSON string is always escaped."""
+    return "".join(map(str.strip, raw.split("\n")))
 
 
 def add_field(raw: str, value: Mapping[str, Any]) -> str:
@@ -99,8 +105,9 @@ def write_table(
         values: one for each of `rows`, or None.
 
     Raises:
-        DataError: the table has a column of the name that would be added.
+        DataError: the table has a column of the name that would be added, or one that this kind of file can't hold.
     """
+    check_schema("the data", schema, kind)
     added = None if values is None else pa.array(list(values))
     written = schema
     if added is not None:
@@ -110,9 +117,10 @@ def write_table(
     parquet = kind == "parquet"
     with pq.ParquetWriter(file, written, compression="zstd") if parquet else pa.ipc.new_stream(file, written) as writer:
         start = 0
-        for group in _groups(rows, parts, schema):
+        for group in _groups(rows, parts, stored_schema(schema)):
             extra = [] if added is None else [added.slice(start, len(group))]
-            writer.write_table(pa.Table.from_arrays([*group.columns, *extra], schema=written))
+            own = from_stored([column.combine_chunks() for column in group.columns], schema)
+            writer.write_table(pa.Table.from_arrays([*own, *extra], schema=written))
             start += len(group)
 
 
@@ -142,7 +150,7 @@ def write_longer_table(
     with pq.ParquetWriter(file, written, compression="zstd") if parquet else pa.ipc.new_stream(file, written) as writer:
         for part in parts:
             nulls = [pa.nulls(len(part), field.type) for field in fields]
-            columns = [*part["raw"].combine_chunks().flatten(), *nulls]
+            columns = [*from_stored(part["raw"].combine_chunks().flatten(), schema), *nulls]
             writer.write_table(pa.Table.from_arrays(columns, schema=written))
         for start in range(0, len(new), GROUP_ROWS):
             writer.write_table(build_table(new[start : start + GROUP_ROWS], written))
@@ -215,7 +223,8 @@ def _spool(
             first, last = np.searchsorted(group, (start, start + len(part)))
             if first < last:
                 structs = raw.take(_indices(group[first:last] - start))
-                spool.write_batch(pa.RecordBatch.from_arrays(structs.flatten(), schema=schema))
+                columns = to_stored(structs.flatten(), schema)  # runs of older versions store some as they are
+                spool.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
         start += len(part)
 
 

@@ -55,7 +55,7 @@ class EngineLoader:
     made_up: ClassVar[bool] = False
     """Whether its numbers are made up: a run with some of them goes on with it."""
     options: ClassVar[tuple[str, ...]] = ()
-    """Fields of `Settings` that only this engine has."""
+    """Fields of `Settings` that it takes and others do not, unless they name them too."""
     refuses: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Fields of `Settings` that others have and this one does not: what to say of each, and what to do about it."""
 
@@ -134,8 +134,8 @@ class Failures:
     error: str = ""
     count: int = 0
 
-    def stop(self) -> None:
-        """Something went well."""
+    def reset(self) -> None:
+        """Something went well: the next failure is the first."""
         self.count = 0
 
     def add(self, error: str) -> None:
@@ -177,7 +177,7 @@ class Rated:
         for index, values in zip(batch, logprob, strict=True):
             if np.isfinite(values).all():
                 self.logprob[index] = values
-                self.failures.stop()
+                self.failures.reset()
             else:
                 self.fail(index, "non-finite logits")
 

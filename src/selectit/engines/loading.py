@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from selectit import engines
-from selectit.config.options import defaults, flag
+from selectit.config.options import defaults, flag, given
 from selectit.config.settings import Settings
 from selectit.engines.base import CountsTokens, EngineLoader
 from selectit.errors import RunError, SettingsError, nearest
@@ -21,6 +21,7 @@ from selectit.signals.requests import Request
 
 DEFAULT = "hf"
 MOST_THREADS = 4096
+_USE_DEFAULT = f"Use --engine {DEFAULT} for this method: it loads the model here."
 
 
 def names() -> list[str]:
@@ -44,7 +45,7 @@ def check_options(settings: Settings) -> None:
     if settings.engine is not None:
         _refuse_others(settings, f"--engine is {settings.engine!r}")
         for option, refusal in find(settings.engine).refuses.items():
-            if _given(settings, option):
+            if option in given(settings, Settings):
                 raise SettingsError(*refusal)
     for name in names():
         if settings.engine in (None, name):
@@ -59,16 +60,13 @@ def check(settings: Settings, chat: bool) -> None:
 
 
 def _refuse_others(settings: Settings, engine: str) -> None:
+    own = find(settings.engine).options if settings.engine else ()
     for loader in map(find, names()):
         for option in loader.options:
-            if loader.name != settings.engine and _given(settings, option):
+            if option not in own and option in given(settings, Settings):
                 raise SettingsError(
                     f"{flag(option)} is for {loader.noun}, and {engine}", f"Give --engine {loader.name}."
                 )
-
-
-def _given(settings: Settings, option: str) -> bool:
-    return bool(getattr(settings, option) != defaults(Settings)[option])
 
 
 def gives(engine: str, signal: str) -> bool:
@@ -82,12 +80,12 @@ def check_gives(engine: str | None, request: Request) -> None:
     if engine is not None and engine_for(engine, request) == engine and not gives(engine, request.signal):
         raise SettingsError(
             f"the engine {engine} gives no {request.signal}",
-            "Use --engine hf for this method: it loads the model here.",
+            _USE_DEFAULT,
         )
 
 
 def engine_for(engine: str, request: Request) -> str:
-    """The engine that is asked: encoders and reward models are loaded here where the chosen engine has none."""
+    """The engine to ask: encoders and reward models are loaded here where the chosen engine has none."""
     own = "model" not in request.named_by
     return DEFAULT if own and not gives(engine, request.signal) else engine
 
@@ -98,7 +96,7 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
     if loader.signals is not None and signal not in loader.signals:
         raise SettingsError(
             f"{loader.noun} gives no {signal}, only {' and '.join(loader.signals)}",
-            "Use --engine hf for this method: it loads the model here.",
+            _USE_DEFAULT,
         )
     _check_stored(stored)
     return loader.load(model, settings, stored, signal)
@@ -106,7 +104,8 @@ def load_engine(model: Model, settings: Settings, stored: Mapping[str, Any], sig
 
 def _check_stored(stored: Mapping[str, Any]) -> None:
     """Refuse stored settings that nobody could have typed. Raises RunError."""
-    typed = ("dtype", "max_tokens", "batch_tokens", "overflow", "missing_label", "pooling", "tokenizer")
+    # Options that are mappings are stored as text, in the engine's own way.
+    typed = [name for name, default in defaults(Settings).items() if not isinstance(default, Mapping)]
     try:
         Settings(**{name: stored[name] for name in typed if stored.get(name)})
     except SettingsError as error:

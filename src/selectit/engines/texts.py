@@ -14,8 +14,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selectit.data.records import Sample
+from selectit.engines.chat import place_system_text, render_chat
 from selectit.engines.fitting import FittedText, TooLong, fit
 from selectit.errors import ModelError, install_extra
+from selectit.models.files import TOKENIZER
 from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt
 
@@ -24,10 +26,14 @@ NO_LIMIT = 2**31 - 1
 
 
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx", "seq_length")
+_NO_TOKENIZER = (
+    "Copy the tokenizer's files (tokenizer.json, tokenizer_config.json) from the model that it was tuned from."
+)
 _REMEDIES = {
     "gated": "Ask for access on the model's page, then sign in with `hf auth login`.",
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
     "does not recognize this architecture": "Update transformers, or choose another model.",
+    "Unrecognized configuration class": "Name a causal language model, or a reward model where one is asked.",
     "accelerate": "Install accelerate, or leave the device map out.",
     "sentence_transformers": f"Install it, {install_extra('methods')}, or name a causal model with --encoder.",
     "max_model_len": "Give a smaller --max-tokens.",
@@ -62,9 +68,79 @@ def about(path: str, trust_remote_code: bool = False) -> tuple[int | None, int]:
 
 
 def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
-    """The tokenizer in the folder `path` (or of that hub id). Raises ModelError."""
+    """The tokenizer in the folder `path` (or of that hub id), whose chat template takes a system text.
+
+    Raises ModelError where it can't be loaded, or is an empty one: transformers makes that where files are missing.
+    """
+    try:
+        with model_errors(path):
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except ModelError as error:
+        raise _tokenizer_fault(Path(path)) or error from error.__cause__
+    known = set(tokenizer("Rate", add_special_tokens=False)["input_ids"]) - {tokenizer.unk_token_id}
+    if not known:
+        raise _tokenizer_fault(Path(path)) or ModelError(f"the tokenizer of {path} knows no words", _NO_TOKENIZER)
+    place_system_text(tokenizer)
+    return tokenizer
+
+
+def _tokenizer_fault(folder: Path) -> ModelError | None:
+    """Why a folder gives no tokenizer, as far as its files say it."""
+    files = {file.name for pattern in TOKENIZER for file in folder.glob(pattern)}
+    if folder.is_dir() and not files - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}:
+        return ModelError(f"{folder} has no tokenizer", _NO_TOKENIZER)
+    pieces = any(name.endswith(".model") for name in files) and "tokenizer.json" not in files
+    if pieces and importlib.util.find_spec("sentencepiece") is None:
+        return ModelError(
+            f"the tokenizer of {folder} needs sentencepiece, which is not installed",
+            "Run: pip install sentencepiece protobuf",
+        )
+    return None
+
+
+def check_vocabulary(path: str, tokenizer: Any, trust_remote_code: bool = False) -> None:
+    """Refuse a tokenizer with tokens that the model in the folder has no embedding for. Raises ModelError.
+
+    Special tokens that nothing writes are no fault: Gemma 3's tokenizer has one for images, its text models have none.
+    """
     with model_errors(path):
-        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    size = getattr(config.get_text_config(), "vocab_size", None)
+    if not isinstance(size, int):
+        return
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= size}
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special -= set(tokenizer("")["input_ids"])
+    template = str(getattr(tokenizer, "chat_template", None))
+    used = [token for token, number in beyond.items() if number not in special or token in template]
+    if used:
+        count = max(beyond.values()) + 1
+        raise ModelError(
+            f"the tokenizer of {path} has {count:,} tokens, and the model {size:,}: it knows no {used[0]!r}",
+            "Take the tokenizer that the model was trained with, or save the model after resize_token_embeddings.",
+        )
+
+
+def open_ids(tokenizer: Any, texts: Sequence[str], special: bool = True) -> list[list[int]]:
+    """Token ids of texts that go on.
+
+    Args:
+        tokenizer: some put special tokens behind a text too (add_eos_token of tuned models): these are left out.
+        texts: may be none.
+        special: with the special tokens that the tokenizer puts before a text.
+    """
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"]
+    behind = _tokens_behind(tokenizer) if special else 0
+    return [each[: len(each) - behind] for each in ids] if behind else ids
+
+
+def _tokens_behind(tokenizer: Any) -> int:
+    """How many special tokens the tokenizer puts behind a text."""
+    bare, whole = (tokenizer("Rate", add_special_tokens=special)["input_ids"] for special in (False, True))
+    places = range(len(whole) - len(bare) + 1)
+    return next((len(whole) - len(bare) - at for at in places if whole[at : at + len(bare)] == bare), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +170,17 @@ class Texts:
     def encode(self, texts: Sequence[str], chat: bool, after: str = "") -> list[list[int]]:
         """Token ids of whole texts, each with `after` behind it.
 
-        The tokenizer's default special tokens are added, as in the published code; a chat template writes its own.
+        The tokenizer's special tokens before a text are added, as in the published code; a chat template has its own.
         """
-        if not texts:
-            return []
         whole = [(self.chat(text) if chat else text) + after for text in texts]
-        ids: list[list[int]] = self.tokenizer(whole, add_special_tokens=not chat, verbose=False)["input_ids"]
-        return ids
+        return open_ids(self.tokenizer, whole, special=not chat)
 
     def chat(self, text: str) -> str:
         """The text as a user's message in the model's chat template, up to where the answer begins."""
         if not self.tokenizer.chat_template:
             raise ModelError("this model has no chat template", "Leave --chat out, or choose a chat model.")
-        message = [{"role": "user", "content": text}]
-        whole: str = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-        return whole
+        remedy = "Leave --chat out, or choose another chat model."
+        return render_chat(self.tokenizer, [{"role": "user", "content": text}], remedy)
 
     def label_ids(self, prompt: RatingPrompt, samples: Sequence[Sample]) -> list[int]:
         """The one token that each label is after a rated text. Raises ModelError where it isn't so.
@@ -139,9 +211,7 @@ class Texts:
         mark = "\0"  # no text has it: the reader refuses it
         texts = [replace(prompt, text=mark).render(sample.instruction, sample.response) for sample in samples]
         whole = [self.chat(text) if prompt.chat else text for text in texts]
-        before = [text.partition(mark)[0].rstrip() for text in whole]
-        ids: list[list[int]] = self.tokenizer(before, add_special_tokens=not prompt.chat, verbose=False)["input_ids"]
-        return ids
+        return open_ids(self.tokenizer, [text.partition(mark)[0].rstrip() for text in whole], special=not prompt.chat)
 
     def fit_all(self, prompt: RatingPrompt, samples: Sequence[Sample]) -> Iterator[FittedText | str]:
         """Each sample's ids within the limit, or why it has none."""

@@ -51,7 +51,7 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
         raise SettingsError("no model is named", "Name a packaged model, a hub id or a folder.")
     if len(names) > 1 and settings.out is not None:
         raise SettingsError("--out is one file, and several models are named", "Leave it out: each has its own file.")
-    if len(names) > 1 and settings.engine == "server":
+    if len(names) > 1 and settings.served:
         raise SettingsError(
             "several models are named, and a server's --tokenizer is that of one", "Evaluate one at a time."
         )
@@ -63,7 +63,7 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
 
 
 def _model(name: str, settings: EvalSettings) -> Model:
-    if settings.engine != "server":
+    if not settings.served:
         return model_files.resolve(name, accept_terms=settings.accept_terms)
     tokenizer = model_files.resolve_tokenizer(settings.tokenizer or "")
     return Model(name, tokenizer.path, f"server:{name}:{tokenizer.digest}", False)
@@ -140,8 +140,8 @@ def _plan_evaluations(lm: Harness, protocols: Sequence[Protocol], path: Path) ->
 
 def find_refusal(task: str, settings: EvalSettings) -> str:
     """Why a task can't be run under these settings; '' where it can."""
-    if task == "humaneval" and not settings.allow_code_execution:
-        return humaneval.REFUSAL
+    if task == "humaneval":
+        return humaneval.find_refusal(settings.allow_code_execution, settings.unsandboxed)
     if task == "alpacaeval" and settings.judge is None:
         return alpacaeval.REFUSAL
     if task.partition("_")[0] in ("alpacaeval", "wmt22") and settings.data_dir is None:
@@ -233,7 +233,7 @@ def _path(model: Model, settings: EvalSettings) -> Path:
         return Path(settings.out)
     name = f"{_suite_name(settings)}.json"
     run = next((folder for folder in Path(model.path).parents if _is_run(folder)), None)
-    if run is None or settings.engine == "server":
+    if run is None or settings.served:
         return Path("selectit-evals") / slug(model.name) / name
     return run / "eval" / slug(str(Path(model.path).relative_to(run))) / name
 

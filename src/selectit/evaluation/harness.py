@@ -22,6 +22,7 @@ from selectit.evaluation import extras, local_files
 from selectit.evaluation.results import Part, fingerprint
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import Protocol
+from selectit.models.checkpoints import load_checkpoint
 from selectit.models.files import Model
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "shots": 1234}
 """lm-eval's own defaults (lm_eval/defaults.py), so that its command gives the same numbers."""
 
 
+_CHAT_HINT = "Leave chat out, or name another chat model."
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -175,13 +177,17 @@ class Harness:
         log.info("loading %s into lm-eval (%s)", self.model.name, name)
         sizes = {"batch_size": arguments.pop("batch_size"), "max_batch_size": None, "device": _device(name)}
         extras.load_module("lm_eval.evaluator")
+        if name == "hf":
+            check_model(self.model.path, self.settings.trust_remote_code)
         try:
             own = extras.load_module("lm_eval.api.registry").get_model(name)
             with quiet_lm_eval():
-                return own.create_from_arg_obj(arguments, sizes)
+                lm = own.create_from_arg_obj(arguments, sizes)
         except (ImportError, OSError, ValueError, RuntimeError) as error:
             hint = "See the engine's options in docs/evaluation.md; lm-eval's own message stands above."
             raise ModelError(f"lm-eval can't load {self.model.name}: {error}", hint) from error
+        place_system_text(lm)
+        return lm
 
     def arguments(self) -> tuple[str, dict[str, Any]]:
         """The name of lm-eval's model class, and its arguments."""
@@ -258,6 +264,8 @@ class Harness:
         except AssertionError as error:  # its way to say that context and answer don't fit into the model
             hint = "Choose a model that reads more tokens, or a suite with shorter answers."
             raise ModelError(f"{self.model.name} can't be asked {task}: {error}", hint) from error
+        except extras.load_module("jinja2").TemplateError as error:
+            raise ModelError(f"the chat template of {self.model.name} fails: {error}", _CHAT_HINT) from error
         except failures as error:
             # The other requests failed too, and each would print a traceback when the program ends.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -265,7 +273,12 @@ class Harness:
             raise EngineError(f"{task}: the server failed: {error}", hint) from error
 
     def _in_chat(self, prompt: str) -> str:
-        text: str = self.lm.apply_chat_template([{"role": "user", "content": prompt}])
+        from selectit.engines.chat import TEMPLATE_ERRORS
+
+        try:
+            text: str = self.lm.apply_chat_template([{"role": "user", "content": prompt}])
+        except TEMPLATE_ERRORS as error:
+            raise ModelError(f"the chat template of {self.model.name} fails: {error}", _CHAT_HINT) from error
         return text
 
     def close(self) -> None:
@@ -273,6 +286,31 @@ class Harness:
         self.__dict__.pop("lm", None)
         gc.collect()
         release_cached()
+
+
+def check_model(path: str, trust_remote_code: bool) -> None:
+    """Refuse a model that is not complete: lm-eval doesn't look. One that is quantised is left to its loader.
+
+    It is looked at without its weights. Raises ModelError.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from selectit.engines import texts
+
+    texts.check_vocabulary(path, texts.load_tokenizer(path, trust_remote_code), trust_remote_code)
+    with texts.model_errors(path):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        if not hasattr(config, "quantization_config"):
+            load_checkpoint(
+                AutoModelForCausalLM, path, dtype="auto", trust_remote_code=trust_remote_code, device_map="meta"
+            )
+
+
+def place_system_text(lm: Any) -> None:
+    """Where a chat template takes no system text, let it stand before the user's: lm-eval would leave it out."""
+    from selectit.engines import chat
+
+    chat.place_system_text(getattr(lm, "tokenizer", None))
 
 
 def draw(total: int, wanted: int | None, seed: int) -> tuple[int, ...]:

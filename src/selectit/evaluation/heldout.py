@@ -47,6 +47,9 @@ class HeldOut:
         with read.open_source(path) as source:
             data = read.fingerprint(source)
         what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
+        name = self._template_name()
+        if name != "chat" and TEMPLATES[name].with_input:
+            what.append(TEMPLATES[name].with_input)
         return fingerprint(self.model.digest, "heldout", data, what)
 
     def run(self, path: str) -> Part:
@@ -107,14 +110,17 @@ def chat_text(tokenizer: Any) -> tuple[LossRequest, str]:
     The second is '' or a space, which makes one token with the answer's first word. Raises ModelError where there is no
     template, or it changes texts.
     """
+    from selectit.engines.chat import render_chat
+
     if not tokenizer.chat_template:
         raise ModelError(
             "this model has no chat template", "Leave chat out, or name a chat model; in an experiment: base = false."
         )
     asked = [{"role": "user", "content": _PLACE}]
-    prompt: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    remedy = "Leave chat out, or name another chat model; in an experiment: base = false."
+    prompt = render_chat(tokenizer, asked, remedy)
     answered = [*asked, {"role": "assistant", "content": _ANSWER}]
-    whole: str = tokenizer.apply_chat_template(answered, tokenize=False)
+    whole = render_chat(tokenizer, answered, remedy, asks=False)
     if prompt.count(_PLACE) != 1:
         raise ModelError("this model's chat template changes the text of a message", "Leave --chat out.")
     between = whole.removeprefix(prompt).partition(_ANSWER)[0] if whole.startswith(prompt) else ""
@@ -162,7 +168,7 @@ def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     layout = formats.parse_layout(settings.format, settings.map)
     with read.open_source(path) as source:
         return [
-            formats.build_samples(record.row, record.turns, "last")[0]
+            formats.build_samples(record.row, record.turns, "last", record.inputs)[0]
             for record in read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None)
         ]
 

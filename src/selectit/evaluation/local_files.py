@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from selectit.errors import DataError
+from selectit.jsonable import parse_json
 
 _HINT = "--data-dir is the folder with mmlu/, gsm8k/, bbh/ and tydiqa/ in it: docs/evaluation.md has the layouts."
 
@@ -160,7 +160,7 @@ def _squad(path: Path) -> Iterator[dict[str, Any]]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}", "Copy it again.") from error
 
@@ -170,7 +170,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not line.strip():
             continue
         try:
-            yield place, json.loads(line)
+            yield place, parse_json(line)
         except ValueError as error:
             raise DataError(f"{path}, line {place}: not JSON: {error}", "Copy the file again.") from error
 

@@ -50,7 +50,9 @@ class EvalSettings:
     trust_remote_code: bool = idle(False)
     accept_terms: bool = idle(False)
     allow_code_execution: bool = False
-    """HumanEval runs what the model wrote."""
+    """HumanEval runs what the model wrote, in a sandbox."""
+    unsandboxed: bool = idle(False)
+    """With `allow_code_execution`: without a sandbox, for machines that have no bubblewrap."""
     judge: str | None = None
     """Compares answers for AlpacaEval: a model, or with `judge_url` the name of a served one."""
     judge_url: str | None = idle(None)
@@ -73,20 +75,27 @@ class EvalSettings:
         names = [Path(path).name for path in self.heldout]
         if len(set(names)) != len(names):
             raise SettingsError("two held-out data sets have one file name", "Rename one: results go by that name.")
+        if self.unsandboxed and not self.allow_code_execution:
+            raise SettingsError("--unsandboxed allows no code by itself", "Add --allow-code-execution.")
         self._check_server()
 
+    @property
+    def served(self) -> bool:
+        """Whether the models run on a server, and not on this machine."""
+        return self.engine == "server"
+
     def _check_server(self) -> None:
-        if self.engine == "server" and self.base_url is None:
+        if self.served and self.base_url is None:
             raise SettingsError("the engine server needs an address", "Give --base-url, as http://localhost:8000/v1.")
-        if self.engine == "server" and self.tokenizer is None:
+        if self.served and self.tokenizer is None:
             raise SettingsError(
                 "the engine server needs the model's tokenizer: lm-eval counts the tokens of the texts it sends",
                 "Name it with --tokenizer: packaged name, hub id or folder.",
             )
         for name in ("base_url", "tokenizer"):
-            if self.engine != "server" and getattr(self, name) is not None:
+            if not self.served and getattr(self, name) is not None:
                 raise SettingsError(f"--{name.replace('_', '-')} is for a server", "Give --engine server.")
         if self.judge_url is not None and self.judge is None:
             raise SettingsError("--judge-url names no model", "Give the name under which it is served with --judge.")
-        if self.heldout and self.engine == "server":
+        if self.heldout and self.served:
             raise SettingsError("a server gives no losses for responses", "Use --engine hf for --heldout.")

@@ -21,7 +21,7 @@ from selectit.expansion import styles as expansion_styles
 from selectit.expansion.records import FIELDS, NewRow, build_records, check_layout, find_rewritable
 from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, find_fault
 from selectit.inference import execute
-from selectit.inference.rate import model_named, run_of
+from selectit.inference.rate import find_model, open_or_create_run
 from selectit.models.files import Model
 from selectit.numerics.row_random import row_uniforms
 from selectit.progress import Progress, Silent
@@ -87,7 +87,7 @@ class _Generator:
 
     def answers(self, run: Run, questions: Sequence[JudgeRequest]) -> tuple[list[list[Answer]], float]:
         """The answers to each question about each row of the run, and the seconds that the model took about them."""
-        (annotator,) = execute.rate_units(run, [self.model], questions, self._with_unit_size(run), self.progress)
+        (annotator,) = execute.do_units(run, [self.model], questions, self._with_unit_size(run), self.progress)
         tables = [stored_columns(run, annotator, question, ["reply", "error", "flags"]) for question in questions]
         spent = run.timing().get(f"{annotator.signal}/{annotator.path.name}", {})
         found = [list(zip(*(column.to_pylist() for column in table.columns), strict=True)) for table in tables]
@@ -129,19 +129,19 @@ def expand(
         sample: rows to rewrite, drawn; None = all.
         seed: of the drawing.
         max_new_tokens: of each of the two answers that a new row takes.
-        progress: receives what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is answered stays.
     """
     ways = expansion_styles.load_styles(styles, max_new_tokens)
     settings = _check_settings(settings, sample)
-    run = run_of(data, settings)
+    run = open_or_create_run(data, settings)
     out = resolve_destination(run, settings, data, "expanded")
     found = find_rewritable(run)
     check_layout(run, found.rows[:1])
     rows = _draw_rows(run, found.rows, sample, seed)
-    asking = _Generator(model_named(settings.model[0], settings), settings, progress or Silent())
+    asking = _Generator(find_model(settings.model[0], settings), settings, progress or Silent())
     folder = run.path / "expansions" / ("all" if sample is None else f"{sample}-s{seed}")
     new, not_made, seconds = _write_new_rows(run, folder, rows, ways, asking)
     if not new:

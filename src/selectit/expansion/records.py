@@ -126,6 +126,9 @@ def check_layout(run: Run, rows: Int64) -> None:
         write.build_table(made, pa.schema([*run.table_schema, *FIELDS]))
 
 
+_TO_MESSAGES = "Convert the data to messages first."
+
+
 def _refuse_shared(layout: str) -> None:
     found = parse_layout(None, layout)
     assert found is not None  # a map was given
@@ -161,8 +164,12 @@ def build_record(layout: str, like: Mapping[str, Any], instruction: str, respons
             name: _messages(like[name], [text]) if isinstance(like[name], list) else text
             for name, text in zip(("prompt", "completion"), texts, strict=True)
         }
+    if layout == "preference":
+        raise DataError("preference data has two answers to a question, and a new row would have one", _TO_MESSAGES)
     if layout in DATA_LAYOUTS:
         name = {"sharegpt": "conversations", "messages": "messages"}[layout]
+        if like.get(name) is None:
+            raise DataError(f"a row without {name!r}", _TO_MESSAGES)
         return {name: _messages(like[name], texts)}
     return _by_map(layout, like, instruction, response)
 
@@ -174,7 +181,7 @@ def _empty_input(like: Mapping[str, Any]) -> dict[str, str]:
 def _messages(like: Sequence[Mapping[str, Any] | str], texts: Sequence[str]) -> list[Any]:
     """Messages with these texts, the roles in the words of others; bare texts where the others are."""
     if len(like) != len(texts):
-        raise DataError("question and answer are not in separate fields", "Convert the data to messages first.")
+        raise DataError("question and answer are not in separate fields", _TO_MESSAGES)
     made: list[Any] = []
     for message, text in zip(like, texts, strict=True):
         if isinstance(message, str):
@@ -197,14 +204,18 @@ def _content(like: str | Sequence[Mapping[str, Any]], text: str) -> str | list[d
 def _by_map(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:
     found = parse_layout(None, layout)
     assert found is not None  # a map was given
-    texts = {"instruction": instruction, "input": "", "response": response}
+    texts = {"instruction": instruction, "response": response}
+    if not texts.keys() <= dict(found.fields).keys():
+        raise DataError(f"--map {layout} reads a list of turns", _TO_MESSAGES)
     made: dict[str, Any] = {}
     for part, path in found.fields:
+        if part in ("system", "history", "reasoning"):  # said of other texts, as all other fields
+            continue
         *before, last = path.split(".")
         place = made
         for key in before:
             place = place.setdefault(key, {})
-        place[last] = texts[part]
+        place[last] = texts.get(part, "")
     return {key: _restore_lists(value, like[key], layout) for key, value in made.items()}
 
 

@@ -20,8 +20,8 @@ from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.experiments.clean import CleanData
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
-from selectit.experiments.settings import Cell, Experiment, cells, largest_trials, method_of, selecting
-from selectit.inference.rate import model_named
+from selectit.experiments.settings import Cell, Experiment, build_method, build_settings, largest_trials, list_cells
+from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
 from selectit.progress import Progress
@@ -36,7 +36,7 @@ from selectit.training.train import train
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExperimentFolder:
     """An experiment and where it is made."""
 
     experiment: Experiment
@@ -53,9 +53,9 @@ class Place:
         """The data that the rows of a cell are from."""
         return self.cleans[cell.source]
 
-    def selecting(self, cell: Cell) -> Settings:
+    def build_settings(self, cell: Cell) -> Settings:
         """The settings of the choice of a cell, in the run of its data."""
-        return selecting(self.experiment, cell, str(self.clean_of(cell).run.path))
+        return build_settings(self.experiment, cell, str(self.clean_of(cell).run.path))
 
     def outcome(self, cell: Cell) -> Path:
         """The file of a finished cell."""
@@ -66,7 +66,7 @@ class Place:
         return self.folder / "models" / cell.name
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
+def lock(folder: Path) -> AbstractContextManager[None]:
     """Hold the experiment's folder. Raises RunError where another process does."""
     return Run(folder, {}).lock("experiment", f"another selectit runs the experiment in {folder}")
 
@@ -79,7 +79,7 @@ class Chosen:
     seconds: float | None = 0
 
 
-def check(place: Place) -> None:
+def check_cells(place: ExperimentFolder) -> None:
     """Raise what choosing would refuse once the number of rows is known, before anything is done: for every cell.
 
     Raises:
@@ -89,11 +89,11 @@ def check(place: Place) -> None:
     """
     experiment = place.experiment
     basic = {source: clean.run.basic_rows() for source, clean in place.cleans.items()}
-    for cell in (*cells(experiment), *largest_trials(experiment)):
+    for cell in (*list_cells(experiment), *largest_trials(experiment)):
         if cell.choice is None:
             continue
-        settings, clean = place.selecting(cell), place.clean_of(cell)
-        rows_of(place, cell)
+        settings, clean = place.build_settings(cell), place.clean_of(cell)
+        count_rows(place, cell)
         for value in settings.param.values():
             if not isinstance(value, str) or not Path(value).exists():
                 continue
@@ -103,14 +103,14 @@ def check(place: Place) -> None:
                     "evaluation asks about were left out, so that the numbers are of other rows",
                     "Name a data set of the rows themselves, or write decontaminate = false.",
                 )
-        method_of(cell.choice).check_rows(basic[cell.source])
+        build_method(cell.choice).check_rows(basic[cell.source])
 
 
-def rows_of(place: Place, cell: Cell) -> int:
+def count_rows(place: ExperimentFolder, cell: Cell) -> int:
     """How many rows a cell is tuned on at most; 0 for the model as it was. Raises SettingsError."""
     if cell.choice is None:
         return 0
-    settings, rows = place.selecting(cell), place.clean_of(cell).rows
+    settings, rows = place.build_settings(cell), place.clean_of(cell).rows
     try:
         return min(resolve(settings).budget.count(rows), rows)
     except SelectitError as error:
@@ -120,36 +120,36 @@ def rows_of(place: Place, cell: Cell) -> int:
         ) from error
 
 
-def stored(place: Place, cell: Cell) -> Outcome | None:
+def read_outcome(place: ExperimentFolder, cell: Cell) -> Outcome | None:
     """What came of a finished cell, else None. Raises RunError where it was made with other settings."""
     path = place.outcome(cell)
     if not path.is_file():
         return None
     facts = read_json(path)
-    if facts.pop("fingerprint") != _mark(place, cell):
+    if facts.pop("fingerprint") != _current_fingerprint(place, cell):
         raise RunError(
-            f"{path} is of the same cell with other settings", "Name another folder with --out, or remove it."
+            f"{path} holds the same cell with other settings", "Name another folder with --out, or remove it."
         )
     _remove_weights(place, cell)  # where it was killed between the two
     scores = {name: BenchmarkScore(**each) for name, each in facts["scores"].items()}
     return Outcome(**{**facts, "line": cell.line, "scores": scores})
 
 
-def choose(place: Place, cell: Cell, progress: Progress) -> Chosen:
+def choose_rows(place: ExperimentFolder, cell: Cell, progress: Progress) -> Chosen:
     """Choose the rows: a selection of the run, and a file of them in the data's own format."""
     if cell.choice is None:
         return Chosen()
     clean = place.clean_of(cell)
     subset = place.folder / "subsets" / f"{cell.name}{clean.suffix}"
     subset.parent.mkdir(exist_ok=True)
-    settings = dataclasses.replace(place.selecting(cell), out=str(subset), name=cell.name, force=True)
+    settings = dataclasses.replace(place.build_settings(cell), out=str(subset), name=cell.name, force=True)
     selected = select(clean.path, settings, progress)
     return Chosen(selected.passes, selected.seconds)
 
 
-def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcome:
+def make_cell(place: ExperimentFolder, cell: Cell, chosen: Chosen, progress: Progress) -> Outcome:
     """Tune on the chosen rows, evaluate, and store what came of it."""
-    tuned = _tuned(place, cell, progress)
+    tuned = _tune(place, cell, progress)
     experiment = place.experiment
     out = str(place.folder / "evaluations" / f"{cell.name}.json")
     accepted = experiment.settings.accept_terms or experiment.evaluation.accept_terms
@@ -177,12 +177,12 @@ def make(place: Place, cell: Cell, chosen: Chosen, progress: Progress) -> Outcom
         eval_seconds=sum(score.seconds for score in results.scores),
         **tuned,
     )
-    write_json(place.outcome(cell), {"fingerprint": _mark(place, cell), **dataclasses.asdict(outcome)})
+    write_json(place.outcome(cell), {"fingerprint": _current_fingerprint(place, cell), **dataclasses.asdict(outcome)})
     _remove_weights(place, cell)
     return outcome
 
 
-def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
+def _tune(place: ExperimentFolder, cell: Cell, progress: Progress) -> dict[str, Any]:
     """The model's folder, and what its tuning took."""
     if cell.choice is None:
         return {"path": cell.model, "rows": 0, "steps": 0, "tokens": 0, "loss": None, "train_seconds": 0}
@@ -207,18 +207,18 @@ def _tuned(place: Place, cell: Cell, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _mark(place: Place, cell: Cell) -> str:
+def _current_fingerprint(place: ExperimentFolder, cell: Cell) -> str:
     clean = place.clean_of(cell)
-    return fingerprint(place.experiment, cell, clean.source, clean.rows)
+    return fingerprint_cell(place.experiment, cell, clean.source, clean.rows)
 
 
-def _remove_weights(place: Place, cell: Cell) -> None:
+def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
     """Remove a finished cell's weights, unless they are kept."""
     if not place.experiment.keep_models:
         shutil.rmtree(place.model(cell), ignore_errors=True)
 
 
-def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
+def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
     """16 hexadecimal digits.
 
     Args:
@@ -233,41 +233,43 @@ def fingerprint(experiment: Experiment, cell: Cell, source: str, rows: int) -> s
     settings = experiment.settings
     base = model_files.resolve(cell.model, accept_terms=settings.accept_terms).digest
     identity: dict[str, Any] = {"data": [source, rows], "base": base, "seed": cell.seed}
-    identity["evaluation"] = _evaluation(experiment.evaluation)
+    identity["evaluation"] = _evaluation_identity(experiment.evaluation)
     if cell.choice is not None:
-        identity["choice"] = _choice_identity(selecting(experiment, cell, ""))
-        identity["recipe"] = _recipe(experiment.recipe)
+        identity["choice"] = _choice_identity(build_settings(experiment, cell, ""))
+        identity["recipe"] = _recipe_identity(experiment.recipe)
     return digest_of(identity)[:16]
 
 
 def _choice_identity(settings: Settings) -> dict[str, Any]:
     plain = options.values(settings, *(group for group in GROUPS if group.decides))
-    plain["model"] = [model_named(name, settings).digest for name in settings.model]
+    plain["model"] = [find_model(name, settings).digest for name in settings.model]
     plain["prompts"] = prompts.load(settings.prompts).fingerprint
-    plain["param"] = {name: _content(value) for name, value in settings.param.items()}
+    plain["param"] = {name: _content_identity(value) for name, value in settings.param.items()}
     return plain
 
 
-def _recipe(recipe: Recipe) -> dict[str, Any]:
+def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
     deciding = options.deciding(recipe)
     return {name: value for name, value in recipe.table().items() if name in deciding}
 
 
-def _evaluation(settings: EvalSettings) -> dict[str, Any]:
+def _evaluation_identity(settings: EvalSettings) -> dict[str, Any]:
     plain = options.deciding(settings)
-    plain["heldout"] = [_data(path) for path in settings.heldout]
+    plain["heldout"] = [_data_identity(path) for path in settings.heldout]
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
-    plain["data_dir"] = [[str(path.relative_to(folder)), _content(str(path))] for path in files if folder is not None]
+    plain["data_dir"] = [
+        [str(path.relative_to(folder)), _content_identity(str(path))] for path in files if folder is not None
+    ]
     return plain
 
 
-def _data(path: str) -> str:
+def _data_identity(path: str) -> str:
     with read.open_source(path) as source:
         return read.fingerprint(source)
 
 
-def _content(value: Any) -> Any:
+def _content_identity(value: Any) -> Any:
     """The digest of a file, or of the rows of a selection, that a value names; else the value."""
     if isinstance(value, str):
         for path in (Path(value), Path(value) / "rows.parquet"):

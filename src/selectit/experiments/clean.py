@@ -15,7 +15,7 @@ from selectit.errors import DataError, RunError
 from selectit.evaluation.evaluate import find_refusal
 from selectit.evaluation.suites import choose_protocols
 from selectit.experiments.decontamination import find_contaminated, read_questions
-from selectit.experiments.settings import Experiment, settings_for
+from selectit.experiments.settings import Experiment, merge_settings
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run
 from selectit.runs.source import create
@@ -47,11 +47,11 @@ def clean_data(experiment: Experiment, folder: Path) -> dict[str, CleanData]:
     By `Choice.source`: '' is the experiment's own data, which is in the folder itself; others are in FOLDER/data.
     """
     asked = _read_questions(experiment)
-    found = {"": _clean(experiment.data, experiment.settings, folder, *asked)}
+    found = {"": _leave_out(experiment.data, experiment.settings, folder, *asked)}
     for choice in experiment.choices:
         if choice.source not in found:
             home = folder / "data" / choice.source
-            found[choice.source] = _clean(choice.data, settings_for(experiment, choice), home, *asked)
+            found[choice.source] = _leave_out(choice.data, merge_settings(experiment, choice), home, *asked)
     return found
 
 
@@ -65,7 +65,7 @@ def _read_questions(experiment: Experiment) -> tuple[list[str], list[str]]:
     return read_questions(evaluation, tasks)
 
 
-def _clean(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> CleanData:
+def _leave_out(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> CleanData:
     whole = _create_run(settings, data, home / "source")
     suffix = str(whole.manifest["suffix"])
     samples = (each for start, stop in whole.part_ranges() for each in whole.samples(start, stop))

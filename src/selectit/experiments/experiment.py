@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selectit.evaluation.evaluate import list_left_out
-from selectit.experiments.cell import Place, check, locked
+from selectit.experiments.cell import ExperimentFolder, check_cells, lock
 from selectit.experiments.clean import CleanData, clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import write
 from selectit.experiments.run_cells import make_cells
 from selectit.experiments.search import check_search, search
-from selectit.experiments.settings import Experiment, cells
+from selectit.experiments.settings import Experiment, list_cells
 from selectit.progress import Progress, Silent
 
 
@@ -50,7 +50,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     Args:
         experiment: from `load.load`.
         out: the experiment's folder. Typed again, it goes on where it was; one experiment a folder.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is finished stays.
@@ -59,10 +59,10 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     folder.mkdir(parents=True, exist_ok=True)
     check_search(experiment)
     progress = progress or Silent()
-    with locked(folder):
-        place = Place(experiment, folder, clean_data(experiment, folder))
-        check(place)
-        outcomes = make_cells(place, cells(experiment), progress)
+    with lock(folder):
+        place = ExperimentFolder(experiment, folder, clean_data(experiment, folder))
+        check_cells(place)
+        outcomes = make_cells(place, list_cells(experiment), progress)
         tried, best = search(experiment, lambda cell: make_cells(place, [cell], progress)[0], outcomes)
         known = [(each.line, each.seed) for each in outcomes]
         outcomes += [each for each in tried if (each.line, each.seed) not in known]
@@ -71,7 +71,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
     return Finished(folder, place.clean, tuple(outcomes), text)
 
 
-def list_notes(place: Place, outcomes: Sequence[Outcome]) -> list[str]:
+def list_notes(place: ExperimentFolder, outcomes: Sequence[Outcome]) -> list[str]:
     """What stands above the tables."""
     experiment, recipe = place.experiment, place.experiment.recipe
     by = f"{recipe.steps:,} steps each" if recipe.steps is not None else f"{recipe.epochs:g} epochs each"

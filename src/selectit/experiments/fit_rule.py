@@ -1,4 +1,4 @@
-"""A rule of one's own for Instruction Mining: what the rows that models were tuned on say about the models' loss.
+"""Your own rule for Instruction Mining: what the rows that models were tuned on say about the models' loss.
 
 Cao et al., arXiv 2307.06290: random subsets, a model tuned on each, and the logarithm of its evaluation loss regressed
 on the mean indicators of its rows. The subsets, models and losses are an experiment's cells of the choice `random`.
@@ -21,11 +21,11 @@ from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.experiments.cell import Place, locked, stored
+from selectit.experiments.cell import ExperimentFolder, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, rule_header
-from selectit.experiments.settings import Cell, Experiment, cells, method_of, settings_of
+from selectit.experiments.settings import Cell, Experiment, build_method, list_cells, with_method
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
 from selectit.runs.selections import load_rows
@@ -69,7 +69,7 @@ def fit_rule(
         drop: indicators are dropped one at a time while the largest p-value is above this; 1 keeps all.
         rule: the file to write; None = OUT/rule.toml.
         settings: other settings of the indicators: encoder, pooling, judge, reward_model.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SettingsError: no random choice, several of something and none named, no such loss, too few subsets,
@@ -78,20 +78,20 @@ def fit_rule(
         DataError: a subset in which no row has an indicator's score.
     """
     folder = Path(out)
-    _check(indicators, drop)
+    _check_indicators(indicators, drop)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
-    place = _place(experiment, folder)
-    outcomes = _outcomes(place, found)
-    losses, named = _losses(found, outcomes, metric)
+    place = _open_folder(experiment, folder)
+    outcomes = _read_outcomes(place, found)
+    losses, named = _find_losses(found, outcomes, metric)
     check_values(np.log(losses), len(indicators))
-    asking = _asking(experiment, found[0], place.clean.run.path, settings or {})
-    scores = _scores(asking, indicators, progress or Silent())
-    means = _means(scores, place, found, indicators)
+    asking = _scoring_settings(experiment, found[0], place.clean.run.path, settings or {})
+    scores = _score_indicators(asking, indicators, progress or Silent())
+    means = _mean_scores(scores, place, found, indicators)
     regression = regress(indicators, means, np.log(losses), drop)
     path = Path(rule) if rule is not None else folder / "rule.toml"
     made = Rule(
         line=found[0].line,
-        recipe=_recipe(experiment.recipe),
+        recipe=_describe_recipe(experiment.recipe),
         data=Path(experiment.data).name,
         fingerprint=place.clean.source,
         rows=len(scores),
@@ -104,17 +104,18 @@ def fit_rule(
     )
     if made.out is not None:
         with replacing(made.out) as file:
-            file.write(_toml(made, asking).encode())
+            file.write(_render_toml(made, asking).encode())
     return made
 
 
-def _check(indicators: Sequence[str], drop: float) -> None:
+def _check_indicators(indicators: Sequence[str], drop: float) -> None:
     if not indicators:
         raise SettingsError("there are no indicators", "Name them: --indicators reward,length:unit=tokens,knn:k=6")
     for text in indicators:
         if text.startswith(method_files.STORED):
             raise SettingsError(
-                f"the indicator {text!r} is of one run, and a rule is for any data", "Name the method that scored it."
+                f"the indicator {text!r} belongs to one run, and a rule is for any data",
+                "Name the method that scored it.",
             )
         if indicators.count(text) > 1:
             raise SettingsError(f"the indicator {text!r} is named twice", "Name it once.")
@@ -126,8 +127,8 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     """The cells of one model, random choice and budget. Raises SettingsError where it is not clear which."""
     found = [
         cell
-        for cell in cells(experiment)
-        if cell.choice is not None and not cell.choice.data and method_of(cell.choice).uniform
+        for cell in list_cells(experiment)
+        if cell.choice is not None and not cell.choice.data and build_method(cell.choice).uniform
     ]
     if not found:
         raise SettingsError(
@@ -144,17 +145,17 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     return found
 
 
-def _place(experiment: Experiment, folder: Path) -> Place:
+def _open_folder(experiment: Experiment, folder: Path) -> ExperimentFolder:
     """Where the experiment was made. Raises RunError where nothing of it is finished, or it is of other data."""
     if not (folder / "cells").is_dir():
         raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
-    with locked(folder):
-        return Place(experiment, folder, clean_data(experiment, folder))
+    with lock(folder):
+        return ExperimentFolder(experiment, folder, clean_data(experiment, folder))
 
 
-def _outcomes(place: Place, found: Sequence[Cell]) -> list[Outcome]:
+def _read_outcomes(place: ExperimentFolder, found: Sequence[Cell]) -> list[Outcome]:
     """What came of the cells. Raises RunError where one is not finished."""
-    outcomes = [stored(place, cell) for cell in found]
+    outcomes = [read_outcome(place, cell) for cell in found]
     undone = [place.outcome(cell) for cell, outcome in zip(found, outcomes, strict=True) if outcome is None]
     if undone:
         raise RunError(
@@ -163,7 +164,7 @@ def _outcomes(place: Place, found: Sequence[Cell]) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
+def _find_losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
     """(M,) as the tables show them, and what they are. Raises SettingsError where it is no loss, or not above 0."""
     first = outcomes[0].scores
     losses = [name for name, score in first.items() if score.lower]
@@ -187,7 +188,7 @@ def _losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> 
     return np.array(values), f"{name}, {unit.replace('per token', 'per row') if first[name].values else unit}"
 
 
-def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
+def _scoring_settings(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of scoring: the experiment's, and those that are given beside."""
     assert cell.choice is not None
     # An indicator has its own parameters, written where it is named, or the defaults.
@@ -198,22 +199,22 @@ def _asking(experiment: Experiment, cell: Cell, run: Path, given: Mapping[str, A
     )
 
 
-def _scores(settings: Settings, indicators: Sequence[str], progress: Progress) -> Float64:
+def _score_indicators(settings: Settings, indicators: Sequence[str], progress: Progress) -> Float64:
     """(N, P) scores of all rows of the run; what they are made of is collected where it is missing."""
     zeros = [0.0] * (len(indicators) + 1)
     rule = {"rule": "own", "indicators": list(indicators), "coefficients": zeros}
     rate(None, dataclasses.replace(settings, method="instruction-mining", param=rule), progress)
     assert settings.run is not None
-    return np.stack([score(settings.run, settings_of(text, settings), progress).score for text in indicators], axis=1)
+    return np.stack([score(settings.run, with_method(text, settings), progress).score for text in indicators], axis=1)
 
 
-def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
+def _mean_scores(scores: Float64, place: ExperimentFolder, found: Sequence[Cell], indicators: Sequence[str]) -> Float64:
     """(M, P) mean over those rows of each subset that have a score. Raises SettingsError, DataError."""
     means = np.empty((len(found), len(indicators)))
     subsets = [load_rows(place.clean.run, cell.name) for cell in found]
     if len({tuple(sorted(rows.tolist())) for rows in subsets}) == 1:
         raise SettingsError(
-            "all subsets are of the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."
+            "all subsets have the same rows", "Let the experiment's seeds draw them: leave the choice's own seed out."
         )
     for number, (cell, rows) in enumerate(zip(found, subsets, strict=True)):
         for column, text in enumerate(indicators):
@@ -228,12 +229,12 @@ def _means(scores: Float64, place: Place, found: Sequence[Cell], indicators: Seq
     return means
 
 
-def _recipe(recipe: Recipe) -> str:
+def _describe_recipe(recipe: Recipe) -> str:
     by = f"{recipe.steps:,} steps" if recipe.steps is not None else f"{recipe.epochs:g} epochs"
     return f"{recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}"
 
 
-def _toml(rule: Rule, settings: Settings) -> str:
+def _render_toml(rule: Rule, settings: Settings) -> str:
     fresh = Settings()
     plain = {name: getattr(settings, name) for name in _SCALE}
     kept = {

@@ -26,10 +26,10 @@ from selectit.experiments.settings import (
     Choice,
     Experiment,
     Search,
-    cells,
+    build_method,
+    build_settings,
     largest_trials,
-    method_of,
-    selecting,
+    list_cells,
 )
 from selectit.selection.choose import parse_keep
 from selectit.selection.resolve import resolve
@@ -52,26 +52,26 @@ def load(path: str | Path, data: str | None = None) -> Experiment:
     """Read an experiment; `data` stands for the file's own. Raises SettingsError, which names the key."""
     table = toml_table(path, "experiment", "examples/experiments")
     try:
-        return _experiment(table, data)
+        return _build_experiment(table, data)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error.message}", error.hint) from error
 
 
-def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
-    _known(table, [*(f.name for f in dataclasses.fields(Experiment)), "recipe_changes"], "")
+def _build_experiment(table: dict[str, Any], data: str | None) -> Experiment:
+    _check_keys(table, [*(f.name for f in dataclasses.fields(Experiment)), "recipe_changes"], "")
     source = data or table.get("data")
     if not source:
         raise SettingsError("no data set is named", "Write data = … in the file, or give --data FILE.")
     settings = table.get("settings", {})
     if not isinstance(table.get("choices", []), list):
         raise SettingsError("choices is no list of tables", "Write [[choices]] for each line of the table.")
-    _known(settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
-    _known(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
-    _known(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
+    _check_keys(settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
+    _check_keys(table.get("evaluation", {}), [f.name for f in dataclasses.fields(EvalSettings)], "evaluation: ")
+    _check_keys(table.get("search", {}), [f.name for f in dataclasses.fields(Search)], "search: ")
     recipe = recipes.load(str(table.get("recipe", recipes.DEFAULT)))
     changes = table.get("recipe_changes", {})
-    _known(changes, [f.name for f in dataclasses.fields(Recipe)], "recipe_changes: ")
-    choices = tuple(_choice(each) for each in table.get("choices", []))
+    _check_keys(changes, [f.name for f in dataclasses.fields(Recipe)], "recipe_changes: ")
+    choices = tuple(_build_choice(each) for each in table.get("choices", []))
     if not choices:
         raise SettingsError("there are no choices", "Write [[choices]] with method = … for each line of the table.")
     read = {
@@ -79,29 +79,29 @@ def _experiment(table: dict[str, Any], data: str | None) -> Experiment:
         "choices": choices,
         "recipe": dataclasses.replace(recipe, **changes),
         "settings": Settings(**settings),
-        "evaluation": _evaluation(table.get("evaluation", {})),
+        "evaluation": _build_evaluation(table.get("evaluation", {})),
         "search": Search(**table.get("search", {})),
     }
     experiment = Experiment(**{**{name: table[name] for name in table if name != "recipe_changes"}, **read})
-    _check(experiment)
+    _check_experiment(experiment)
     return experiment
 
 
-def _choice(table: Any) -> Choice:
-    _known(table, [f.name for f in dataclasses.fields(Choice)], "choices: ")
+def _build_choice(table: Any) -> Choice:
+    _check_keys(table, [f.name for f in dataclasses.fields(Choice)], "choices: ")
     if "method" not in table:
         raise SettingsError(f"a choice has no method: {table}", "Write method = 'selectit', for example.")
     return Choice(**table)
 
 
-def _evaluation(table: dict[str, Any]) -> EvalSettings:
+def _build_evaluation(table: dict[str, Any]) -> EvalSettings:
     try:
         return EvalSettings(**table)
     except TypeError as error:
         raise SettingsError(f"evaluation: a value of the wrong kind: {error}", "See docs/evaluation.md.") from error
 
 
-def _check(experiment: Experiment) -> None:
+def _check_experiment(experiment: Experiment) -> None:
     """Whatever would only be found after hours."""
     _check_evaluation(experiment.evaluation)
     for choice in experiment.choices:
@@ -109,10 +109,10 @@ def _check(experiment: Experiment) -> None:
     for budget in (*experiment.budgets, *(b for choice in experiment.choices for b in choice.budgets)):
         if budget != SEARCH:
             parse_keep(budget)
-    found = [*cells(experiment), *largest_trials(experiment)]
+    found = [*list_cells(experiment), *largest_trials(experiment)]
     for cell in found:
         if cell.choice is not None:
-            _check_choosing(cell.choice.name, selecting(experiment, cell, "run"))
+            _check_choosing(cell.choice.name, build_settings(experiment, cell, "run"))
     lines = [(cell.line, cell.seed) for cell in found]
     for line in lines:
         if lines.count(line) > 1:
@@ -124,16 +124,16 @@ def _check(experiment: Experiment) -> None:
 
 def _check_choice(choice: Choice) -> None:
     """Its own settings, before they are laid over the experiment's."""
-    _known(choice.settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
+    _check_keys(choice.settings, [name for name in options.names(Settings) if name not in _DECIDED], "settings: ")
     for name in choice.settings:
         if not choice.data and name in options.names(SourceOptions, ReadingOptions):
             raise SettingsError(
                 f"{choice.name}: {name} would read the experiment's data otherwise, for this choice alone",
                 "Write it in [settings], or give the choice its own data.",
             )
-    many = method_of(choice).many_models
+    many = build_method(choice).many_models
     if many and len(choice.rater) < 2:
-        raise SettingsError(f"{many} of {choice.name} is of several models", "Name them: rater = ['A', 'B'].")
+        raise SettingsError(f"{many} of {choice.name} needs several models", "Name them: rater = ['A', 'B'].")
 
 
 def _check_choosing(name: str, settings: Settings) -> None:
@@ -148,7 +148,7 @@ def _check_evaluation(evaluation: EvalSettings) -> None:
     """That there is something to evaluate, and that it can be done for models in folders."""
     if evaluation.out is not None:
         raise SettingsError("evaluation: the experiment decides where results go", "Leave out 'out'.")
-    if evaluation.engine == "server":
+    if evaluation.served:
         raise SettingsError(f"evaluation: {_SERVER}", "Use engine = 'hf' or 'vllm'.")
     protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     refused = [why for why in (find_refusal(protocol.task, evaluation) for protocol in protocols) if why]
@@ -162,7 +162,7 @@ def _check_evaluation(evaluation: EvalSettings) -> None:
         )
 
 
-def _known(table: Any, names: list[str], where: str) -> None:
+def _check_keys(table: Any, names: list[str], where: str) -> None:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where}{table!r} is no table", "See docs/experiments.md.")
     for key in table:

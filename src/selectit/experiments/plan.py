@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from selectit.costs import plan as costs_plan
+from selectit.costs.token_counts import space_evenly
 from selectit.engines.texts import load_tokenizer
-from selectit.experiments.cell import Place, check, locked, rows_of, stored
+from selectit.experiments.cell import ExperimentFolder, check_cells, count_rows, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
-from selectit.experiments.settings import Cell, Experiment, cells, searches, trial
+from selectit.experiments.settings import Cell, Experiment, build_trial, list_cells, list_searches
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import requests_of
-from selectit.signals.arrays import Int64
+from selectit.selection.spec import list_requests
 from selectit.signals.requests import RatingPrompt, Request
 from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe
@@ -48,49 +48,49 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
     Args:
         experiment: from `load.load`.
         out: the experiment's folder.
-        progress: told of what is measured.
+        progress: shows what is measured.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        place = Place(experiment, folder, clean_data(experiment, folder))
-        check(place)
-        every = cells(experiment)
-        done = {cell.name: outcome for cell in every if (outcome := stored(place, cell)) is not None}
+    with lock(folder):
+        place = ExperimentFolder(experiment, folder, clean_data(experiment, folder))
+        check_cells(place)
+        every = list_cells(experiment)
+        done = {cell.name: outcome for cell in every if (outcome := read_outcome(place, cell)) is not None}
         lines = [
             f"{clean.name}: {clean.rows:,} rows, {clean.left_out:,} left out since the evaluation asks about them"
             for clean in place.cleans.values()
         ]
         for cell in every:
-            rows = rows_of(place, cell)
-            what = f"{rows:,} rows, {_steps(experiment.recipe, rows):,} training steps"
+            rows = count_rows(place, cell)
+            what = f"{rows:,} rows, {_count_steps(experiment.recipe, rows):,} training steps"
             lines.append(f"  {cell.name}: {'done' if cell.name in done else what}")
-        tried, left = _trials(place)
+        tried, left = _list_trials(place)
         about = experiment.search
-        if searches(experiment):
+        if list_searches(experiment):
             lines.append(f"  searched: at most {len(left)} cells more, of {about.low} to {about.high} %")
         todo = [*(cell for cell in every if cell.name not in done), *left]
         if todo:
             known = [*done.values(), *tried]
-            lines += [*_costs(place, todo, progress or Silent()), _evaluating(todo, known)]
+            lines += [*_cost_lines(place, todo, progress or Silent()), _describe_evaluating(todo, known)]
     return lines
 
 
-def _trials(place: Place) -> tuple[list[Outcome], list[Cell]]:
+def _list_trials(place: ExperimentFolder) -> tuple[list[Outcome], list[Cell]]:
     """What searches have tried, and stand-ins of the middle size for what they may try yet."""
     experiment = place.experiment
     about = experiment.search
     tried: list[Outcome] = []
     left: list[Cell] = []
-    for model, choice in searches(experiment):
-        sizes = [trial(experiment, model, choice, percent) for percent in range(about.low, about.high + 1)]
-        found = [outcome for cell in sizes if (outcome := stored(place, cell)) is not None]
+    for model, choice in list_searches(experiment):
+        sizes = [build_trial(experiment, model, choice, percent) for percent in range(about.low, about.high + 1)]
+        found = [outcome for cell in sizes if (outcome := read_outcome(place, cell)) is not None]
         tried += found
         left += [sizes[len(sizes) // 2]] * max(about.trials - len(found), 0)
     return tried, left
 
 
-def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
+def _cost_lines(place: ExperimentFolder, todo: Sequence[Cell], progress: Progress) -> list[str]:
     """Passes, tokens, disk and time of these cells, base model by base model."""
     experiment, lines = place.experiment, []
     here = experiment.settings.executor == "local"
@@ -99,19 +99,19 @@ def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
         own = [cell for cell in todo if cell.model == model and cell.choice is not None]
         if not own:
             continue
-        rows = [rows_of(place, cell) for cell in own]
-        read = [_rows_read(experiment.recipe, number) for number in rows]
+        rows = [count_rows(place, cell) for cell in own]
+        read = [_count_rows_read(experiment.recipe, number) for number in rows]
         sources = {cell.source for cell in own}
-        row = {source: _tokens_a_row(experiment, model, place.cleans[source].run) for source in sources}
+        row = {source: _count_tokens_a_row(experiment, model, place.cleans[source].run) for source in sources}
         tokens = sum(number * row[cell.source] for number, cell in zip(read, own, strict=True))
-        weights = sum(file.stat().st_size for file in Path(_resolved(experiment, model).path).glob("*.safetensors"))
+        weights = sum(file.stat().st_size for file in Path(_find_model(experiment, model).path).glob("*.safetensors"))
         kept = f"{len(own)} of them are kept" if experiment.keep_models else "removed once it is evaluated"
-        steps, mean = sum(_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
+        steps, mean = sum(_count_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
         tuning = f"{steps:,} steps, about {tokens:,.0f} tokens ({mean:.0f} a row; more where long rows are chosen)"
         if here:
-            speed = _tokens_a_second(place, model, progress)
+            speed = _measure_speed(place, model, progress)
             tuning += f", {_time(tokens / speed)} at {speed:,.0f} tokens a second, measured"
-        choosing, asked = _choosing(place, own, asked, here, progress)
+        choosing, asked = _describe_choosing(place, own, asked, here, progress)
         lines += [
             f"{model}:",
             f"  choosing: {choosing}",
@@ -121,21 +121,21 @@ def _costs(place: Place, todo: Sequence[Cell], progress: Progress) -> list[str]:
     return lines
 
 
-def _choosing(
-    place: Place, own: Sequence[Cell], asked: set[_Asked], here: bool, progress: Progress
+def _describe_choosing(
+    place: ExperimentFolder, own: Sequence[Cell], asked: set[_Asked], here: bool, progress: Progress
 ) -> tuple[str, set[_Asked]]:
     """What the choices of cells ask of models and has not been asked before, and all that is asked then."""
     before, seconds = asked, 0.0
-    choices = [(cell.source, resolve(place.selecting(cell))) for cell in own]
-    for source, plan in sorted(choices, key=lambda each: -len(each[1].asked)):
+    choices = [(cell.source, resolve(place.build_settings(cell))) for cell in own]
+    for source, plan in sorted(choices, key=lambda each: -len(each[1].rating_prompts)):
         settings = plan.settings
-        wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.asked}
+        wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.rating_prompts}
         if here and not wanted <= asked:
             cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        rest_of = {(source, others, request) for spec in plan.every for request in requests_of(spec.method)}
+        rest_of = {(source, others, request) for spec in plan.all_specs for request in list_requests(spec.method)}
         asked = asked | wanted | rest_of
     rated = rest = 0
     for source, _, request in asked - before:
@@ -149,7 +149,7 @@ def _choosing(
     return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes", asked
 
 
-def _evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
+def _describe_evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
     """The time to evaluate, by what each base model has taken so far."""
     seconds: dict[str, list[float]] = {}
     for outcome in known:
@@ -161,16 +161,16 @@ def _evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
     return f"evaluating {len(todo):,} cells: {_time(left)}, as those that are done took"
 
 
-def _tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
+def _count_tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
     """Mean tokens of a row as it is trained on."""
     recipe = experiment.recipe
-    tokenizer = load_tokenizer(_resolved(experiment, model).path, experiment.settings.trust_remote_code)
+    tokenizer = load_tokenizer(_find_model(experiment, model).path, experiment.settings.trust_remote_code)
     set_template(tokenizer, recipe.template)
-    found = build_examples(run, _spaced(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
+    found = build_examples(run, space_evenly(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
     return float(np.mean([len(each.ids) for each in found]))
 
 
-def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
+def _measure_speed(place: ExperimentFolder, model: str, progress: Progress) -> float:
     """In training: some steps on a few rows, by the function that tunes."""
     experiment, run = place.experiment, place.clean.run
     recipe = experiment.recipe
@@ -179,7 +179,7 @@ def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
     shutil.rmtree(rehearsal, ignore_errors=True)
     tuned = train(
         run.path,
-        _spaced(run.rows, TIMED_STEPS * size),
+        space_evenly(run.rows, TIMED_STEPS * size),
         model,
         dataclasses.replace(recipe, steps=TIMED_STEPS, batch_size=size),
         rehearsal,
@@ -191,23 +191,17 @@ def _tokens_a_second(place: Place, model: str, progress: Progress) -> float:
     return tuned.tokens / tuned.seconds
 
 
-def _spaced(rows: int, number: int) -> Int64:
-    """At most so many of the rows, evenly spaced."""
-    number = min(rows, number)
-    return ((np.arange(number) + 0.5) * rows / number).astype(np.int64)
-
-
-def _resolved(experiment: Experiment, model: str) -> Model:
+def _find_model(experiment: Experiment, model: str) -> Model:
     return model_files.resolve(model, accept_terms=experiment.settings.accept_terms)
 
 
-def _rows_read(recipe: Recipe, rows: int) -> int:
+def _count_rows_read(recipe: Recipe, rows: int) -> int:
     """Rows that all steps of a training read."""
     return recipe.steps * recipe.batch_size if recipe.steps is not None else round(rows * recipe.epochs)
 
 
-def _steps(recipe: Recipe, rows: int) -> int:
-    return -(-_rows_read(recipe, rows) // recipe.batch_size) if rows else 0
+def _count_steps(recipe: Recipe, rows: int) -> int:
+    return -(-_count_rows_read(recipe, rows) // recipe.batch_size) if rows else 0
 
 
 def _time(seconds: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from selectit.errors import SettingsError, install_extra
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report.tables import columns
-from selectit.experiments.settings import Cell, Experiment, Search, searches, trial
+from selectit.experiments.settings import Cell, Experiment, Search, build_trial, list_searches
 
 START = 4
 """Sizes that are drawn before the estimator has a say."""
@@ -40,7 +40,7 @@ class BestSize:
 
 def check_search(experiment: Experiment) -> None:
     """Raise SettingsError where a size is searched and Optuna is not installed, before anything is done."""
-    if searches(experiment):
+    if list_searches(experiment):
         _import_optuna()
 
 
@@ -68,7 +68,7 @@ def search(
     Raises:
         SettingsError: Optuna is not installed, or the metric is none that the evaluation gives.
     """
-    wanted = searches(experiment)
+    wanted = list_searches(experiment)
     if not wanted:
         return [], []
     optuna = _import_optuna()
@@ -85,7 +85,7 @@ def search(
         for _ in range(about.trials):
             asked = study.ask()
             percent = asked.suggest_int("percent", about.low, about.high)
-            cell = trial(experiment, model, choice, percent)
+            cell = build_trial(experiment, model, choice, percent)
             outcome = outcomes[cell.name] = run(cell)
             score = outcome.scores[_find_metric(outcome, about)]
             value = score.mean if score.lower else -score.mean

@@ -16,13 +16,13 @@ from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
 )
-from selectit.config.options import is_of
+from selectit.config.options import matches_kind
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.evaluation.settings import EvalSettings
 from selectit.jsonable import digest_of
 from selectit.methods._base import Method
-from selectit.selection.spec import flags_of, parse_method
+from selectit.selection.spec import list_flags, parse_method
 from selectit.training.recipes import Recipe
 
 BASE = "base"
@@ -150,7 +150,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[-80:].strip("-.")
 
 
-def cells(experiment: Experiment) -> list[Cell]:
+def list_cells(experiment: Experiment) -> list[Cell]:
     """All cells: model by model, the untuned one first, then choice by choice."""
     found: list[Cell] = []
     for model in experiment.models:
@@ -162,73 +162,78 @@ def cells(experiment: Experiment) -> list[Cell]:
     return found
 
 
-def searches(experiment: Experiment) -> list[tuple[str, Choice]]:
+def list_searches(experiment: Experiment) -> list[tuple[str, Choice]]:
     """The models and choices whose size is searched."""
     return [
         (model, choice)
         for model in experiment.models
         for choice in experiment.choices
-        if SEARCH in (choice.budgets or experiment.budgets) and not own_size(choice)
+        if SEARCH in (choice.budgets or experiment.budgets) and not has_own_size(choice)
     ]
 
 
-def trial(experiment: Experiment, model: str, choice: Choice, percent: int) -> Cell:
+def build_trial(experiment: Experiment, model: str, choice: Choice, percent: int) -> Cell:
     """The cell of one size that a search tries: with the first of the seeds."""
     return Cell(model, choice, f"{percent}%", (choice.seeds or experiment.seeds)[0])
 
 
 def largest_trials(experiment: Experiment) -> list[Cell]:
     """The largest size that each search may try, for checks of all there is to come."""
-    return [trial(experiment, *each, experiment.search.high) for each in searches(experiment)]
+    return [build_trial(experiment, *each, experiment.search.high) for each in list_searches(experiment)]
 
 
 def _budgets(experiment: Experiment, choice: Choice) -> tuple[str, ...]:
     """The fixed ones; '' for a choice with a size of its own."""
-    if own_size(choice):
+    if has_own_size(choice):
         return ("",)
     return tuple(budget for budget in choice.budgets or experiment.budgets if budget != SEARCH)
 
 
-def own_size(choice: Choice) -> bool:
+def has_own_size(choice: Choice) -> bool:
     """Whether the method has a size of its own: full, fixed."""
-    return method_of(choice).keep is not None
+    return build_method(choice).keep is not None
 
 
-def settings_for(experiment: Experiment, choice: Choice) -> Settings:
+def keeps_all(choice: Choice) -> bool:
+    """Whether the method keeps every row: full."""
+    return build_method(choice).keep == "100%"
+
+
+def merge_settings(experiment: Experiment, choice: Choice) -> Settings:
     """The experiment's settings with the choice's; how the experiment's own data is read is not how another one is."""
     plain = options.defaults(SourceOptions) if choice.data else {}
     return dataclasses.replace(experiment.settings, **{**plain, **choice.settings})
 
 
-def selecting(experiment: Experiment, cell: Cell, run: str) -> Settings:
+def build_settings(experiment: Experiment, cell: Cell, run: str) -> Settings:
     """The settings of the choice of a cell."""
     assert cell.choice is not None
-    base = settings_for(experiment, cell.choice)
+    base = merge_settings(experiment, cell.choice)
     base = dataclasses.replace(base, run=run, model=cell.choice.rater or (cell.model,))
-    settings = settings_of(cell.choice.method, base)
+    settings = with_method(cell.choice.method, base)
     if cell.budget:
         settings = dataclasses.replace(settings, keep=cell.budget)
-    if draws(cell.choice) and settings.seed is None:
+    if draws_at_random(cell.choice) and settings.seed is None:
         settings = dataclasses.replace(settings, seed=cell.seed)
     return settings
 
 
-def settings_of(text: str, settings: Settings) -> Settings:
+def with_method(text: str, settings: Settings) -> Settings:
     """The settings with the method of 'name:parameter=value;parameter=value'."""
     name, given = method_files.parse_spec(text)
     parameters = method_files.parameters(parse_method(text, settings, None).method)
     values = {key: parameters[key] for key in given}
-    flags = {key: value for key, value in values.items() if key in flags_of(name)}
+    flags = {key: value for key, value in values.items() if key in list_flags(name)}
     rest = {key: value for key, value in values.items() if key not in flags}
     return dataclasses.replace(settings, method=name, param=rest, **flags)
 
 
-def draws(choice: Choice) -> bool:
+def draws_at_random(choice: Choice) -> bool:
     """Whether the method draws at random, so that each seed has a selection of its own."""
-    return "seed" in method_files.parameters(method_of(choice))
+    return "seed" in method_files.parameters(build_method(choice))
 
 
-def method_of(choice: Choice) -> Method:
+def build_method(choice: Choice) -> Method:
     """The method of a choice with its own parameters alone: what follows from the models is left to the default."""
     return method_files.build(*method_files.parse_spec(choice.method))
 
@@ -251,7 +256,7 @@ def _tuples(value: Any, *names: str) -> None:
 def _check_kinds(value: Any, where: str) -> None:
     """Raise SettingsError where a field is not of its annotated kind."""
     for name, kind in typing.get_type_hints(type(value)).items():
-        if not is_of(getattr(value, name), kind):
+        if not matches_kind(getattr(value, name), kind):
             raise SettingsError(
                 f"{where}{name} is {getattr(value, name)!r}, a value of the wrong kind", "See docs/experiments.md."
             )

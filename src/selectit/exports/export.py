@@ -22,7 +22,7 @@ from selectit.data.records import Turn
 from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.exports.card import DATE, Provenance, render_card
-from selectit.exports.layouts import FILES, NO_TOOLS, TARGETS, convert_row, find_left_behind, side_files
+from selectit.exports.layouts import FILES, NO_TOOLS, PATHS, TARGETS, convert_row, find_left_behind, side_files
 from selectit.jsonable import without_nan
 from selectit.runs.files import numbers
 from selectit.runs.run import Run, open_run
@@ -74,6 +74,8 @@ class _Survey:
     """(B,) rows that the layout can't hold, rising."""
     reasons: tuple[str, ...]
     left_behind: tuple[str, ...]
+    media: tuple[str, ...] = ()
+    """Fields with paths of images and the like, which all rows get where one has them."""
 
 
 def export(
@@ -123,9 +125,9 @@ def export(
     if to == "openai" and len(kept.rows) < OPENAI_LEAST:
         raise DataError(f"{len(kept.rows)} rows, and OpenAI takes {OPENAI_LEAST} or more", "Select more.")
     with folder_beside(folder.resolve()) as beside:
-        _write_data(opened, to, beside / files[0], kept, scores)
+        _write_data(opened, to, beside / files[0], kept, scores, survey.media)
         name = data_name(str(opened.manifest["data"]))
-        texts = side_files(to, str(opened.manifest["layout"]), name, str(folder / files[0]))
+        texts = side_files(to, str(opened.manifest["layout"]), name, str(folder / files[0]), survey.media)
         texts["README.md"] = render_card(opened, _facts(to, chosen, kept, survey, licence))
         for each, text in texts.items():
             with replacing(beside / each) as file:
@@ -187,16 +189,19 @@ def _survey(run: Run, to: str, chosen: _ChosenRows) -> _Survey:
     reasons: Counter[str] = Counter()
     first: dict[str, int] = {}
     behind: set[str] = set()
+    media: set[str] = set()
     for row, made in _convert_rows(run, to, np.sort(chosen.rows), behind):
         if isinstance(made, RowError):
             bad.append(row)
             reasons[str(made)] += 1
             first.setdefault(str(made), row)
+        else:
+            media |= PATHS.keys() & made.keys()
     lines = [
         f"{reason}: {count:,} row{'s' * (count > 1)}, the first is row {first[reason]}"
         for reason, count in reasons.most_common()
     ]
-    return _Survey(np.array(bad, np.int64), tuple(lines), tuple(sorted(behind)))
+    return _Survey(np.array(bad, np.int64), tuple(lines), tuple(sorted(behind - media)), tuple(sorted(media)))
 
 
 def _refusal(to: str, chosen: _ChosenRows, survey: _Survey) -> str:
@@ -224,18 +229,18 @@ def _convert_rows(
             if behind is not None:
                 behind |= find_left_behind(to, layout, record)
             try:
-                if left_out:
-                    raise RowError(f"it has content that is not text ({', '.join(left_out)})")
-                yield row, convert_row(to, layout, [Turn(**turn) for turn in turns], record)
+                yield row, convert_row(to, layout, [Turn(**turn) for turn in turns], record, left_out)
             except RowError as error:
                 yield row, error
 
 
-def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool) -> None:
+def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool, media: Sequence[str]) -> None:
     with replacing(path) as file:
         if path.suffix == ".jsonl":
             rising = np.sort(kept.rows)
-            texts = write.order_texts(kept.rows, ((row, _json(made)) for row, made in _convert_rows(run, to, rising)))
+            none: dict[str, Any] = {field: [] for field in media}
+            made = ((row, _json(each, none)) for row, each in _convert_rows(run, to, rising))
+            texts = write.order_texts(kept.rows, made)
             if scores:
                 texts = (write.add_field(text, value) for text, value in zip(texts, _scores(kept), strict=True))
             write.write_texts(file, "jsonl", "", "", texts)
@@ -260,10 +265,11 @@ def _message_parts(run: Run, to: str, rows: Int64) -> Iterator[pa.Table]:
         yield pa.table({"raw": pa.array(part, pa.struct(list(_MESSAGES)))})
 
 
-def _json(made: dict[str, Any] | RowError) -> str:
+def _json(made: dict[str, Any] | RowError, more: Mapping[str, Any]) -> str:
+    """The row with those of `more` that it lacks."""
     if isinstance(made, RowError):
         raise AssertionError(f"a row that was left out is written: {made}")
-    return json.dumps(made, ensure_ascii=False)
+    return json.dumps(made | {key: value for key, value in more.items() if key not in made}, ensure_ascii=False)
 
 
 def _scores(kept: _ChosenRows) -> Iterator[dict[str, Any]]:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selectit.data.formats import RowError, parse_map
+from selectit.data.formats import DATA_LAYOUTS, UNRATED, Layout, RowError, parse_map, unread_fields
 from selectit.data.records import Turn
+from selectit.jsonable import parse_json
 
 TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")
 
@@ -28,6 +29,10 @@ FILES = {
 """What a target's folder holds beside README.md; the data is the first."""
 
 
+PATHS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
+"""The fields with paths that LLaMA-Factory's layout has, each with the mark in the text where one belongs."""
+
+
 CARRY_TOOLS = ("llama-factory", "openai")
 """The layouts whose rows have the record's `tools`: the definitions of what a tool call may call."""
 
@@ -35,20 +40,6 @@ CARRY_TOOLS = ("llama-factory", "openai")
 NO_TOOLS = ("trl", "axolotl", "hf-dataset")
 """Those without tool calls: `datasets`, which reads their files, takes the fields of all messages from the first ten
 megabytes of JSON Lines, and breaks off where the first tool call comes later."""
-
-
-_PLACES = {
-    "alpaca": {"instruction", "input", "output"},
-    "sharegpt": {"conversations", "system"},
-    "messages": {"messages"},
-    "prompt-completion": {"prompt", "completion"},
-    "seed-tasks": {"instruction", "instances"},
-}
-"""The fields of a record that its turns are made of."""
-
-
-_INNER = {"from", "value", "role", "content", "tool_calls", "tool_call_id"}
-"""The same of a message."""
 
 
 _SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt", "call": "function_call", "tool": "observation"}
@@ -72,7 +63,9 @@ class _Call:
     """As the record has them: an object, or its JSON text."""
 
 
-def convert_row(target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+def convert_row(
+    target: str, layout: str, turns: Sequence[Turn], record: Mapping[str, Any], left_out: Sequence[str] = ()
+) -> dict[str, Any]:
     """A row as one of TARGETS has it ('parquet': where the source was no table).
 
     Args:
@@ -80,10 +73,15 @@ def convert_row(target: str, layout: str, turns: Sequence[Turn], record: Mapping
         layout: of the source, as its run's manifest has it.
         turns: the conversation.
         record: the original; of a table, the columns that may hold text.
+        left_out: what of the row is not text.
 
     Raises:
         RowError: the layout can't hold the row.
     """
+    if left_out and not (target == "llama-factory" and set(left_out) <= set(PATHS)):
+        raise RowError(f"it has content that is not text ({', '.join(left_out)})")
+    if target != "openai" and any(turn.role == UNRATED for turn in turns):
+        raise RowError("it has an answer that is not to be learned (weight 0), which only openai's layout can say")
     if target == "parquet":
         return {"messages": [_message("tool_call" if turn.role == "call" else turn.role, turn.text) for turn in turns]}
     if turns[-1].role != "assistant":
@@ -99,19 +97,11 @@ def convert_row(target: str, layout: str, turns: Sequence[Turn], record: Mapping
 
 def find_left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
     """The fields of a record that no layout of turns has a place for, such as an id; dots for fields within fields."""
-    places = _PLACES[layout] if layout in _PLACES else {path.partition(".")[0] for _, path in parse_map(layout).fields}
-    kept = places | ({"tools"} if target in CARRY_TOOLS else set())
-    found = {name for name, value in record.items() if name not in kept and value not in (None, "", [], {})}
-    inner = _INNER | ({"input", "output"} if layout == "seed-tasks" else set())
-    if layout in _PLACES:
-        for place in places:
-            for message in record[place] if isinstance(record.get(place), list) else ():
-                keys = message if isinstance(message, Mapping) else ()  # a bare text holds nothing else
-                found |= {f"{place}.{name}" for name in keys if name not in inner}
-    return found
+    kept = {"tools"} if target in CARRY_TOOLS else set()
+    return unread_fields(Layout(layout) if layout in DATA_LAYOUTS else parse_map(layout), record) - kept
 
 
-def side_files(target: str, layout: str, name: str, path: str) -> dict[str, str]:
+def side_files(target: str, layout: str, name: str, path: str, media: Sequence[str] = ()) -> dict[str, str]:
     """The texts of the files that a target wants beside the data.
 
     Args:
@@ -119,12 +109,14 @@ def side_files(target: str, layout: str, name: str, path: str) -> dict[str, str]
         layout: of the source.
         name: of the data set.
         path: of the data, as the user names it.
+        media: the fields of `PATHS` that rows have.
     """
     if target == "axolotl":
         return {"axolotl.yaml": _AXOLOTL.format(path=json.dumps(path, ensure_ascii=False))}
     if target != "llama-factory":
         return {}
     columns = {"messages": "conversations"} | ({"tools": "tools"} if _has_tools_column(layout) else {})
+    columns |= {each: each for each in media}
     tags = {f"{role}_tag": _SHAREGPT[role] for role in ("user", "assistant", "system")}
     tags |= {"observation_tag": _SHAREGPT["tool"], "function_tag": _SHAREGPT["call"]}
     entry = {
@@ -160,13 +152,24 @@ def _llama_factory(layout: str, turns: Sequence[Turn], record: Mapping[str, Any]
     if _has_tools_column(layout):
         tools = record.get("tools") or ""
         row["tools"] = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
-    return row
+    return row | {field: _paths(record, field, turns) for field in PATHS if record.get(field)}
+
+
+def _paths(record: Mapping[str, Any], field: str, turns: Sequence[Turn]) -> list[str]:
+    """The paths of a row's images. Raises RowError where they are none, or not as many as the marks in its text."""
+    paths, mark = record[field], PATHS[field]
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise RowError(f"its {field} are not a list of paths")
+    marks = sum(turn.text.count(mark) for turn in turns)
+    if marks != len(paths):
+        raise RowError(f"it has {len(paths)} {field} and {marks} {mark} in its text")
+    return paths
 
 
 def _call_text(text: str) -> str:
     """A tool call as LLaMA-Factory reads it: the text as it is where it is already name and arguments."""
     calls = _calls(text)
-    value = json.loads(text)
+    value = parse_json(text)
     if all("function" not in each for each in (value if isinstance(value, list) else [value])):
         return text
     plain = [{"name": call.name, "arguments": _parse_arguments(call.arguments)} for call in calls]
@@ -177,18 +180,19 @@ def _parse_arguments(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
-        return json.loads(arguments)
+        return parse_json(arguments)
     except ValueError as error:
         raise RowError("the arguments of a tool call are not JSON") from error
 
 
 def _openai(turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
-    if any(turn.role == "assistant" and not turn.text for turn in turns):
+    if any(turn.role in ("assistant", UNRATED) and not turn.text for turn in turns):
         raise RowError("an answer is empty")
     messages = list(_openai_messages(turns))
     given = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
     own = record.get("messages")
-    stated = [each["tool_call_id"] for each in own if each.get("tool_call_id")] if isinstance(own, list) else []
+    own = [each for each in own if isinstance(each, Mapping)] if isinstance(own, list) else []
+    stated = [each["tool_call_id"] for each in own if each.get("tool_call_id")]
     if stated and stated != given:
         raise RowError("the results of its tool calls are not in the order of the calls")
     row: dict[str, Any] = {"messages": messages}
@@ -214,13 +218,19 @@ def _openai_messages(turns: Sequence[Turn]) -> Iterator[dict[str, Any]]:
             number += len(found)
             waiting = [name for name, _ in found]
             message: dict[str, Any] = {"role": "assistant"}
-            if place + 1 < len(turns) and turns[place + 1].role == "assistant":  # words and calls of one message
-                place += 1
-                message["content"] = turns[place].text
+            if place + 1 < len(turns) and turns[place + 1].role in ("assistant", UNRATED):
+                place += 1  # words and calls of one message
+                message |= _openai_answer(turns[place])
             yield message | {"tool_calls": [_openai_call(name, call) for name, call in found]}
+        elif turn.role in ("assistant", UNRATED):
+            yield {"role": "assistant"} | _openai_answer(turn)
         else:
             yield _message(turn.role, turn.text)
         place += 1
+
+
+def _openai_answer(turn: Turn) -> dict[str, Any]:
+    return {"content": turn.text} | ({"weight": 0} if turn.role == UNRATED else {})
 
 
 def _openai_call(name: str, call: _Call) -> dict[str, Any]:
@@ -232,7 +242,7 @@ def _openai_call(name: str, call: _Call) -> dict[str, Any]:
 def _calls(text: str) -> list[_Call]:
     """The calls of a turn: one or a list of {"name", "arguments"}, or of OpenAI's {"id", "type", "function"}."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise RowError("a tool call is not JSON") from error
     found = []
@@ -252,7 +262,7 @@ def _tools(tools: Any) -> list[Any]:
     """Definitions as OpenAI wants them: each {"type": "function", "function": …}."""
     if isinstance(tools, str):
         try:
-            tools = json.loads(tools)
+            tools = parse_json(tools)
         except ValueError as error:
             raise RowError("its tools are not JSON") from error
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):

@@ -19,10 +19,10 @@ from selectit.signals.requests import Request
 T = TypeVar("T")
 
 
-def rate_units(
+def do_units(
     run: Run, models: Sequence[Model], requests: Sequence[Request], settings: Settings, progress: Progress
 ) -> list[Annotator]:
-    """Do every unit of these models and works that is not finished; models are loaded one at a time.
+    """Do every unit of these models and requests that is not finished; models are loaded one at a time.
 
     Raises:
         RunError: another process rates the same share.
@@ -30,14 +30,14 @@ def rate_units(
         SettingsError: two models are the same; the executor can't be had, or has no room for its workers.
     """
     refuse_twice(models)
-    rate_with = _executor(settings)
+    do_task = _executor(settings)
     share, shares = settings.share_numbers()
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
-        return [rate_with(Task(run, model, tuple(requests), settings), progress) for model in models]
+        return [do_task(Task(run, model, tuple(requests), settings), progress) for model in models]
 
 
-def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
     """Call a function for each item on Ray's workers, each in a process of its own, as many at a time as have room.
 
     Args:
@@ -53,16 +53,16 @@ def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, 
         SettingsError: Ray is not installed or can't be reached, or has no room.
         RunError: a worker doesn't see the run, or workers are lost.
     """
-    yield from _ray().each(function, items, settings, run)
+    yield from _ray().call_for_each(function, items, settings, run)
 
 
 def _executor(settings: Settings) -> Callable[[Task, Progress], Annotator]:
-    rate_with: Callable[[Task, Progress], Annotator] = (local if settings.executor == "local" else _ray()).rate_with
-    return rate_with
+    do_task: Callable[[Task, Progress], Annotator] = (local if settings.executor == "local" else _ray()).do_task
+    return do_task
 
 
 def _ray() -> ModuleType:
-    """The room that imports ray. Raises SettingsError where it is not installed."""
+    """The module that imports ray. Raises SettingsError where it is not installed."""
     try:
         from selectit.inference import ray
     except ImportError as error:

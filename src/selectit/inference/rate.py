@@ -10,12 +10,12 @@ from pathlib import Path
 from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import SettingsError
-from selectit.inference.execute import rate_units as collect_ratings
+from selectit.inference.execute import do_units
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, annotators
 from selectit.runs.prompt_sets import store_prompts
-from selectit.runs.run import Run, open_run
+from selectit.runs.run import Run, open_run, reading_lines
 from selectit.runs.source import create
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import RatingPrompt, kinds
@@ -23,7 +23,7 @@ from selectit.signals.requests import RatingPrompt, kinds
 log = logging.getLogger(__name__)
 
 
-def run_of(data: str | Path | None, settings: Settings) -> Run:
+def open_or_create_run(data: str | Path | None, settings: Settings) -> Run:
     """The run of the data, created where it is not there; None = the run that the settings name."""
     if data is None:
         if settings.run is None:
@@ -31,34 +31,36 @@ def run_of(data: str | Path | None, settings: Settings) -> Run:
         return open_run(settings.run)
     run = create(data, settings)
     log.info("run directory: %s (%d rows, layout %s)", run.path, run.rows, run.manifest["layout"])
+    for line in reading_lines(run.manifest.get("reading")):
+        log.info("%s", line)
     if run.manifest["skipped_rows"]:
         log.info("%d bad rows were left out: %s", run.manifest["skipped_rows"], run.path / "source" / "rejected.jsonl")
     return run
 
 
 def rate_prompts(
-    run: Run, settings: Settings, prompts: PromptSet, asked: tuple[RatingPrompt, ...], progress: Progress
+    run: Run, settings: Settings, prompts: PromptSet, requests: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
-    """Have every model of the settings rate what is `asked` of the prompts; the set is stored with the run."""
-    settings = as_begun(run, settings, settings.model)
+    """Have every model of the settings answer `requests`, which are of the prompts; the set is stored with the run."""
+    settings = with_stored_engine(run, settings, settings.model)
     loading.check(settings, prompts.chat)
-    models = [model_named(name, settings) for name in settings.model]
+    models = [find_model(name, settings) for name in settings.model]
     try:
-        return collect_ratings(run, models, asked, settings, progress)
+        return do_units(run, models, requests, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
-        if any(run.path.glob(f"ratings/*/prompt-{asked[0].fingerprint}/part-*")):
+        if any(run.path.glob(f"ratings/*/prompt-{requests[0].fingerprint}/part-*")):
             store_prompts(run, prompts)
 
 
-def as_begun(run: Run, settings: Settings, names: Sequence[str]) -> Settings:
+def with_stored_engine(run: Run, settings: Settings, names: Sequence[str]) -> Settings:
     """The settings with the engine, and the tokenizer, with which the run was rated by these models."""
-    engine = settings.engine or engine_of(run, names)
-    tokenizer = _tokenizer_of(run, names, engine) if settings.tokenizer is None else settings.tokenizer
+    engine = settings.engine or find_engine(run, names)
+    tokenizer = _find_tokenizer(run, names, engine) if settings.tokenizer is None else settings.tokenizer
     return dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
 
 
-def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
+def find_engine(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
     """The engine that has answered for a signal with these models, else hf; in a run with made-up numbers theirs."""
     used = {
         str(annotator.manifest["settings"]["engine"])
@@ -73,7 +75,7 @@ def engine_of(run: Run, names: Sequence[str], signal: str = "ratings") -> str:
     return next((name for name in loading.names() if name in begun and loading.find(name).made_up), loading.DEFAULT)
 
 
-def _tokenizer_of(run: Run, names: Sequence[str], engine: str) -> str | None:
+def _find_tokenizer(run: Run, names: Sequence[str], engine: str) -> str | None:
     """The tokenizer that the engine stored with the ratings of these models; '' = none, None = it stores no such."""
     stored = [annotator.manifest["settings"] for annotator in annotators(run) if annotator.name in names]
     used = {
@@ -84,6 +86,6 @@ def _tokenizer_of(run: Run, names: Sequence[str], engine: str) -> str | None:
     return used.pop() if used else None
 
 
-def model_named(name: str, settings: Settings) -> Model:
+def find_model(name: str, settings: Settings) -> Model:
     """The model that is to answer: on this machine, or as the engine has it."""
     return loading.find(settings.engine or loading.DEFAULT).model(name, settings)

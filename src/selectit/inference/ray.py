@@ -2,8 +2,8 @@
 
 What goes through Ray is the list of units, not the rows: a worker holds the engine, reads its samples from the run
 directory, writes its shards there, and answers with a status of a few numbers. This process hands out the units, shows
-progress and adds timing; it alone takes the run's locks. What decides the numbers is stored in the rater, so that a run
-begun here can be finished without Ray and the reverse, with the same bytes.
+progress and adds timing; it alone takes the run's locks. What decides the numbers is stored with the annotator, so that
+a run begun here can be finished without Ray and the reverse, with the same bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import ModelError, RunError, SettingsError
 from selectit.inference.shared_folder import Mark, check_shared, marked, wait_until_seen
-from selectit.inference.units import Done, Task, add_timing, begin, check_settings, do_group, groups, rating
+from selectit.inference.units import (
+    Done,
+    Task,
+    add_timing,
+    begin_annotator,
+    begin_groups,
+    check_settings,
+    do_group,
+    groups,
+)
 from selectit.models import files, resolve
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, Unit
@@ -94,33 +103,35 @@ def _check_here(run: Run, mark: Mark, version: str) -> None:
     check_shared(run, mark)
 
 
-def rate_with(task: Task, progress: Progress) -> Annotator:
-    """Do what is pending of one model. Raises what `executors.rate` does, and RunError where workers are lost."""
+def do_task(task: Task, progress: Progress) -> Annotator:
+    """Do what is pending of one model. Raises what `execute.do_units` does, and RunError where workers are lost."""
     annotator = task.annotator()
     if annotator is not None and not task.pending(task.units(annotator)):
         return annotator
-    task = replace(task, run=replace(task.run, path=task.run.path.absolute()))
+    here = task.run.path  # workers stand in other folders; the caller's path may be a relative one
+    task = replace(task, run=replace(task.run, path=here.absolute()))
     stored = dict(annotator.manifest["settings"]) if annotator is not None else {}
     with _connected(task.settings.ray_address), marked(task.run) as mark:
-        size = size_of(task.settings, _machines(), stored.get("threads", 0))
+        size = size_workers(task.settings, _machines(), stored.get("threads", 0))
         log.info("loading %s on %d workers", task.model.name, size.workers)
         make = ray.remote(num_cpus=size.cpus, num_gpus=size.gpus, scheduling_strategy="SPREAD")(Worker)
         with _crew(lambda: make.remote(task, mark, __version__)) as crew:
             if annotator is None:
                 begun = crew.first({"threads": size.cpus})
-                annotator = begin(task, begun.settings, begun.parameters)
+                annotator = begin_annotator(task, begun.settings, begun.parameters)
                 if begun.settings != annotator.manifest["settings"]:  # another process has begun meanwhile
                     crew.dismiss()
             else:  # what was found by a relative path
                 annotator = replace(annotator, path=annotator.path.absolute())
             _rate_all(task, annotator, crew, size.workers, progress)
-    return annotator
+    return replace(annotator, path=here / annotator.path.relative_to(task.run.path))
 
 
-def each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
-    """As `executors.each`."""
+def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:
+    """As `execute.call_for_each`."""
     with _connected(settings.ray_address), marked(run) as mark:
-        size = size_of(replace(settings, engine="hf"), _machines(), 0)  # whatever rates, the function may need weights
+        # Whatever rates, the function may need weights.
+        size = size_workers(replace(settings, engine=loading.DEFAULT), _machines(), 0)
         log.info("%d at a time, with %d CPUs and %g GPUs each", size.workers, size.cpus, size.gpus)
         # A process is not used twice, so that nothing of the item before is left on its GPU. Ray itself would try
         # again for ever where memory is short.
@@ -168,16 +179,16 @@ def _is_done(task: Any) -> bool:
     return True
 
 
-def size_of(settings: Settings, machines: Sequence[tuple[int, float]], threads: int) -> Size:
+def size_workers(settings: Settings, machines: Sequence[tuple[int, float]], threads: int) -> Size:
     """How many workers of what size.
 
     Without settings: on machines with GPUs a worker for each GPU, with one CPU; else a worker for each machine, with as
-    many CPUs as the run's rater has threads, or as the smallest machine has.
+    many CPUs as the run's annotator has threads, or as the smallest machine has.
 
     Args:
         settings: `workers`, `worker_cpus` and `worker_gpus`.
         machines: (CPUs, GPUs) of each.
-        threads: of the stored rater; 0 = not begun, or not on a CPU.
+        threads: of the stored annotator; 0 = not begun, or not on a CPU.
 
     Raises:
         SettingsError: there is no room for them.
@@ -205,7 +216,7 @@ def _holds_weights(settings: Settings) -> bool:
 def _rate_all(task: Task, annotator: Annotator, crew: _Crew, workers: int, progress: Progress) -> None:
     """Have the crew do every group that is pending; a lost worker's group is done again by another."""
     stored = annotator.manifest["settings"]
-    with rating(task, annotator, progress) as pending:
+    with begin_groups(task, annotator, progress) as pending:
         waiting = deque(pending)
         for _ in range(min(workers, len(waiting)) - len(crew.idle)):
             crew.start(stored)

@@ -1,8 +1,8 @@
 """The work units of a run: which are not finished, and the one function that has an engine do some of them.
 
-A unit is (signal, model, prompt or other work, row range). It is fixed by the manifests, not by who does it, and it is
+A unit is (signal, model, request, row range). It is fixed by the manifests, not by who does it, and it is
 finished when its file has its final name; so resuming, another prompt, another model and several machines are one
-mechanism. Who does them, this process or those of a cluster, is the matter of `executors`.
+mechanism. Who does them, this process or those of a cluster, `execute` decides.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def refuse_twice(models: Sequence[Model]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one model is to answer: all that a process with an engine has to be told, here or on another machine."""
+    """What one model is to answer: all that a process with an engine needs to know, here or on another machine."""
 
     run: Run
     model: Model
@@ -69,7 +69,7 @@ class Task:
         return self.requests[0].signal
 
     def annotator(self) -> Annotator | None:
-        """The stored rater that goes on; None = it is still to be begun."""
+        """The stored annotator that goes on; None = it is still to be begun."""
         return find_annotator(self.run, self.model.digest, self.settings, self.signal)
 
     def load(self, stored: Mapping[str, Any]) -> Engine:
@@ -105,14 +105,14 @@ class Done:
     seconds: float
 
 
-def begin(task: Task, settings: Mapping[str, Any], parameters: int) -> Annotator:
-    """The rater of an engine with these settings: a new one, or the one that another process has begun meanwhile."""
+def begin_annotator(task: Task, settings: Mapping[str, Any], parameters: int) -> Annotator:
+    """The annotator of an engine with these settings: a new one, or the one that another process began meanwhile."""
     with task.run.lock("plan", wait=True):
         return task.annotator() or _new_annotator(task, settings, parameters)
 
 
 def check_settings(annotator: Annotator, settings: Mapping[str, Any]) -> None:
-    """Raise RunError where an engine would not rate as the rater has rated."""
+    """Raise RunError where an engine would not answer as the annotator has answered."""
     if dict(settings) != annotator.manifest["settings"]:
         raise RunError(
             f"{annotator.path} was rated with {annotator.manifest['settings']}, and here it would be {dict(settings)}",
@@ -121,7 +121,7 @@ def check_settings(annotator: Annotator, settings: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def rating(task: Task, annotator: Annotator, progress: Progress) -> Iterator[list[list[Unit]]]:
+def begin_groups(task: Task, annotator: Annotator, progress: Progress) -> Iterator[list[list[Unit]]]:
     """The groups of units that are to be done, with progress from the first to the last."""
     mine = task.units(annotator)
     pending = task.pending(mine)
@@ -179,7 +179,7 @@ def do_group(run: Run, group: Sequence[Unit], engine: Engine, on_rows: Callable[
     Args:
         run: where the samples lie.
         group: one of `groups`.
-        engine: loaded with the settings of the units' rater.
+        engine: loaded with the settings of the units' annotator.
         on_rows: called as it goes on with so many rows more (parts of one, where a row has several answers), and the
             tokens of their texts.
 

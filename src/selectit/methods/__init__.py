@@ -83,7 +83,7 @@ def parameters(method: Method) -> dict[str, Any]:
     return values
 
 
-def changed(method: Method, parameters: Mapping[str, Any]) -> Method:
+def with_parameters(method: Method, parameters: Mapping[str, Any]) -> Method:
     """The method with other values of some parameters. Raises SettingsError where it refuses them."""
     other: Method = dataclasses.replace(method, **parameters)  # type: ignore[type-var]
     return other
@@ -92,7 +92,7 @@ def changed(method: Method, parameters: Mapping[str, Any]) -> Method:
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
     """'selectit:alpha=0.4;k=3' as a name and parameters. Raises SettingsError.
 
-    A method of one's own keeps its colon: './mine.py:Mine:least=3'.
+    Your own method keeps its colon: './mine.py:Mine:least=3'.
     """
     own = re.match(r".*?\.py:[^:]*", text)
     name = own[0] if own else text.partition(":")[0]
@@ -107,12 +107,12 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
     return name.strip(), parameters
 
 
-def read_scores(method: Method) -> list[str]:
+def list_score_texts(method: Method) -> list[str]:
     """The texts of the `ScoreOf` that a method names in its `needs`, each once."""
     return list(dict.fromkeys(need.method for need in method.needs if isinstance(need, ScoreOf)))
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     """The text of a `ScoreOf` as part of a label: fit for a file name, at most 24 characters."""
     return re.sub(r"[^\w.+-]+", "_", text)[:24]
 
@@ -147,7 +147,7 @@ def _converted(value: Any, kind: Any, key: str, default: Any) -> Any:
 
 def _from_file(path: str, class_name: str) -> type[Method]:
     if not Path(path).is_file():
-        raise SettingsError(f"there is no file {path}", "Name a method of your own as ./file.py:Class.")
+        raise SettingsError(f"there is no file {path}", "Name your own method as ./file.py:Class.")
     name = f"selectit_own_{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # a .py file always has both

@@ -23,6 +23,8 @@ class _AnyMethod(ABC):
 
     takes_k: ClassVar[bool] = False
     """Whether the parameter `k` is the number of rating prompts, so that --k decides it."""
+    instruction_alone: ClassVar[bool] = False
+    """Whether its rating prompts may ask about the instruction alone."""
     uniform: ClassVar[bool] = False
     """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
 

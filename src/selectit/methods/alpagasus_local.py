@@ -1,4 +1,4 @@
-"""A judge's score from 0 to 5, by a judge of one's own."""
+"""A judge's score from 0 to 5, by any judge."""
 
 from __future__ import annotations
 

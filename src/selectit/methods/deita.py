@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.errors import SettingsError
-from selectit.methods import short
+from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import pool, similarity_filter
 from selectit.signals.arrays import Int64, Signals
@@ -24,7 +24,7 @@ class Deita(SetMethod):
     the outputs of DEITA's own scorers belong; `stored:NAME` takes scores of this run, as of `expected-rating:k=1` with
     one of these scorers as --model. Any other scoring method is a substitute, and the label says which.
 
-    Direction: higher scores first; both above 0, or a product has no sense.
+    Direction: higher scores first; both above 0, or the product makes no sense.
 
     Cost: 1 forward pass of the encoder a row and what the two scores cost; N x kept x D multiplications.
 
@@ -60,7 +60,7 @@ class Deita(SetMethod):
 
     @property
     def label(self) -> str:
-        return f"deita-{short(self.complexity)}-{short(self.quality)}-l{self.limit:g}"
+        return f"deita-{shorten(self.complexity)}-{shorten(self.quality)}-l{self.limit:g}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, best first; fewer where the rest is alike. Raises SettingsError on negative scores."""

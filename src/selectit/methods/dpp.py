@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.errors import SettingsError, nearest
-from selectit.methods import short
+from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import dpp, mean_squared_distance, pool, unit
@@ -62,7 +62,7 @@ class Dpp(SetMethod):
 
     @property
     def label(self) -> str:
-        quality = f"-{short(self.quality)}-b{self.beta:g}" if self.quality else ""
+        quality = f"-{shorten(self.quality)}-b{self.beta:g}" if self.quality else ""
         return f"dpp-{self.text}-{self.kernel}" + (f"-j{self.jitter:g}" if self.jitter else "") + quality
 
     def select(self, signals: Signals, budget: int) -> Int64:

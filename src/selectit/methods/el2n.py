@@ -35,7 +35,8 @@ class El2n(LossMethod):
     """
 
     template: str = "alpaca"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
 

@@ -18,7 +18,8 @@ class ExpectedRating(RatingMethod):
 
     Where SelectIT takes the most likely rating and how far it stands above the others, this takes all labels at their
     probabilities. With `alpha` the prompts' disagreement costs as it does at SelectIT's sentence level. With `k` 1,
-    the labels 1 to 6 and their own prompts it is how DEITA's two scorers are read.
+    the labels 1 to 6 and their own prompts it is how DEITA's two scorers are read; that of complexity reads the
+    instruction alone, so the prompts of this method may do without {response}.
 
     Source: Liu et al., "What Makes Good Data for Alignment?", ICLR 2024, arXiv 2312.15685 (the reading of its scorers);
     the penalty is equation 4 of SelectIT, arXiv 2402.16705.
@@ -42,6 +43,7 @@ class ExpectedRating(RatingMethod):
     """How much disagreement between the prompts costs; 0 or more."""
 
     name: ClassVar[str] = "expected-rating"
+    instruction_alone: ClassVar[bool] = True
     needs: ClassVar[tuple[str]] = ("ratings",)
 
     def __post_init__(self) -> None:

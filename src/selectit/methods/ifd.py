@@ -18,7 +18,8 @@ class Ifd(LossMethod):
     """The responses that their instruction helps least, as far as it helps (IFD, Cherry LLM; "Q2Q").
 
     IFD = s(y|x) / s(y), the mean loss of the response after its instruction over its mean loss without. A row whose IFD
-    is above 1 is taken as misaligned: it has no score and is never chosen; its IFD stands among the parts.
+    is above 1 is taken as misaligned: it has no score and is never chosen; its IFD stands among the parts. Under
+    `alpaca` a row with an input is read in the prompt that Alpaca has for such rows.
 
     Source: Li et al., "From Quantity to Quality", NAACL 2024, arXiv 2308.12032.
 
@@ -29,18 +30,21 @@ class Ifd(LossMethod):
     Cost: 2 forward passes a row.
 
     Differs: without the pre-experienced model, as the authors' second version: the named model reads as it is. The
-    published code tokenises prompt and response together, which is off by one where a token spans the boundary
-    (`--param boundary=joint`), keeps NaN, chooses a share of the rows that are left instead of all, and writes them in
-    the order of the source (`--order source`).
+    published code tokenises prompt and response together (`--param boundary=joint`). Where a token spans the boundary,
+    as where `alpaca`'s colon and what follows are one, the values differ: in 238 of 9,229 rows of an Alpaca set, one of
+    which has an IFD of 0.877 one way and of 1.008 the other. It skips a row that is longer than the limit (`--overflow
+    refuse`); here the response is cut, in both readings after the same token. It keeps NaN, chooses a share of the rows
+    that are left instead of all, and writes them in the order of the source (`--order source`).
 
-    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompt's text is
+    Licence: tianyi-lab/Cherry_LLM has none; nothing was taken from it. The prompts' texts are
     tatsu-lab/stanford_alpaca's, Apache-2.0.
 
-    Checked: the specification's value, and by hand.
+    Checked: the specification's value; rows with and without an input against single passes over both prompts.
     """
 
     template: str = "alpaca"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
 

@@ -28,7 +28,7 @@ class InstructionMining(ScoringMethod):
     v1: 1.0684 - 0.1498 reward + 8.257e-5 length - 0.9350 KNN6. v2: 0.0274 - 0.0078 reward + 0.4421 understandability -
     0.3212 naturalness - 0.1520 coherence. The published coefficients belong to LLaMA-7B, one reward model and one set
     of evaluations: with another reward model their scale is meaningless. `own` takes
-    coefficients of one's own, which `selectit fit-rule` fits to the losses of models that an experiment has tuned on
+    your own coefficients, which `selectit fit-rule` fits to the losses of models that an experiment has tuned on
     random rows (docs/experiments.md).
 
     Source: Cao et al., "Instruction Mining", arXiv 2307.06290; the coefficients of v2 from a secondary source.

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from selectit.errors import SettingsError
-from selectit.methods import short
+from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import pool
@@ -34,7 +34,8 @@ class Lift(SetMethod):
     generator of yours and in this project's words; without it this chooses from the rows that there are. Quality is
     the score that you name where the paper asks GPT-4; the paper does not give the number of axes (here as many as
     explain 95 % of the variance), the encoder, or the weights (here equal, of standardised quality and log length). A
-    row's variance says how unevenly it lies along the axes, mostly how far out, not how unlike the chosen rows are.
+    row's variance says how unevenly it lies along the axes, mostly how far out, not how unlike the chosen rows are. It
+    depends on which way the axes point, which the paper leaves open; here each points to where its large entries are.
 
     Licence: no public code.
 
@@ -65,7 +66,7 @@ class Lift(SetMethod):
     @property
     def label(self) -> str:
         axes = f"k{self.components}" if self.components else f"e{self.explained:g}"
-        return f"lift-{short(self.quality)}-{short(self.length)}-s{self.share:g}-{axes}"
+        return f"lift-{shorten(self.quality)}-{shorten(self.length)}-s{self.share:g}-{axes}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, best first; those without embedding, quality or length are never taken."""
@@ -87,6 +88,8 @@ METHOD = Lift
 def row_variance(vectors: Float64 | np.ndarray, components: int, explained: float = 0.95) -> Float64:
     """(N,) the variance (divisor k - 1) of each point's k coordinates on the principal axes, largest axes first.
 
+    A point's mean over the axes is a part of it, so it depends on which way each axis points; see `_signs`.
+
     Args:
         vectors: (N, D) finite.
         components: k, 2 or more; 0 = the fewest, but 2, that explain the share `explained`.
@@ -97,8 +100,20 @@ def row_variance(vectors: Float64 | np.ndarray, components: int, explained: floa
     if not components:
         total = np.cumsum(spread**2)
         components = max(int(np.searchsorted(total, explained * total[-1] * (1 - 1e-12))) + 1, 2)
-    coordinates = centred @ axes[:components].T
+    axes = axes[:components]
+    coordinates = centred @ (axes * _signs(axes)[:, None]).T
     if coordinates.shape[1] < 2:
         return np.zeros(len(vectors))  # one axis, or one point
     variance: Float64 = coordinates.var(axis=1, ddof=1)
     return variance
+
+
+def _signs(axes: Float64) -> Float64:
+    """(k,) 1 or -1, by which each of (k, D) axes points to where its large entries are: their cubes add up above 0.
+
+    The largest entry alone would say the same where there is one; of several of about its size another point more or
+    less makes another the largest. Where the cubes cancel out, the first entry is above 0.
+    """
+    cubes = (axes**3).sum(axis=1)
+    first = axes[np.arange(len(axes)), (np.abs(axes) > 1e-6).argmax(axis=1)]
+    return np.where(np.where(np.abs(cubes) > 1e-9, cubes, first) < 0, -1.0, 1.0)

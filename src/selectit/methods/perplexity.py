@@ -44,7 +44,8 @@ class Perplexity(ScoringMethod):
     span: str = "response"
     """Whose tokens count: `response` after its instruction, `instruction`, or `whole`, both together."""
     template: str = "alpaca"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
     centre: float = 50.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.errors import SettingsError, nearest
-from selectit.methods import short
+from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
 from selectit.signals.arrays import Int64, Signals
@@ -55,7 +55,7 @@ class Qdit(SetMethod):
 
     @property
     def label(self) -> str:
-        return f"qdit-{short(self.quality)}-a{self.alpha:g}-{self.text}-{self.similarity}"
+        return f"qdit-{shorten(self.quality)}-a{self.alpha:g}-{self.text}-{self.similarity}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; those without embedding or quality are never taken."""

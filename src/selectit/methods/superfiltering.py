@@ -31,7 +31,9 @@ class Superfiltering(Ifd):
 
     Differs: the published code tokenises prompt and response together (`--param boundary=joint`), gives a row that
     failed the IFD 0, and always takes a share of 52,002 rows. Here a row that failed, is empty, or has one token only
-    has no score. Its way with diversity (Superfiltering.D) is another method.
+    has no score. A response over the limit it cuts a token later in the reading alone than after the instruction, here
+    in both after the same token; `--overflow refuse` gives such rows no score. Its way with diversity
+    (Superfiltering.D) is another method.
 
     Licence: tianyi-lab/Superfiltering has none; nothing was taken from it.
 
@@ -39,7 +41,8 @@ class Superfiltering(Ifd):
     """
 
     template: str = "plain"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
 
     name: ClassVar[str] = "superfiltering"
 

@@ -50,7 +50,8 @@ class Tshirt(SetMethod):
     seed: int = 42
     """Of the noise."""
     template: str = "plain"
-    """`alpaca` or `plain`: what stands around the instruction."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
+    lines of their own."""
     boundary: str = "split"
     """`split`: prompt and response are tokenised apart; `joint`: together."""
 

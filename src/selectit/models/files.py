@@ -35,6 +35,9 @@ TOKENIZER_AND_TEMPLATE = ("chat_template*", *TOKENIZER)
 ALL_BUT_WEIGHTS = ("config.json", "chat_template*", "*.index.json", *TOKENIZER)
 
 
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
 def cache_dir() -> Path:
     """Where models and digests are kept: $SELECTIT_CACHE, $XDG_CACHE_HOME/selectit or ~/.cache/selectit."""
     if own := os.environ.get("SELECTIT_CACHE"):
@@ -74,12 +77,31 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def check_files(folder: Path, name: str) -> None:
-    """Raise ModelError unless the folder has a config.json and weights."""
+    """Raise ModelError unless the folder has a config.json and weights, the files themselves, and no adapter."""
+    if (folder / "adapter_config.json").is_file() or any(folder.glob("adapter_model.*")):
+        raise ModelError(
+            f"{name} holds an adapter, not a whole model",
+            "Merge it into its base model (merge_and_unload of PEFT, then save_pretrained) and name that folder. "
+            "Where its weights are merged already, move the adapter_* files elsewhere.",
+        )
     if not (folder / "config.json").is_file():
         hint = "Name the folder that save_pretrained wrote; an adapter must be merged into its base model first."
         raise ModelError(f"{name} has no config.json, so it isn't a model that transformers loads", hint)
     if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise ModelError(f"{name} has no weights (*.safetensors or *.bin)", "Fetch or copy the whole model.")
+    check_fetched(folder, (*WEIGHTS, *ALL_BUT_WEIGHTS))
+
+
+def check_fetched(folder: Path, patterns: tuple[str, ...]) -> None:
+    """Raise ModelError where a file of these names is what git-lfs puts in its place."""
+    for file in sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file()):
+        try:
+            with file.open("rb") as handle:
+                beginning = handle.read(len(_LFS))
+        except OSError as error:
+            raise ModelError(f"can't read {file}: {error}", "Copy or fetch it again.") from error
+        if beginning == _LFS:
+            raise ModelError(f"{file} is a git-lfs pointer, not the file itself", "Run `git lfs pull` in its folder.")
 
 
 def digest_folder(folder: Path) -> str:

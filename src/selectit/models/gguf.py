@@ -6,6 +6,8 @@ import contextlib
 import io
 from pathlib import Path
 
+from selectit.models.checkpoints import load_checkpoint
+
 CONVERSION = "float32-1"  # part of the digest: raise it when `convert` would write other weights or tokenizer files
 
 
@@ -24,7 +26,7 @@ def convert(gguf: Path, folder: Path, *, adds_bos: bool) -> None:
 
     # The GGUF reader shows bars that can't be switched off. The imports stay outside: their log handlers keep stderr.
     with contextlib.redirect_stderr(io.StringIO()):
-        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        loaded = load_checkpoint(AutoModelForCausalLM, str(gguf.parent), dtype=torch.float32, gguf_file=gguf.name)
         del loaded.config.quantization_config  # the loaded model counts as quantised and refuses save_pretrained
         with torch.device("meta"):  # no memory, no random weights
             plain = type(loaded)(loaded.config)

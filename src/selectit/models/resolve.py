@@ -23,6 +23,7 @@ from selectit.models.files import (
     WEIGHTS,
     Model,
     cache_dir,
+    check_fetched,
     check_files,
     digest_files,
     digest_folder,
@@ -64,6 +65,7 @@ def resolve_tokenizer(name: str) -> Model:
     if name not in PACKAGED and path.is_dir():
         if not any(any(path.glob(pattern)) for pattern in TOKENIZER):
             raise ModelError(f"{name} has no tokenizer", "Name the folder that tokenizer.save_pretrained wrote.")
+        check_fetched(path, TOKENIZER_AND_TEMPLATE)
         return Model(name, str(path.resolve()), digest_files(path.resolve(), TOKENIZER_AND_TEMPLATE), False)
     if name not in PACKAGED and not path.is_file() and _HUB_ID.fullmatch(name):
         folder = _snapshot(name, ["config.json", *TOKENIZER_AND_TEMPLATE])

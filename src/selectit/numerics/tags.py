@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 
+from selectit.jsonable import parse_json
 from selectit.signals.arrays import Judgements
 from selectit.signals.requests import JudgeRequest
 
@@ -29,8 +29,8 @@ def parse(reply: str | None) -> Tags | None:
     if reply is None or begin == -1 or end < begin:
         return None
     try:
-        listed = json.loads(reply[begin : end + 1])
-    except json.JSONDecodeError:
+        listed = parse_json(reply[begin : end + 1])
+    except ValueError:
         return None
     found = [each.get("tag") if isinstance(each, dict) else each for each in listed]
     tags = [each for each in found if isinstance(each, str)]

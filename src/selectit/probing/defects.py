@@ -50,6 +50,8 @@ class Corrupted:
     """`ORIGINAL` or one of KINDS."""
     instruction: str
     response: str
+    input: str = ""
+    """As of a `Sample`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class _Pair:
     row: int
     instruction: str
     response: str
+    input: str
     script: str
     """Of the response."""
 
@@ -74,15 +77,17 @@ def plant(samples: Sequence[Sample], kinds: Sequence[str], seed: int) -> list[Co
     Returns:
         Every planted response differs from its original in more than white space.
     """
-    found = [Corrupted(sample.row, ORIGINAL, sample.instruction, sample.response) for sample in samples]
-    pairs = [_Pair(each.row, each.instruction, each.response, main_script(each.response)) for each in samples]
+    found = [Corrupted(each.row, ORIGINAL, each.instruction, each.response, each.input) for each in samples]
+    pairs = [
+        _Pair(each.row, each.instruction, each.response, each.input, main_script(each.response)) for each in samples
+    ]
     for kind in kinds:
         for place, pair in enumerate(pairs):
             # Donors in the order of the samples, from the next one on: which come first decides nothing else.
             others = [*pairs[place + 1 :], *pairs[:place]]
             text = KINDS[kind](pair, others, random.Random(f"{seed}/{kind}/{pair.row}"))
             if text is not None and text.split() != pair.response.split():
-                found.append(Corrupted(pair.row, kind, pair.instruction, text))
+                found.append(Corrupted(pair.row, kind, pair.instruction, text, pair.input))
     return found
 
 

@@ -16,17 +16,17 @@ from selectit.signals.prompts import PACKAGED, PromptSet, packaged
 from selectit.signals.ratings import LAYOUTS
 
 
-def differs(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
-    """The prompt set's, the raters' and the method's own differences from the defaults; '' = none."""
-    words = list(_of_prompts(prompts)) if prompts is not None else []
+def describe_differences(scored: Scored, method: Method, prompts: PromptSet | None) -> str:
+    """The prompt set's, the annotators' and the method's own differences from the defaults; '' = none."""
+    words = list(_prompt_differences(prompts)) if prompts is not None else []
     for annotator, _ in scored.answered:
-        words += _of_annotator(annotator)
+        words += _annotator_differences(annotator)
     if "tokenizer" in scored.config:
         words.append(f"tokenizer {scored.config['tokenizer']}")
-    return ", ".join(dict.fromkeys([*words, *_of_method(method)]))
+    return ", ".join(dict.fromkeys([*words, *_method_differences(method)]))
 
 
-def _of_prompts(prompts: PromptSet) -> Iterator[str]:
+def _prompt_differences(prompts: PromptSet) -> Iterator[str]:
     """How a prompt set differs from the packaged one of its name; one that is not packaged has its fingerprint."""
     base = packaged(prompts.name) if prompts.name in PACKAGED else PromptSet("", ())
     if prompts.texts != base.texts:
@@ -39,7 +39,7 @@ def _of_prompts(prompts: PromptSet) -> Iterator[str]:
         yield "layout " + next((name for name, text in LAYOUTS.items() if text == prompts.template), "of its own")
 
 
-def _of_annotator(annotator: Annotator) -> Iterator[str]:
+def _annotator_differences(annotator: Annotator) -> Iterator[str]:
     """What was asked of a model beside its defaults."""
     engine = str(annotator.manifest["settings"]["engine"])
     if engine in loading.names() and engine != loading.DEFAULT:
@@ -49,7 +49,7 @@ def _of_annotator(annotator: Annotator) -> Iterator[str]:
             yield f"{name.replace('_', ' ')} {value}"
 
 
-def _of_method(method: Method) -> Iterator[str]:
+def _method_differences(method: Method) -> Iterator[str]:
     """The parameters that are not the default and that the method's label leaves out."""
     parameters = method_files.parameters(method)
     for field in dataclasses.fields(method):  # type: ignore[arg-type]
@@ -57,15 +57,15 @@ def _of_method(method: Method) -> Iterator[str]:
             continue
         value = parameters[field.name]
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if value != default and not _told(method, field.name, value, default):
+        if value != default and not _is_in_label(method, field.name, value, default):
             yield f"{field.name}={value}"[:60]
 
 
-def _told(method: Method, name: str, value: Any, default: Any) -> bool:
+def _is_in_label(method: Method, name: str, value: Any, default: Any) -> bool:
     """Whether the label says what the parameter is: with its default the label is another one."""
     if default is dataclasses.MISSING:
         return str(value) in method.label
     try:
-        return method_files.changed(method, {name: default}).label != method.label
+        return method_files.with_parameters(method, {name: default}).label != method.label
     except SettingsError:  # the default does not go with the other parameters
         return False

@@ -18,14 +18,14 @@ import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, SettingsError
-from selectit.inference.rate import as_begun, run_of
+from selectit.inference.rate import open_or_create_run, with_stored_engine
 from selectit.jsonable import digest_of, plain, without_nan
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.label_probs import expected
 from selectit.numerics.ranking import spearman
 from selectit.numerics.statistics import Estimate, auroc_estimate, bootstrap_mean, holm, preferences, rank_sum_test
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted
-from selectit.probing.names import differs
+from selectit.probing.names import describe_differences
 from selectit.probing.rows import (
     BAD,
     GOOD,
@@ -44,7 +44,7 @@ from selectit.runs.run import Run
 from selectit.runs.stored import failures
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve
-from selectit.selection.score import Scored, score_part, seconds_of
+from selectit.selection.score import Scored, estimate_seconds, score_part
 from selectit.selection.spec import MethodSpec, Plan, needs_ratings
 from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
@@ -69,7 +69,7 @@ class Probed:
     prompts: str
     """The prompt set; '' for a method that reads no ratings."""
     differs: str
-    """What of the settings and parameters is not the default and not told by the names."""
+    """What of the settings and parameters is not the default and not shown by the names."""
     digest: str
     """Of everything that decides the scores; results with another one are kept beside this one."""
     scores: str
@@ -132,7 +132,7 @@ def probe(
         sample: rows to draw, 20 or more; with `labelled` so many good and so many bad ones at most.
         seed: of the drawing, the planting and the bootstrap.
         labelled: 'FIELD=VALUE' or 'FIELD>=NUMBER' of good rows: the user's own labels instead of planted defects.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is rated stays, and so do the results before it.
@@ -140,9 +140,9 @@ def probe(
     if sample < 20:
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
     labels = None if labelled is None else parse_labels(labelled)
-    old = run_of(None, settings) if data is None else None
-    plans = _plans(settings if old is None else _as_rated(old, settings), old, methods, prompts)
-    data_run = old or run_of(data, settings)
+    old = open_or_create_run(None, settings) if data is None else None
+    plans = _resolve_all(settings if old is None else _as_rated(old, settings), old, methods, prompts)
+    data_run = old or open_or_create_run(data, settings)
     rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
     run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
     counts = dict(Counter(row.kind for row in rows))
@@ -152,8 +152,8 @@ def probe(
     result = Probe(str(data_run.manifest["data"]), run.path.parent, drawn_rows, seed, labelled or "", counts, ())
     found: list[Probed] = []
     for scored, part, prompt_set in _scored(run, plans, progress or Silent()):
-        found.append(_probed(run, scored, part, prompt_set, rows, seed))
-        result = dataclasses.replace(result, results=_judged(found))
+        found.append(_measure(run, scored, part, prompt_set, rows, seed))
+        result = dataclasses.replace(result, results=_judge_together(found))
         _store(data_run, result)
     return result
 
@@ -162,10 +162,10 @@ def _as_rated(run: Run, settings: Settings) -> Settings:
     """The settings with the models and engine that the run was rated with, where they name none."""
     models = settings.model or tuple(models_in(run))
     settings = dataclasses.replace(settings, model=models)
-    return as_begun(run, settings, models) if models else settings
+    return with_stored_engine(run, settings, models) if models else settings
 
 
-def _plans(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
+def _resolve_all(settings: Settings, run: Run | None, methods: Sequence[str], prompts: Sequence[str]) -> list[Plan]:
     """Each model under each prompt set with the methods: all built and checked before anything is rated."""
     plans = []
     for model, name in itertools.product(settings.model or (DEFAULT_MODEL,), prompts or (settings.prompts,)):
@@ -212,7 +212,7 @@ def preference_table(scores: Float64, rows: Sequence[Corrupted]) -> Float64:
     return table
 
 
-def _probed(
+def _measure(
     run: Run, scored: Scored, part: MethodSpec, prompts: PromptSet | None, rows: Sequence[Corrupted], seed: int
 ) -> Probed:
     scores = scored.scores.score
@@ -221,14 +221,14 @@ def _probed(
     words = np.array([len(row.response.split()) for row in rows], np.float64)
     ratings = scored.signals.stored.get("ratings")
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
-    seconds = seconds_of(run, scored)
+    seconds = estimate_seconds(run, scored)
     correlation = spearman(scores[plain], words[plain])
     about: dict[str, Any] = {
         "method": scored.label,
         "model": ", ".join(dict.fromkeys(annotator.name for annotator, _ in scored.answered)),
         "scores": scored.scores.name,
         "prompts": "" if prompts is None else prompts.name,
-        "differs": differs(scored, part.method, prompts),
+        "differs": describe_differences(scored, part.method, prompts),
         "digest": digest_of(scored.config)[:12],
         "mass": None if logprob is None else float(np.nanmean(np.exp(logprob).sum(-1))),
         "spread": float(np.nanstd(scores[plain])),
@@ -240,7 +240,7 @@ def _probed(
     if any(row.kind == GOOD for row in rows):
         good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
         auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
-        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judged` has the verdict
+        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judge_together` has the verdict
     kinds = measure_kinds(pair_scores(scores, rows))
     wins = bootstrap_mean(preference_table(scores, rows), seed)
     return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
@@ -260,7 +260,7 @@ def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
     )
 
 
-def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
+def _judge_together(found: Sequence[Probed]) -> tuple[Probed, ...]:
     """The results with verdicts by the user's own labels, for all of them together (Holm)."""
     adjusted = iter(holm([each.p for each in found if each.p is not None]))
     judged = []
@@ -276,8 +276,8 @@ def _judged(found: Sequence[Probed]) -> tuple[Probed, ...]:
 
 def planted_verdict(kinds: Sequence[KindStats]) -> str:
     """One plain sentence."""
-    named = {verdict: ", ".join(facts.kind for facts in kinds if facts.verdict == verdict) for verdict in VERDICTS}
-    if named[DETECTED] and all(facts.verdict == DETECTED for facts in kinds):
+    named = {verdict: ", ".join(each.kind for each in kinds if each.verdict == verdict) for verdict in VERDICTS}
+    if named[DETECTED] and all(each.verdict == DETECTED for each in kinds):
         return DETECTS
     more = f"; {BARELY}: {named[BARELY]}" if named[BARELY] else ""
     more += f"; prefers the defect: {named[PREFERRED]}" if named[PREFERRED] else ""

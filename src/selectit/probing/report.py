@@ -29,18 +29,18 @@ def probe_lines(probe: Probe) -> Iterator[str]:
 def result_lines(result: Probed) -> Iterator[str]:
     """One method with one model and prompt set."""
     yield f"{name_result(result)}: {result.verdict}"
-    facts = [f"spread of the scores {result.spread:.3g}"]
+    figures = [f"spread of the scores {result.spread:.3g}"]
     if result.mass is not None:
-        facts.append(f"mean mass on the labels {result.mass:.3f}")
+        figures.append(f"mean mass on the labels {result.mass:.3f}")
     if result.agreement is not None:
-        facts.append(f"rank correlation between prompts {result.agreement:+.2f}")
+        figures.append(f"rank correlation between prompts {result.agreement:+.2f}")
     if result.length_correlation is not None:
-        facts.append(f"with length {result.length_correlation:+.2f}")
+        figures.append(f"with length {result.length_correlation:+.2f}")
     if result.seconds_per_row is not None:
-        facts.append(f"{result.seconds_per_row:.2g} s a row")
+        figures.append(f"{result.seconds_per_row:.2g} s a row")
     if result.unscored:
-        facts.append(f"{result.unscored:,} rows without a score, taken as the lowest")
-    yield "  " + "; ".join(facts)
+        figures.append(f"{result.unscored:,} rows without a score, taken as the lowest")
+    yield "  " + "; ".join(figures)
     if result.auroc is not None and result.p is not None:
         yield f"  AUROC {_interval(result.auroc)}, p {result.p:.2g}"
     if result.kinds:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.data.records import Sample
+from selectit.data.records import Sample, without_input
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.numerics.row_random import row_uniforms
@@ -111,7 +111,7 @@ def draw_labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list
                 f"{run.manifest['data']} has {len(pairs)} {kind} rows by {labels.field}{labels.operator}{labels.value}",
                 f"At least {LEAST_PAIRS} of each are needed. {_name_values(labels.field, texts)}",
             )
-        found += [Corrupted(each.row, kind, each.instruction, each.response) for each in pairs]
+        found += [Corrupted(each.row, kind, each.instruction, each.response, each.input) for each in pairs]
     return found
 
 
@@ -126,8 +126,15 @@ def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path
 
 def create_probe_run(folder: Path, rows: Sequence[Corrupted]) -> Run:
     """The run directory of a probe's rows; see `create_pairs_run`."""
-    pairs = [{"prompt": row.instruction, "completion": row.response, "of": row.of, "kind": row.kind} for row in rows]
-    return create_pairs_run(folder, pairs)
+    if any(row.input for row in rows):
+        pairs = [
+            {"instruction": without_input(row.instruction, row.input), "input": row.input, "output": row.response}
+            for row in rows
+        ]
+    else:
+        pairs = [{"prompt": row.instruction, "completion": row.response} for row in rows]
+    own = [{"of": row.of, "kind": row.kind} for row in rows]
+    return create_pairs_run(folder, [pair | more for pair, more in zip(pairs, own, strict=True)])
 
 
 def pair_scores(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Float64, Float64]]:

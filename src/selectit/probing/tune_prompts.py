@@ -11,7 +11,7 @@ import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.inference.rate import rate_prompts, run_of
+from selectit.inference.rate import open_or_create_run, rate_prompts
 from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
@@ -66,7 +66,7 @@ def tune_prompts(
         k: how many to pick.
         sample: rows to draw; half of them pick, half of them tell.
         seed: of the drawing and planting.
-        progress: receives what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy.
@@ -83,12 +83,12 @@ def tune_prompts(
     path = Path(out)
     if path.exists() and not settings.force:
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
-    data_run = run_of(data, settings)
+    data_run = open_or_create_run(data, settings)
     rows = draw_rows(data_run, sample, seed)
     run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
     _refuse_unrated(run, ratings, rows)
-    picking, telling = halves(rows)
+    picking, telling = split_halves(rows)
     picked, alone = pick(ratings, rows, picking, k)
     chosen, first = (_table(ratings[:, which], rows)[telling] for which in (picked, list(range(k))))
     best = PromptSet(f"{pool.name}-tuned", tuple(pool.texts[n] for n in picked), pool.template, pool.labels, pool.chat)
@@ -103,7 +103,7 @@ def tune_prompts(
     )
 
 
-def halves(rows: Sequence[Corrupted]) -> tuple[Int64, Int64]:
+def split_halves(rows: Sequence[Corrupted]) -> tuple[Int64, Int64]:
     """Places of the originals that pick, and of those that tell: every second one, in the order of the drawing."""
     originals = len({row.of for row in rows})
     return np.arange(0, originals, 2), np.arange(1, originals, 2)

@@ -6,13 +6,13 @@ import filecmp
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from selectit.atomic_files import replacing, replacing_folder
+from selectit.atomic_files import folder_beside, replacing, sync, sync_tree
 from selectit.config.settings import Settings
 from selectit.data import write
 from selectit.errors import RunError, SettingsError
@@ -30,30 +30,73 @@ def resolve_destination(run: Run, settings: Settings, data: str | Path | None, k
 
     Without --out it is <name>.<kind>.<ext> here.
 
-    Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest.
+    Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest; RunError where
+    it is a folder with something of somebody else in it.
     """
     name = data_name(str(run.manifest["data"]))
     out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{run.manifest['suffix']}")
     for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
-        if path == STDOUT:
-            continue
-        if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
-            raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
-        if path.exists() and not path.is_dir() and not path.is_file():
-            raise SettingsError(
-                f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output."
-            )
-        if path.is_dir() and run.manifest["written"] != "arrow":
-            raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
-        if not path.absolute().parent.is_dir():
-            raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
-        if not os.access(path.absolute().parent, os.W_OK):
-            raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+        if path != STDOUT:
+            _check_destination(run, flag, path, data)
     if settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
         raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
     if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
         raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
     return Path(out)
+
+
+def _check_destination(run: Run, flag: str, path: Path, data: str | Path | None) -> None:
+    """Raise SettingsError or RunError where a file or folder can't be written; see `resolve_destination`."""
+    if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+        raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise SettingsError(f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output.")
+    if path.is_dir() and run.manifest["written"] != "arrow":
+        raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
+    if path.is_dir():
+        _check_folder(path)
+    check_ending(run, flag, path)
+    if not path.absolute().parent.is_dir():
+        raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+
+
+def check_ending(run: Run, flag: str, path: Path) -> None:
+    """Raise SettingsError where an ending says another kind than what is written, which no program would read."""
+    kind, compression = _kind_of(run, path)
+    written = run.manifest["written"]
+    ending = _ending(path)
+    if kind is not None and (kind in _TEXTS) != (written in _TEXTS) or kind in ("other", "arrow"):
+        what = {"parquet": "Parquet", "arrow": "a folder as datasets saves it"}.get(written, "JSON")
+        better = path.name.removesuffix("".join(ending)) + ("" if written == "arrow" else run.manifest["suffix"])
+        raise SettingsError(
+            f"{flag} {path}: {what} is written, as the data is, and no {''.join(ending)}",
+            f"Name {path.with_name(better)}; selectit export writes a selection in other kinds.",
+        )
+    if written == "parquet" and compression:
+        raise SettingsError(f"{flag} {path}: Parquet is not compressed once more", "Name a file that ends in .parquet.")
+
+
+_TEXTS = ("json", "jsonl")
+_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
+_KINDS |= dict.fromkeys((".csv", ".tsv", ".feather", ".xlsx", ".zip", ".bz2", ".xz", ".pkl"), "other")
+
+
+def _ending(path: Path) -> tuple[str, str]:
+    """The ending that says what is in a file, and that of its compression; '' = none that does."""
+    *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
+    compression = last if last in (".gz", ".zst") else ""
+    kind = before if compression else last
+    return kind if kind in _KINDS else "", compression
+
+
+def _kind_of(run: Run, path: Path) -> tuple[str | None, str]:
+    """The kind and the compression that the ending of a file says, or that of the data; None = it says no kind."""
+    kind, compression = _ending(path)
+    if path == STDOUT or (not kind and not compression) or kind + compression == run.manifest["suffix"]:
+        return None, run.manifest["compression"]
+    return _KINDS.get(kind), compression.lstrip(".")
 
 
 def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:
@@ -70,7 +113,7 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
         RunError: `out` is there, differs, and `force` is off. It stays as it was.
     """
     identity = {"rows": rows.tolist(), **run.manifest}
-    _put(run, out, lambda file: _write_file(run, file, rows, values), "selection", identity, force=force)
+    _put(run, out, lambda file: _write_file(run, out, file, rows, values), "selection", identity, force=force)
 
 
 def write_longer(
@@ -92,7 +135,7 @@ def write_longer(
     _put(
         run,
         out,
-        lambda file: _write_longer(run, file, new, fields),
+        lambda file: _write_longer(run, out, file, new, fields),
         "expansion",
         {"new": new, **run.manifest},
         force=force,
@@ -110,14 +153,14 @@ def _put(
         fill(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        with replacing(out.resolve()) as file:  # through a link to what it points at
+        with replacing(out.resolve(), keep_equal=True) as file:  # through a link to what it points at
             fill(file)
             file.flush()
             if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
                 raise _conflict(run, out, what)
 
 
-def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
+def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
     manifest = run.manifest
     if manifest["written"] in ("parquet", "arrow"):
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
@@ -125,10 +168,18 @@ def _write_file(run: Run, file: Any, rows: Int64, values: Sequence[Mapping[str, 
     texts = write.order_texts(rows, _raw_texts(run))
     if values is not None:
         texts = (write.add_field(text, value) for text, value in zip(texts, values, strict=True))
-    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+    _write_texts(run, out, file, texts)
 
 
-def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
+def _write_texts(run: Run, out: Path, file: Any, texts: Iterable[str]) -> None:
+    """Write records as the ending of the file says, or as the data is."""
+    kind, compression = _kind_of(run, out)
+    if kind == "jsonl" != run.manifest["written"]:
+        texts = map(write.on_one_line, texts)
+    write.write_texts(file, kind or run.manifest["written"], run.manifest["indent"], compression, texts)
+
+
+def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
     manifest = run.manifest
     if manifest["written"] in ("parquet", "arrow"):
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
@@ -136,21 +187,50 @@ def _write_longer(run: Run, file: Any, new: Sequence[Mapping[str, Any]], fields:
     (_, like), *_ = itertools.islice(_raw_texts(run), 1)
     added = (write.format_record(record, like, manifest["indent"]) for record in new)
     texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
-    write.write_texts(file, manifest["written"], manifest["indent"], manifest["compression"], texts)
+    _write_texts(run, out, file, texts)
 
 
 def _write_folder(
     run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], force: bool
 ) -> None:
-    """A folder as `datasets` saves it, renamed into place when it is whole."""
-    with replacing_folder(out.absolute()) as folder:
+    """A folder as `datasets` saves it, renamed into place when it is whole.
+
+    Where the data there is equal, nothing is touched; of what is there nothing goes but the files of such a folder.
+    """
+    out = out.resolve()  # through a link to what it points at
+    with folder_beside(out) as folder:
         with (folder / write.ARROW_FILE).open("wb") as file:
             fill(file)
         write_json(folder / "state.json", write.arrow_state(digest_of(identity)))
-        write_json(folder / "dataset_info.json", {})
-        there = out / write.ARROW_FILE
-        if out.exists() and not force and not filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
-            raise _conflict(run, out, what)
+        write_json(folder / _INFO, {})
+        if out.exists():
+            _check_folder(out)
+            there = out / write.ARROW_FILE
+            if there.exists() and filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
+                return
+            if there.exists() and not force:
+                raise _conflict(run, out, what)
+        sync_tree(folder)
+        with folder_beside(out) as before:
+            if out.exists():
+                out.rename(before)
+            folder.rename(out)
+    sync(out.parent)
+
+
+_INFO = "dataset_info.json"
+_FOLDER_FILES = (write.ARROW_FILE, "state.json", _INFO)
+
+
+def _check_folder(out: Path) -> None:
+    """Raise RunError where a folder is neither empty nor one that selectit wrote."""
+    found = sorted(entry.name for entry in out.iterdir())
+    others = [name for name in found if name not in _FOLDER_FILES]
+    if others:
+        what = f"{others[0]!r}" + (f" and {len(others) - 1:,} more" if others[1:] else "")
+        raise RunError(f"{out} has {what} in it, which a selection would delete", "Name another folder.")
+    if found and not (found == sorted(_FOLDER_FILES) and (out / _INFO).read_bytes().strip() == b"{}"):
+        raise RunError(f"{out} is a data set that selectit did not write", "Name another folder, or remove it.")
 
 
 def _conflict(run: Run, out: Path, what: str) -> RunError:

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from selectit.data import read
+from selectit.data.damage import reading
 from selectit.errors import DataError
+from selectit.jsonable import parse_json
 from selectit.runs.files import numbers, read_part
 from selectit.signals.arrays import Int64, Rows
 
 _NUMBERS = re.compile(rb"\s*(\[\s*(-?\d|\])|-?\d)")
 _SHOWN = 10
+_CHARACTERS = 60
 
 
 def count(path: str) -> int:
@@ -78,7 +81,8 @@ def _read_numbers(path: str) -> Sequence[int] | None:
         start = opened.read(4096)
     if not _NUMBERS.match(start):
         return None
-    text = file.read_text(encoding="utf-8")
+    with reading(path, "Write it as UTF-8."):
+        text = file.read_text(encoding="utf-8")
     found = _parse_json(path, text) if start.lstrip().startswith(b"[") else _parse_lines(path, text)
     if not found:
         raise DataError(f"{path} names no rows", "Write row numbers, which count from 0.")
@@ -87,14 +91,16 @@ def _read_numbers(path: str) -> Sequence[int] | None:
 
 def _parse_json(path: str, text: str) -> list[int]:
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except ValueError as error:
         raise DataError(
             f"{path} is not a JSON list of row numbers: {error}", "Write for example [0, 17, 3]."
         ) from error
     for place, value in enumerate(found):
         if type(value) is not int:
-            raise DataError(f"{path}, entry {place}: {value!r} is not a row number", "Write for example [0, 17, 3].")
+            raise DataError(
+                f"{path}, entry {place}: {_cut(value)} is not a row number", "Write for example [0, 17, 3]."
+            )
     numbers: list[int] = found
     return numbers
 
@@ -107,7 +113,7 @@ def _parse_lines(path: str, text: str) -> list[int]:
                 found.append(int(line))
             except ValueError as error:
                 raise DataError(
-                    f"{path}, line {place}: {line!r} is not a row number", "Write one on a line."
+                    f"{path}, line {place}: {_cut(line)} is not a row number", "Write one on a line."
                 ) from error
     return found
 
@@ -140,7 +146,13 @@ def _find_by_digest(path: str, wanted: list[bytes], rows: Rows) -> Int64:
     return np.array(found, dtype=np.int64)
 
 
+def _cut(value: object) -> str:
+    """The beginning of a value that may be long."""
+    text = repr(value)
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
+
+
 def _some(values: Sequence[Any]) -> str:
-    listed = ", ".join(map(str, values[:_SHOWN]))
+    listed = ", ".join(map(_cut, values[:_SHOWN]))
     more = f" and {len(values) - _SHOWN:,} more" if len(values) > _SHOWN else ""
     return f"{listed}{more}"

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from selectit.data import formats
 from selectit.data.records import Record, Sample, Turn
+from selectit.data.tables import plain_records
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
 from selectit.runs import files
@@ -161,18 +162,31 @@ class Run:
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
-        return self._samples(self.source_rows(start, stop, ["row", "turns"]))
+        return self._samples(self.source_rows(start, stop, self._sample_columns))
 
     def samples_at(self, rows: Int64) -> list[Sample]:
         """The rated pairs of these rows, which are in rising order."""
-        return [sample for table in self.source_at(rows, ["row", "turns"]) for sample in self._samples(table)]
+        return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
+
+    @property
+    def _layout(self) -> formats.Layout:
+        label = self.manifest["layout"]
+        return formats.Layout(label) if label in formats.DATA_LAYOUTS else formats.parse_map(label)
+
+    @property
+    def _sample_columns(self) -> list[str]:
+        return ["row", "turns", *(["raw"] if formats.has_inputs(self._layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
-        which = self.manifest["identity"]["turns"]
+        """The stored turns are texts as they are rated; which part of one is an input, the record says."""
+        which, layout = self.manifest["identity"]["turns"], self._layout
+        inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
+        if formats.has_inputs(layout):
+            inputs = (formats.read_inputs(record, layout) for record in plain_records(table["raw"]))
         return [
             sample
-            for row, turns in zip(table["row"].to_pylist(), table["turns"].to_pylist(), strict=True)
-            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which)
+            for row, turns, extra in zip(table["row"].to_pylist(), table["turns"].to_pylist(), inputs, strict=True)
+            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
         ]
 
     @property
@@ -253,7 +267,8 @@ MANIFEST = {
     "data": str, "identity": dict, "rows": int, "skipped_rows": int, "layout": str, "written": str,
     "compression": str, "indent": str, "suffix": str,
 }  # fmt: skip
-"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none."""
+"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none,
+`reading` what was read of the data (see `reading_lines`); older runs have neither."""
 
 
 MANIFEST_PLACE = Place("", "manifest.json")
@@ -295,7 +310,38 @@ def _is_possible(manifest: Mapping[str, Any]) -> bool:
         and manifest["compression"] in ("", "gz", "zst")
         and not set("/\0") & set(manifest["suffix"])
         and isinstance(manifest.get("files", {}), dict)
+        and _is_reading(manifest.get("reading"))
     )
+
+
+def _is_reading(value: Any) -> bool:
+    kinds = {"files": int, "left_out": list, "read": dict, "unread": dict}
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+    )
+
+
+_NAMED = 8
+
+
+def reading_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:
+    """What was read of the data as what, and what was not, as lines of text; none for runs of older versions."""
+    if facts is None:
+        return
+    read: dict[str, list[str]] = {}
+    for field, word in facts["read"].items():
+        read.setdefault(word, []).append(field)
+    unread = [f"{name} ({rows:,} rows)" if rows > 1 else f"{name} (1 row)" for name, rows in facts["unread"].items()]
+    kept = f"; {len(unread)} kept and not read: {_first(unread)}" if unread else ""
+    yield "read " + "; ".join(f"{', '.join(fields)} → {word}" for word, fields in read.items()) + kept
+    if facts["files"] > 1 or facts["left_out"]:
+        others = facts["left_out"]
+        out = f", {len(others)} left out: {_first(others)}" if others else ""
+        yield f"read {facts['files']:,} file{'s' * (facts['files'] > 1)}{out}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _occurrences(digest: NDArray[np.void]) -> Int64:

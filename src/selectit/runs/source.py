@@ -7,7 +7,10 @@ resumed like any other.
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -19,6 +22,7 @@ import pyarrow as pa
 from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import formats, read
+from selectit.data.columns import stored_schema
 from selectit.data.records import Record
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
@@ -35,7 +39,8 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
 
     Args:
         folder: inside a run.
-        pairs: one or more, with 'prompt' and 'completion', and what else should be known of each.
+        pairs: one or more, all with 'prompt' and 'completion' or all with 'instruction', 'input' and 'output', and what
+            else should be known of each.
     """
     text = ("\n".join(json.dumps(pair) for pair in pairs) + "\n").encode()
     path = folder / "rows.jsonl"
@@ -44,7 +49,7 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
     if not path.is_file() or path.read_bytes() != text:  # it may be damaged
         with replacing(path) as file:
             file.write(text)
-    return create(path, Settings(run=str(path.parent / "run"), format="prompt-completion"))
+    return create(path, Settings(run=str(path.parent / "run"), format=formats.detect(pairs[0]).name))
 
 
 def _is_made_of(run: Path, text: bytes) -> bool:
@@ -80,12 +85,13 @@ def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layo
         "map": settings.map,
         "turns": settings.turns,
         "bad_rows": settings.bad_rows,
+        "reading": formats.READING,
     }
     fingerprint = digest_of(identity)
     run = settings.run
     path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(source.name)}-{fingerprint[:8]}"
     if (path / "manifest.json").is_file():
-        return _check_same_source(open_run(path), source, identity)
+        return _check_same_source(open_run(path), source, identity, layout)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
     if path.is_dir() and any(not _is_part_of_source(entry) for entry in path.iterdir()):
@@ -95,7 +101,7 @@ def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layo
     try:
         with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
             if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
-                return _check_same_source(open_run(path), source, identity)
+                return _check_same_source(open_run(path), source, identity, layout)
             return _write_source(path, source, layout, identity, before)
     except DataError:
         if fresh:
@@ -106,7 +112,10 @@ def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layo
 def data_name(data: str) -> str:
     """The name of a data set without folders and endings: 'alpaca' of 'data/alpaca.jsonl.gz'."""
     name = Path(data).resolve().name
-    return name.partition(".")[0] or name
+    return re.sub(_ENDINGS, "", name, flags=re.IGNORECASE) or name
+
+
+_ENDINGS = r"(\.(json|jsonl|ndjson|parquet|arrow))?(\.(gz|zst))?$"
 
 
 def _is_part_of_source(entry: Path) -> bool:
@@ -114,9 +123,18 @@ def _is_part_of_source(entry: Path) -> bool:
     return entry.name in ("locks", "source", "source.partial") or entry.name.startswith(".manifest.json")
 
 
-def _check_same_source(run: Run, source: read.Source, identity: Mapping[str, Any]) -> Run:
+def _check_same_source(
+    run: Run, source: read.Source, identity: Mapping[str, Any], layout: formats.Layout | None
+) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in identity if stored.get(key) != identity[key]]
+    if changed == ["reading"] and _reads_the_same(run, source, layout):
+        return run
+    if changed == ["reading"]:
+        raise RunError(
+            f"{run.path} is of another version of selectit, which read other turns of {source.name}",
+            "Go on with it by --run without the data; to read the data anew, leave --run out or name a new folder.",
+        )
     if changed:
         what = {"sha256": f"the content of {source.name}"}
         differ = ", ".join(what.get(key, "--" + key.replace("_", "-")) for key in changed)
@@ -125,6 +143,22 @@ def _check_same_source(run: Run, source: read.Source, identity: Mapping[str, Any
             "Leave --run out or name a new folder.",
         )
     return run
+
+
+def _reads_the_same(run: Run, source: read.Source, layout: formats.Layout | None) -> bool:
+    """Whether the data gives the turns that a run of another version holds."""
+    identity = run.manifest["identity"]
+    stored = (digest for part in run.source(["digest"]) for digest in part["digest"].to_pylist())
+    rejected = io.BytesIO() if identity["bad_rows"] == "skip" else None
+    records = read.read_records(
+        source,
+        read.ReadReport(),
+        layout=layout,
+        which=identity["turns"],
+        limit=identity["limit"],
+        rejected=rejected,
+    )
+    return all(one == other for one, other in itertools.zip_longest((each.digest for each in records), stored))
 
 
 def _write_source(
@@ -167,6 +201,12 @@ def _write_source(
         "compression": source.suffix.rpartition(".")[2] if source.suffix.endswith((".gz", ".zst")) else "",
         "indent": source.indent,
         "suffix": source.suffix,
+        "reading": {
+            "files": len(source.files),
+            "left_out": list(source.left_out),
+            "read": found.read,
+            "unread": dict(sorted(found.unread.items(), key=lambda each: (-each[1], each[0]))),
+        },
         **({"files": sums} if sums else {}),
     }
     write_json(path / "manifest.json", manifest, MANIFEST_PLACE)
@@ -226,6 +266,6 @@ def source_schema(table: pa.Schema | None) -> pa.Schema:
             ("words", pa.int64()),
             ("turns", TURNS_TYPE),
             ("left_out", pa.list_(pa.string())),
-            ("raw", pa.string() if table is None else pa.struct(list(table))),
+            ("raw", pa.string() if table is None else pa.struct(list(stored_schema(table)))),
         ]
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from selectit.data.tables import decode_record
 from selectit.errors import RunError
 from selectit.runs.annotators import Annotator, read_unit, require, stored_columns, units
 from selectit.runs.files import numbers
@@ -75,7 +75,7 @@ def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Reque
 def field_of(run: Run, name: str) -> tuple[str, ...]:
     """A field of each record as text; dots for fields within fields, '' where there is none."""
     return tuple(
-        _at(json.loads(raw) if isinstance(raw, str) else raw, name)
+        _at(decode_record(raw) if isinstance(raw, str) else raw, name)
         for part in run.source(["raw"])
         for raw in part["raw"].to_pylist()
     )

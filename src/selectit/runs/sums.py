@@ -39,7 +39,7 @@ class Place:
     file: str
     """Its path in the run, with '/'."""
     has_sum: bool = False
-    """Whether a file there must state a sum: those of a run that was not begun by an older version do."""
+    """Whether a file there has to state a sum: the run was begun by a version that states the sum of every file."""
 
     def __str__(self) -> str:
         return f"{self.file} of source {self.source}" if self.source else self.file

@@ -1,4 +1,4 @@
-"""Cheap first, dear later: all rows are rated with few prompts or a small model, and only the best of them fully.
+"""Cheap first, thorough later: all rows are rated with few prompts or a small model, and only the best of them fully.
 
 What goes on is a data set of its own, with a run directory of its own inside the data's run: so it is rated, stored and
 resumed like any other. A random sample of all rows goes with it, which says what the first rating has lost.
@@ -117,15 +117,15 @@ def rate_stages(
     Args:
         run: of the data.
         stages: with the models named where `rates`.
-        progress: told what is going on.
+        progress: shows what is going on.
         rates: False = everything has to be there.
         sample: rows of all that are drawn for the agreement with the full choice.
 
     Raises:
         SelectitError: as of `rate`; RunError where something has to be there and is not.
     """
-    first = _first(run, stages, progress, rates)
-    second = _second(run, stages, first, sample, rates=rates)
+    first = _rate_first(run, stages, progress, rates)
+    second = _open_second(run, stages, first, sample, rates=rates)
     full = stages.full
     if rates and stages.one_model:
         for annotator, requests in first.scored.answered:
@@ -133,11 +133,11 @@ def rate_stages(
     if rates and full.settings.engine is None:  # the one that rated first, not what a new run would take
         engine = str(first.scored.annotators[0].manifest["settings"]["engine"])
         full = dataclasses.replace(full, settings=dataclasses.replace(full.settings, engine=engine))
-    return first, second, _scored(second.run, full, stages.prompts, progress, rates)
+    return first, second, _score_stage(second.run, full, stages.prompts, progress, rates)
 
 
-def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
-    scored = _scored(run, stages.first, stages.prompts, progress, rates)
+def _rate_first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
+    scored = _score_stage(run, stages.first, stages.prompts, progress, rates)
     assert isinstance(stages.first.method, ScoringMethod)
     ranked = ranking(scored.scores.score, stages.first.method.tie_break(scored.signals))
     went_on = np.isnan(scored.scores.score)
@@ -145,7 +145,7 @@ def _first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
     return First(scored, ranked, went_on)
 
 
-def _scored(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
+def _score_stage(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progress, rates: bool) -> Scored:
     """The scores of one way of rating; where `rates`, what is missing is rated before."""
     rated = None
     if rates:
@@ -153,7 +153,7 @@ def _scored(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progress, 
     return score_part(run, spec, prompts, rated, progress)
 
 
-def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
+def _open_second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
     """The data set of the rows that are rated fully, written where it is not there: their own records."""
     drawn = np.zeros(run.rows, np.bool_)
     drawn[np.argsort(row_uniforms(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
@@ -164,7 +164,7 @@ def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool)
     if (folder / "run" / "manifest.json").is_file():
         inner = open_run(folder / "run")
     elif rates:
-        inner = _created(run, folder, rows)
+        inner = _create(run, folder, rows)
     else:
         raise RunError(
             f"{run.path} has no ratings of such a cascade: its second stage was not begun",
@@ -175,7 +175,7 @@ def _second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool)
     return Second(name, inner, rows, first.went_on[rows], drawn[rows])
 
 
-def _created(run: Run, folder: Path, rows: Int64) -> Run:
+def _create(run: Run, folder: Path, rows: Int64) -> Run:
     """A run of these rows, read as the data was."""
     path = folder / f"rows{run.manifest['suffix']}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
             second.run.write_table(unit.path, table.slice(start, stop - start))
 
 
-def cascaded(
+def run_cascade(
     run: Run,
     stages: Stages,
     budget: Budget,
@@ -216,9 +216,9 @@ def cascaded(
 ) -> Cascaded:
     """Rate in two stages, score, choose, and say what that saved and lost. Arguments and errors as of `rate_stages`."""
     first, second, full = rate_stages(run, stages, progress, rates=rates, sample=sample)
-    scored = _mapped(run, stages, first, second, full)
-    selection = _chosen(run, stages, budget, second, full)
-    facts = _facts(stages, budget, first, second, full)
+    scored = _map_scores(run, stages, first, second, full)
+    selection = _choose(run, stages, budget, second, full)
+    stats = _measure_cascade(stages, budget, first, second, full)
     found = summarise(
         run,
         scored.signals.rows,
@@ -229,10 +229,10 @@ def cascaded(
         full.about,
         (),
     )
-    return Cascaded(scored, selection, _with_cascade(found, facts, first, second, full), first, second, full)
+    return Cascaded(scored, selection, _with_cascade(found, stats, first, second, full), first, second, full)
 
 
-def _mapped(run: Run, stages: Stages, first: First, second: Second, full: Scored) -> Scored:
+def _map_scores(run: Run, stages: Stages, first: First, second: Second, full: Scored) -> Scored:
     """The full scores as scores of the data's rows, stored there; those of rows that did not go on are left out."""
 
     def spread(values: NDArray[Any], which: _BOOL) -> Float64:
@@ -258,7 +258,7 @@ def _mapped(run: Run, stages: Stages, first: First, second: Second, full: Scored
     return dataclasses.replace(full, scores=scores, signals=first.scored.signals, config=config, label=label)
 
 
-def _chosen(run: Run, stages: Stages, budget: Budget, second: Second, full: Scored) -> Selection:
+def _choose(run: Run, stages: Stages, budget: Budget, second: Second, full: Scored) -> Selection:
     """The best of those that went on, as rows of the data."""
     if not budget.only_threshold:
         budget = dataclasses.replace(budget, rows=budget.count(run.rows), share=None)
@@ -267,19 +267,19 @@ def _chosen(run: Run, stages: Stages, budget: Budget, second: Second, full: Scor
     return dataclasses.replace(selection, rows=second.rows[selection.rows])
 
 
-def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeStats:
+def _measure_cascade(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeStats:
     cheap, dear = first.scored.signals.ratings, full.signals.ratings
-    (annotator, requests), (full_rater, full_works) = first.scored.answered[0], full.answered[0]
+    (annotator, requests), (full_annotator, full_requests) = first.scored.answered[0], full.answered[0]
     best = best_of_sample(budget, len(first.went_on), full.scores.score[second.sampled])
     hits = int(second.went_on[second.sampled][best].sum())
     whole = second.sampled.sum() == len(first.went_on)
     share = None if whole or not len(best) else wilson(hits, len(best))
     tokens = cheap.tokens.astype(np.float64)
-    each, each_full = (sum(request.passes for request in some) for some in (requests, full_works))
+    each, each_full = (sum(request.passes for request in some) for some in (requests, full_requests))
     return CascadeStats(
         first_model=annotator.name,
         first_prompts=stages.first.method.prompts,
-        full_model=full_rater.name,
+        full_model=full_annotator.name,
         full_prompts=stages.full.method.prompts,
         went_on=int(second.went_on.sum()),
         fully_rated=len(second.rows),
@@ -288,7 +288,7 @@ def _facts(stages: Stages, budget: Budget, first: First, second: Second, full: S
         full_ratings=len(cheap.row) * each_full,
         length=float(tokens.mean() / max(tokens[np.isin(cheap.row, second.rows)].mean(), 1.0)),
         first_timing=f"ratings/{annotator.path.name}",
-        second_timing=f"{_within(second)}ratings/{full_rater.path.name}",
+        second_timing=f"{_within(second)}ratings/{full_annotator.path.name}",
         sample=int(second.sampled.sum()),
         best=len(best),
         best_went_on=hits,
@@ -309,17 +309,17 @@ def best_of_sample(budget: Budget, rows: int, scores: Float64) -> Int64:
     return best if budget.only_threshold else best[: max(1, round(budget.count(rows) / rows * len(scores)))]
 
 
-def _with_cascade(found: Summary, facts: CascadeStats, first: First, second: Second, full: Scored) -> Summary:
+def _with_cascade(found: Summary, stats: CascadeStats, first: First, second: Second, full: Scored) -> Summary:
     """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
-    if facts.first_model != facts.full_model:
+    if stats.first_model != stats.full_model:
         raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored.get("ratings")), *raters)
     return dataclasses.replace(
         found,
         raters=raters,
         unscored_rows=found.unscored_rows - int((~first.went_on).sum()),
         note=packaged_note((*first.scored.annotators, *full.annotators)),
-        cascade=facts,
+        cascade=stats,
     )
 
 

@@ -33,7 +33,7 @@ class CascadeStats:
     """Mean tokens of a first rating over all rows / over the rows that were rated fully: long rows take longer."""
     first_timing: str
     second_timing: str
-    """The keys of `timing_of` that have the times."""
+    """The keys of `read_timing` that have the times."""
     sample: int
     """Rows drawn at random of all rows and rated fully, whether they went on or not."""
     best: int
@@ -45,36 +45,36 @@ class CascadeStats:
     """95 % interval (Wilson) of the share of the full choice that went on; None = no estimate, the sample is all."""
 
 
-def cascade_lines(facts: CascadeStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The figures as lines of text; `timing` is `timing_of` the run."""
-    prompts = "1 prompt" if facts.first_prompts == 1 else f"{facts.first_prompts} prompts"
-    others = facts.fully_rated - facts.went_on
+def cascade_lines(stats: CascadeStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """The figures as lines of text; `timing` is `read_timing` the run."""
+    prompts = "1 prompt" if stats.first_prompts == 1 else f"{stats.first_prompts} prompts"
+    others = stats.fully_rated - stats.went_on
     sample = f" and {others:,} more as a sample" if others else ""
     yield (
-        f"cascade: after {prompts} of {facts.first_model}, {facts.went_on:,} rows went on; these{sample} were rated "
-        f"fully, under {facts.full_prompts} of {facts.full_model}"
+        f"cascade: after {prompts} of {stats.first_model}, {stats.went_on:,} rows went on; these{sample} were rated "
+        f"fully, under {stats.full_prompts} of {stats.full_model}"
     )
-    done = facts.first_ratings + facts.second_ratings
-    if facts.first_model == facts.full_model:
-        yield f"  {done:,} forward passes instead of {facts.full_ratings:,}: {_saved(done, facts.full_ratings)}"
+    done = stats.first_ratings + stats.second_ratings
+    if stats.first_model == stats.full_model:
+        yield f"  {done:,} forward passes instead of {stats.full_ratings:,}: {_saved(done, stats.full_ratings)}"
     else:
         yield (
-            f"  forward passes: {facts.first_ratings:,} of {facts.first_model} and {facts.second_ratings:,} of "
-            f"{facts.full_model} instead of {facts.full_ratings:,} of that"
+            f"  forward passes: {stats.first_ratings:,} of {stats.first_model} and {stats.second_ratings:,} of "
+            f"{stats.full_model} instead of {stats.full_ratings:,} of that"
         )
-    first, second = (_seconds_each(timing.get(key, {})) for key in (facts.first_timing, facts.second_timing))
+    first, second = (_seconds_each(timing.get(key, {})) for key in (stats.first_timing, stats.second_timing))
     if first is not None and second is not None:
-        spent = first * facts.first_ratings + second * facts.second_ratings
-        full = second * facts.length * facts.full_ratings
+        spent = first * stats.first_ratings + second * stats.second_ratings
+        full = second * stats.length * stats.full_ratings
         yield f"  about {spent:,.0f} s instead of {full:,.0f} s: {_saved(spent, full)}"
-    if not facts.best:
+    if not stats.best:
         yield "  agreement with the full choice: undefined, since it would take no row of the sample"
         return
-    share = facts.best_went_on / facts.best
-    interval = "" if facts.low is None else f" (95 % interval {facts.low:.0%} to {facts.high:.0%})"
-    of_what = "rows" if facts.low is None else f"best rows of the sample of {facts.sample:,}"
+    share = stats.best_went_on / stats.best
+    interval = "" if stats.low is None else f" (95 % interval {stats.low:.0%} to {stats.high:.0%})"
+    of_what = "rows" if stats.low is None else f"best rows of the sample of {stats.sample:,}"
     yield (
-        f"  agreement with the full choice: {share:.0%}{interval}: {facts.best_went_on:,} of the {facts.best:,} "
+        f"  agreement with the full choice: {share:.0%}{interval}: {stats.best_went_on:,} of the {stats.best:,} "
         f"{of_what} that full ratings would choose went on"
     )
 
@@ -88,7 +88,7 @@ def _seconds_each(rates: Mapping[str, float]) -> float | None:
     return rates["seconds"] / rates["ratings"] if rates.get("ratings") and rates.get("seconds") else None
 
 
-def timing_of(run: Run) -> dict[str, dict[str, float]]:
+def read_timing(run: Run) -> dict[str, dict[str, float]]:
     """The run's timing.json, and those of the runs of its cascades under 'cascades/NAME/run/…'."""
     found = run.timing()
     for path in sorted((run.path / "cascades").glob("*/run/timing.json")):

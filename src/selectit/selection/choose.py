@@ -15,6 +15,9 @@ from selectit.signals.arrays import Float64, Int64
 
 _FEWER = "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer."
 
+_LONGEST_AMOUNT = 30
+_SMALLEST_SHARE = Decimal("1e-12")  # of a million million rows it is one; it stands in names of files digit by digit
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -64,6 +67,8 @@ def parse_keep(keep: str | int | float, flag: str = "--keep") -> dict[str, int |
     """
     text = str(keep).strip()
     hint = "Give a share such as 0.2 or 20%, or a number of rows such as 1000."
+    if len(text) > _LONGEST_AMOUNT:
+        raise SettingsError(f"{flag} is {text[:_LONGEST_AMOUNT]}…, which is longer than a number needs", hint)
     try:
         if text.endswith("%"):
             share = Decimal(text[:-1]) / 100
@@ -76,12 +81,12 @@ def parse_keep(keep: str | int | float, flag: str = "--keep") -> dict[str, int |
             return {"rows": rows}
     except (InvalidOperation, ValueError) as error:
         raise SettingsError(f"{flag} is {text!r}", hint) from error
-    if not (share.is_finite() and 0 < share <= 1):
+    if not (share.is_finite() and _SMALLEST_SHARE <= share <= 1):
         raise SettingsError(f"{flag} is {text}, which is not above 0 and at most 1", hint)
     return {"share": share}
 
 
-def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> Selection:
+def select_top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> Selection:
     """The highest scores within the budget, best first; rows without a score are never chosen.
 
     Raises:
@@ -104,7 +109,7 @@ def top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> 
     return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
 
 
-def chosen(rows: Int64, budget: Budget, total: int) -> Selection:
+def select_set(rows: Int64, budget: Budget, total: int) -> Selection:
     """A set method's rows as a selection.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,30 +10,25 @@ from selectit.config.settings import Settings
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import engine_of, model_named, rate_prompts
+from selectit.inference.rate import find_engine, find_model, rate_prompts
 from selectit.inference.units import count_tokens
 from selectit.methods._base import Method
-from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_arrays
-from selectit.selection.spec import MethodSpec, Plan, needs_ratings, requests_of, substituted_prompts, tokenizer_name
+from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings, substituted_prompts, tokenizer_name
 from selectit.signals.arrays import INSTEAD, Signals
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
-
-Resolve = Callable[[str, Settings], Model]
-"""From a model's name to the model, under settings whose engine is known."""
-
 
 Answered = tuple[Annotator, tuple[Request, ...]]
 """A model, and the requests that it has answered for a method."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class LoadedSignals:
     """Signals, and who gave them; `config` names the models for the stored scores."""
 
     signals: Signals
@@ -43,14 +38,14 @@ class Gathered:
     config: dict[str, Any]
 
 
-def collect(run: Run, method: Method, settings: Settings, resolve: Resolve, progress: Progress) -> None:
+def collect(run: Run, method: Method, settings: Settings, progress: Progress) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet."""
-    for request in requests_of(method):
+    for request in list_requests(method):
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
-        model = resolve(name, here)
+        model = find_model(name, here)
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
-        execute.rate_units(run, [model], [enough], here, progress)
+        execute.do_units(run, [model], [enough], here, progress)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
@@ -64,18 +59,17 @@ def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
 
 def _with_engine(run: Run, settings: Settings, name: str, request: Request) -> Settings:
     """The settings with the engine that is asked, and without a tokenizer that would have no part in the answer."""
-    engine = engine_for(settings.engine or engine_of(run, [name], request.signal), request)
+    engine = engine_for(settings.engine or find_engine(run, [name], request.signal), request)
     return replace(settings, engine=engine, tokenizer=settings.tokenizer if request.tokenized else None)
 
 
-def gather(
+def load_signals(
     run: Run,
     spec: MethodSpec,
     prompts: PromptSet | None,
     rated: Sequence[Annotator] | None,
-    resolve: Resolve,
     progress: Progress,
-) -> Gathered:
+) -> LoadedSignals:
     """The stored signals of a method but other methods' scores; only tokens are counted here where they are missing.
 
     Args:
@@ -83,48 +77,53 @@ def gather(
         spec: the method, which says what it needs, and the settings, which name the models.
         prompts: of ratings; None where the method reads none.
         rated: the raters of this call; None = the run's.
-        resolve: called for the model whose tokenizer counts.
-        progress: told of the counting.
+        progress: shows the counting.
 
     Raises:
         RunError: a signal is missing; it says how to collect it.
     """
     method, settings = spec.method, spec.settings
-    signals = Signals(run.basic_rows())
+    signals, config = _load_rows(run, spec, progress)
     stored: dict[str, Any] = {}
     answered: list[Answered] = []
-    config: dict[str, Any] = {}
     raters: tuple[Annotator, ...] = ()
-    for need in method.needs:
-        if need == "tokens":
-            name = tokenizer_name(settings)
-            here = replace(settings, engine=settings.engine or engine_of(run, [name]))
-            model = resolve(name, here)
-            signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
-            config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
-        elif need == "texts":
-            signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
-        elif isinstance(need, Field):
-            signals = replace(signals, stored_field=field_of(run, need.name))
-    for request in requests_of(method):
-        annotator = _stored(run, request, settings)
+    for request in list_requests(method):
+        annotator = _find_annotator(run, request, settings)
         enough = _enough(run, annotator, request)
         answered.append((annotator, (enough,)))
         config[request.signal] = annotator.path.name
         stored[request.signal] = load_arrays(run, [annotator], [enough])
     if needs_ratings(method):
         assert prompts is not None
-        raters = tuple(rated or _stored_raters(run, spec))
+        raters = tuple(rated or _find_raters(run, spec))
         first, instead = prompts.first(method.prompts), substituted_prompts(method, prompts)
         stored["ratings"] = load_arrays(run, raters, first)
         if instead:
             stored[INSTEAD] = load_arrays(run, raters, instead)
         config |= {"models": [annotator.path.name for annotator in raters], "prompts": prompts.fingerprint}
         answered += [(annotator, (*first, *instead)) for annotator in raters]
-    return Gathered(replace(signals, stored=stored), raters, tuple(answered), config)
+    return LoadedSignals(replace(signals, stored=stored), raters, tuple(answered), config)
 
 
-def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
+def _load_rows(run: Run, spec: MethodSpec, progress: Progress) -> tuple[Signals, dict[str, Any]]:
+    """What a method reads of the data itself, and the tokenizer that counted, for the stored scores."""
+    signals = Signals(run.basic_rows())
+    config: dict[str, Any] = {}
+    for need in spec.method.needs:
+        if need == "tokens":
+            name = tokenizer_name(spec.settings)
+            here = replace(spec.settings, engine=spec.settings.engine or find_engine(run, [name]))
+            model = find_model(name, here)
+            signals = replace(signals, stored_tokens=count_tokens(run, model, here, progress))
+            config["tokenizer"] = f"{slug(model.name)}-{model.digest[:8]}"
+        elif need == "texts":
+            signals = replace(signals, stored_texts=tuple(run.samples(0, run.rows)))
+        elif isinstance(need, Field):
+            signals = replace(signals, stored_field=field_of(run, need.name))
+    return signals, config
+
+
+def _find_annotator(run: Run, request: Request, settings: Settings) -> Annotator:
     """The model whose answers to a request are stored: the one that is named, or the only one. Raises RunError."""
     name = request.model_named(settings)
     if name is None:
@@ -143,7 +142,7 @@ def _stored(run: Run, request: Request, settings: Settings) -> Annotator:
     return named_annotator(run, name, settings, request.signal)
 
 
-def _stored_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
+def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
     """The run's raters that the settings name, or all of them; one for each model."""
     known = models_in(run)
     if not known:
@@ -162,8 +161,8 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
     Answers that may hold those of other methods come first.
     """
     rated = None
-    if plan.asked and plan.prompts is not None:
-        rated = rate_prompts(run, plan.settings, plan.prompts, plan.asked, progress)
-    for spec in sorted(plan.every, key=lambda spec: any(request.wider for request in requests_of(spec.method))):
-        collect(run, spec.method, spec.settings, model_named, progress)
+    if plan.rating_prompts and plan.prompts is not None:
+        rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
+    for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
+        collect(run, spec.method, spec.settings, progress)
     return rated

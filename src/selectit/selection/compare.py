@@ -16,15 +16,15 @@ from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
-from selectit.selection.resolve import budget_of, resolve
-from selectit.selection.score import choose, passes_of, score_part, seconds_of
+from selectit.selection.resolve import resolve, resolve_budget
+from selectit.selection.score import choose, count_passes, estimate_seconds, score_part
 from selectit.selection.spec import MethodSpec, Plan
 from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import table_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MethodOutcome:
     """What one method made of the rows."""
 
     name: str
@@ -77,7 +77,7 @@ class Comparison:
     pairs: tuple[PairStats, ...]
 
 
-def compare_outcomes(outcomes: Sequence[Outcome], words: Int64) -> Comparison:
+def compare_outcomes(outcomes: Sequence[MethodOutcome], words: Int64) -> Comparison:
     """The figures of methods and of all pairs.
 
     Args:
@@ -89,7 +89,7 @@ def compare_outcomes(outcomes: Sequence[Outcome], words: Int64) -> Comparison:
     return Comparison(len(words), float(words.mean()), methods, pairs)
 
 
-def lines(comparison: Comparison) -> Iterator[str]:
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """The comparison as a table of text."""
     yield f"{comparison.rows:,} rows, {comparison.mean_words:.1f} words a response"
     header = ("method", "kept", "no score", "passes", "seconds", "length corr.", "mean words")
@@ -97,15 +97,15 @@ def lines(comparison: Comparison) -> Iterator[str]:
         header,
         [
             (
-                facts.name,
-                f"{facts.kept:,}",
-                f"{facts.unscored:,}",
-                f"{facts.passes_per_row:g}",
-                _figure(facts.seconds, "{:,.0f}"),
-                _figure(facts.length_correlation, "{:+.2f}"),
-                _figure(facts.mean_words, "{:.1f}"),
+                stats.name,
+                f"{stats.kept:,}",
+                f"{stats.unscored:,}",
+                f"{stats.passes_per_row:g}",
+                _figure(stats.seconds, "{:,.0f}"),
+                _figure(stats.length_correlation, "{:+.2f}"),
+                _figure(stats.mean_words, "{:.1f}"),
             )
-            for facts in comparison.methods
+            for stats in comparison.methods
         ],
     )
     yield ""
@@ -120,7 +120,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _method(outcome: Outcome, words: Int64) -> MethodStats:
+def _method(outcome: MethodOutcome, words: Int64) -> MethodStats:
     scores = outcome.scores
     return MethodStats(
         name=outcome.name,
@@ -133,7 +133,7 @@ def _method(outcome: Outcome, words: Int64) -> MethodStats:
     )
 
 
-def _pair(a: Outcome, b: Outcome, rows: int) -> PairStats:
+def _pair(a: MethodOutcome, b: MethodOutcome, rows: int) -> PairStats:
     both = a.scores is not None and b.scores is not None
     return PairStats(
         a=a.name,
@@ -158,7 +158,7 @@ def compare(
         methods: two or more, each 'name' or 'name:parameter=value;parameter=value'.
         settings: `keep` (None = 20 %), and which raters and prompts. A method that can't fill its choice has fewer
             rows; one with a size of its own (full, fixed) keeps that.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: as of `score`.
@@ -167,17 +167,17 @@ def compare(
         raise SettingsError("it takes two methods or more to compare", "Name them: --methods selectit,length,random")
     opened = open_run(run)
     plan = resolve(settings, opened, methods, asks=False)
-    outcomes = [outcome_of(opened, plan, part, progress or Silent()) for part in plan.parts]
+    outcomes = [score_for_comparison(opened, plan, part, progress or Silent()) for part in plan.parts]
     return compare_outcomes(outcomes, opened.basic_rows().response_words)
 
 
-def outcome_of(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> Outcome:
+def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progress) -> MethodOutcome:
     """What one method of a plan makes of a run, for a comparison."""
     scored = score_part(run, part, plan.prompts, None, progress)
     settings = plan.settings
     own_size = part.method.keep is not None
-    budget = budget_of(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
+    budget = resolve_budget(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
     rows = choose(part.method, scored, budget, run.rows).rows
     scores = None if scored.chooses_set else scored.scores.score
-    return Outcome(scored.scores.name, scores, rows, passes_of(scored), seconds_of(run, scored))
+    return MethodOutcome(scored.scores.name, scores, rows, count_passes(scored), estimate_seconds(run, scored))

@@ -19,7 +19,7 @@ from selectit.runs.run import Run, open_run
 from selectit.runs.selections import read_selection, selections
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError
-from selectit.selection.cascade_report import timing_of
+from selectit.selection.cascade_report import read_timing
 from selectit.selection.summary import from_plain, left_out, packaged_note
 from selectit.signals.arrays import FLAG_EMPTY, FLAG_FLOOR, FLAG_TRUNCATED, FLAG_UNFINISHED
 from selectit.signals.requests import RatingPrompt, kinds
@@ -57,6 +57,8 @@ def describe_run(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "data": run.manifest["data"],
         "rows": run.rows,
+        "source": {key: value for key, value in run.manifest["identity"].items() if key in _TOLD and value is not None},
+        "reading": run.manifest.get("reading"),
         "left_out": {"rows": left_out_rows, "kinds": list(content)},
         "note": packaged_note(annotators(run)),
         "raters": [_describe_rater(run, annotator) for annotator in annotators(run)],
@@ -73,8 +75,11 @@ def describe_run(run: Run) -> dict[str, Any]:
             for folder in (run.path / "probes").glob("[!.]*/")
             if not os.path.lexists(folder / "results.json")
         ),
-        "timing": timing_of(run),
+        "timing": read_timing(run),
     }
+
+
+_TOLD = ("limit", "format", "map", "turns", "bad_rows")
 
 
 def _summary(run: Run, name: str) -> dict[str, Any]:
@@ -156,12 +161,12 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
 
 
 def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
-    """The rater's prompts in the order of the run's prompt sets."""
+    """The annotator's prompts in the order of the run's prompt sets."""
     sets = stored_prompts(run)
     ordered = [annotator.folder(prompt) for each in sets.values() for prompt in each.first(len(each.texts))]
     for folder in request_folders(annotator):
         if not any(is_of(run, folder, each) for each in sets.values()):
-            log.warning("%s is of no stored prompt set: it is being rated, or the set is gone", folder)
+            log.warning("%s belongs to no stored prompt set: it is being rated, or the set is gone", folder)
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 

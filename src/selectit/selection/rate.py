@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from selectit.config.settings import Settings
-from selectit.inference.rate import run_of
+from selectit.inference.rate import open_or_create_run
 from selectit.progress import Progress, Silent
 from selectit.selection import cascade
 from selectit.selection.collect import collect_all
@@ -17,8 +17,8 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
 
     Args:
         data: a file, a folder, a hub id or '-'; None goes on with the run that `settings.run` names.
-        settings: the source, the raters and, for `k`, the method.
-        progress: told what is going on.
+        settings: the source, the models that rate, and the method, which says what is asked.
+        progress: shows what is going on.
 
     Returns:
         The run directory.
@@ -27,10 +27,10 @@ def rate(data: str | Path | None, settings: Settings = Settings(), progress: Pro
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     progress = progress or Silent()
-    old = run_of(None, settings) if data is None else None
+    old = open_or_create_run(None, settings) if data is None else None
     plan = resolve(settings, old, scores=False)
     stages = resolve_cascade(plan, old)
-    run = old or run_of(data, settings)
+    run = old or open_or_create_run(data, settings)
     if stages is not None:
         cascade.rate_stages(run, stages, progress, rates=True, sample=cascade.SAMPLE)
     else:

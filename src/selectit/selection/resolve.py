@@ -24,8 +24,8 @@ from selectit.selection.spec import (
     MethodSpec,
     Plan,
     build_spec,
-    check,
-    every,
+    check_models,
+    flatten,
     needs_ratings,
     parse_method,
     substituted_prompts,
@@ -75,29 +75,29 @@ def resolve(
     """
     check_options(settings)
     parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
-    budget = budget_of(settings, parts)
+    budget = resolve_budget(settings, parts)
     specs = [_with_reads(part, run) for part in parts]
-    rates = any(needs_ratings(spec.method) for spec in every(specs))
-    asked: tuple[RatingPrompt, ...] = ()
-    if rates or run is None:  # a mistake in the prompts is told although no method reads them
+    rates = any(needs_ratings(spec.method) for spec in flatten(specs))
+    rating_prompts: tuple[RatingPrompt, ...] = ()
+    if rates or run is None:  # a mistake in the prompts is an error even where no method reads them
         prompts = prompts or load_prompts(settings, run)
         first = 1 if scores or not rates else len(prompts.first(settings.k or K))
-        asked = required_prompts(specs, prompts, 1 if settings.combine else first)
+        rating_prompts = required_prompts(specs, prompts, 1 if settings.combine else first)
     if rates and asks:
         settings = with_raters(settings, run)
     if asks and scores and settings.model != parts[0].settings.model:
         named = [dataclasses.replace(p, settings=dataclasses.replace(p.settings, model=settings.model)) for p in parts]
         specs = [_with_reads(part, run) for part in named]
     if asks:
-        for spec in every(specs):
-            check(spec.method, spec.settings)
+        for spec in flatten(specs):
+            check_models(spec.method, spec.settings)
             if scores and prompts is not None:
                 spec.method.check(spec.settings.model, len(prompts.labels))
-    return Plan(settings, tuple(specs), budget, prompts if rates else None, asked if rates else ())
+    return Plan(settings, tuple(specs), budget, prompts if rates else None, rating_prompts if rates else ())
 
 
 def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:
-    """The settings with the models named, and what raters are asked whatever the method is. Raises SettingsError."""
+    """The settings with the models named, and what they are asked whatever the method is. Raises SettingsError."""
     check_options(settings)
     first = load_prompts(settings, run).first(settings.k or K)
     return with_raters(settings, run), first
@@ -113,13 +113,11 @@ def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
     """The method of the settings, or the methods that are combined. Raises SettingsError."""
     if settings.combine is None:
         return [build_spec(settings, run)]
-    of_one = options.defaults(MethodOptions, ParameterOptions)
-    for name in ("method", *options.names(ParameterOptions), "param"):
-        if options.values(settings, MethodOptions, ParameterOptions)[name] != of_one[name]:
-            raise SettingsError(
-                f"{options.flag(name)} is of one method, and --combine names several",
-                "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
-            )
+    for name in options.given(settings, MethodOptions, ParameterOptions):
+        raise SettingsError(
+            f"{options.flag(name)} belongs to one method, and --combine names several",
+            "Write parameters where the method is named, for example: 'selectit:alpha=0.4;k=3:0.7,length:0.3'.",
+        )
     parts = [parse_method(text.strip(), settings, run) for text in settings.combine.split(",")]
     if len(parts) < 2:
         raise SettingsError(f"--combine names one method: {settings.combine}", "Name two or more, or use --method.")
@@ -134,7 +132,7 @@ def method_specs(settings: Settings, run: Run | None) -> list[MethodSpec]:
 def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) -> MethodSpec:
     """The method with those whose scores it reads, and theirs. Raises SettingsError where they go in a circle."""
     reads = {}
-    for text in method_files.read_scores(spec.method):
+    for text in method_files.list_score_texts(spec.method):
         if text in outer:
             raise SettingsError(
                 f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
@@ -154,17 +152,23 @@ def _scoring(text: str, settings: Settings, run: Run | None) -> MethodSpec:
 
 
 def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:
-    """All that the methods ask raters: the first of the prompts, at least so many, and those with other text in them.
+    """All that models are asked to rate: the first of the prompts, `least` or more, and those with other text in them.
 
-    Raises SettingsError where the set is smaller.
+    Raises SettingsError where the set is smaller, or asks about the instruction alone and a method rates responses.
     """
-    asking = [spec.method for spec in every(specs)]
+    asking = [spec.method for spec in flatten(specs)]
+    rating = [method for method in asking if "ratings" in method.needs]
+    if not prompts.sees_response and not all(method.instruction_alone for method in rating):
+        raise SettingsError(
+            f"the template of the prompt set {prompts.name!r} has no {{response}}, and this method rates responses",
+            "Write {response} into it, or read ratings of the instruction alone with --method expected-rating.",
+        )
     first = prompts.first(max(least, *(method.prompts for method in asking)))
     changed = (prompt for method in asking for prompt in substituted_prompts(method, prompts))
     return tuple(dict.fromkeys((*first, *changed)))
 
 
-def budget_of(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
+def resolve_budget(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
     """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
     keep, min_score = settings.keep, settings.min_score
     if keep is None and min_score is None and len(parts) == 1:
@@ -182,7 +186,7 @@ def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
         return None
     _check_cascade(settings)
     full = dataclasses.replace(plan.parts[0], settings=settings)
-    _check_cascaded(full)
+    _check_cascade_method(full)
     assert plan.prompts is not None
     k = settings.cascade_k or 1
     if settings.cascade_model is None and k >= full.method.prompts:
@@ -202,10 +206,10 @@ def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
 
 def _check_cascade(settings: Settings) -> None:
     if settings.combine is not None:
-        raise SettingsError("--cascade is of one method, and --combine names several", "Leave one of them out.")
+        raise SettingsError("--cascade takes one method, and --combine names several", "Leave one of them out.")
     if len(settings.model) > 1:
         raise SettingsError(
-            f"--cascade is of one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
+            f"--cascade takes one model, and there are {len(settings.model)}: {', '.join(settings.model)}",
             "Name one with --model, and the one that rates first with --cascade-model.",
         )
     if settings.cascade_model is not None and settings.cascade_model in settings.model:
@@ -214,7 +218,7 @@ def _check_cascade(settings: Settings) -> None:
         )
 
 
-def _check_cascaded(part: MethodSpec) -> None:
+def _check_cascade_method(part: MethodSpec) -> None:
     method, name = part.method, part.settings.method
     others = [need for need in method.needs if need != "ratings" and not isinstance(need, Substitution)]
     if not isinstance(method, ScoringMethod) or "ratings" not in method.needs or others:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
-from selectit.inference.rate import model_named
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
@@ -27,10 +26,10 @@ from selectit.runs.files import column, numbers
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
 from selectit.runs.stored import names_of_scores, read_scores
-from selectit.selection.choose import Budget, chosen, top
-from selectit.selection.collect import Answered, gather
+from selectit.selection.choose import Budget, select_set, select_top
+from selectit.selection.collect import Answered, load_signals
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import MethodSpec, Plan, parameters_of
+from selectit.selection.spec import MethodSpec, Plan, to_toml_parameters
 from selectit.signals.arrays import Float64, Signals
 from selectit.signals.prompts import PromptSet
 
@@ -71,12 +70,14 @@ def score_part(
 ) -> Scored:
     """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
     method = spec.method
-    gathered = gather(run, spec, prompts, rated, model_named, progress)
-    config: dict[str, Any] = {"method": spec.settings.method, **parameters_of(method), **gathered.config}
-    signals, used, answered = gathered.signals, gathered.raters, gathered.answered
+    loaded = load_signals(run, spec, prompts, rated, progress)
+    config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **loaded.config}
+    signals, used, answered = loaded.signals, loaded.raters, loaded.answered
     inner = {
-        text: score_part(run, spec.reads[text], prompts, rated, progress) if text in spec.reads else _stored(run, text)
-        for text in method_files.read_scores(method)
+        text: score_part(run, spec.reads[text], prompts, rated, progress)
+        if text in spec.reads
+        else _load_stored(run, text)
+        for text in method_files.list_score_texts(method)
     }
     if inner:
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
@@ -89,7 +90,7 @@ def score_part(
     return Scored(scores, signals, used, answered, config, method.label, method.about, chooses_set=False)
 
 
-def _stored(run: Run, text: str) -> Scored:
+def _load_stored(run: Run, text: str) -> Scored:
     """The scores of a `ScoreOf` that the run has already. Raises SettingsError."""
     name = text.removeprefix(method_files.STORED)
     known = names_of_scores(run)
@@ -112,17 +113,15 @@ def store_scores(
     return Scores(name, values, parts)
 
 
-def rank_averaged(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
+def combine_ranks(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
     """Several methods' scores as one, stored; each method's own stand among the parts."""
     values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
-    whole = _together(settings, parts, scored, chooses_set=False)
+    whole = _combine(settings, parts, scored, chooses_set=False)
     columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
     return dataclasses.replace(whole, scores=store_scores(run, whole.label, whole.config, values, columns))
 
 
-def _together(
-    settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool
-) -> Scored:
+def _combine(settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
     """What several methods read and were, as of one; its scores are still to come."""
     rating = next((each for each in scored if each.annotators), scored[0])
     names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
@@ -139,7 +138,7 @@ def _together(
     return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
 
 
-def scored_choice(
+def score_and_choose(
     run: Run, plan: Plan, rated: Sequence[Annotator] | None, progress: Progress
 ) -> tuple[Scored, Selection]:
     """Score by the method, or by each that is combined, and choose."""
@@ -148,8 +147,8 @@ def scored_choice(
     if settings.combine is None:
         return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
     if settings.combine_by == "rank":
-        whole = rank_averaged(run, settings, parts, scored)
-        return whole, top(whole.scores.score, budget)
+        whole = combine_ranks(run, settings, parts, scored)
+        return whole, select_top(whole.scores.score, budget)
     choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
     rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
     if not len(rows):
@@ -160,23 +159,23 @@ def scored_choice(
         "; ".join(f"{name}: {reason[row]}" for name, reason in zip(names, reasons, strict=True) if row in reason)
         for row in rows.tolist()
     )
-    whole = _together(settings, parts, scored, chooses_set=True)
+    whole = _combine(settings, parts, scored, chooses_set=True)
     return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
 
 
 def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
     """The best of `rows` rows, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
-        return top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
-    return chosen(method.select(scored.signals, budget.count(rows)), budget, rows)
+        return select_top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
+    return select_set(method.select(scored.signals, budget.count(rows)), budget, rows)
 
 
-def passes_of(scored: Scored) -> int:
+def count_passes(scored: Scored) -> int:
     """Passes of a model a row, or generations, that the method's signals take."""
     return sum(request.passes for _, requests in scored.answered for request in requests)
 
 
-def seconds_of(run: Run, scored: Scored) -> float | None:
+def estimate_seconds(run: Run, scored: Scored) -> float | None:
     """Seconds that the method's signals took, at the mean rate of the run's timing; None where it does not say."""
     total, timing = 0.0, run.timing()
     for annotator, requests in scored.answered:
@@ -213,4 +212,4 @@ def score(run: str | Path, settings: Settings = Settings(), progress: Progress |
         what = chooses[0] if chooses else f"--combine-by {settings.combine_by}"
         raise SettingsError(f"{what} chooses a set and scores no rows", "Use it with selectit select.")
     scored = [score_part(opened, part, plan.prompts, None, progress or Silent()) for part in plan.parts]
-    return scored[0].scores if settings.combine is None else rank_averaged(opened, settings, plan.parts, scored).scores
+    return scored[0].scores if settings.combine is None else combine_ranks(opened, settings, plan.parts, scored).scores

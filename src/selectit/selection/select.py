@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
-from selectit.config.options import defaults, flag, names
+from selectit.config.options import flag, given
 from selectit.config.settings import Settings
-from selectit.errors import SettingsError
-from selectit.inference.rate import run_of
+from selectit.errors import RunError, SettingsError
+from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
 from selectit.progress import Progress, Silent
 from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
-from selectit.runs.selections import Selection, name_selection, store_selection
+from selectit.runs.selections import Selection, name_selection, selections, store_selection
 from selectit.runs.stored import failures
 from selectit.selection import cascade
 from selectit.selection.cascade import check_budget
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
-from selectit.selection.score import Scored, passes_of, scored_choice, seconds_of
-from selectit.selection.spec import Plan
+from selectit.selection.score import Scored, count_passes, estimate_seconds, score_and_choose
+from selectit.selection.spec import Plan, list_requests
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.arrays import Int64
 
@@ -44,9 +44,9 @@ class Selected:
     selection: Selection
     summary: Summary
     passes: float
-    """Of a model a row, that the method's signals take."""
+    """Passes of a model, or replies, that the method's signals take for each row."""
     seconds: float | None
-    """What they took, as far as timing.json tells; None = it does not."""
+    """What they took in all, by timing.json; None = it does not say."""
 
 
 def select(
@@ -58,46 +58,67 @@ def select(
         data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names,
             and loads no model.
         settings: everything else.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     progress = progress or Silent()
     rates = data is not None
-    old = None if rates else run_of(None, settings)
+    old = None if rates else open_or_create_run(None, settings)
     _refuse_idle(settings, reads=rates)
     plan = resolve(settings, old, asks=rates)
     stages, budget = resolve_cascade(plan, old), plan.budget
-    run = old or run_of(data, settings)
+    run = old or open_or_create_run(data, settings)
     out = resolve_destination(run, settings, data)
     budget.count(run.rows)
+    if rates and not settings.force:
+        _refuse_foreign(run, plan, out)
     done = None
     if stages is None:
-        scored, selection, facts = _in_one_stage(run, plan, rates, progress)
+        scored, selection, summary = _in_one_stage(run, plan, rates, progress)
     else:
         check_budget(stages, budget, run.rows)
-        done = cascade.cascaded(run, stages, budget, progress, rates=rates, sample=cascade.SAMPLE)
-        scored, selection, facts = done.scored, done.selection, done.summary
+        done = cascade.run_cascade(run, stages, budget, progress, rates=rates, sample=cascade.SAMPLE)
+        scored, selection, summary = done.scored, done.selection, done.summary
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = name_selection(run, settings, f"{scored.label}-{budget.label}", config)
-        store_selection(run, name, selection, config, dataclasses.asdict(facts))
+        store_selection(run, name, selection, config, dataclasses.asdict(summary))
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
     write_rows(run, out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
         failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
-    spent = seconds_of(run if done is None else done.second.run, scored)
-    return Selected(run.path, name, out, selection, facts, passes_of(scored), spent)
+    spent = estimate_seconds(run if done is None else done.second.run, scored)
+    return Selected(run.path, name, out, selection, summary, count_passes(scored), spent)
+
+
+def _refuse_foreign(run: Run, plan: Plan, out: Path) -> None:
+    """Refuse to ask models first, and find then that a file of something else is in the way. Raises RunError.
+
+    What is there may be this very selection where the run has one of this method and budget: that is compared later.
+    """
+    asks = bool(plan.rating_prompts) or any(list_requests(spec.method) for spec in plan.all_specs)
+    if not asks or not out.is_file():
+        return
+    words = (plan.budget.label, *(plan.parts[0].method.label for _ in plan.parts[:1] if len(plan.parts) == 1))
+    known = selections(run)
+    if not known:
+        log.warning("%s is there: it stays as it is, and the end is an error, unless this selection is the same", out)
+    elif not any(name == plan.settings.name or all(word in name for word in words) for name in known):
+        raise RunError(
+            f"{out} is there and holds something else than this selection: {run.path} has only others",
+            "Name another file with --out, or replace it with --force. No model was asked.",
+        )
 
 
 def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Selection, Summary]:
     """Rate and collect, where `rates`, then score and choose."""
     rated = collect_all(run, plan, progress) if rates else None
-    scored, selection = scored_choice(run, plan, rated, progress)
-    facts = summarise(
+    scored, selection = score_and_choose(run, plan, rated, progress)
+    summary = summarise(
         run,
         scored.signals.rows,
         None if scored.chooses_set else scored.scores.score,
@@ -107,15 +128,13 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
         scored.about,
         scored.answered,
     )
-    return scored, selection, facts
+    return scored, selection, summary
 
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:
     """Refuse options that would do nothing: those of reading and rating without data, and --share with a choice."""
-    for_rating = (SourceOptions, ReadingOptions, ResumeOptions, ExecutionOptions)
-    idle = ("share",) if reads else names(*for_rating)
-    for name, default in defaults(*for_rating).items():
-        if name in idle and getattr(settings, name) != default:
+    for name in given(settings, SourceOptions, ReadingOptions, ResumeOptions, ExecutionOptions):
+        if name == "share" or not reads:
             raise SettingsError(
                 f"{flag(name)} does nothing here: it is for reading or rating",
                 "Use it with selectit rate, or name the data.",

@@ -36,10 +36,10 @@ class MethodSpec:
     """The methods whose scores it reads, by the text of the `ScoreOf`; not those that are stored."""
 
 
-def every(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
+def flatten(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
     """The methods, and then all those whose scores they read, and theirs."""
     specs = list(specs)
-    return [*specs, *(each for spec in specs for one in spec.reads.values() for each in every([one]))]
+    return [*specs, *(each for spec in specs for one in spec.reads.values() for each in flatten([one]))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,29 @@ class Plan:
     """The settings with all that follows from them."""
 
     settings: Settings
-    """With the models named, where raters are asked."""
+    """With the models named, where models rate."""
     parts: tuple[MethodSpec, ...]
     """The method, or those that are combined, compared or probed; each with the methods that it reads."""
     budget: Budget
     prompts: PromptSet | None
     """None where no method reads ratings."""
-    asked: tuple[RatingPrompt, ...]
-    """What raters are asked about every row; empty where no method reads ratings."""
+    rating_prompts: tuple[RatingPrompt, ...]
+    """What models are asked about every row to rate it; empty where no method reads ratings."""
 
     @property
-    def every(self) -> list[MethodSpec]:
+    def all_specs(self) -> list[MethodSpec]:
         """The methods and all that they read."""
-        return every(self.parts)
+        return flatten(self.parts)
 
 
-def requests_of(method: Method) -> list[Request]:
+def list_requests(method: Method) -> list[Request]:
     """What a method asks of models but ratings, which come with prompts."""
     return [need for need in method.needs if isinstance(need, SignalRequest)]
 
 
-def check(method: Method, settings: Settings) -> None:
+def check_models(method: Method, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
-    for request in requests_of(method):
+    for request in list_requests(method):
         model = request.model_asked(settings)
         if isinstance(request, JudgeRequest):
             method.check_judge(model)
@@ -93,7 +93,7 @@ def parse_method(text: str, settings: Settings, run: Run | None) -> MethodSpec:
         text, weight = before, _weight(text, last)
     name, parameters = method_files.parse_spec(text)
     alone = dataclasses.replace(settings, method=name, param={})
-    return MethodSpec(weight, alone, _built(alone, parameters, run))
+    return MethodSpec(weight, alone, _build(alone, parameters, run))
 
 
 def _weight(text: str, number: str) -> float:
@@ -110,18 +110,18 @@ def _weight(text: str, number: str) -> float:
 def build_spec(settings: Settings, run: Run | None) -> MethodSpec:
     """The method of the settings with the parameters that were given. Raises SettingsError."""
     for key in settings.param:
-        if key in flags_of(settings.method):
+        if key in list_flags(settings.method):
             raise SettingsError(f"--param {key}: it has a flag of its own", f"Write {options.flag(key)}.")
     given = options.values(settings, ParameterOptions) | dict(settings.param)
-    return MethodSpec(1.0, settings, _built(settings, given, run))
+    return MethodSpec(1.0, settings, _build(settings, given, run))
 
 
-def flags_of(name: str) -> tuple[str, ...]:
+def list_flags(name: str) -> tuple[str, ...]:
     """The parameters of a method that have a flag of their own, as fields of `Settings`."""
     return (*options.names(ParameterOptions), *(("k",) if method_files.lookup(name).takes_k else ()))
 
 
-def _built(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
+def _build(settings: Settings, parameters: Mapping[str, Any], run: Run | None) -> Method:
     """The method of the settings with these parameters, and the defaults that depend on the models."""
     kind = method_files.lookup(settings.method)
     given = kind.defaults(settings.model, () if run is None else tuple(models_in(run)))
@@ -142,7 +142,7 @@ def needs_ratings(method: Method) -> bool:
     return "ratings" in method.needs
 
 
-def parameters_of(method: Method) -> dict[str, Any]:
+def to_toml_parameters(method: Method) -> dict[str, Any]:
     """The parameters of a method as TOML can say them."""
     return {
         key: list(value) if isinstance(value, tuple) else value

@@ -15,7 +15,7 @@ from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
-from selectit.runs.run import Run
+from selectit.runs.run import Run, reading_lines
 from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
@@ -110,6 +110,14 @@ class RatingStats:
     """Rows with a label that the server did not return and --missing-label floor filled."""
     within: str = ""
     """The run inside this one in which that folder lies, 'cascades/NAME/run/'; '' = this one itself."""
+    labels: tuple[str, ...] = ()
+    """Those of `label_shares`; older summaries have none, and theirs were mostly '1', '2' and so on."""
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        """The labels with their shares."""
+        names = self.labels or [str(number) for number in range(1, len(self.label_shares) + 1)]
+        return list(zip(names, self.label_shares, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,8 @@ class Summary:
     """What models answered beside ratings; older summaries have none."""
     cascade: CascadeStats | None = None
     """None = all rows were rated fully."""
+    reading: Mapping[str, Any] | None = None
+    """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:
@@ -197,6 +207,7 @@ def summarise(
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else values, facts)),
         others=signal_stats(run, answered),
+        reading=run.manifest.get("reading"),
     )
 
 
@@ -206,11 +217,12 @@ def rating_stats(used: Sequence[Annotator], ratings: Ratings | None) -> tuple[Ra
 
 
 def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """The summary as lines of text; `timing` is `timing_of` the run."""
+    """The summary as lines of text; `timing` is `read_timing` the run."""
     if summary.note:
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
     yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
+    yield from reading_lines(summary.reading)
     if summary.cascade is not None:
         yield from cascade_lines(summary.cascade, timing)
     if summary.unscored_rows:
@@ -237,7 +249,7 @@ def _warning_lines(summary: Summary) -> Iterator[str]:
 
 
 def _rater_lines(annotator: RatingStats, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    shares = "  ".join(f"{label}: {share:.0%}" for label, share in enumerate(annotator.label_shares, start=1))
+    shares = "  ".join(f"{label}: {share:.0%}" for label, share in annotator.shares)
     mass = "undefined" if annotator.mean_mass is None else f"{annotator.mean_mass:.3f}"
     yield f"{annotator.model}: mean mass on the labels {mass}; most likely rating {shares}"
     rates = timing.get(f"{annotator.within}ratings/{annotator.folder}", {})
@@ -253,7 +265,8 @@ def _rater_lines(annotator: RatingStats, timing: Mapping[str, Mapping[str, float
 def from_plain(plain: Mapping[str, Any]) -> Summary:
     """A summary from `dataclasses.asdict` of one, after JSON."""
     facts = tuple(
-        RatingStats(**{**annotator, "label_shares": tuple(annotator["label_shares"])}) for annotator in plain["raters"]
+        RatingStats(**{**annotator, **{name: tuple(annotator.get(name, ())) for name in ("label_shares", "labels")}})
+        for annotator in plain["raters"]
     )
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
@@ -276,6 +289,7 @@ def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:
         failed_rows=_rows_with(ratings, np.asarray(missing)),
         passes_per_row=logprob.shape[1],
         floored_rows=_rows_with(ratings, (ratings.flags[:, m] & FLAG_FLOOR).astype(bool)),
+        labels=ratings.labels,
     )
 
 
@@ -290,13 +304,13 @@ def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[
         if stats.mean_mass is not None and stats.mean_mass < SMALL_MASS:
             yield (
                 f"{stats.model} puts only {stats.mean_mass:.1%} of its probability on the ratings: it is mostly not "
-                "answering the question, and the scores are close to noise. Try another model, or prompts in the form "
-                "that it was trained on (--prompts)."
+                "answering the question, and what its scores can tell has to be measured. Try another model, or "
+                "prompts in the form that it was trained on (--prompts)."
             )
-        top = int(np.argmax(stats.label_shares))
-        if stats.label_shares[top] > ONE_LABEL:
+        label, share = max(stats.shares, key=lambda each: each[1])
+        if share > ONE_LABEL:
             yield (
-                f"{stats.model} rates {stats.label_shares[top]:.1%} of everything {top + 1}: its confidence alone "
+                f"{stats.model} rates {share:.1%} of everything {label}: its confidence alone "
                 "decides the ranking. Try a larger model or other prompts."
             )
     if scores is None:

@@ -50,6 +50,8 @@ class Ratings:
     """(M,) parameter count of each model."""
     models: tuple[str, ...]
     """(M,) their names."""
+    labels: tuple[str, ...] = ()
+    """(R,) the labels, worst first; () = not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,11 @@ class Answers:
     """What an engine said to each of some requests, and how much it was: equal texts are asked and count once."""
 
     answers: Sequence[Answer]
+    """One for each request."""
     asked: int
+    """Samples that the engine answered for, summed over the requests."""
     tokens: int
+    """Tokens that it read for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from selectit.errors import SettingsError, nearest
 from selectit.signals.requests import LossRequest
 
@@ -11,8 +13,13 @@ ALPACA = LossRequest(
         "\n\n### Instruction:\n{instruction}\n\n### Response:"
     ),
     alone="### Response:",
+    with_input=(
+        "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
+        "response that appropriately completes the request."
+        "\n\n### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+    ),
 )
-"""The prompt without input of tatsu-lab/stanford_alpaca:train.py (Apache-2.0); alone, the response keeps its header."""
+"""The two prompts of tatsu-lab/stanford_alpaca:train.py (Apache-2.0); alone, the response keeps its header."""
 
 
 PLAIN = LossRequest(template="{instruction}\n", alone="")
@@ -42,5 +49,6 @@ def loss_text(
         raise SettingsError(f"copies is {copies}", "It is a number of noisy copies: 0 or more.")
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
-    text = TEMPLATES[template]
-    return LossRequest(text.template, text.alone, boundary, prompt, both, copies, noise, seed)
+    return replace(
+        TEMPLATES[template], boundary=boundary, prompt=prompt, both=both, copies=copies, noise=noise, seed=seed
+    )

@@ -65,6 +65,9 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
     noise: float = 5.0
     """Its size: U(-1, 1) x noise / sqrt(tokens x width)."""
     seed: int = 42
+    with_input: str = ""
+    """What stands before the response to an instruction with an input; holds {instruction}, and after it {input}, once.
+    Empty: the same as before any other, with the input at the instruction's end."""
 
     signal = "losses"
     doing = "reading losses with"
@@ -74,6 +77,25 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
         "prompt_tokens": pa.int64(),
         "prompt_loss": pa.float32(),
     }
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Without `with_input` where it is empty, as the folders of such requests have always been named."""
+        about = super().about
+        return about if self.with_input else {key: value for key, value in about.items() if key != "with_input"}
+
+    def template_for(self, sample: Sample) -> str:
+        """The one of the two templates that the sample is read in."""
+        return self.with_input if self.with_input and sample.input else self.template
+
+    def before(self, sample: Sample) -> str:
+        """What stands before the sample's response."""
+        template = self.template_for(sample)
+        if template != self.with_input:
+            return template.replace("{instruction}", sample.instruction)
+        head, _, rest = template.partition("{instruction}")
+        middle, _, tail = rest.partition("{input}")
+        return f"{head}{sample.task}{middle}{sample.input}{tail}"
 
     @property
     def passes(self) -> int:

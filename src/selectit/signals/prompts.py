@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from selectit.errors import SettingsError
+from selectit.jsonable import parse_toml
 from selectit.signals.ratings import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
 
 
@@ -29,6 +29,11 @@ class PromptSet:
                 f"Choose --k from 1 to {len(self.texts)}, or give more prompts with --prompts FILE.",
             )
         return tuple(RatingPrompt(text, self.template, self.labels, self.chat) for text in self.texts[:k])
+
+    @property
+    def sees_response(self) -> bool:
+        """Whether the response is rated too, and not the instruction alone."""
+        return "{response}" in self.template
 
     @property
     def fingerprint(self) -> str:
@@ -95,8 +100,8 @@ def to_toml_table(prompts: PromptSet) -> dict[str, str | bool | list[str]]:
 def parse(text: str, place: str) -> PromptSet:
     """A prompt set from the text of TOML; `place` is for messages. Raises SettingsError."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise SettingsError(f"{place} is not TOML: {error}", "See docs/prompts.md for an example.") from error
     unknown = set(table) - {"name", "template", "labels", "prompts", "chat"}
     if unknown:
@@ -128,7 +133,8 @@ def _checked(prompts: PromptSet, place: str) -> PromptSet:
     if len(set(prompts.labels)) != len(prompts.labels) or len(prompts.labels) < 2:
         raise SettingsError(f"{place}: labels must be two or more different strings", 'For example ["1", "2", "3"].')
     for name in ("prompt", "instruction", "response"):
-        if prompts.template.count("{" + name + "}") != 1:
+        count = prompts.template.count("{" + name + "}")
+        if count > 1 or (not count and name != "response"):
             raise SettingsError(
                 f"{place}: the template must have {{{name}}} exactly once", f"The packaged one is {TEMPLATE!r}."
             )

@@ -176,6 +176,7 @@ class RatingPrompt(SignalRequest[Ratings, RatesLabels]):
             tokens=each("tokens"),
             parameters=np.array([row[0].parameters for row in stored], dtype=np.int64),
             models=tuple(row[0].model for row in stored),
+            labels=requests[0].labels,
         )
 
     @classmethod

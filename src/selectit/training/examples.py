@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from selectit.data.formats import UNRATED
 from selectit.data.records import Turn
 from selectit.errors import ModelError
 from selectit.runs.run import Run
@@ -39,7 +40,7 @@ _PLAIN = """\
 _MARKERS = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 
 
-_ROLES = {"call": "assistant"}
+_ROLES = {"call": "assistant", UNRATED: "assistant"}
 """A tool call is what the model has to write, so it counts as an answer."""
 
 
@@ -146,19 +147,24 @@ def _read_conversations(run: Run, rows: Int64) -> Iterator[tuple[int, list[Turn]
 
 def _render(tokenizer: Any, turns: Sequence[Turn], row: int) -> tuple[str, list[tuple[int, int]]]:
     """A conversation's text and where its answers stand. Raises ModelError, which names the row."""
-    from jinja2 import TemplateError
+    from selectit.engines.chat import TEMPLATE_ERRORS
 
     messages = [{"role": _ROLES.get(turn.role, turn.role), "content": turn.text} for turn in turns]
     # What stands after the last answer has no loss and no use.
     last = max(place for place, message in enumerate(messages) if message["role"] == "assistant")
     try:
-        if _MARKERS.search(tokenizer.chat_template):
-            return _render_by_markers(tokenizer, messages[: last + 1])
-        return _render_by_prefixes(tokenizer, messages[: last + 1])
-    except TemplateError as error:
-        raise ModelError(f"the chat template refuses row {row}: {error}", _PLAIN_HINT) from error
+        render = _render_by_markers if _MARKERS.search(tokenizer.chat_template) else _render_by_prefixes
+        text, spans = render(tokenizer, messages[: last + 1])
+    except TEMPLATE_ERRORS as error:
+        name = tokenizer.name_or_path
+        raise ModelError(f"the chat template of {name} refuses row {row}: {error}", _PLAIN_HINT) from error
     except _Unlike as error:
         raise ModelError(f"row {row}: {error}, so the answer's place is not known", _PLAIN_HINT) from error
+    answers = [turn for turn, message in zip(turns, messages, strict=True) if message["role"] == "assistant"]
+    unrated = [turn.role == UNRATED for turn in answers[: len(spans)]]
+    if any(unrated) and len(spans) != sum(message["role"] == "assistant" for message in messages[: last + 1]):
+        raise ModelError(f"row {row}: the chat template does not mark every answer by itself", _PLAIN_HINT)
+    return text, [span for span, without in zip(spans, unrated, strict=False) if not without]
 
 
 class _Unlike(Exception):

@@ -34,6 +34,7 @@ from selectit.engines.device import DTYPES, default_device, resolve_dtype
 from selectit.engines.memory import release_cached
 from selectit.engines.texts import model_errors
 from selectit.errors import ModelError, RunError, SettingsError
+from selectit.models.checkpoints import load_checkpoint
 from selectit.progress import Progress
 from selectit.runs.files import read_json, write_json
 from selectit.signals.arrays import Int64
@@ -197,8 +198,12 @@ def _load_base(job: Job) -> Any:
             bnb_4bit_compute_dtype=dtype,
         )
     with model_errors(job.model):
-        model = AutoModelForCausalLM.from_pretrained(
-            job.model, dtype=dtype, quantization_config=quantization, trust_remote_code=job.trust_remote_code
+        model = load_checkpoint(
+            AutoModelForCausalLM,
+            job.model,
+            dtype=dtype,
+            trust_remote_code=job.trust_remote_code,
+            quantization_config=quantization,
         )
     layers = {name.rpartition(".")[2] for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
     if recipe.lora and not layers.intersection(recipe.lora_targets):
@@ -321,7 +326,7 @@ def save_tuned(job: Job, target: Path, end: int | None) -> None:
     stored = _stored_dtype(job)
     source = job.model if job.recipe.lora else str(tuned)
     with model_errors(source):
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=stored, trust_remote_code=job.trust_remote_code)
+        model = load_checkpoint(AutoModelForCausalLM, source, dtype=stored, trust_remote_code=job.trust_remote_code)
     if job.recipe.lora:
         from peft import PeftModel
 

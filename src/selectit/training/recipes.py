@@ -12,9 +12,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from selectit.config.options import idle, is_of
+from selectit.config.options import idle, matches_kind
 from selectit.config.settings import toml_table
 from selectit.errors import SettingsError, nearest
+from selectit.jsonable import parse_toml
 
 DTYPES = ("auto", "fp32", "bf16")
 SCHEDULES = ("cosine", "linear", "constant")
@@ -74,7 +75,7 @@ class Recipe:
             value = tuple(value) if isinstance(value, list) else value
             value = float(value) if kind is float and type(value) is int else value  # so that equal recipes are equal
             object.__setattr__(self, name, value)
-            if not is_of(value, kind):
+            if not matches_kind(value, kind):
                 raise SettingsError(f"{name} is {value!r}, a value of the wrong kind", "See docs/training.md.")
         choices = {"dtype": DTYPES, "schedule": SCHEDULES, "template": TEMPLATES, "quantize": QUANTIZATIONS}
         for name, known in choices.items():
@@ -170,12 +171,12 @@ def change(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 def _parse_value(text: str, kind: Any) -> Any:
     """A typed text read as TOML, where the field holds something else than text; what is not TOML stays a text."""
-    if is_of(text, kind):
+    if matches_kind(text, kind):
         return text
     if typing.get_origin(kind) is tuple and typing.get_args(kind)[0] is str:
         return [part.strip() for part in text.split(",") if part.strip()]
     body = f"[{text}]" if typing.get_origin(kind) is tuple else text
     try:
-        return tomllib.loads(f"value = {body}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {body}")["value"]
+    except ValueError:
         return text

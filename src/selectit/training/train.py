@@ -242,6 +242,7 @@ def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> Non
     _check_recipe(recipe)
     texts = importlib.import_module("selectit.engines.texts")
     tokenizer = texts.load_tokenizer(plan.base.path, trust_remote_code)
+    texts.check_vocabulary(plan.base.path, tokenizer, trust_remote_code)
     set_template(tokenizer, recipe.template)
     limit = min(recipe.max_tokens, texts.context_length(plan.base.path, trust_remote_code))
     found = build_examples(plan.run, np.sort(plan.rows), tokenizer, limit)

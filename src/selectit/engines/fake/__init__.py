@@ -84,11 +84,11 @@ class FakeEngine:
         """Nothing to free."""
 
     def _losses(self, text: LossRequest, sample: Sample) -> ResponseLosses | str:
-        prompt = len(text.template.replace("{instruction}", sample.instruction).split())
+        prompt = len(text.before(sample).split())
         words = sample.response.split()[: max(self.max_tokens - prompt, 0)]
         if not words:
             return "the response is empty" if not sample.response.split() else "the instruction is too long"
-        draws = self._draws(f"{text.template}\0{sample.instruction}\0{sample.response}")
+        draws = self._draws(f"{text.template_for(sample)}\0{sample.instruction}\0{sample.response}")
         given, alone = draws.exponential(2, (2, 1 + text.copies, len(words))).astype(np.float32)
         if not text.alone:
             alone[:, 0] = np.nan

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
+from selectit.errors import ModelError
+from selectit.models.checkpoints import load_checkpoint, without_report
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import Embeds
 from selectit.signals.requests import EmbeddingRequest
 
 _BATCH = 32
+_FIRST = 6
+"""The first major version of sentence-transformers that asks before it runs Python code of a folder on this machine."""
 
 
 def load(
@@ -51,10 +57,12 @@ def load(
     device, used = engines_device.prepared(threads)
     disable_progress_bar()  # progress is the caller's to show
     if (Path(path) / "modules.json").is_file():
-        with model_errors(path):
+        check_version(path)
+        with model_errors(path), without_report():
             from sentence_transformers import SentenceTransformer
 
             model = SentenceTransformer(path, device=device, trust_remote_code=trust_remote_code)
+            _check_complete(model, trust_remote_code)
         return SentenceEncoder(model, device, used)
     engine = hf_engine.load(
         path,
@@ -63,8 +71,39 @@ def load(
         batch_tokens=batch_tokens,
         fused=fused,
         trust_remote_code=trust_remote_code,
+        states_only=True,
     )
     return PooledModel(engine, pooling)
+
+
+def check_version(path: str) -> None:
+    """Raise ModelError where the sentence-transformers that is installed would run what lies in the folder, unasked."""
+    try:
+        found = metadata.version("sentence-transformers")
+    except metadata.PackageNotFoundError:
+        return  # importing it says so
+    if int(found.partition(".")[0]) < _FIRST:
+        raise ModelError(
+            f"{path} is not loaded: sentence-transformers {found} runs Python code of a folder without being asked",
+            f"Run: pip install 'sentence-transformers>={_FIRST}.0'",
+        )
+
+
+def _check_complete(model: Any, trust_remote_code: bool) -> None:
+    """Refuse a sentence encoder whose transformer lacks weights: sentence-transformers doesn't look. Raises ModelError.
+
+    The transformer is looked at once more without its weights; one that is quantised is left to the loader.
+    """
+    inner = getattr(model[0], "auto_model", None)
+    if isinstance(inner, PreTrainedModel) and not hasattr(inner.config, "quantization_config"):
+        load_checkpoint(
+            type(inner),
+            inner.config.name_or_path,
+            dtype=inner.dtype,
+            trust_remote_code=trust_remote_code,
+            device_map="meta",
+            states_only=True,
+        )
 
 
 class SentenceEncoder:
@@ -117,8 +156,10 @@ class PooledModel:
 
     def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """See `Embeds.embed`."""
-        limit = self.engine.texts.max_tokens
-        ids = [ids[:limit] for ids in self.engine.texts.encode([what.of(sample) for sample in samples], chat=False)]
+        limit, texts = self.engine.texts.max_tokens, [what.of(sample) for sample in samples]
+        # With the end token of tokenizers that write one: such encoders are trained to be read there.
+        whole = self.engine.texts.tokenizer(texts, verbose=False)["input_ids"] if texts else []
+        ids = [ids[:limit] for ids in whole]
         vectors: list[Float32 | None] = [None] * len(samples)
         for batch, states in self.engine.states({index: each for index, each in enumerate(ids) if each}):
             for index, rows in zip(batch, states, strict=True):

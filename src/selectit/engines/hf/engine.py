@@ -17,12 +17,22 @@ from transformers.utils.logging import disable_progress_bar
 
 from selectit.data.records import Sample
 from selectit.engines.base import Rated
+from selectit.engines.chat import render_chat
 from selectit.engines.device import DTYPES, default_device, prepared, resolve_dtype
 from selectit.engines.hf.fusing import can_compile, fuse
 from selectit.engines.hf.losses import LossReader
 from selectit.engines.hf.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.memory import release_cached
-from selectit.engines.texts import Texts, TokenCounter, first_line, load_tokenizer, model_errors
+from selectit.engines.texts import (
+    Texts,
+    TokenCounter,
+    check_vocabulary,
+    first_line,
+    load_tokenizer,
+    model_errors,
+    open_ids,
+)
+from selectit.models.checkpoints import load_checkpoint
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, FLAG_UNFINISHED, Float32, Int64
 from selectit.signals.base import OnBatch
 from selectit.signals.judgements import Reply
@@ -63,6 +73,7 @@ def load(
     fused: bool | None = None,
     device_map: str | None = None,
     trust_remote_code: bool = False,
+    states_only: bool = False,
 ) -> HFEngine:
     """Load the model in the folder `path` (or of that hub id) and check how its texts may be batched.
 
@@ -78,23 +89,25 @@ def load(
             Without it 'auto' is fp32 there, since plain bf16 moves the ratings too far.
         device_map: None for one device, or accelerate's 'auto' to spread the layers.
         trust_remote_code: run Python code that comes with the model.
+        states_only: as of `load_checkpoint`.
 
     Raises:
-        ModelError: the model can't be loaded.
+        ModelError: the model can't be loaded, or is not complete.
     """
     device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
+    check_vocabulary(path, tokenizer, trust_remote_code)
     wanted = device == "cpu" and resolved == "bf16" if fused is None else fused
     fused = wanted and can_compile()  # a stored run that wants it is refused where it can't be had: its settings differ
     left_to_us = dtype == "auto" and device == "cpu"
     if left_to_us and not fused:
         resolved = "fp32"
-    model = _model(path, resolved, device_map, trust_remote_code)
+    model = _model(path, resolved, device_map, trust_remote_code, states_only)
     if fused and not fuse(model):
         fused = False
         if left_to_us:
-            resolved, model = "fp32", _model(path, "fp32", device_map, trust_remote_code)
+            resolved, model = "fp32", _model(path, "fp32", device_map, trust_remote_code, states_only)
     head = model.get_output_embeddings()
     if resolved != "fp32" and type(head) is torch.nn.Linear and not head.weight.is_meta:
         model.set_output_embeddings(Float32Head(head))
@@ -113,12 +126,17 @@ def load(
     return HFEngine(reader, texts, settings, packed_limit(reader, tokenizer, resolved))
 
 
-def _model(path: str, dtype: str, device_map: str | None, trust_remote_code: bool) -> Any:
+def _model(path: str, dtype: str, device_map: str | None, trust_remote_code: bool, states_only: bool) -> Any:
     """The causal model in a folder, in a dtype of `DTYPES`, on the default device or as the map spreads it."""
     disable_progress_bar()  # progress is the caller's to show
     with model_errors(path):
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=DTYPES[dtype], device_map=device_map, trust_remote_code=trust_remote_code
+        model = load_checkpoint(
+            AutoModelForCausalLM,
+            path,
+            dtype=DTYPES[dtype],
+            trust_remote_code=trust_remote_code,
+            device_map=device_map,
+            states_only=states_only,
         )
     if device_map is None:
         model.to(default_device())
@@ -171,7 +189,7 @@ class HFEngine:
         """Greedy answers to the question through the model's chat template; see `Replies.reply`."""
         texts = [self._asked(question, sample) for sample in samples]
         chat = bool(self.texts.tokenizer.chat_template)
-        ids = self.texts.tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]
+        ids = open_ids(self.texts.tokenizer, texts, special=not chat)
         limit = max(self.texts.max_tokens - question.max_new_tokens, 0)
         replies: list[Reply] = []
         for each in ids:
@@ -189,8 +207,7 @@ class HFEngine:
         if not self.texts.tokenizer.chat_template:
             return f"{question.system}\n\n{text}\n"
         messages = [{"role": "system", "content": question.system}, {"role": "user", "content": text}]
-        whole: str = self.texts.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return whole
+        return render_chat(self.texts.tokenizer, messages, "Choose another judge.")
 
     def _rate_apart(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:
         """Texts that share the beginning of the rating prompt."""

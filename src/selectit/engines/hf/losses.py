@@ -18,7 +18,7 @@ import torch
 from selectit.data.records import Sample
 from selectit.engines.base import Failures
 from selectit.engines.hf.packing import Reader, common_prefix
-from selectit.engines.texts import first_line
+from selectit.engines.texts import first_line, open_ids
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.losses import ResponseLosses
@@ -40,6 +40,8 @@ class _Pair:
     start: int
     alone: list[int]
     alone_start: int
+    template: str
+    """Of `given`."""
     truncated: bool
 
 
@@ -50,9 +52,15 @@ class _Reading:
     sample: int
     copy: int
     """0 is the clean reading."""
-    given: bool
+    template: str
+    """What it begins with; '' = the response alone."""
     ids: list[int]
     first: int
+
+    @property
+    def given(self) -> bool:
+        """Whether the response is read after its instruction."""
+        return bool(self.template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class LossReader:
 
     def _pair(self, text: LossRequest, sample: Sample) -> _Pair | str:
         """The sample's two texts as ids, the response cut to the token limit, or why there are none."""
-        prefix = text.template.replace("{instruction}", sample.instruction)
+        prefix = text.before(sample)
         before, alone_before = self._ids(prefix), self._ids(text.alone)
         if text.boundary == "joint":
             given, alone = self._ids(prefix + sample.response), self._ids(text.alone + sample.response)
@@ -116,11 +124,13 @@ class LossReader:
         if over and self.overflow == "refuse":
             return f"the text has {len(given)} tokens, the limit is {self.max_tokens}, and --overflow is 'refuse'"
         end = len(alone) - over if text.both else 0
-        return _Pair(given[: self.max_tokens], len(before), alone[: max(end, 0)], len(alone_before), over > 0)
+        alone = alone[: max(end, 0)]
+        return _Pair(
+            given[: self.max_tokens], len(before), alone, len(alone_before), text.template_for(sample), over > 0
+        )
 
     def _ids(self, text: str, special: bool = True) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
-        return ids
+        return open_ids(self.tokenizer, [text], special)[0]
 
     def _batches(self, readings: Sequence[_Reading]) -> Iterator[list[_Reading]]:
         """Readings of one kind and copy together, shortest first, within the limits of tokens and of logits.
@@ -131,9 +141,9 @@ class LossReader:
         most = _CUDA_LOGITS if self.reader.model.device.type == "cuda" else _LOGITS
         batch: list[_Reading] = []
         tokens = logits = 0
-        for reading in sorted(readings, key=lambda r: (r.given, r.copy > 0, len(r.ids), r.sample, r.copy)):
+        for reading in sorted(readings, key=lambda r: (r.template, r.copy > 0, len(r.ids), r.sample, r.copy)):
             size, wanted = len(reading.ids), (len(reading.ids) - reading.first) * vocabulary
-            alike = batch and (batch[0].given, batch[0].copy > 0) == (reading.given, reading.copy > 0)
+            alike = batch and (batch[0].template, batch[0].copy > 0) == (reading.template, reading.copy > 0)
             packed = size <= self.packed_limit
             if batch and not (alike and packed and tokens + size <= self.batch_tokens and logits + wanted <= most):
                 yield batch
@@ -155,7 +165,7 @@ class LossReader:
         try:
             for reading, sums in zip(batch, self._sums(batch, text, pairs), strict=True):
                 found[reading.sample, reading.copy, reading.given] = sums
-            failures.stop()
+            failures.reset()
             return
         except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
             failure = first_line(str(error))
@@ -203,10 +213,10 @@ def _readings(index: int, copy: int, pair: _Pair, whole: bool) -> Iterator[_Read
     """The texts of one copy that have anything to be predicted; `whole` = the prompt's losses too."""
     first = 1 if whole else max(pair.start, 1)
     if first < len(pair.given):
-        yield _Reading(index, copy, True, pair.given, first)
+        yield _Reading(index, copy, pair.template, pair.given, first)
     first = max(pair.alone_start, 1)
     if first < len(pair.alone):
-        yield _Reading(index, copy, False, pair.alone, first)
+        yield _Reading(index, copy, "", pair.alone, first)
 
 
 def _columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tuple[Float32, ...]:

@@ -26,7 +26,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache
 
 from selectit.engines.hf.fusing import unfused
-from selectit.engines.texts import NO_LIMIT
+from selectit.engines.texts import NO_LIMIT, open_ids
 from selectit.signals.arrays import Int64
 
 log = logging.getLogger(__name__)
@@ -374,7 +374,7 @@ def packed_limit(reader: Reader, tokenizer: Any, dtype: str) -> int:
     rope = getattr(config, "rope_parameters", None) or {}
     limits = [getattr(config, "sliding_window", None), getattr(config, "attention_chunk_size", None)]
     limits += [getattr(config, "original_max_position_embeddings", None), rope.get("original_max_position_embeddings")]
-    texts = tokenizer(list(_PARITY_TEXTS))["input_ids"]
+    texts = open_ids(tokenizer, _PARITY_TEXTS)
     try:
         packed = reader.packed(texts, common_prefix(texts)).log_softmax(-1)
         begun = reader.begin([text[: len(text) // 2] for text in texts])

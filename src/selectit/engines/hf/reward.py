@@ -11,9 +11,11 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
 from selectit.data.records import Sample
+from selectit.engines.chat import render_chat
 from selectit.engines.device import DTYPES, prepared, resolve_dtype
-from selectit.engines.texts import load_tokenizer, model_errors
+from selectit.engines.texts import check_vocabulary, load_tokenizer, model_errors
 from selectit.errors import ModelError
+from selectit.models.checkpoints import load_checkpoint
 from selectit.signals.arrays import Float64
 from selectit.signals.base import OnBatch
 
@@ -23,14 +25,15 @@ _BATCH = 8
 def load(
     path: str, *, dtype: str, max_tokens: int, threads: int | None = None, trust_remote_code: bool = False
 ) -> RewardEngine:
-    """The reward model in the folder `path`. Raises ModelError where it can't be loaded or has more than one output."""
+    """The reward model in the folder `path`. Raises ModelError where it can't be loaded or has several outputs."""
     device, threads = prepared(threads)
     resolved = resolve_dtype(dtype, device)
     tokenizer = load_tokenizer(path, trust_remote_code)
+    check_vocabulary(path, tokenizer, trust_remote_code)
     disable_progress_bar()  # progress is the caller's to show
     with model_errors(path):
-        model = AutoModelForSequenceClassification.from_pretrained(
-            path, dtype=DTYPES[resolved], trust_remote_code=trust_remote_code
+        model = load_checkpoint(
+            AutoModelForSequenceClassification, path, dtype=DTYPES[resolved], trust_remote_code=trust_remote_code
         )
     if model.config.num_labels != 1:
         raise ModelError(
@@ -89,7 +92,7 @@ class RewardEngine:
                 {"role": "user", "content": sample.instruction},
                 {"role": "assistant", "content": sample.response},
             ]
-            text = self._tokenizer.apply_chat_template(messages, tokenize=False)
+            text = render_chat(self._tokenizer, messages, "Choose another reward model.", asks=False)
             ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
             return ids
         pair: list[int] = self._tokenizer(sample.instruction, sample.response, verbose=False)["input_ids"]

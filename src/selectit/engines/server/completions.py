@@ -22,11 +22,15 @@ import numpy as np
 from selectit.engines.server.endpoint import KEYS, Endpoint, Malformed, RequestFailed, unicode
 from selectit.errors import EngineError, ModelError
 from selectit.signals.arrays import Float32
+from selectit.text_tables import printable
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _PROBE = "The numbers after 1 2 3 are"
 _TOPS = (20, 5)  # vLLM's limit by default; OpenAI's
+_MOST_TOKENS = 2**31 - 1  # what a stored count can say
+_UNFIT = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What is raised where a JSON value is read that is not of the form it should have."""
 _LOGPROBS = "vLLM, SGLang and llama.cpp give them; text-generation-inference does not. Or use --engine hf."
 
 
@@ -41,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a completion says of the next token, and the tokens of its prompt (0 = not told)."""
+    """What a completion says of the next token, and the tokens of its prompt (0 = not sent)."""
 
     entries: tuple[Entry, ...]
     tokens: int
@@ -56,7 +60,7 @@ class Reply:
     end: str
     """Why it ended, in the server's word."""
     tokens: int
-    """Of its prompt, 0 = not told."""
+    """Of its prompt, 0 = not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,9 @@ class Server:
                 hint = f"Set the variable {KEYS[0]} (or {KEYS[1]}) to the server's key."
                 raise EngineError(f"the server refuses the key ({error.status})", hint) from None
             if error.status == 404 and self._models and self.name not in self._models:
-                hint = f"Name one of the server's with {flag}: {', '.join(self._models[:10])}."
+                hint = (
+                    f"Name one of the server's with {flag}: {', '.join(map(self.endpoint.clean, self._models[:10]))}."
+                )
                 raise EngineError(f"the server has no model {self.name!r}", hint) from error
             if error.status in (404, 405):
                 hint = f"--base-url is what stands before {route}, {flag} the name under which it is served."
@@ -216,8 +222,8 @@ def read_answer(value: Any) -> Answer:
         else:
             found = [(None, *item) for item in ((logprobs.get("top_logprobs") or [None])[0] or {}).items()]
         entries = tuple(_entry(*each) for each in found if each[2] is not None)
-        tokens = int((value.get("usage") or {}).get("prompt_tokens") or 0)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        tokens = _count_tokens(value)
+    except _UNFIT as error:
         raise Malformed(f"no completion with log-probabilities: {type(error).__name__} {error}") from error
     return Answer(entries, tokens)
 
@@ -226,17 +232,27 @@ def read_reply(value: Any) -> Reply:
     """The text of a chat completion; white space alone is none. Raises Malformed."""
     try:
         choice = next(choice for choice in value["choices"] if choice.get("index", 0) == 0)
-        text, end = choice["message"].get("content"), unicode(str(choice.get("finish_reason")))
-        tokens = int((value.get("usage") or {}).get("prompt_tokens") or 0)
-    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        text, end = choice["message"].get("content"), printable(" ".join(str(choice.get("finish_reason")).split()))[:80]
+        tokens = _count_tokens(value)
+    except (*_UNFIT, StopIteration) as error:
         raise Malformed(f"no chat completion: {type(error).__name__} {error}") from error
     if text is not None and not isinstance(text, str):
         raise Malformed(f"the content of the message is no text but {type(text).__name__}")
     return Reply(unicode(text) if text and text.strip() else None, end, tokens)
 
 
+def _count_tokens(value: Any) -> int:
+    """Tokens of the prompt, 0 = not sent. Raises Malformed where there can't be so many, and what `_UNFIT` lists."""
+    tokens = int((value.get("usage") or {}).get("prompt_tokens") or 0)
+    if not 0 <= tokens <= _MOST_TOKENS:
+        raise Malformed(f"a prompt of {tokens:.6g} tokens")
+    return tokens
+
+
 def _entry(number: int | None, text: str, logprob: float) -> Entry:
-    """Raises Malformed where the log-probability is none."""
+    """Raises Malformed where the log-probability is none, and what `_UNFIT` lists."""
+    if not isinstance(number, int | None):
+        raise Malformed("the id of a token is no number")
     value = float(logprob)
     if not math.isfinite(value) or value > 1e-3:
         raise Malformed(f"{logprob} is no log-probability")
@@ -258,7 +274,7 @@ def _read_models(value: Any) -> dict[str, int | None]:
     """Names of the models with their context lengths. Raises Malformed."""
     try:
         found = {str(model["id"]): model.get("max_model_len") for model in value["data"]}
-    except (AttributeError, KeyError, TypeError) as error:
+    except _UNFIT as error:
         raise Malformed("no list of models") from error
     return {name: length if isinstance(length, int) and length > 1 else None for name, length in found.items()}
 
@@ -266,6 +282,6 @@ def _read_models(value: Any) -> dict[str, int | None]:
 def _read_tokens(value: Any) -> list[int]:
     """Token ids. Raises Malformed."""
     tokens = value.get("tokens") if isinstance(value, dict) else None
-    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, int) for token in tokens):
         raise Malformed("no list of tokens")
     return tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import threading
@@ -16,12 +17,17 @@ from typing import Any, TypeVar
 import httpx2
 
 from selectit.errors import EngineError, SettingsError
+from selectit.text_tables import printable
 
 T = TypeVar("T")
 
 
 KEYS = ("SELECTIT_API_KEY", "OPENAI_API_KEY")
 """Variables of the environment that may hold the key; the first that is set counts. It is stored nowhere."""
+
+
+LARGEST_ANSWER = 8 << 20
+"""Bytes of one answer; a list of all the models of a large host is a tenth of it."""
 
 
 _PASSING = (408, 425, 429)
@@ -39,6 +45,7 @@ class Patience:
     longest_asked: float = 600.0
     """A server that asks for a longer wait is not waited for."""
     timeout: float = 120.0
+    """Of one try, from connecting to the last byte of the answer, however it trickles in."""
     connect_timeout: float = 10.0
 
 
@@ -52,6 +59,23 @@ class RequestFailed(Exception):
 
 class Malformed(Exception):
     """A JSON answer that is not of the form it should have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """What the server answered to one request."""
+
+    status: int
+    reason: str
+    retry_after: str
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value. Raises Malformed where it has none that Python can hold."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise Malformed(str(error)) from error
 
 
 class Endpoint:
@@ -68,7 +92,8 @@ class Endpoint:
         self._met = False
         self._not_before = 0.0
         self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            # Without compression an answer is no larger than what is counted when it comes in.
+            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {}),
             timeout=httpx2.Timeout(patience.timeout, connect=patience.connect_timeout, pool=None),
             limits=httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         )
@@ -102,7 +127,7 @@ class Endpoint:
         """What `read` makes of the JSON answer to `body` (POST), or to a GET where that is None.
 
         Tried again, with growing waits: time-outs, cut connections, the statuses 408, 425, 429 and 500 and above, and
-        answers that are no JSON or that `read` calls Malformed. `Retry-After` holds back all requests.
+        answers that are too large, no JSON, or that `read` calls Malformed. `Retry-After` holds back all requests.
 
         Raises:
             RequestFailed: there is no answer after all tries, or one that no further try would better.
@@ -112,29 +137,45 @@ class Endpoint:
         for attempt in range(self._patience.tries):
             await self._wait(attempt)
             try:
-                response = await self._client.request("GET" if body is None else "POST", url, json=body)
-            except httpx2.RequestError as error:
+                response = await self._request(url, body)
+                self._met = True
+                if 200 <= response.status < 300:
+                    return read(response.json())
+            except (httpx2.RequestError, TimeoutError) as error:
                 self._refuse_unmet(error)
                 failure, status = _transport(error, self._patience.timeout), 0
                 continue
-            self._met = True
-            if response.is_success:
-                try:
-                    return read(response.json())
-                except (ValueError, Malformed) as error:
-                    failure, status = f"the server's answer can't be used: {self.clean(str(error))}", 0
-                    continue
-            failure, status = f"the server answers {response.status_code}: {self._told(response)}", response.status_code
+            except Malformed as error:
+                failure, status = f"the server's answer can't be used: {self.clean(str(error))}", 0
+                continue
+            failure, status = f"the server answers {response.status}: {self._told(response)}", response.status
             if status < 500 and status not in _PASSING:
                 raise RequestFailed(failure, status)
             self._hold_back(response)
         raise RequestFailed(f"{failure} ({self._patience.tries} tries)", status)
 
+    async def _request(self, url: str, body: Any) -> _Response:
+        """One try. Raises httpx2.RequestError, TimeoutError, and Malformed where the answer is too large."""
+        async with (
+            asyncio.timeout(self._patience.timeout),
+            self._client.stream("GET" if body is None else "POST", url, json=body) as response,
+        ):
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise Malformed("it is compressed, which was not asked for")
+            found = bytearray()
+            async for block in response.aiter_raw():
+                found += block
+                if len(found) > LARGEST_ANSWER:
+                    raise Malformed(f"it is larger than {LARGEST_ANSWER >> 20} MB")
+            return _Response(
+                response.status_code, response.reason_phrase, response.headers.get("Retry-After", ""), bytes(found)
+            )
+
     def clean(self, text: str) -> str:
         """A text of the server on one line of at most 200 characters, without the key should it repeat that."""
         if self._key:
             text = text.replace(self._key, "…")
-        return " ".join(unicode(text).split())[:200]
+        return printable(" ".join(unicode(text).split()))[:200]
 
     async def _wait(self, attempt: int) -> None:
         """Wait as long as the server has asked, and before another try as long as its number says."""
@@ -144,18 +185,17 @@ class Endpoint:
             pause = min(patience.first_wait * 2 ** (attempt - 1), patience.longest_wait) * random.uniform(0.5, 1)
         await asyncio.sleep(max(pause, self._not_before - time.monotonic()))
 
-    def _hold_back(self, response: httpx2.Response) -> None:
+    def _hold_back(self, response: _Response) -> None:
         """Note a Retry-After. Raises RequestFailed where it is out of proportion."""
-        asked = retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
+        asked = retry_after(response.retry_after, datetime.now(UTC))
         if asked > self._patience.longest_asked:
             limit = f"{self._patience.longest_asked:g} s are the most"
             raise RequestFailed(
-                f"the server answers {response.status_code} and asks to wait {asked:.0f} s; {limit}",
-                response.status_code,
+                f"the server answers {response.status} and asks to wait {asked:.0f} s; {limit}", response.status
             )
         self._not_before = max(self._not_before, time.monotonic() + asked)
 
-    def _refuse_unmet(self, error: httpx2.RequestError) -> None:
+    def _refuse_unmet(self, error: Exception) -> None:
         if self._met or not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
             return
         raise EngineError(
@@ -163,16 +203,16 @@ class Endpoint:
             "Start the server and wait until it listens, or correct --base-url.",
         ) from error
 
-    def _told(self, response: httpx2.Response) -> str:
+    def _told(self, response: _Response) -> str:
         """What the server says of its error."""
         try:
             said = response.json()
-        except ValueError:
-            return self.clean(response.text) or response.reason_phrase
-        for key in ("error", "message", "detail"):
-            if isinstance(said, dict) and said.get(key):
-                said = said[key]
-        return self.clean(str(said))
+            for key in ("error", "message", "detail"):
+                if isinstance(said, dict) and said.get(key):
+                    said = said[key]
+            return self.clean(str(said))
+        except (Malformed, RecursionError):
+            return self.clean(response.body.decode(errors="replace")) or self.clean(response.reason)
 
 
 def unicode(text: str) -> str:
@@ -217,16 +257,16 @@ def retry_after(value: str, now: datetime) -> float:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max((moment - now).total_seconds(), 0.0)
 
 
-def _transport(error: httpx2.RequestError, timeout: float) -> str:
+def _transport(error: httpx2.RequestError | TimeoutError, timeout: float) -> str:
     """A cut connection, a time-out and the like in plain words: always the same ones for the same cause."""
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
         return f"the server did not answer within {timeout:g} s"
     if isinstance(error, httpx2.ConnectError):
         return "the server can't be reached any more"

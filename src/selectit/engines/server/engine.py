@@ -214,7 +214,7 @@ class ServerEngine:
         which = ", ".join(label for label, gone in zip(labels.texts, missing, strict=True) if gone)
         rated.logprob[at] = values
         rated.errors[at] = f"the server did not return the labels {which}"
-        rated.failures.stop()
+        rated.failures.reset()
 
     def _judge(self, without: bool) -> None:
         """Count an answer. Raises EngineError where too many of the first lack labels."""
@@ -305,7 +305,7 @@ class ServerJudge:
             if replies[at].error:
                 _count(failures, replies[at].error)
             else:
-                failures.stop()
+                failures.reset()
             on_batch(1, tokens)
 
         await _each(range(len(samples)), ask, self._server.endpoint.concurrency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,17 +63,17 @@ class Forest:
     rows: tuple[tuple[str, Estimate], ...]
 
 
-def amount_panels(outcomes: Sequence[Outcome], found: Amounts) -> list[Panel]:
+def amount_panels(outcomes: Sequence[Outcome], found: Amounts, whole: Collection[str]) -> list[Panel]:
     """Every score against the number of rows: one panel for each model and benchmark, and AVG.
 
-    All rows, and the model before any tuning, are levels.
+    Choices of `whole`, which keep all rows, and the model before any tuning are levels.
     """
     panels, marks = [], _marks(outcomes)
     for model in dict.fromkeys(model for model, _ in found):
         fixed = [
             (choice, some)
             for (m, choice, budget), some in group_by_line(outcomes).items()
-            if m == model and not budget and some[0].method in ("full", "")
+            if m == model and not budget and (choice in whole or not some[0].method)
         ]
         for column in _shown_columns(outcomes):
             series: list[Series] = []

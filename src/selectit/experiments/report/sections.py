@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import panels, sweeps, tables
 from selectit.experiments.report.panels import Forest, Panel
-from selectit.experiments.settings import Choice
+from selectit.experiments.settings import Choice, keeps_all
 
 _SPECIAL = re.compile(r"[\\`*<>|~$]|&(?=[#\w])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown reads as its own; brackets where they would be a link, underscores where they are not inside a word."""
@@ -36,7 +36,7 @@ def build_sections(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> li
     """All of the report but its notes."""
     return [
         Section("Results", "The mean over the seeds ± its standard deviation.", tables.result_table(outcomes)),
-        *_amounts(outcomes),
+        *_amounts(outcomes, choices),
         *_sweeps(outcomes, choices),
         *_differences(outcomes),
         Section(
@@ -74,17 +74,18 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def _amounts(outcomes: Sequence[Outcome]) -> list[Section]:
+def _amounts(outcomes: Sequence[Outcome], choices: Sequence[Choice]) -> list[Section]:
     found = sweeps.collect_amounts(outcomes)
     if not found:
         return []
     column = tables.headline(outcomes)
+    whole = {choice.name for choice in choices if keeps_all(choice)}
     return [
         Section(
             f"{column.title} by budget",
             "",
             sweeps.amount_table(found, column),
-            tuple(panels.amount_panels(outcomes, found)),
+            tuple(panels.amount_panels(outcomes, found, whole)),
             "Scores against the number of rows; bars are the standard deviation over seeds.",
         )
     ]

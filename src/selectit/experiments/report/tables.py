@@ -196,11 +196,15 @@ def render_csv(outcomes: Sequence[Outcome]) -> str:
     )  # fmt: skip
     for each in outcomes:
         for name, score in each.scores.items():
-            writer.writerow(
-                [*each.line, each.seed, each.rows, each.steps, each.tokens, each.train_seconds, each.passes,
-                 each.select_seconds, name, score.metric, score.value, score.stderr, len(score.items)]
-            )  # fmt: skip
+            cells = [*each.line, each.seed, each.rows, each.steps, each.tokens, each.train_seconds, each.passes,
+                     each.select_seconds, name, score.metric, score.value, score.stderr, len(score.items)]  # fmt: skip
+            writer.writerow([_csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
     return file.getvalue()
+
+
+def _csv_text(text: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def render_latex(outcomes: Sequence[Outcome]) -> str:

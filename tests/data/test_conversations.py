@@ -1,0 +1,217 @@
+"""What belongs to a conversation is read, as context or as answer, wherever a layout has it; no guess is silent."""
+
+import dataclasses
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import selectit
+from selectit.config.settings import Settings
+from selectit.data import formats, read
+from selectit.data.formats import RowError, parse_map
+from selectit.data.records import Turn
+from selectit.errors import DataError, RunError, SettingsError
+from selectit.runs.run import open_run, reading_lines
+
+ASK, TELL = {"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}
+
+
+def turns(record, fields=None):
+    layout = formats.detect(record) if fields is None else parse_map(fields)
+    return [(turn.role, turn.text) for turn in formats.read_turns(record, layout)[0]]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (
+            {"instruction": "i", "input": None, "output": "o", "system": "s", "history": [["a", "b"], ["c", "d"]]},
+            "system s user a assistant b user c assistant d user i assistant o",
+        ),
+        ({"instruction": "i", "output": "o", "history": [ASK, TELL]}, "user q assistant r user i assistant o"),
+        ({"system_prompt": "s", "messages": [ASK, TELL]}, "system s user q assistant r"),
+        ({"system": "s", "messages": [{"role": "system", "content": "s"}, ASK, TELL]}, "system s user q assistant r"),
+        ({"system": "s", "prompt": "p", "completion": "c"}, "system s user p assistant c"),
+        ({"prompt": "p", "chosen": "c", "rejected": "x"}, "user p assistant c"),
+        ({"prompt": [ASK], "chosen": [TELL], "rejected": [TELL]}, "user q assistant r"),
+        ({"prompt": "q", "chosen": [ASK, TELL], "rejected": [ASK, TELL]}, "user q assistant r"),
+        ({"conversations": [ASK], "chosen": TELL, "rejected": TELL}, "user q assistant r"),
+        ({"instruction": "i", "input": "j", "chosen": "c", "rejected": "x"}, "user i\nj assistant c"),
+        ({"conversations": None, "messages": [ASK, TELL]}, "user q assistant r"),
+        ({"messages": [{"from": None, "value": None, **ASK}, TELL]}, "user q assistant r"),
+        ({"messages": [ASK, {"role": "Assistant", "value": "r"}]}, "user q assistant r"),
+    ],
+)
+def test_context_and_answers_are_turns(record, expected):
+    assert " ".join(word for turn in turns(record) for word in turn) == expected
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [{"weight": 0}, {"weight": 0.0}, {"loss_weight": 0}, {"train": False}, {"loss": False}, {"mask": True}],
+)
+def test_an_answer_that_is_not_to_be_learned_is_context(mark):
+    bad = {"role": "assistant", "content": "wrong", **mark}
+    said = [Turn(*turn) for turn in turns({"messages": [ASK, bad, ASK, TELL]})]
+    assert [turn.role for turn in said] == ["user", "unrated", "user", "assistant"]
+    (sample,) = formats.build_samples(0, said, "each")
+    assert (sample.response, "Assistant: wrong" in sample.instruction) == ("r", True)
+    with pytest.raises(RowError, match="marked as not to be learned"):
+        turns({"messages": [ASK, bad]})
+    assert turns({"messages": [ASK, TELL | {"weight": 1, "mask": False}]})[1] == ("assistant", "r")
+
+
+def test_reasoning_is_part_of_the_answer():
+    thought = "<think>\nt\n</think>\n\n"
+    for field in ("reasoning_content", "thinking", "reasoning"):
+        assert turns({"messages": [ASK, TELL | {field: "t"}]})[1] == ("assistant", thought + "r")
+        assert (
+            turns({"messages": [ASK, {"role": "assistant", field: "t", "content": None}, ASK, TELL]})[1][1] == thought
+        )
+        assert turns({"instruction": "i", "output": "r", field: "t"})[1] == ("assistant", thought + "r")
+    parts = [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "r"}]
+    assert turns({"messages": [ASK, {"role": "assistant", "content": parts}]})[1] == ("assistant", thought + "r")
+    assert turns({"a": "q", "b": "r", "c": "t"}, "instruction=a,response=b,reasoning=c")[1][1] == thought + "r"
+
+
+def test_images_beside_the_text_are_content_that_is_not_text():
+    record = {"messages": [ASK, TELL], "images": ["1.jpg"], "videos": [], "audios": None}
+    assert formats.read_turns(record, formats.detect(record))[1] == ("images",)
+    assert formats.unread_fields(formats.detect(record), record) == set()
+
+
+def test_images_in_a_column_that_holds_no_text_are_seen(folder):
+    images = pa.array([[{"bytes": b"\x89"}], []], pa.list_(pa.struct([("bytes", pa.binary())])))
+    pq.write_table(pa.table({"prompt": ["a", "b"], "completion": ["c", "d"], "images": images}), folder / "a.parquet")
+    with read.open_source(str(folder / "a.parquet")) as source:
+        records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None))
+    assert [record.left_out for record in records] == [("images",), ()]
+
+
+def test_a_rejected_answer_is_refused_by_name():
+    for record in ({"prompt": "p", "completion": "c", "label": False}, {"messages": [ASK, TELL], "kto_tag": False}):
+        with pytest.raises(RowError, match="preference data"):
+            turns(record)
+    with pytest.raises(RowError, match="without a question"):
+        turns({"chosen": "Human: a", "rejected": "Human: a"})
+    assert turns({"prompt": "p", "completion": "c", "label": True})[1] == ("assistant", "c")
+
+
+def test_a_conversation_that_the_model_opens():
+    greeting = {"role": "assistant", "content": "hello"}
+    said = [Turn(*turn) for turn in turns({"messages": [greeting, ASK, TELL]})]
+    assert [len(formats.rated_turns(said, which)) for which in ("first", "last", "each")] == [1, 1, 1]
+    assert formats.build_samples(0, said, "first")[0].instruction == "Assistant: hello\nUser: q"
+    with pytest.raises(RowError, match="starts with an answer"):
+        turns({"messages": [greeting, ASK]})
+
+
+@pytest.mark.parametrize(
+    ("record", "suggested"),
+    [
+        (
+            {"instruction": "i", "context": "c", "response": "r"},
+            "instruction=instruction,input=context,response=response",
+        ),
+        (
+            {"id": "1", "system_prompt": "s", "question": "q", "answer": "a"},
+            "system=system_prompt,instruction=question,response=answer",
+        ),
+        (
+            {"query": "q", "response": "r", "history": [["a", "b"]]},
+            "history=history,instruction=query,response=response",
+        ),
+        ({"dialog": [ASK, TELL], "lang": "en"}, "messages=dialog"),
+        ({"input": [ASK], "output": "r", "system_prompt": "s"}, "messages=input,system=system_prompt,response=output"),
+    ],
+)  # fmt: skip
+def test_a_suggested_map_reads_the_whole_conversation(record, suggested):
+    with pytest.raises(formats.LayoutError, match="try --map") as error:
+        formats.detect(record)
+    assert str(error.value).endswith(f"try --map {suggested}")
+    texts = {text for _, text in turns(record, suggested)}
+    assert {"q", "r", "a"} & texts and ("s" in texts) == ("system_prompt" in record)
+
+
+def test_no_map_is_suggested_that_would_be_refused():
+    for record in ({"instruction": 3, "response": "r"}, {"a,b": [ASK, TELL]}, {"question": "q"}):
+        with pytest.raises(formats.LayoutError, match="no map reads it"):
+            formats.detect(record)
+    with pytest.raises(formats.LayoutError, match="in the list 'data'"):
+        formats.detect({"version": "1", "data": [{"instruction": "i", "output": "o"}]})
+
+
+def test_maps_take_keys_with_dots_and_refuse_what_does_not_fit():
+    assert turns({"a.b": "q", "a": {"b": "no"}, "c": {"d.e": "r"}}, "instruction=a.b,response=c.d.e") == [
+        ("user", "q"),
+        ("assistant", "r"),
+    ]
+    for fields in ("messages=a,instruction=b", "instruction=a,system=b", "messages=a,reasoning=b", "turns=a"):
+        with pytest.raises(SettingsError, match="--map"):
+            parse_map(fields)
+
+
+def test_an_optional_part_that_no_row_has_is_a_typing_error(folder):
+    path = folder / "d.jsonl"
+    path.write_text('{"a": "q", "c": "r"}\n{"a": "q", "b": "x", "c": "r"}\n')
+    layout = parse_map("instruction=a,input=b,response=c")
+    with read.open_source(str(path)) as source:
+        records = list(read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None))
+        assert [record.turns[0].text for record in records] == ["q", "q\nx"]
+        layout = parse_map("instruction=a,input=d,response=c")
+        with pytest.raises(DataError, match="'d', which no row"):
+            list(read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None))
+
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+answers = st.fixed_dictionaries(
+    {"role": st.just("assistant"), "content": words}, optional={"weight": st.just(1), "reasoning_content": words}
+)
+rows = st.one_of(
+    st.fixed_dictionaries(
+        {"instruction": words, "output": words},
+        optional={"system": words, "history": st.lists(st.lists(words, min_size=2, max_size=2), max_size=2)},
+    ),
+    st.fixed_dictionaries({"prompt": words, "chosen": words, "rejected": words}, optional={"id": st.integers()}),
+    st.builds(lambda answer, system: {"system": system, "messages": [ASK, answer]}, answers, words),
+)
+
+
+@given(kind=rows, count=st.integers(1, 3), wide=st.booleans())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_choosing_everything_gives_the_data_back(folder, kind, count, wide):
+    path = folder / "all.json"
+    path.write_text(json.dumps([kind] * count, indent=2 if wide else None, ensure_ascii=False))
+    chosen = Settings(method="length", keep="100%", order="source", force=True, out=str(folder / "out.json"))
+    again_to = dataclasses.replace(chosen, out=str(folder / "again.json"))
+    done = selectit.select(path, chosen)
+    assert json.loads(done.out.read_text()) == [kind] * count
+    again = [part["turns"].to_pylist() for part in open_run(selectit.select(done.out, again_to).run).source(["turns"])]
+    assert again == [part["turns"].to_pylist() for part in open_run(done.run).source(["turns"])]
+
+
+def test_the_summary_says_what_was_read_as_what(folder):
+    path = folder / "d.jsonl"
+    path.write_text(json.dumps({"instruction": "i", "output": "o", "system": "s", "id": 1, "source": "x"}) + "\n")
+    done = selectit.select(path, Settings(method="length", keep="1", out=str(folder / "o.jsonl")))
+    assert list(reading_lines(done.summary.reading)) == [
+        "read system → system; instruction → question; output → answer; 2 kept and not read: id (1 row), source (1 row)"
+    ]
+    assert selectit.show(done.run)["reading"] == done.summary.reading
+
+
+def test_a_run_of_another_reading_is_opened_where_it_holds_the_same(folder, monkeypatch):
+    path = folder / "d.jsonl"
+    path.write_text('{"instruction": "i", "output": "o"}\n')
+    chosen = Settings(method="length", keep="1", run=str(folder / "run"), out=str(folder / "o.jsonl"))
+    monkeypatch.setattr(formats, "READING", 1)
+    selectit.select(path, chosen)
+    monkeypatch.setattr(formats, "READING", 2)
+    selectit.select(path, chosen)
+    monkeypatch.setattr(read, "digest_turns", lambda turns: bytes(16))
+    with pytest.raises(RunError, match="read other turns"):
+        selectit.select(path, chosen)
