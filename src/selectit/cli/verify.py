@@ -29,6 +29,8 @@ def command(run: Path, as_json: bool) -> None:
     else:
         for finding in found.findings:
             say(f"{finding.what}\n  {finding.remedy}")
+        for finding in found.unfinished:
+            say(f"{finding.what}\n  {finding.remedy}")
         older = f"; {found.older:,} of an older version have no sum and were only read" if found.older else ""
         say(f"{run}: {found.files:,} files, {len(found.findings):,} of them bad{older}")
     sys.exit(1 if found.findings else 0)

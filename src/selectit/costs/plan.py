@@ -30,10 +30,10 @@ from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
 from selectit.inference.rate import find_engine, find_model, open_or_create_run
-from selectit.inference.units import UNIT_SIZE, refuse_twice
+from selectit.inference.units import refuse_twice
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import Annotator, find_annotator, units
+from selectit.runs.annotators import UNIT_SIZE, Annotator, find_annotator, units
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve_rating
 from selectit.signals.arrays import Int64

@@ -26,6 +26,7 @@ from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import (
+    UNIT_SIZE,
     Annotator,
     Unit,
     annotators,
@@ -43,7 +44,6 @@ from selectit.signals.base import Answers, Engine, OnBatch
 from selectit.signals.requests import Request
 
 log = logging.getLogger(__name__)
-UNIT_SIZE = 512
 
 
 def refuse_twice(models: Sequence[Model]) -> None:

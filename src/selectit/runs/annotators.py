@@ -21,6 +21,9 @@ from selectit.runs.sums import DamagedError
 from selectit.signals.base import FRAME, SignalRequest
 from selectit.signals.requests import Request, kinds
 
+UNIT_SIZE = 512
+"""Rows of a unit where nothing else is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Annotator:

@@ -147,8 +147,9 @@ def read_parquet(path: Path, columns: list[str] | None, place: Place | None) -> 
             pa.OSFile(str(path)) as file,
             pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True) as parquet,
         ):
-            # One thread: most parts are small, and handing columns to others takes longer than reading them.
-            table = parquet.read(columns=columns, use_threads=False).replace_schema_metadata(None)
+            # Handing the columns of a small file to other threads takes longer than reading them.
+            threads = os.fstat(descriptor).st_size > 2**18
+            table = parquet.read(columns=columns, use_threads=threads).replace_schema_metadata(None)
         missing = sorted(set(columns or ()) - set(table.column_names))
         if missing:
             raise DamagedError(path, f"it has no column {missing[0]!r}", place)

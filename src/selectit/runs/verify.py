@@ -12,19 +12,19 @@ from functools import partial
 from pathlib import Path
 
 from selectit.errors import RunError
-from selectit.runs.annotators import check_rows, read_annotator, request_folders
+from selectit.runs.annotators import UNIT_SIZE, check_rows, read_annotator, request_folders
 from selectit.runs.files import part_name
-from selectit.runs.prompt_sets import read_prompts
+from selectit.runs.prompt_sets import is_of, read_prompts
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import read_selection, selections
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError, read_bytes, refuse_other
-from selectit.signals.requests import kinds
+from selectit.signals.requests import RatingPrompt, kinds
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A bad file."""
+    """A file that is bad, or not there."""
 
     path: Path
     what: str
@@ -41,8 +41,12 @@ class Verified:
     older: int
     """Parquet files without sums, which were only read."""
     findings: tuple[Finding, ...]
+    """Bad files."""
+    unfinished: tuple[Finding, ...]
+    """What is not there: it was never done, or is lost. The same command does it."""
 
 
+_AGAIN = "The same command does it, if it was begun."
 _Check = tuple[Path, Callable[[], object]]
 """A file, and what raises RunError where it is bad, and gives False where it has no sums."""
 
@@ -66,7 +70,41 @@ def verify(run: str | Path) -> Verified:
             found.setdefault(file, Finding(file, error.message, error.hint))
         except OSError as error:
             found.setdefault(file, Finding(file, f"{file}: {error.strerror}", "Give access, and verify again."))
-    return Verified(path, len(files), len(older), tuple(found[file] for file in sorted(found)))
+    unfinished = [] if path / "manifest.json" in found else list(_unfinished(open_run(path), {*found}))
+    return Verified(path, len(files), len(older), tuple(found[file] for file in sorted(found)), tuple(unfinished))
+
+
+def _unfinished(run: Run, bad: set[Path]) -> Iterator[Finding]:
+    """What an interruption leaves undone. Where a manifest is bad, what is under it can't be told."""
+    sets = [read_prompts(run, file) for file in (run.path / "prompts").glob("[!.]*.toml") if file not in bad]
+    folders = [folder for signal in kinds() for folder in sorted((run.path / signal).glob("[!.]*/"))]
+    for annotator in [read_annotator(run, folder) for folder in folders if folder / "manifest.json" not in bad]:
+        for asked in request_folders(annotator):
+            yield from _missing(run, asked, annotator.unit_size)
+            rating = annotator.signal == RatingPrompt.signal and asked / "manifest.json" not in bad
+            if rating and not any(is_of(run, asked, each) for each in sets):
+                yield Finding(asked, f"{asked} belongs to no prompt set in {run.path / 'prompts'}", _AGAIN)
+    for folder in sorted((run.path / "tokens").glob("[!.]*/")):
+        yield from _missing(run, folder, UNIT_SIZE)
+    for folder in sorted((run.path / "probes").glob("[!.]*/")):
+        if not os.path.lexists(folder / "results.json"):
+            yield Finding(folder, f"{folder} has no results.json", _AGAIN)
+    for inner in _inner(run.path):
+        if inner / "manifest.json" not in bad:
+            yield from _unfinished(open_run(inner), bad)
+
+
+def _missing(run: Run, folder: Path, size: int) -> Iterator[Finding]:
+    for number in range(-(-run.rows // size)):
+        part = folder / part_name(number)
+        if not os.path.lexists(part):
+            yield Finding(part, f"{part} is not there", _AGAIN)
+
+
+def _inner(path: Path) -> list[Path]:
+    """The runs in a run."""
+    found = sorted([*path.glob("probes/*/run"), *path.glob("cascades/*/run")])
+    return [inner for inner in found if any(os.path.lexists(inner / name) for name in ("manifest.json", "source"))]
 
 
 def _checks(path: Path) -> Iterator[_Check]:
@@ -83,15 +121,16 @@ def _checks(path: Path) -> Iterator[_Check]:
     for signal in kinds():
         for folder in sorted((path / signal).glob("[!.]*/")):
             yield from _answers(run, folder)
-    for file in sorted((path / "tokens").glob("*/[!.]*")):
-        yield file, partial(run.check_part if file.suffix == ".parquet" else run.read_json, file)
+    for folder in sorted((path / "tokens").glob("[!.]*/")):
+        yield folder / "manifest.json", partial(run.read_json, folder / "manifest.json")
+        for part in sorted(folder.glob("part-*")):
+            yield part, partial(run.check_part, part)
     yield from _results(run)
     yield path / "timing.json", run.timing
     for file in sorted((path / "probes").glob("*/results.json")):
         yield file, partial(run.read_json, file)
-    for inner in sorted([*path.glob("probes/*/run"), *path.glob("cascades/*/run")]):
-        if os.path.lexists(inner / "manifest.json"):
-            yield from _checks(inner)
+    for inner in _inner(path):
+        yield from _checks(inner)
 
 
 def _others(path: Path) -> Iterator[_Check]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,7 @@ def _open_second(run: Run, stages: Stages, first: First, sample: int, *, rates: 
     digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
     name = f"{first.scored.label}-{stages.amount.label}-{digest}"
     folder = run.path / "cascades" / name
-    if (folder / "run" / "manifest.json").is_file():
+    if os.path.lexists(folder / "run" / "manifest.json"):
         inner = open_run(folder / "run")
     elif rates:
         inner = _create(run, folder, rows)

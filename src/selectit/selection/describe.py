@@ -71,7 +71,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "selections": {name: _summary(run, name) for name in selections(run)},
         "probes": [run.read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
         "unfinished_probes": sorted(
-            folder.name
+            folder.as_posix()
             for folder in (run.path / "probes").glob("[!.]*/")
             if not os.path.lexists(folder / "results.json")
         ),
@@ -166,7 +166,8 @@ def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:
     ordered = [annotator.folder(prompt) for each in sets.values() for prompt in each.first(len(each.texts))]
     for folder in request_folders(annotator):
         if not any(is_of(run, folder, each) for each in sets.values()):
-            log.warning("%s belongs to no stored prompt set: it is being rated, or the set is gone", folder)
+            stored = run.path / "prompts"
+            log.warning("%s belongs to no prompt set in %s: it is being rated, or the set is gone", folder, stored)
     return [folder for folder in dict.fromkeys(ordered) if folder.is_dir()]
 
 
