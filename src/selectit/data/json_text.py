@@ -7,6 +7,7 @@ numbers.
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 from collections import Counter
@@ -43,20 +44,30 @@ class RawValue:
 
 def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
     """The values of JSON Lines; a line that is not JSON is a value with a `problem`."""
+    return itertools.starmap(parse_line, split_lines(file))
+
+
+def split_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers from 1; of one that is longer than a record, its beginning."""
     number = 0
     while line := file.readline(MAX_RECORD):
         number += 1
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
-            while line and not line.endswith(b"\n"):
-                line = file.readline(CHUNK)
-            yield RawValue(f"line {number}", None, problem=_TOO_LONG)
+            rest = line
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(CHUNK)
+            yield number, line
         elif line.strip():
-            yield _read_line(f"line {number}", line)
+            yield number, line
 
 
-def _read_line(place: str, line: bytes) -> RawValue:
+def parse_line(number: int, line: bytes) -> RawValue:
+    """The value of a line of `split_lines`."""
+    place = f"line {number}"
+    if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
+        return RawValue(place, None, problem=_TOO_LONG)
     try:
         raw = line.decode().strip()
     except UnicodeDecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,37 @@ def read_schema(path: Path, kind: str) -> pa.Schema:
         return schema
 
 
-def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawValue]:
-    """The rows of one file; `raw` is an Arrow struct scalar, and nulls count as missing fields of `value`.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a table that follow each other; `raw` is an Arrow struct, and nulls count as missing fields."""
+
+    path: Path
+    first: int
+    """The number of the first row in the file."""
+    stored: pa.RecordBatch
+    """The columns as a run stores them."""
+    raw: pa.StructArray
+
+    def items(self) -> Iterator[RawValue]:
+        """The rows one by one. Raises DataError where the file is damaged."""
+        with reading(self.path):
+            for place, (scalar, value) in enumerate(zip(self.raw, values(self.stored), strict=True)):
+                yield RawValue(f"row {self.first + place} of the file", scalar, value)
+
+    def columns(self) -> tuple[pa.Table, pa.StructArray] | None:
+        """The rows at once: the columns that may hold text or other content, and `raw`; None where they are damaged."""
+        schema = self.stored.schema
+        names = [name for name in schema.names if name in MEDIA or _may_hold_text(schema.field(name).type)]
+        table = pa.Table.from_batches([self.stored.select(names)])
+        try:
+            table.validate(full=True)
+        except pa.ArrowException:
+            return None
+        return table, self.raw
+
+
+def read_parts(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[Part]:
+    """The rows of one file.
 
     Args:
         path: the file.
@@ -101,10 +131,8 @@ def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawVa
             for part in _parts(path, batch, number):
                 kept = columns.to_stored(part.columns, stored_schema)
                 stored = pa.RecordBatch.from_arrays(kept, schema=stored_schema)
-                rows = part.to_struct_array() if schema is None else stored.to_struct_array()
-                for scalar, value in zip(rows, values(stored), strict=True):
-                    yield RawValue(f"row {number} of the file", scalar, value)
-                    number += 1
+                yield Part(path, number, stored, (part if schema is None else stored).to_struct_array())
+                number += len(part)
 
 
 def _parts(path: Path, batch: pa.RecordBatch, first: int) -> Iterator[pa.RecordBatch]:

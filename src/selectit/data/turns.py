@@ -235,7 +235,7 @@ def _turns_of(message: Mapping[str, Any], name: str, left_out: set[str]) -> Iter
     if message.get(what) is None:  # role and value, as some write
         what = next((key for key in ("content", "value") if message.get(key) is not None), what)
     spoken = text_of(message, who, name)
-    role = _ROLES.get(spoken) or _ROLES.get(spoken.lower())
+    role = find_role(spoken)
     if role is None:
         raise RowError(f"{name} has the unknown role {spoken!r}; known: {', '.join(_ROLES)}")
     calls = message.get("tool_calls")
@@ -251,6 +251,11 @@ def _turns_of(message: Mapping[str, Any], name: str, left_out: set[str]) -> Iter
     text = _reasoned(message, text) if thinks else text
     if text or not calls:
         yield Turn(UNRATED if role == "assistant" and is_excluded(message) else role, text)
+
+
+def find_role(name: str) -> str | None:
+    """The role of a turn whose speaker has that name; None = no name that is known."""
+    return _ROLES.get(name) or _ROLES.get(name.lower())
 
 
 def is_excluded(message: Mapping[str, Any]) -> bool:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ import tomli_w
 from numpy.typing import NDArray
 
 from selectit.data import layouts, samples
-from selectit.data.records import Record, Sample, Turn
+from selectit.data.records import Sample, Turn
 from selectit.data.tables import plain_records
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
@@ -66,7 +65,7 @@ class Run:
         return -(-self.rows // PART_ROWS)
 
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The parts of the source in order, with the columns named (of `source.source_schema`)."""
+        """The parts of the source in order, with the columns named (of `records.record_schema`)."""
         for part in range(self.source_parts):
             yield self.source_part(part, columns)
 
@@ -256,11 +255,17 @@ class Run:
         return found
 
 
-def in_parts(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records in lists, each for one part of a source."""
-    remaining = iter(records)
-    while part := list(itertools.islice(remaining, PART_ROWS)):
-        yield part
+def in_parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of all tables in tables of one part of a source each."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= PART_ROWS:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, PART_ROWS)
+            waiting = [joined.slice(PART_ROWS)]
+    if any(map(len, waiting)):
+        yield pa.concat_tables(waiting)
 
 
 MANIFEST = {

@@ -12,7 +12,8 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,6 @@ import pyarrow as pa
 from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import detect, layouts, read, sources, turns
-from selectit.data.columns import stored_schema
-from selectit.data.records import Record
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
@@ -175,13 +174,10 @@ def _write_source(
     found = read.ReadReport()
     skip = identity["bad_rows"] == "skip"
     with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
-        records = read.read_records(
+        tables = read.read_tables(
             source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
         )
-        schema = source_schema(source.schema)
-        for number, part in enumerate(in_parts(records)):
-            place = Place(digest_of(identity)[:16], f"source/{part_name(number)}")
-            write_table(partial / part_name(number), _part(part, schema), place)
+        _write_parts(in_parts(tables), partial, digest_of(identity)[:16])
     if source.schema is not None:
         (partial / "schema.arrow").write_bytes(source.schema.serialize())
     if _times(source) != before:
@@ -213,59 +209,23 @@ def _write_source(
     return Run(path, manifest, has_sums=True)
 
 
+def _write_parts(parts: Iterable[pa.Table], folder: Path, source: str) -> None:
+    """Write the parts of a source; one is written while the next is read."""
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        for number, part in enumerate(parts):
+            if writing is not None:
+                writing.result()
+            place = Place(source, f"source/{part_name(number)}")
+            writing = writer.submit(write_table, folder / part_name(number), part, place)
+        if writing is not None:
+            writing.result()
+
+
 def _sum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
-    columns = {
-        "row": [record.row for record in records],
-        "digest": [record.digest for record in records],
-        "words": [record.words for record in records],
-        "turns": [[{"role": turn.role, "text": turn.text} for turn in record.turns] for record in records],
-        "left_out": [record.left_out for record in records],
-        "raw": _raw([record.raw for record in records], schema.field("raw").type),
-    }
-    return pa.table(columns, schema=schema)
-
-
-def _raw(values: Sequence[Any], kind: pa.DataType) -> Any:
-    """The records; of a table they are pyarrow's scalars, which make no array of a type that is in part unknown."""
-    if not pa.types.is_struct(kind) or not _untyped(kind):
-        return values
-    fields = []
-    for field in kind:
-        column = [value[field.name] for value in values]
-        if _untyped(field.type):
-            items = [each.as_py() for each in column]
-        else:
-            items = [each if each.is_valid else None for each in column]  # a map's null scalar makes no array
-        fields.append(pa.array(items, field.type))
-    return pa.StructArray.from_arrays(fields, fields=list(kind))
-
-
-def _untyped(kind: pa.DataType) -> bool:
-    """Whether a column, or something in it, is null throughout and so has no type."""
-    return pa.types.is_null(kind) or any(_untyped(kind.field(place).type) for place in range(kind.num_fields))
-
-
 def _times(source: sources.Source) -> list[tuple[int, int]]:
     return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in source.files)]
-
-
-TURNS_TYPE = pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))
-
-
-def source_schema(table: pa.Schema | None) -> pa.Schema:
-    """Columns of the source. `raw` is the JSON text, or the row of a table with that schema."""
-    return pa.schema(
-        [
-            ("row", pa.int64()),
-            ("digest", pa.binary(16)),
-            ("words", pa.int64()),
-            ("turns", TURNS_TYPE),
-            ("left_out", pa.list_(pa.string())),
-            ("raw", pa.string() if table is None else pa.struct(list(stored_schema(table)))),
-        ]
-    )
