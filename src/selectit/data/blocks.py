@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
+import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,6 @@ from selectit.data.raw_rows import as_line
 from selectit.data.sources import Source, decompress, file_source, shown
 
 BLOCK_ROWS = 4096
-_MAX_BYTES = 64 << 20
 _MAX_LINE = 1 << 20
 _MAX_OPEN = 512
 """Brackets in a line: one with more may be nested deeper than is read."""
@@ -76,7 +77,7 @@ def _file_blocks(files: Sequence[Path], source: Source) -> Iterator[Block]:
             continue
         with decompress(path, source.compression) as file:
             if source.kind == "jsonl":
-                yield from map(_line_block, _line_groups(file))
+                yield from _line_blocks(file)
             else:
                 read = json_text.read_array if source.kind == "json" else json_text.read_objects
                 values = read(file, source.name)
@@ -84,38 +85,41 @@ def _file_blocks(files: Sequence[Path], source: Source) -> Iterator[Block]:
                     yield _item_block(items, source)
 
 
-def _line_groups(file: IO[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """The lines of a file in lists, none of them much longer than some MB."""
-    group: list[tuple[int, bytes]] = []
-    size = 0
-    for number, line in json_text.split_lines(file):
-        group.append((number, line))
-        size += len(line)
-        if len(group) == BLOCK_ROWS or size > _MAX_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def _line_blocks(file: IO[bytes]) -> Iterator[Block]:
+    """The lines of a file, some MB of whole lines at a time."""
+    number = 0
+    while data := file.read(json_text.CHUNK):
+        if not number:
+            data = data.removeprefix(codecs.BOM_UTF8)
+        data += json_text.rest_of_line(file)
+        yield _line_block(data, number)
+        number += data.count(b"\n")
 
 
-def _line_block(lines: Sequence[tuple[int, bytes]]) -> Block:
+def _line_block(data: bytes, number: int) -> Block:
+    lines = [line for each in data.split(b"\n") if (line := each.strip(b" \t\r"))]
     return Block(
         len(lines),
-        lambda: itertools.starmap(json_text.parse_line, lines),
-        lambda schema: read_texts([line.strip(b" \t\r\n") for _, line in lines], schema),
+        lambda: json_text.read_lines(io.BytesIO(data), number),
+        lambda schema: read_texts(data, lines, schema),
     )
 
 
-def read_texts(lines: Sequence[bytes], schema: pa.Schema) -> Columns | None:
-    """The columns of JSON objects, one a line without white space around it.
+def read_texts(data: bytes, lines: Sequence[bytes], schema: pa.Schema) -> Columns | None:
+    """The columns of JSON objects.
 
-    None where Arrow's reader and Python's might not agree on whether, or as what, a line is read.
+    Args:
+        data: one object a line.
+        lines: these lines without white space around them, and without blank ones.
+        schema: the types of some fields.
+
+    Returns:
+        None where Arrow's reader and Python's might not agree on whether, or as what, a line is read.
     """
-    if any(len(line) > _MAX_LINE or not (line[:1] == b"{" and line[-1:] == b"}") for line in lines):
+    if {line[:1] for line in lines} != {b"{"} or {line[-1:] for line in lines} != {b"}"}:
         return None
-    if any(line.count(b"{") + line.count(b"[") > _MAX_OPEN for line in lines if len(line) > 2 * _MAX_OPEN):
+    if max(map(len, lines)) > _MAX_LINE or any(map(_may_be_deep, lines)):
         return None
-    data = b"\n".join(lines)
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(data),
@@ -133,6 +137,10 @@ def read_texts(lines: Sequence[bytes], schema: pa.Schema) -> Columns | None:
     return table, raw
 
 
+def _may_be_deep(line: bytes) -> bool:
+    return len(line) > 2 * _MAX_OPEN and line.count(b"{") + line.count(b"[") > _MAX_OPEN
+
+
 def _has_odd_numbers(column: pa.Array) -> bool:
     """Whether some number is none: Arrow reads `Inf`, which is no JSON."""
     if pa.types.is_struct(column.type):
@@ -148,8 +156,8 @@ def _item_block(items: Sequence[RawValue], source: Source) -> Block:
     def columns(schema: pa.Schema) -> Columns | None:
         if any(item.problem for item in items):
             return None
-        texts = [write.on_one_line(item.raw) for item in items]
-        found = read_texts([text.encode(errors="replace") for text in texts], schema)
+        texts = [write.on_one_line(item.raw).encode(errors="replace") for item in items]
+        found = read_texts(b"\n".join(texts), texts, schema)
         return None if found is None else (found[0], found[1] if lines else pa.array([item.raw for item in items]))
 
     return Block(len(items), lambda: map(as_line, items) if lines else iter(items), columns)

@@ -7,7 +7,6 @@ numbers.
 from __future__ import annotations
 
 import codecs
-import itertools
 import json
 import re
 from collections import Counter
@@ -42,32 +41,30 @@ class RawValue:
     problem: str = ""
 
 
-def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
-    """The values of JSON Lines; a line that is not JSON is a value with a `problem`."""
-    return itertools.starmap(parse_line, split_lines(file))
-
-
-def split_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers from 1; of one that is longer than a record, its beginning."""
-    number = 0
+def read_lines(file: IO[bytes], number: int = 0) -> Iterator[RawValue]:
+    """The values of JSON Lines after line `number`; a line that is not JSON is a value with a `problem`."""
     while line := file.readline(MAX_RECORD):
         number += 1
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
-            rest = line
-            while rest and not rest.endswith(b"\n"):
-                rest = file.readline(CHUNK)
-            yield number, line
+            while line and not line.endswith(b"\n"):
+                line = file.readline(CHUNK)
+            yield RawValue(f"line {number}", None, problem=_TOO_LONG)
         elif line.strip():
-            yield number, line
+            yield _read_line(f"line {number}", line)
 
 
-def parse_line(number: int, line: bytes) -> RawValue:
-    """The value of a line of `split_lines`."""
-    place = f"line {number}"
-    if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
-        return RawValue(place, None, problem=_TOO_LONG)
+def rest_of_line(file: IO[bytes]) -> bytes:
+    """What is left of a line up to its end; of one that is longer than a record only as much as shows that it is."""
+    rest = file.readline(MAX_RECORD)
+    end = rest
+    while len(end) >= CHUNK and not end.endswith(b"\n"):
+        end = file.readline(CHUNK)
+    return rest if rest is end or not end.endswith(b"\n") else rest + b"\n"
+
+
+def _read_line(place: str, line: bytes) -> RawValue:
     try:
         raw = line.decode().strip()
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from selectit.atomic_files import folder_beside, replacing, sync, sync_tree
@@ -165,7 +166,8 @@ def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Ma
     if manifest["written"] in ("parquet", "arrow"):
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
-    texts = write.order_texts(rows, _raw_texts(run))
+    rising = run.source_at(np.sort(rows), ["raw"])
+    texts = write.order_texts(rows, (part["raw"].combine_chunks() for part in rising))
     if values is not None:
         texts = (write.add_field(text, value) for text, value in zip(texts, values, strict=True))
     _write_texts(run, out, file, texts)
@@ -184,9 +186,9 @@ def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any
     if manifest["written"] in ("parquet", "arrow"):
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
-    (_, like), *_ = itertools.islice(_raw_texts(run), 1)
+    (like,) = itertools.islice(_raw_texts(run), 1)
     added = (write.format_record(record, like, manifest["indent"]) for record in new)
-    texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
+    texts = itertools.chain(_raw_texts(run), added)
     _write_texts(run, out, file, texts)
 
 
@@ -240,6 +242,6 @@ def _conflict(run: Run, out: Path, what: str) -> RunError:
     )
 
 
-def _raw_texts(run: Run) -> Iterator[tuple[int, str]]:
-    for part in run.source(["row", "raw"]):
-        yield from zip(part["row"].to_pylist(), part["raw"].to_pylist(), strict=True)
+def _raw_texts(run: Run) -> Iterator[str]:
+    for part in run.source(["raw"]):
+        yield from part["raw"].to_pylist()

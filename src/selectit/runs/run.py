@@ -156,7 +156,7 @@ class Run:
     def basic_rows(self) -> Rows:
         """What every method may know of the rows without a model."""
         parts = list(self.source(["digest", "words"]))
-        digest = np.concatenate([np.array(part["digest"].to_pylist(), dtype="V16") for part in parts])
+        digest = np.concatenate([_digests(part["digest"].combine_chunks()) for part in parts])
         return Rows(digest, _occurrences(digest), np.concatenate([numbers(part["words"]) for part in parts]))
 
     def samples(self, start: int, stop: int) -> list[Sample]:
@@ -349,11 +349,15 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
+def _digests(column: pa.FixedSizeBinaryArray) -> NDArray[np.void]:
+    return np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]
+
+
 def _occurrences(digest: NDArray[np.void]) -> Int64:
     """(N,) how many earlier entries are equal."""
-    _, group = np.unique(digest, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0])
+    halves = np.frombuffer(digest.tobytes(), np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable, and faster than to compare 16 bytes
+    starts = np.flatnonzero(np.r_[True, (np.diff(halves[order], axis=0) != 0).any(axis=1)])
     counts = np.diff(np.r_[starts, len(order)])
     occurrence = np.empty(len(order), dtype=np.int64)
     occurrence[order] = np.arange(len(order)) - np.repeat(starts, counts)
