@@ -86,7 +86,7 @@ def as_layout(name):
     return parse_map(name) if "=" in name else find_layout(name)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows(), st.sampled_from(["last", "each", "first"]), st.booleans())
 def test_the_rows_are_those_that_are_read_one_by_one(folder, made, which, escaped):
     name, records = made
