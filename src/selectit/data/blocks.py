@@ -18,6 +18,7 @@ import pyarrow.json
 
 from selectit.data import json_text, tables, write
 from selectit.data.json_text import RawValue
+from selectit.data.memory import NAME, Held
 from selectit.data.raw_rows import as_line
 from selectit.data.sources import Source, decompress, file_source, shown
 
@@ -43,6 +44,9 @@ class Block:
 
 def read_blocks(source: Source) -> Iterator[Block]:
     """All rows of a data set in order."""
+    if source.held is not None:
+        yield from _held_blocks(source.held)
+        return
     if source.kind != "folder":
         yield from _file_blocks(source.files, source)
         return
@@ -50,6 +54,16 @@ def read_blocks(source: Source) -> Iterator[Block]:
         part = dataclasses.replace(file_source(path, shown(path)), written="jsonl")
         for block in _file_blocks((path,), part):
             yield dataclasses.replace(block, items=_in_file(path.name, block), columns=_as_texts(block))
+
+
+def _held_blocks(held: Held) -> Iterator[Block]:
+    if held.schema is not None:
+        yield from map(_table_block, tables.split_batches(Path(NAME), held.batches(), held.schema, held.schema))
+        return
+    number = -1  # records count from 0, as those of a list do
+    for lines in held.lines():
+        yield _line_block(lines, number, "record {}")
+        number += lines.count(b"\n")
 
 
 def _in_file(name: str, block: Block) -> Callable[[], Iterator[RawValue]]:
@@ -96,11 +110,11 @@ def _line_blocks(file: IO[bytes]) -> Iterator[Block]:
         number += data.count(b"\n")
 
 
-def _line_block(data: bytes, number: int) -> Block:
+def _line_block(data: bytes, number: int, place: str = "line {}") -> Block:
     lines = [line for each in data.split(b"\n") if (line := each.strip(b" \t\r"))]
     return Block(
         len(lines),
-        lambda: json_text.read_lines(io.BytesIO(data), number),
+        lambda: json_text.read_lines(io.BytesIO(data), number, place),
         lambda schema: read_texts(data, lines, schema),
     )
 

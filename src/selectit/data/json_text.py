@@ -41,7 +41,7 @@ class RawValue:
     problem: str = ""
 
 
-def read_lines(file: IO[bytes], number: int = 0) -> Iterator[RawValue]:
+def read_lines(file: IO[bytes], number: int = 0, place: str = "line {}") -> Iterator[RawValue]:
     """The values of JSON Lines after line `number`; a line that is not JSON is a value with a `problem`."""
     while line := file.readline(MAX_RECORD):
         number += 1
@@ -50,9 +50,9 @@ def read_lines(file: IO[bytes], number: int = 0) -> Iterator[RawValue]:
         if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = file.readline(CHUNK)
-            yield RawValue(f"line {number}", None, problem=_TOO_LONG)
+            yield RawValue(place.format(number), None, problem=_TOO_LONG)
         elif line.strip():
-            yield _read_line(f"line {number}", line)
+            yield _read_line(place.format(number), line)
 
 
 def rest_of_line(file: IO[bytes]) -> bytes:

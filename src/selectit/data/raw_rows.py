@@ -24,7 +24,7 @@ def as_line(item: RawValue) -> RawValue:
         return dataclasses.replace(item, raw=write.on_one_line(item.raw))
     try:
         plain = {name: _plain(value) for name, value in item.raw.items()}
-        return dataclasses.replace(item, raw=json.dumps(plain, ensure_ascii=False, default=_as_text))
+        return dataclasses.replace(item, raw=json.dumps(plain, ensure_ascii=False, default=as_text))
     except (TypeError, ValueError, OverflowError) as error:
         return dataclasses.replace(item, problem=f"it has a value that JSON can't hold: {error}")
 
@@ -39,7 +39,7 @@ def _plain(scalar: pa.Scalar[Any]) -> Any:
         return text
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value that JSON has no kind for: times as ISO text, bytes in base64, numbers with their digits."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

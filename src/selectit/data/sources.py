@@ -21,8 +21,9 @@ from typing import IO
 
 import pyarrow as pa
 
-from selectit.data import columns, folders, hub, json_text, tables
+from selectit.data import columns, folders, hub, json_text, memory, tables
 from selectit.data.damage import reading
+from selectit.data.memory import Data, Held
 from selectit.errors import DataError, SettingsError
 
 HINT = "A data set is JSON, JSON Lines (both also .gz or .zst), Parquet, a folder of these, or a hub id."
@@ -39,7 +40,7 @@ class Source:
     files: tuple[Path, ...]
     kind: str
     """'json' (an array), 'jsonl', 'objects' (JSON, not one a line), 'parquet', 'arrow' (a folder of `datasets`), or
-    'folder' (several of these)."""
+    'folder' (several of these); in memory 'table' or 'records'."""
     written: str
     """The kind in which a part of it is written: its own, or 'jsonl' for a folder and standard input."""
     suffix: str
@@ -51,14 +52,21 @@ class Source:
     """Of a table."""
     left_out: tuple[str, ...] = ()
     """The files of a folder that are not read, each with the reason."""
+    held: Held | None = None
+    """What is in memory, where it is no file."""
 
 
 @contextlib.contextmanager
-def open_source(data: str, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
-    """The data set that a name stands for: '-' is standard input, then a file, a folder, a hub id.
+def open_source(given: Data, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
+    """The data set in memory, or the one that a name stands for: '-' is standard input, then file, folder, hub id.
 
     Raises DataError, and SettingsError where `split` or `subset` would have no effect.
     """
+    held = memory.hold(given, split)
+    if isinstance(held, memory.Held):
+        yield _checked(_held_source(held))
+        return
+    data = str(held)
     if data == "-":
         _refuse_split(split, "standard input is one file")
         with tempfile.TemporaryDirectory() as folder:
@@ -85,6 +93,12 @@ def open_source(data: str, split: str | None = None, subset: str | None = None) 
         raise DataError(f"can't read {data}: {error.strerror}", f"Look for a typing error. {HINT}") from error
 
 
+def _held_source(held: memory.Held) -> Source:
+    if held.schema is None:
+        return Source(memory.NAME, (), "records", "jsonl", ".jsonl", held=held)
+    return Source(memory.NAME, (), "table", "parquet", ".parquet", schema=held.schema, held=held)
+
+
 def _refuse_split(split: str | None, why: str) -> None:
     if split is not None:
         raise SettingsError(f"--split {split} does nothing here: {why}", "Leave it out, or name the folder.")
@@ -93,7 +107,7 @@ def _refuse_split(split: str | None, why: str) -> None:
 def _checked(source: Source) -> Source:
     """The source. Raises DataError where it is a table with a column that can't be kept."""
     if source.schema is not None:
-        columns.check_schema(source.name, source.schema, source.kind)
+        columns.check_schema(source.name, source.schema, source.written)
     return source
 
 
@@ -161,6 +175,8 @@ def _folder(path: Path, split: str | None) -> Source:
 
 def fingerprint(source: Source) -> str:
     """sha256 of the files' bytes, hexadecimal; of several files also of their names."""
+    if source.held is not None:
+        return source.held.fingerprint()
     digests = []
     for path in source.files:
         with path.open("rb") as file, reading(path):

@@ -124,10 +124,17 @@ def read_parts(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[Part
     own = read_schema(path, kind)
     if schema is not None and not own.equals(schema):
         raise DataError(f"{path} has other columns than the first file of this data set", _HINT)
+    yield from split_batches(path, _batches(path, kind), own, schema)
+
+
+def split_batches(
+    path: Path, batches: Iterator[pa.RecordBatch], own: pa.Schema, schema: pa.Schema | None
+) -> Iterator[Part]:
+    """The rows of batches with the schema `own`; see `read_parts`."""
     stored_schema = columns.stored_schema(own)
     number = 0
     with reading(path):
-        for batch in _batches(path, kind):
+        for batch in batches:
             for part in _parts(path, batch, number):
                 kept = columns.to_stored(part.columns, stored_schema)
                 stored = pa.RecordBatch.from_arrays(kept, schema=stored_schema)

@@ -23,6 +23,7 @@ import pyarrow as pa
 from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import detect, layouts, read, sources, turns
+from selectit.data.memory import Data
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
@@ -58,11 +59,11 @@ def _is_made_of(run: Path, text: bytes) -> bool:
     return bool(open_run(run).manifest["identity"]["sha256"] == hashlib.sha256(text).hexdigest())
 
 
-def create(data: str | Path, settings: Settings) -> Run:
+def create(data: Data, settings: Settings) -> Run:
     """The run of a data set: opened where it is there, else read, checked and written.
 
     Args:
-        data: a file, a folder, a hub id, or '-' for standard input.
+        data: a file, a folder, a hub id, '-' for standard input, or a data set in memory.
         settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
             and what of the data is read, and how.
 
@@ -71,7 +72,7 @@ def create(data: str | Path, settings: Settings) -> Run:
         RunError: `run` holds another source, or another process is writing it.
     """
     layout = layouts.parse_layout(settings.format, settings.map)
-    with sources.open_source(str(data), settings.split, settings.subset) as source:
+    with sources.open_source(data, settings.split, settings.subset) as source:
         return _open_or_write(source, settings, layout)
 
 
