@@ -1,4 +1,4 @@
-"""Choose rows of a data set in memory, and tune a model on them with TRL: python examples/choose_and_train.py [MODEL]."""
+"""Choose rows of a data set in memory, and tune on them with TRL: python examples/choose_and_train.py [MODEL]."""
 
 import sys
 

@@ -126,8 +126,8 @@ def file_source(path: Path, name: str) -> Source:
     if magic == "an Arrow file":
         raise DataError(f"{name} is an Arrow file", "Save it as Parquet, or the whole data set with save_to_disk.")
     if (last in ("gz", "zst", "parquet") or (magic and endings)) and last != magic:
-        is_what = f"{magic} data" if magic else "none of that"
-        raise DataError(f"{name} ends in .{last}, and its first bytes are {is_what}", "Rename it to what it is.")
+        is_what = f"{magic} data" if magic else "something else"
+        raise DataError(f"{name} ends in .{last}, and its content is {is_what}", "Rename it to what it is.")
     if magic == "parquet":
         return Source(name, (path,), "parquet", "parquet", ".parquet", schema=tables.read_schema(path, "parquet"))
     with decompress(path, magic) as file:

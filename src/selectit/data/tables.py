@@ -16,6 +16,7 @@ from selectit.data import columns
 from selectit.data.damage import reading
 from selectit.data.json_text import MAX_RECORD, RawValue
 from selectit.data.layouts import MEDIA
+from selectit.data.unpacking import limited
 from selectit.errors import DataError, nearest
 from selectit.jsonable import parse_json
 
@@ -200,15 +201,30 @@ def without_nulls(value: Any) -> Any:
 
 
 def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
-    if kind == "parquet":
-        bulky = _bulky_columns(path)
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
-    else:
-        with pa.OSFile(str(path)) as file:
-            for batch in pa.ipc.open_stream(file):
-                batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
-                yield batch
+    batches = _parquet_batches(path) if kind == "parquet" else _arrow_batches(path)
+    while True:
+        with limited(path):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _arrow_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(str(path)) as file:
+        for batch in pa.ipc.open_stream(file):
+            batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
+            yield batch
+
+
+def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    bulky = _bulky_columns(path)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
+
+
+_NO_NUMBERS = (pa.ArrowNotImplementedError, OSError)
+"""What Arrow says of texts that it can't read as numbers into a dictionary, which are no damage."""
 
 
 def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:
@@ -220,7 +236,7 @@ def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Itera
                 for batch in packed.iter_batches(batch_size=_BATCH, row_groups=[group]):
                     yield batch
                     done += len(batch)
-            except pa.ArrowNotImplementedError:  # the dictionary of a list ends within the group: read on without it
+            except _NO_NUMBERS:  # the dictionary of a list ends within the group: read on without it
                 for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group]):
                     if seen + len(batch) > done:
                         yield batch.slice(max(done - seen, 0))
@@ -237,23 +253,30 @@ def _bulky_columns(path: Path) -> list[str]:
     with pq.ParquetFile(path) as file:
         leaves = [file.schema.column(place) for place in range(len(file.schema))]
     texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    names = [leaf.path for leaf in texts]
     bulky: set[str] = set()
-    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 16) as file:
-        for number in range(file.num_row_groups if names else 0):
+    with pq.ParquetFile(path, read_dictionary=[leaf.path for leaf in texts], buffer_size=1 << 16) as file:
+        for number in range(file.num_row_groups if texts else 0):
             group = file.metadata.row_group(number)
             if group.total_byte_size > group.num_rows * MAX_RECORD + _MAX_UNPACKED:
                 raise DataError(
                     f"{path}: its rows have more than {MAX_RECORD >> 20} MB each",
                     "Instructions and responses are shorter: leave out the longest rows.",
                 )
-            rows = file.iter_batches(batch_size=1, row_groups=[number], columns=names, use_threads=False)
-            first = next(rows, None)
-            longest = [] if first is None else [n for column in first.columns for n in columns.longest_texts(column)]
-            for leaf, length in zip(texts, longest, strict=first is not None):
-                if length > (_MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH):
+            for leaf in texts:
+                most = _MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH
+                if _longest_text(file, number, leaf.path) > most:
                     bulky.add(leaf.path)
     return sorted(bulky)
+
+
+def _longest_text(file: pq.ParquetFile, group: int, name: str) -> int:
+    """The length of the longest text in the dictionary of a column in a group; 0 where it has none."""
+    rows = file.iter_batches(batch_size=1, row_groups=[group], columns=[name], use_threads=False)
+    try:
+        first = next(rows, None)
+    except _NO_NUMBERS:
+        return 0
+    return 0 if first is None else max(n for column in first.columns for n in columns.longest_texts(column))
 
 
 def _json(path: Path) -> dict[str, Any]:

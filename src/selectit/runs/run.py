@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -249,8 +250,7 @@ class Run:
         if not os.path.lexists(path):
             return {}
         found = self.read_json(path)
-        entries = [entry if isinstance(entry, dict) else {"": None} for entry in found.values()]
-        if not all(isinstance(value, int | float) for entry in entries for value in entry.values()):
+        if not all(_is_amounts(key, entry) for key, entry in found.items()):
             raise DamagedError(path, "it is not of seconds and counts", self.place(path))
         return found
 
@@ -266,6 +266,16 @@ def in_parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             waiting = [joined.slice(PART_ROWS)]
     if any(map(len, waiting)):
         yield pa.concat_tables(waiting)
+
+
+def _is_amounts(key: str, entry: Any) -> bool:
+    """Whether an entry of timing.json has what is read of it: a model's answers are counted, a training's are not."""
+    needed = {"seconds", "tokens", *(["ratings"] if "/" in key.partition(" ")[0] else [])}
+    return (
+        isinstance(entry, dict)
+        and needed <= set(entry)
+        and all(isinstance(value, int | float) and 0 <= value < math.inf for value in entry.values())
+    )
 
 
 MANIFEST = {
