@@ -25,15 +25,16 @@ def group_fields(values: Sequence[str]) -> list[Hashable]:
     return [value.strip() or row for row, value in enumerate(values)]
 
 
-def best_of_groups(scores: Float64, groups: Sequence[Hashable]) -> NDArray[np.bool_]:
-    """(N,) whether a row has the highest score of its group, of equal ones the smaller row; False without a score.
+def best_of_groups(scores: Float64, groups: Sequence[Hashable], ties: str | Float64 = "smaller") -> NDArray[np.bool_]:
+    """(N,) whether a row has the highest score of its group; False without a score.
 
     Args:
         scores: (N,), NaN = none.
         groups: (N,) which group each row is of.
+        ties: which of equal scores is the best; as of `ranking`.
     """
     best: dict[Hashable, int] = {}
-    for row in ranking(scores).tolist():
+    for row in ranking(scores, ties).tolist():
         best.setdefault(groups[row], row)
     found = np.zeros(len(scores), bool)
     found[list(best.values())] = True

@@ -244,7 +244,9 @@ def read_columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tup
             columns[1, part] = -(p * logp.clamp_min(-1e4)).sum(-1)
             columns[2:4, part] = p.topk(2).values.T
             columns[4, part] = (p * p).sum(-1)
-            columns[5, part] = 1 + (logits[part] > logits[part].gather(1, targets[part, None])).sum(-1)
+            own = logits[part].gather(1, targets[part, None])
+            above = torch.empty_like(logp, dtype=torch.float32)  # to count floats is ten times quicker than Booleans
+            columns[5, part] = 1 + torch.gt(logits[part], own, out=above).sum(-1)
     return tuple(columns.cpu().numpy())
 
 
