@@ -22,6 +22,9 @@ SPANS = ("response", "instruction", "whole")
 class Perplexity(ScoringMethod):
     """The least, most or middling surprising texts by a model's perplexity.
 
+    The perplexity of all responses of a data set together, each token counted once, is a figure of `selectit eval
+    --heldout`.
+
     Source: a family of the survey of Qin et al., arXiv 2408.02085; PPL = exp(mean of -log p), in nats. The middle band
     as in Ivison et al., arXiv 2503.01807.
 
