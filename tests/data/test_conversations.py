@@ -127,7 +127,6 @@ def test_a_conversation_that_the_model_opens():
             {"query": "q", "response": "r", "history": [["a", "b"]]},
             "history=history,instruction=query,response=response",
         ),
-        ({"dialog": [ASK, TELL], "lang": "en"}, "messages=dialog"),
         ({"input": [ASK], "output": "r", "system_prompt": "s"}, "messages=input,system=system_prompt,response=output"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import IO, Any
 from selectit.data.detect import detect
 from selectit.data.fields import LayoutError, RowError
 from selectit.data.json_text import RawValue
-from selectit.data.layouts import Layout, check_parts, read_as, unread_fields
+from selectit.data.layouts import Layout, Roles, check_parts, read_as, unread_fields
 from selectit.data.raw_rows import read_items
 from selectit.data.records import Record
 from selectit.data.samples import check_contexts, rated_turns, read_inputs
@@ -54,6 +55,7 @@ def read_records(
     layout: Layout | None,
     which: str,
     limit: int | None,
+    roles: Roles = (),
     rejected: IO[bytes] | None = None,
 ) -> Iterator[Record]:
     """The good records in order, numbered from 0.
@@ -64,6 +66,7 @@ def read_records(
         layout: None = found from the first record that has one.
         which: the answers that are rated; see `samples.build_samples`.
         limit: the most rows to read.
+        roles: what speakers are called; see `Layout.roles`.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
@@ -71,9 +74,10 @@ def read_records(
             without `rejected`, any row was bad (the first ten are listed).
     """
     characters = 0
-    for item in _settle_layout(itertools.islice(read_items(source), limit), source, found, layout):
+    layout = dataclasses.replace(layout, roles=roles) if layout else None
+    for item in _settle_layout(itertools.islice(read_items(source), limit), source, found, layout, roles):
         try:
-            record = _record(item, found, which)
+            record = _record(item, found, which, roles)
         except RowError as error:
             _reject(item, str(error)[:_MESSAGE], found, rejected)
             continue
@@ -108,7 +112,7 @@ _LAYOUT_HINT = (
 
 
 def _settle_layout(
-    items: Iterator[RawValue], source: Source, found: ReadReport, layout: Layout | None
+    items: Iterator[RawValue], source: Source, found: ReadReport, layout: Layout | None, roles: Roles
 ) -> Iterator[RawValue]:
     """All items, once `found.layout` is known: from the first that has one, or the one that is named.
 
@@ -124,7 +128,7 @@ def _settle_layout(
         if item.problem or not isinstance(item.value, dict):
             continue
         try:
-            found.layout = layout or detect(item.value)
+            found.layout = layout or detect(item.value, roles)
             check_parts(item.value, found.layout)
             break
         except LayoutError as error:
@@ -145,13 +149,13 @@ def _characters(record: Record) -> int:
     return characters
 
 
-def _record(item: RawValue, found: ReadReport, which: str) -> Record:
+def _record(item: RawValue, found: ReadReport, which: str, roles: Roles) -> Record:
     if item.problem:
         raise RowError(item.problem)
     if found.layout is None:  # nothing among the first items is an object
         if not isinstance(item.value, dict):
             raise RowError("it is not an object with fields")
-        found.layout = detect(item.value)
+        found.layout = detect(item.value, roles)
     found.parts |= check_parts(item.value, found.layout)
     conversation, left_out = read_turns(item.value, found.layout)
     rated = rated_turns(conversation, which)
