@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +32,9 @@ from selectit.errors import SettingsError, nearest
 from selectit.jsonable import parse_toml
 
 DEFAULT_MODEL = "smollm2"
+
+Data = str | Path | Sequence[str | Path]
+"""What names a data set: a file, a folder, a hub id, a pattern such as 'parts/*.jsonl', '-'; or several files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.config.settings import Settings
+from selectit.config.settings import Data, Settings
 from selectit.costs.measure import Drawn, Half, Memory, Trial, measure, part_bytes
 from selectit.costs.token_counts import (
     Lot,
@@ -351,7 +351,7 @@ def _batch_tokens(trial: Trial) -> int | None:
 
 
 def plan(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     sample: int = 64,
     proxy: str | None = None,

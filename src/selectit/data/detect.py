@@ -10,6 +10,7 @@ from selectit.data.layouts import PARTS, Layout, Roles, pair_in, parse_map
 from selectit.data.turns import read_turns
 from selectit.errors import SettingsError
 
+
 def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
     """The layout of a record. Raises LayoutError, which says what keys it has and what to try.
 
@@ -22,7 +23,7 @@ def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
         return Layout(found, roles=roles)
     suggested = _suggest_map(record, roles)
     talk = suggested.get("messages", "")
-    if set(suggested) <= {"messages", "system"} and (_is_talk(record.get(talk)) or talk in _TALKS):
+    if set(suggested) <= {"messages", "system"} and (is_talk(record.get(talk)) or talk in _TALKS):
         return Layout("", tuple(suggested.items()), roles)
     names = ", ".join(map(repr, list(record)[:12])) or "none at all"
     raise LayoutError(f"the layout is unknown: the keys are {names}; {_way_on(record, suggested)}")
@@ -77,7 +78,7 @@ def _are_columns(record: Mapping[str, Any]) -> bool:
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and not _is_talk(value)
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and not is_talk(value)
 
 
 def _suggest_map(record: Mapping[str, Any], roles: Roles) -> dict[str, str]:
@@ -90,7 +91,9 @@ def _suggest_map(record: Mapping[str, Any], roles: Roles) -> dict[str, str]:
     if talks:
         parts["messages"] = talks[0]
     for part in wanted:
-        found = next((path for key in PARTS[part] for path in _paths(record, part, key) if path not in parts.values()), "")
+        found = next(
+            (path for key in PARTS[part] for path in _paths(record, part, key) if path not in parts.values()), ""
+        )
         if found:
             parts[part] = found
     for tried in (parts, {key: value for key, value in parts.items() if key not in ("response", "reasoning")}):
@@ -117,7 +120,7 @@ def _paths(record: Mapping[str, Any], part: str, key: str) -> Iterator[str]:
     if part == "history":
         yield from [key] * (isinstance(value, list) and bool(value))
         return
-    if (isinstance(value, str) and value) or (part == "response" and _is_talk(value)):
+    if (isinstance(value, str) and value) or (part == "response" and is_talk(value)):
         yield key
     if isinstance(value, list) and value and isinstance(value[0], str):
         yield f"{key}.0"
@@ -127,7 +130,7 @@ def _paths(record: Mapping[str, Any], part: str, key: str) -> Iterator[str]:
 
 def _is_conversation(name: str, value: Any) -> bool:
     """Whether a field looks like a list of turns, of texts in turn, or of questions with their answers."""
-    if _is_talk(value):
+    if is_talk(value):
         return True
     if not isinstance(value, list) or not value:
         return False
@@ -140,7 +143,7 @@ _TALKS = ("conversation", "dialog", "dialogue", "chat", "turns")
 """Names of fields with turns. In others a list of questions with their answers may be a whole data set."""
 
 
-def _is_talk(value: Any) -> bool:
+def is_talk(value: Any) -> bool:
     """Whether a value is a list of messages, perhaps as JSON text."""
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         try:

@@ -94,7 +94,6 @@ def list_at(record: Mapping[str, Any], path: str) -> list[Any]:
     return value
 
 
-
 def _wrong_kind(name: str, value: Any, kind: type) -> RowError:
     return RowError(f"the field {name!r} is {kind_of(value)}, and {_KINDS[kind]} belongs there")
 

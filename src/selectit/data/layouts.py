@@ -73,8 +73,19 @@ PARTS = {
     "instruction": ("instruction", "prompt", "question", "query", "problem", "input", "inputs", "source", "text"),
     "input": ("input", "context", "passage", "document"),
     "reasoning": REASONING,
-    "response": ("response", "output", "answer", "completion", "solution", "target", "targets", "answers", "preferred_output",
-                 "label", "chosen"),
+    "response": (
+        "response",
+        "output",
+        "answer",
+        "completion",
+        "solution",
+        "target",
+        "targets",
+        "answers",
+        "preferred_output",
+        "label",
+        "chosen",
+    ),
 }
 """For each part of a map the fields that may be meant, likely ones first."""
 
@@ -202,5 +213,16 @@ def pair_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
     return next((pair for pair in PAIRS if message.keys() >= set(pair)), None)
 
 
-_INNER = {"from", "value", "role", "content", "tool_calls", "function_call", "tool_call_id", *REASONING, *LEARNED, *MASKED}
+_INNER = {
+    "from",
+    "value",
+    "role",
+    "content",
+    "tool_calls",
+    "function_call",
+    "tool_call_id",
+    *REASONING,
+    *LEARNED,
+    *MASKED,
+}
 """The fields of a message that are read."""

@@ -14,7 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from selectit.data import json_text, tables, write
+from selectit.data import csv_text, json_text, tables, write
+from selectit.data.columns import TABLES
+from selectit.data.detect import is_talk
 from selectit.data.json_text import RawValue
 from selectit.data.sources import Source, decompress, file_source, shown
 
@@ -26,18 +28,28 @@ def read_items(source: Source) -> Iterator[RawValue]:
         for item in _values(path, part, source.schema):
             if source.kind == "folder":
                 item = dataclasses.replace(item, place=f"{path.name}, {item.place}")
+            item = _as_object(item)
             yield _as_line(item) if source.written == "jsonl" else item
 
 
 def _values(path: Path, part: Source, schema: pa.Schema | None) -> Iterator[RawValue]:
-    if part.kind in ("parquet", "arrow"):
+    if part.kind in TABLES:
         yield from tables.read_rows(path, part.kind, schema)
         return
     with decompress(path, part.compression) as file:
         if part.kind == "jsonl":
             yield from json_text.read_lines(file)
+        elif part.kind == "csv":
+            yield from csv_text.read_csv(file, part.name, part.delimiter)
         else:
             yield from (json_text.read_array if part.kind == "json" else json_text.read_objects)(file, part.name)
+
+
+def _as_object(item: RawValue) -> RawValue:
+    """The item; where it is a list of messages and nothing else, an object with them."""
+    if not isinstance(item.value, list) or not is_talk(item.value):
+        return item
+    return dataclasses.replace(item, raw=f'{{"messages": {item.raw}}}', value={"messages": item.value})
 
 
 def _as_line(item: RawValue) -> RawValue:

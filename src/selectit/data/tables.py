@@ -1,4 +1,4 @@
-"""Parquet files, and the Arrow folders that `datasets` saves: rows with their Arrow types."""
+"""Parquet, Arrow and Feather files, and the folders that `datasets` saves: rows with their Arrow types."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def read_schema(path: Path, kind: str) -> pa.Schema:
             schema = pq.read_schema(path)
         else:
             with pa.OSFile(str(path)) as file:
-                schema = pa.ipc.open_stream(file).schema
+                schema = (pa.ipc.open_file if kind == "ipc" else pa.ipc.open_stream)(file).schema
         columns.decode_names(schema)
         return schema
 
@@ -84,7 +84,7 @@ def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawVa
 
     Args:
         path: the file.
-        kind: 'parquet' or 'arrow'.
+        kind: one of columns.TABLES.
         schema: the whole table's; `raw` then has the types in which a run stores its columns. None where the file
             stands for itself, and its rows become JSON: `raw` has the table's own types.
 
@@ -171,9 +171,14 @@ def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
             yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
     else:
         with pa.OSFile(str(path)) as file:
-            for batch in pa.ipc.open_stream(file):
+            for batch in _batches_of_file(file) if kind == "ipc" else pa.ipc.open_stream(file):
                 batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
                 yield batch
+
+
+def _batches_of_file(file: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    reader = pa.ipc.open_file(file)
+    yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
 
 
 def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:

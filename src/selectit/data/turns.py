@@ -30,6 +30,7 @@ MAX_CHARACTERS = 8_000_000
 UNRATED = "unrated"
 """The role of an answer that the data excludes from learning: it is context of what follows, and not rated."""
 
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """What is needed to read one record, and what is found on the way."""
@@ -250,7 +251,7 @@ def _turns_of(message: Mapping[str, Any], name: str, reading: _Reading) -> Itera
     role = reading.roles.get(spoken.lower().strip())
     if role is None:
         raise RowError(
-            f"{name} has the unknown role {spoken!r}; --roles {spoken}=assistant (or user, system, tool, …) says what it is"
+            f"{name} has the unknown role {spoken!r}; say what it is: --roles {spoken}=user, or assistant, system, tool"
         )
     calls = message.get("tool_calls") or message.get("function_call")
     if calls:

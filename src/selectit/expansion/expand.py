@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.config.settings import Settings
+from selectit.config.settings import Data, Settings
 from selectit.engines import loading
 from selectit.errors import DataError, SettingsError
 from selectit.expansion import styles as expansion_styles
@@ -105,7 +105,7 @@ class _Generator:
 
 
 def expand(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     styles: Sequence[str] = STYLES,
     sample: int | None = None,

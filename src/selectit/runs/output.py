@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from selectit.atomic_files import folder_beside, replacing, sync, sync_tree
-from selectit.config.settings import Settings
+from selectit.config.settings import Data, Settings
 from selectit.data import write
+from selectit.data.columns import TABLES
 from selectit.errors import RunError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.runs.files import write_json
@@ -25,7 +26,7 @@ from selectit.signals.arrays import Int64
 STDOUT = Path("-")
 
 
-def resolve_destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
+def resolve_destination(run: Run, settings: Settings, data: Data | None, kind: str = "selected") -> Path:
     """The file to write (STDOUT for data from standard input without --out), checked before hours are spent.
 
     Without --out it is <name>.<kind>.<ext> here.
@@ -34,20 +35,28 @@ def resolve_destination(run: Run, settings: Settings, data: str | Path | None, k
     it is a folder with something of somebody else in it.
     """
     name = data_name(str(run.manifest["data"]))
-    out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{run.manifest['suffix']}")
+    as_lines = kind != "selected" and run.manifest["written"] == "csv"
+    suffix = ".jsonl" if as_lines else run.manifest["suffix"]
+    out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{suffix}")
+    if as_lines and _kind_of(run, Path(out))[0] not in ("json", "jsonl"):
+        raise SettingsError(
+            f"--out {out}: new rows are not written as CSV, where a text may be a formula",
+            f"Name {name}.{kind}.jsonl.",
+        )
     for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
         if path != STDOUT:
             _check_destination(run, flag, path, data)
     if settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
         raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
-    if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
+    if out == "-" and run.manifest["written"] in TABLES:
         raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
     return Path(out)
 
 
-def _check_destination(run: Run, flag: str, path: Path, data: str | Path | None) -> None:
+def _check_destination(run: Run, flag: str, path: Path, data: Data | None) -> None:
     """Raise SettingsError or RunError where a file or folder can't be written; see `resolve_destination`."""
-    if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+    files = [] if data is None else [data] if isinstance(data, str | Path) else data
+    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in files):
         raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
     if path.exists() and not path.is_dir() and not path.is_file():
         raise SettingsError(f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output.")
@@ -67,20 +76,22 @@ def check_ending(run: Run, flag: str, path: Path) -> None:
     kind, compression = _kind_of(run, path)
     written = run.manifest["written"]
     ending = _ending(path)
-    if kind is not None and (kind in _TEXTS) != (written in _TEXTS) or kind in ("other", "arrow"):
-        what = {"parquet": "Parquet", "arrow": "a folder as datasets saves it"}.get(written, "JSON")
+    if kind is not None and kind != written and (kind not in ("json", "jsonl") or written in TABLES):
+        what = _CALLED[written]
         better = path.name.removesuffix("".join(ending)) + ("" if written == "arrow" else run.manifest["suffix"])
         raise SettingsError(
             f"{flag} {path}: {what} is written, as the data is, and no {''.join(ending)}",
             f"Name {path.with_name(better)}; selectit export writes a selection in other kinds.",
         )
-    if written == "parquet" and compression:
-        raise SettingsError(f"{flag} {path}: Parquet is not compressed once more", "Name a file that ends in .parquet.")
+    if written in TABLES and compression:
+        raise SettingsError(f"{flag} {path}: a table is not compressed once more", f"Leave out .{compression}.")
 
 
-_TEXTS = ("json", "jsonl")
-_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
-_KINDS |= dict.fromkeys((".csv", ".tsv", ".feather", ".xlsx", ".zip", ".bz2", ".xz", ".pkl"), "other")
+_CALLED = {"json": "JSON", "jsonl": "JSON", "csv": "CSV", "parquet": "Parquet", "ipc": "an Arrow file"}
+_CALLED |= {"stream": "an Arrow stream", "arrow": "a folder as datasets saves it"}
+_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_KINDS |= dict.fromkeys((".arrow", ".feather", ".ipc"), "ipc")
+_KINDS |= dict.fromkeys((".xlsx", ".zip", ".bz2", ".xz", ".pkl"), "other")
 
 
 def _ending(path: Path) -> tuple[str, str]:
@@ -162,7 +173,7 @@ def _put(
 
 def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
     manifest = run.manifest
-    if manifest["written"] in ("parquet", "arrow"):
+    if manifest["written"] in TABLES:
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
     texts = write.order_texts(rows, _raw_texts(run))
@@ -174,14 +185,26 @@ def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Ma
 def _write_texts(run: Run, out: Path, file: Any, texts: Iterable[str]) -> None:
     """Write records as the ending of the file says, or as the data is."""
     kind, compression = _kind_of(run, out)
+    kind = kind or run.manifest["written"]
+    if kind == "csv":
+        (_, like), *_ = itertools.islice(_raw_texts(run), 1)
+        write.write_cells(file, _delimiter(run, out), compression, like, texts)
+        return
     if kind == "jsonl" != run.manifest["written"]:
         texts = map(write.on_one_line, texts)
-    write.write_texts(file, kind or run.manifest["written"], run.manifest["indent"], compression, texts)
+    write.write_texts(file, kind, run.manifest["indent"], compression, texts)
+
+
+def _delimiter(run: Run, out: Path) -> str:
+    """A tab where the ending says so, else that of the data."""
+    own = str(run.manifest["delimiter"])
+    ending, _ = _ending(out)
+    return "\t" if ending == ".tsv" else "," if ending == ".csv" and own == "\t" else own
 
 
 def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
     manifest = run.manifest
-    if manifest["written"] in ("parquet", "arrow"):
+    if manifest["written"] in TABLES:
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
     (_, like), *_ = itertools.islice(_raw_texts(run), 1)

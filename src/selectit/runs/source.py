@@ -10,7 +10,6 @@ import hashlib
 import io
 import itertools
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from selectit.atomic_files import replacing, sync
-from selectit.config.settings import Settings
+from selectit.config.settings import Data, Settings
 from selectit.data import detect, layouts, read, sources, turns
 from selectit.data.columns import stored_schema
 from selectit.data.records import Record
@@ -59,11 +58,11 @@ def _is_made_of(run: Path, text: bytes) -> bool:
     return bool(open_run(run).manifest["identity"]["sha256"] == hashlib.sha256(text).hexdigest())
 
 
-def create(data: str | Path, settings: Settings) -> Run:
+def create(data: Data, settings: Settings) -> Run:
     """The run of a data set: opened where it is there, else read, checked and written.
 
     Args:
-        data: a file, a folder, a hub id, or '-' for standard input.
+        data: a file, a folder, a hub id, a pattern, '-' for standard input, or several files.
         settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
             and what of the data is read, and how.
 
@@ -72,7 +71,7 @@ def create(data: str | Path, settings: Settings) -> Run:
         RunError: `run` holds another source, or another process is writing it.
     """
     layout = layouts.parse_layout(settings.format, settings.map)
-    with sources.open_source(str(data), settings.split, settings.subset) as source:
+    with sources.open_source(data, settings.split, settings.subset) as source:
         return _open_or_write(source, settings, layout, layouts.parse_roles(settings.roles))
 
 
@@ -114,11 +113,7 @@ def _open_or_write(
 
 def data_name(data: str) -> str:
     """The name of a data set without folders and endings: 'alpaca' of 'data/alpaca.jsonl.gz'."""
-    name = Path(data).resolve().name
-    return re.sub(_ENDINGS, "", name, flags=re.IGNORECASE) or name
-
-
-_ENDINGS = r"(\.(json|jsonl|ndjson|parquet|arrow))?(\.(gz|zst))?$"
+    return sources.strip_ending(Path(data).resolve().name)
 
 
 def _is_part_of_source(entry: Path) -> bool:
@@ -152,9 +147,7 @@ def _check_same_source(
     return run
 
 
-def _reads_the_same(
-    run: Run, source: sources.Source, layout: layouts.Layout | None, roles: layouts.Roles
-) -> bool:
+def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | None, roles: layouts.Roles) -> bool:
     """Whether the data gives the turns that a run of another version holds."""
     identity = run.manifest["identity"]
     stored = (digest for part in run.source(["digest"]) for digest in part["digest"].to_pylist())
@@ -225,6 +218,7 @@ def _write_source(
             "unread": dict(sorted(found.unread.items(), key=lambda each: (-each[1], each[0]))),
         },
         **({"files": sums} if sums else {}),
+        **({"delimiter": source.delimiter} if source.delimiter else {}),
     }
     write_json(path / "manifest.json", manifest, MANIFEST_PLACE)
     return Run(path, manifest, has_sums=True)

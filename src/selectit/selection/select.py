@@ -13,7 +13,7 @@ import numpy as np
 
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
 from selectit.config.options import flag, given
-from selectit.config.settings import Settings
+from selectit.config.settings import Data, Settings
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
@@ -49,9 +49,7 @@ class Selected:
     """What they took in all, by timing.json; None = it does not say."""
 
 
-def select(
-    data: str | Path | None = None, settings: Settings = Settings(), progress: Progress | None = None
-) -> Selected:
+def select(data: Data | None = None, settings: Settings = Settings(), progress: Progress | None = None) -> Selected:
     """The whole job: read, rate what is not rated yet, score, choose, write the subset.
 
     Args:
