@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 
-    DATA is a file (JSON, JSON Lines, Parquet; .gz and .zst too), a folder, a hub id, or - for standard input. Typed
-    again, the command goes on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings,
-    without a model.
+    DATA is a file or several (JSON, JSON Lines, CSV, TSV; .gz and .zst too; Parquet, Arrow, Feather), a pattern, a
+    folder, a hub id, or - for standard input. Typed again, the command goes
+    on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings, without a model.
     """
     chosen = to_settings(given)
     if as_json:

@@ -6,9 +6,9 @@ Nothing is evaluated or guessed: 007 stays 007, and a cell that a spreadsheet wo
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import IO, Any
 
 from selectit.data.json_text import MAX_RECORD, RawValue
@@ -34,6 +34,7 @@ def read_csv(file: IO[bytes], name: str, delimiter: str) -> Iterator[RawValue]:
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         names = next(rows, [])
+        lines.forget()
         _check_names(name, names)
         for cells in rows:
             place = f"line {lines.first}"
@@ -90,10 +91,10 @@ class _Lines:
 
 def write_csv(file: IO[bytes], delimiter: str, names: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
     """Write records under a line of names: texts as they are, other values in JSON."""
-    with io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True) as text:
-        out = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        out.writerow(names)
-        for record in records:
-            cells = [record[name] for name in names]
-            out.writerow([cell if isinstance(cell, str) else json.dumps(cell) for cell in cells])
-        text.detach()
+    text = SimpleNamespace(write=lambda line: file.write(line.encode()))
+    out = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    quoted = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    (quoted if any("\r" in name for name in names) else out).writerow(names)
+    for record in records:
+        cells = [value if isinstance(value, str) else json.dumps(value) for value in map(record.get, names)]
+        (quoted if any("\r" in cell for cell in cells) else out).writerow(cells)  # csv leaves a bare \r unquoted

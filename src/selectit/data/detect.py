@@ -18,6 +18,8 @@ def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
         record: with its fields.
         roles: what speakers are called; see `Layout.roles`.
     """
+    if _are_columns(record):
+        raise LayoutError("it is a whole table, column by column; make records of it: " + _FROM_COLUMNS)
     found = _named_layout({key for key, value in record.items() if value is not None}) or _named_layout(set(record))
     if found:
         return Layout(found, roles=roles)
@@ -53,10 +55,8 @@ def _way_on(record: Mapping[str, Any], suggested: Mapping[str, str]) -> str:
         return 'it is one message, and a conversation belongs in one object: {"messages": […]}'
     if suggested:
         return f"try --map {','.join(f'{part}={path}' for part, path in suggested.items())}"
-    if _are_columns(record):
-        return "it is a whole table, column by column; make records of it: " + _FROM_COLUMNS
     tables = [key for key, value in record.items() if _is_table(value)]
-    texts = [value for value in record.values() if isinstance(value, str) and " " in value]
+    texts = [value for value in record.values() if isinstance(value, str) and value.split()[1:]]
     if tables == ["segments"]:
         return "its segments are pieces of a finished prompt, which say no roles; write them as messages"
     if len(tables) == 1 and not texts:

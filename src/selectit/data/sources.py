@@ -93,9 +93,7 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
             _refuse_split(split, f"{_shown_pipe(name)} is one file")
             copy = _copy_pipe(name, Path(stack.enter_context(tempfile.TemporaryDirectory())))
             source = _checked(file_source(copy, _shown_pipe(name)))
-            yield dataclasses.replace(
-                source, name=copy.name, written="jsonl", suffix=".jsonl", schema=None, delimiter=""
-            )
+            yield dataclasses.replace(source, name=copy.name, written="jsonl", suffix=".jsonl", schema=None)
         elif path.is_dir():
             yield _checked(_folder(path, split))
         else:

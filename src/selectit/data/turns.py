@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selectit.data.fields import NOTHING, RowError, find_field, kind_of, list_at, optional_text, text_at, text_of
+from selectit.data.fields import (
+    NOTHING,
+    RowError,
+    find_field,
+    kind_of,
+    list_at,
+    no_field,
+    optional_text,
+    text_at,
+    text_of,
+)
 from selectit.data.layouts import (
     LEARNED,
     MASKED,
@@ -199,6 +209,8 @@ def _by_map(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Ite
         yield from _history(record, fields["history"], reading)
     if "messages" in fields:
         yield from _turns_in(list_at(record, fields["messages"]), fields["messages"], reading)
+    elif find_field(record, fields["instruction"]) is None:
+        raise no_field(record, fields["instruction"])
     else:
         asked = list(_either(record, fields["instruction"], "user", reading))
         extra = texts.get("input", "")
