@@ -253,6 +253,15 @@ def test_openai_takes_ten_rows_or_more():
     assert not Path("talks.openai").exists()
 
 
+def test_openai_keeps_weights_and_whether_calls_are_parallel():
+    turns = [Turn("user", "q"), Turn("unrated", "a"), Turn("user", "q"), Turn("assistant", "b")]
+    own = [message("user", "q"), message("assistant", "a", weight=0), message("user", "q")]
+    record = {"messages": [*own, message("assistant", "b", weight=0.5)], "parallel_tool_calls": False}
+    row = convert_row("openai", "messages", turns, record)
+    assert [each.get("weight") for each in row["messages"]] == [None, 0, None, 0.5]
+    assert row["parallel_tool_calls"] is False
+
+
 def test_fields_that_have_no_place_are_named():
     record = {"id": 1, "source": "", "messages": [message("user", "q", name="n"), message("assistant", "a", weight=1)]}
     run = made([record] * 10)

@@ -21,6 +21,7 @@ from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 
 @cloup.command("probe")
@@ -52,7 +53,7 @@ from selectit.config.groups import (
     ExecutionOptions, MethodOptions, ParameterOptions, *COMMON, without=("prompts",),
 )  # fmt: skip
 def command(
-    data: str | None,
+    data: Data | None,
     methods: tuple[str, ...],
     prompts: tuple[str, ...],
     sample: int,

@@ -20,6 +20,7 @@ from selectit.config.groups import (
     ResumeOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 
 @cloup.command("rate")
@@ -28,7 +29,7 @@ from selectit.config.groups import (
     PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
     LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", *COMMON,
 )  # fmt: skip
-def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 
     Only what is missing is computed: another model, more prompts, or what an interruption left. With --method or

@@ -18,6 +18,7 @@ from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 
 @cloup.command("tune-prompts")
@@ -44,7 +45,7 @@ from selectit.config.groups import (
     without=("k",),
 )
 def command(
-    data: str | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
+    data: Data | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
 ) -> None:
     """Pick K prompts of a pool by what they detect among defects planted in a sample of DATA.
 

@@ -46,7 +46,7 @@ class Settings(  # the fields of the last base come first
     """
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights", "labels"):  # one alone is a list of one
+        for name in ("model", "weights", "labels", "roles"):  # one alone is a list of one
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))

@@ -33,6 +33,8 @@ import tomli_w
 from numpy.typing import NDArray
 
 from selectit.data import layouts, samples
+from selectit.data.columns import TABLES
+from selectit.data.csv_text import DELIMITERS
 from selectit.data.records import Sample, Turn
 from selectit.data.tables import plain_records
 from selectit.errors import RunError
@@ -193,7 +195,7 @@ class Run:
     def table_schema(self) -> pa.Schema | None:
         """Of the data, where it is a table. Raises DamagedError."""
         path = self.path / "source" / "schema.arrow"
-        if self.manifest["written"] not in ("parquet", "arrow"):
+        if self.manifest["written"] not in TABLES:
             return None
         data, place = read_bytes(path, self.place(path)), self.place(path)
         stated = self.manifest.get("files", {}).get(path.name)  # older runs state none
@@ -321,7 +323,8 @@ def _is_possible(manifest: Mapping[str, Any]) -> bool:
         manifest["rows"] > 0
         and manifest["identity"].get("turns") in ("last", "each", "first")
         and isinstance(manifest["identity"].get("sha256"), str)
-        and manifest["written"] in ("json", "jsonl", "parquet", "arrow")
+        and manifest["written"] in ("json", "jsonl", "csv", *TABLES)
+        and manifest.get("delimiter", ",") in DELIMITERS
         and manifest["compression"] in ("", "gz", "zst")
         and not set("/\0") & set(manifest["suffix"])
         and isinstance(manifest.get("files", {}), dict)

@@ -183,8 +183,8 @@ def _create(run: Run, folder: Path, rows: Int64) -> Run:
     write_rows(run, path, rows, None, force=True)
     layout = str(run.manifest["layout"])
     as_read = {"format": layout} if layout in DATA_LAYOUTS else {"map": layout}
-    turns = str(run.manifest["identity"]["turns"])
-    return create(path, Settings(run=str(folder / "run"), turns=turns, **as_read))  # type: ignore[arg-type]
+    turns, roles = str(run.manifest["identity"]["turns"]), tuple(run.manifest["identity"].get("roles", ()))
+    return create(path, Settings(run=str(folder / "run"), turns=turns, roles=roles, **as_read))  # type: ignore[arg-type]
 
 
 def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: Second) -> None:
