@@ -18,6 +18,7 @@ from selectit.evaluation.suites import Protocol, choose_protocols
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.runs.files import slug
+from selectit.runs.output import check_new_file
 from selectit.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
         raise SettingsError("no model is named", "Name a packaged model, a hub id or a folder.")
     if len(names) > 1 and settings.out is not None:
         raise SettingsError("--out is one file, and several models are named", "Leave it out: each has its own file.")
+    if settings.out is not None:
+        check_new_file("--out", Path(settings.out), ".json")
     if len(names) > 1 and settings.served:
         raise SettingsError(
             "several models are named, and a server's --tokenizer is that of one", "Evaluate one at a time."
