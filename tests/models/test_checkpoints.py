@@ -16,9 +16,8 @@ from transformers import (
 )
 
 import tiny
-from selectit.engines.hf import encoder, reward
+from selectit.engines.hf import completeness, encoder, reward
 from selectit.errors import ModelError
-from selectit.evaluation import harness
 from selectit.models.checkpoints import load_checkpoint
 
 SMALL = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
@@ -51,7 +50,7 @@ def embed(folder):
 
 
 def evaluate(folder):
-    return harness.check_model(folder, False)
+    return completeness.check_model(folder, False)
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from selectit.errors import ModelError, SelectitError, SettingsError
-from selectit.evaluation import alpacaeval, harness, humaneval, translation
+from selectit.evaluation import alpacaeval, humaneval, tasks, translation
 from selectit.evaluation.harness import Harness
 from selectit.evaluation.heldout import HeldOut, heldout_name
 from selectit.evaluation.results import Part, Results, combine_parts, load_parts, store_results
@@ -182,7 +182,7 @@ def _plan_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Evaluati
         ]
     return [
         Evaluation(eval_task.name, lm.task_fingerprint(eval_task), partial(lm.run, eval_task, folder / "answers"))
-        for eval_task in harness.find_tasks(protocol, lm.settings, folder / "tasks")
+        for eval_task in tasks.find_tasks(protocol, lm.settings, folder / "tasks")
     ]
 
 
