@@ -135,6 +135,7 @@ def train(
         ModelError: the model can't be fetched, or its template doesn't fit the data.
     """
     opened = open_run(run)
+    check_new_folder("--out", Path(out or opened.path / "train"))
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
     named, rows = _find_rows(opened, selection)
     rows, digests = _order_by_digest(opened, rows)
@@ -193,7 +194,6 @@ def _is_finished(folder: Path, plan: _Plan) -> bool:
                     "Name another folder with --out, or remove this one.",
                 )
             return name == "training.json"
-    check_new_folder("--out", folder)
     if folder.is_dir() and any(each.name != "work" for each in folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no training", "Name another folder with --out.")
     return False
