@@ -60,6 +60,10 @@ _REMEDIES = {
     ),
     "Look after the disk or the network it is on, and type the same command again: it goes on.": (
         errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.EBUSY,
+        errno.ENOTCONN, errno.EHOSTDOWN,
+    ),
+    "This disk has no locks, or lacks something else that is asked of it: have them switched on, or use another.": (
+        errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS,
     ),
     "Raise the limit of open files (ulimit -n 4096), and type the same command again: it goes on.": (
         errno.EMFILE, errno.ENFILE,
