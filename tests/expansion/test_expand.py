@@ -407,6 +407,10 @@ def test_refusals(data, calls, changes, arguments, says):
 
 def test_a_file_that_is_there_stays(data, calls):
     Path("data.expanded.json").write_text("mine")
+    with pytest.raises(RunError, match="no row of this data has been rewritten so far"):
+        selectit.expand(data, FAKE)
+    assert not calls
+    selectit.expand(data, dataclasses.replace(FAKE, out="other.json"))
     with pytest.raises(RunError, match="something else than this expansion"):
         selectit.expand(data, FAKE)
     assert Path("data.expanded.json").read_text() == "mine"

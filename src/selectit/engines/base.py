@@ -83,6 +83,9 @@ class EngineLoader:
         """
         raise NotImplementedError
 
+    def check_model(self, model: Model, settings: Settings, signal: str) -> None:
+        """Refuse a model that `load` would refuse, as far as it is seen without its weights. Raises ModelError."""
+
     def counter(self, model: Model, settings: Settings) -> CountsTokens:
         """What counts tokens as the model does; loads no weights."""
         if not model.path:

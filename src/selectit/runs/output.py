@@ -51,10 +51,12 @@ def resolve_destination(run: Run, settings: Settings, data: Data | None, kind: s
     for flag, path in (("--out", out), ("--rest", settings.rest)):
         if path is not None and path != "-":
             _check_destination(run, flag, Path(path), files)
-    if out is not None and settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
+    if out is not None and settings.rest is not None and Path(out).resolve() == Path(settings.rest).resolve():
         raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
     if out == "-" and run.manifest["written"] in TABLES:
         raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
+    if out == "-" and sys.stdout is None:
+        raise SettingsError("standard output is closed", "Name a file with --out.")
     return None if out is None else Path(out)
 
 
@@ -80,11 +82,46 @@ def _check_destination(run: Run, flag: str, path: Path, files: Sequence[str]) ->
         raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
     if path.is_dir():
         _check_folder(path)
+    if path.resolve().is_relative_to(run.path.resolve()):
+        raise SettingsError(f"{flag} {path} lies in the run directory, which has its own files", "Name another place.")
     check_ending(run, flag, path)
+    _check_parent(flag, path)
+
+
+def check_new_file(flag: str, path: Path, suffix: str) -> None:
+    """Raise SettingsError where a file of this kind (".toml") can't be written, or its ending says another kind."""
+    ending = path.suffix.lower()
+    if ending != suffix and ending in (*_KINDS, *_OTHER_FILES):
+        raise SettingsError(f"{flag} {path}: {suffix[1:].upper()} is written", f"Name {path.with_suffix(suffix)}.")
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{flag} {path} is no file", f"Name a file that ends in {suffix}.")
+    there = next(folder for folder in path.absolute().parents if folder.exists())  # the others are made
+    _check_writable(flag, there)
+
+
+def check_new_folder(flag: str, path: Path) -> None:
+    """Raise SettingsError where a folder can't be written, or its name has the ending of a file."""
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"{flag} {path} is a file", "Name a folder.")
+    ending = path.suffix.lower()  # folders named *.parquet are common
+    if not path.is_dir() and ending in {*_KINDS, *_OTHER_FILES} - {".parquet"}:
+        raise SettingsError(
+            f"{flag} {path}: a folder is written, and no {ending} file", f"Name {path.with_suffix('')}, for example."
+        )
+    _check_writable(flag, next(folder for folder in path.absolute().parents if folder.exists()))
+
+
+def _check_parent(flag: str, path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+    _check_writable(flag, path.absolute().parent)
+
+
+def _check_writable(flag: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise SettingsError(f"{flag}: {folder} is no folder", "Name another place.")
+    if not os.access(folder, os.W_OK):
+        raise SettingsError(f"{flag}: nothing can be written into {folder}", "Name another folder.")
 
 
 def check_ending(run: Run, flag: str, path: Path) -> None:
@@ -107,7 +144,15 @@ _CALLED = {"json": "JSON", "jsonl": "JSON", "csv": "CSV", "parquet": "Parquet", 
 _CALLED |= {"stream": "an Arrow stream", "arrow": "a folder as datasets saves it"}
 _KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _KINDS |= dict.fromkeys((".arrow", ".feather", ".ipc"), "ipc")
-_KINDS |= dict.fromkeys((".xlsx", ".zip", ".bz2", ".xz", ".pkl"), "other")
+_KINDS |= dict.fromkeys(
+    (
+        ".avro", ".bz2", ".db", ".html", ".lz4", ".ods", ".orc", ".pkl", ".sqlite", ".tar", ".tgz", ".toml", ".xls",
+        ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip",
+    ),
+    "other",
+)  # fmt: skip
+_OTHER_FILES = (".bin", ".gguf", ".gz", ".md", ".pt", ".pth", ".safetensors", ".txt", ".zst")
+"""Endings of files that are neither data nor tables."""
 
 
 def _ending(path: Path) -> tuple[str, str]:

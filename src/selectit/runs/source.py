@@ -63,8 +63,8 @@ def create(data: Data, settings: Settings) -> Run:
 
     Args:
         data: a file, a folder, a hub id, a pattern, '-' for standard input, several files, or a data set in memory.
-        settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
-            and what of the data is read, and how.
+        settings: `run` names the directory, None = selectit-runs/<name>-<turns and limit, where given>-<8 digits of the
+            source's fingerprint> here; and what of the data is read, and how.
 
     Raises:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
@@ -90,8 +90,7 @@ def _open_or_write(
         **({"roles": [f"{name}={role}" for name, role in roles]} if roles else {}),
     }
     fingerprint = digest_of(identity)
-    run = settings.run
-    path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(source.name)}-{fingerprint[:8]}"
+    path = Path(settings.run) if settings.run is not None else RUNS / _name_run(source.name, settings, fingerprint)
     if (path / "manifest.json").is_file():
         return _check_same_source(open_run(path), source, identity, layout, roles)
     if path.exists() and not path.is_dir():
@@ -109,6 +108,17 @@ def _open_or_write(
         if fresh:
             shutil.rmtree(path)
         raise
+
+
+RUNS = Path("selectit-runs")
+"""Where runs are that have no other place."""
+
+
+def _name_run(data: str, settings: Settings, fingerprint: str) -> str:
+    """The name of a run's directory: two that read a file differently are told apart by it."""
+    turns = "" if settings.turns == "last" else f"-{settings.turns}"
+    limit = "" if settings.limit is None else f"-limit{settings.limit}"
+    return f"{data_name(data)}{turns}{limit}-{fingerprint[:8]}"
 
 
 def data_name(data: str) -> str:
