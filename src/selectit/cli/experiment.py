@@ -39,8 +39,7 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
             say("\n".join(plan(loaded, folder, progress)))
             return
         finished = experiment.experiment(loaded, folder, progress)
-    if not quiet:
-        say(finished.report)
-        say(f"tables: {finished.out}/results.md, .csv, .tex")
-        if finished.page is not None:
-            say(f"page: {finished.page}")
+    say(finished.report)
+    say(f"tables: {finished.out}/results.md, .csv, .tex")
+    if finished.page is not None:
+        say(f"page: {finished.page}")

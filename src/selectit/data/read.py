@@ -45,6 +45,7 @@ from selectit.data.formats import (
 )
 from selectit.data.json_text import RawValue
 from selectit.data.records import Record
+from selectit.data.words import count_words
 from selectit.errors import DataError, SettingsError, nearest
 
 _SHOWN = 10
@@ -264,7 +265,7 @@ def _record(item: RawValue, found: ReadReport, which: str) -> Record:
     conversation, left_out = read_turns(item.value, found.layout)
     rated = rated_turns(conversation, which)
     check_contexts(conversation, rated)
-    words = sum(len(conversation[place].text.split()) for place in rated)
+    words = sum(count_words(conversation[place].text) for place in rated)
     inputs = read_inputs(item.value, found.layout)
     _note_fields(item.value, found)
     return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out, inputs)
