@@ -63,6 +63,12 @@ def test_json_goes_to_stdout_and_notes_to_stderr(command, data):
     assert "smollm2" in json.loads(command("models", "--json")[1])
 
 
+@pytest.mark.parametrize("verb", ["select", "rate", "plan", "probe"])
+def test_a_missing_model_is_said_before_the_data_is_read(command, data, verb):
+    code, _, err = command(verb, data, "--model", "./missing", "--run", "run")
+    assert code == 2 and "there is no folder ./missing" in err and not Path("run").exists()
+
+
 @pytest.mark.parametrize("verb", ["select", "rate", "probe"])
 def test_quiet_hides_notes_and_no_result(command, data, verb):
     arguments = (verb, data, *FAKE, "--run", "run")
