@@ -74,7 +74,7 @@ def command(
         done = expand(data, chosen, names, sample, sample_seed, max_new_tokens, progress)
     if as_json:
         print_json(dataclasses.asdict(done))
-    elif not quiet:
+    else:
         say("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
 
 

@@ -86,7 +86,7 @@ COMMON = {
         help="TOML with any of these options; what is typed wins.",
     ),
     "json": cloup.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
-    "quiet": cloup.option("--quiet", is_flag=True, help="No notes and no progress."),
+    "quiet": cloup.option("--quiet", is_flag=True, help="No notes and no progress; results are printed all the same."),
 }
 """The options that are no settings: how the command itself behaves."""
 

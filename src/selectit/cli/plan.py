@@ -50,7 +50,7 @@ def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, qu
         cost = plan(data, chosen, sample, proxy, progress)
     if as_json:
         print_json(dataclasses.asdict(cost))
-    elif not quiet:
+    else:
         say("\n".join(_lines(cost)))
 
 

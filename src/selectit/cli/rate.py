@@ -43,5 +43,5 @@ def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None
         run = rate(data, chosen, progress)
     if as_json:
         print_json({"run": run})
-    elif not quiet:
+    else:
         say(f"run {run}")

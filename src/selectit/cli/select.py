@@ -36,7 +36,7 @@ def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None
         selected = select(data, chosen, progress)
     if as_json:
         print_json(_table(selected))
-    elif not quiet:
+    else:
         from selectit.runs.run import open_run
         from selectit.selection.cascade_report import read_timing
         from selectit.selection.summary import summary_lines

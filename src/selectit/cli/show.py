@@ -85,7 +85,8 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
     for probe in probes:
-        yield f"probe of {probe['rows']:,} rows, {probe['labelled'] or 'planted defects'}, seed {probe['seed']}"
+        what = "preference pairs" if probe.get("length") else probe["labelled"] or "planted defects"
+        yield f"probe of {probe['rows']:,} rows, {what}, seed {probe['seed']}"
         for result in probe["results"]:
             asked = f" by {result['model']}" if result["model"] else ""
             prompts = f", prompts {result['prompts']}" if result["prompts"] else ""

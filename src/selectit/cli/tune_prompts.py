@@ -60,8 +60,6 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(found))
         return
-    if quiet:
-        return
     figures = {"picked": found.wins, f"the first {k} of the pool": found.first, "difference": found.gain}
     say(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")
     say("pairs won on rows that had no part in the picking, with 95 % intervals:")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from selectit.data.layouts import MEDIA, REASONING, ROLES, SYSTEM, Layout, read_as
 from selectit.data.records import TURNS_TYPE
+from selectit.data.words import count_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def _count_words(texts: pa.Array, counted: NDArray[np.bool_]) -> NDArray[np.int6
     begins[edges] = letters[edges]
     words[places] = np.diff(np.searchsorted(np.flatnonzero(begins), starts))
     for place in np.flatnonzero(~np.asarray(pc.string_is_ascii(chosen))):
-        words[places[place]] = len(chosen[int(place)].as_py().split())
+        words[places[place]] = count_words(chosen[int(place)].as_py())
     return words
 
 

@@ -23,6 +23,7 @@ from selectit.data.records import Record, record_schema, record_table
 from selectit.data.samples import check_contexts, rated_turns, read_inputs
 from selectit.data.sources import HINT, Source
 from selectit.data.turns import digest_turns, read_turns
+from selectit.data.words import count_words
 from selectit.errors import DataError
 
 _SHOWN = 10
@@ -220,7 +221,7 @@ def _record(item: RawValue, found: ReadReport, which: str, roles: Roles) -> Reco
     conversation, left_out = read_turns(item.value, found.layout)
     rated = rated_turns(conversation, which)
     check_contexts(conversation, rated)
-    words = sum(len(conversation[place].text.split()) for place in rated)
+    words = sum(count_words(conversation[place].text) for place in rated)
     inputs = read_inputs(item.value, found.layout)
     _note_fields(item.value, found)
     return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out, inputs)

@@ -68,6 +68,10 @@ class EngineLoader:
     def check_replies(self, settings: Settings) -> None:
         """Refuse options that have no effect where a model answers in words. Raises SettingsError."""
 
+    def check_name(self, name: str) -> None:
+        """Refuse, before anything is read, a name that no model can have. Raises ModelError."""
+        resolve.check_name(name)
+
     def model(self, name: str, settings: Settings) -> Model:
         """The model of that name: here, on the machine. Raises ModelError."""
         return resolve.resolve(name, accept_terms=settings.accept_terms)

@@ -29,6 +29,9 @@ def open_or_create_run(data: Data | None, settings: Settings) -> Run:
         if settings.run is None:
             raise SettingsError("there is neither a data file nor a run", "Name a data file, or a run with --run.")
         return open_run(settings.run)
+    for name in (*settings.model, settings.encoder, settings.judge, settings.reward_model):
+        if name is not None:
+            loading.find(settings.engine or loading.DEFAULT).check_name(name)
     run = create(data, settings)
     log.info("run directory: %s (%d rows, layout %s)", run.path, run.rows, run.manifest["layout"])
     for line in reading_lines(run.manifest.get("reading")):

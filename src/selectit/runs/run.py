@@ -171,17 +171,18 @@ class Run:
         return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
 
     @property
-    def _layout(self) -> layouts.Layout:
+    def layout(self) -> layouts.Layout:
+        """How its records were read."""
         label = self.manifest["layout"]
         return layouts.Layout(label) if label in layouts.DATA_LAYOUTS else layouts.parse_map(label)
 
     @property
     def _sample_columns(self) -> list[str]:
-        return ["row", "turns", *(["raw"] if layouts.has_inputs(self._layout) else [])]
+        return ["row", "turns", *(["raw"] if layouts.has_inputs(self.layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
         """The stored turns are texts as they are rated; which part of one is an input, the record says."""
-        which, layout = self.manifest["identity"]["turns"], self._layout
+        which, layout = self.manifest["identity"]["turns"], self.layout
         inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
         if layouts.has_inputs(layout):
             inputs = (samples.read_inputs(record, layout) for record in plain_records(table["raw"]))
