@@ -17,7 +17,7 @@ from selectit.config.groups import (
     SourceOptions,
 )
 from selectit.config.settings import Settings, toml_table
-from selectit.data.read import open_source
+from selectit.data.sources import open_source
 from selectit.engines import loading
 from selectit.errors import SettingsError, nearest
 from selectit.evaluation.evaluate import find_refusal
