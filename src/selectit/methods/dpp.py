@@ -10,7 +10,8 @@ from selectit.errors import SettingsError, nearest
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
-from selectit.numerics.subsets import dpp, mean_squared_distance, pool, unit
+from selectit.numerics.subsets import dpp
+from selectit.numerics.vectors import mean_squared_distance, pool, unit
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import SIMILARITIES, facility_location, pool, similarity
+from selectit.numerics.coverage import facility_location
+from selectit.numerics.vectors import SIMILARITIES, pool, similarity
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import herding, pool
+from selectit.numerics.subsets import herding
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 

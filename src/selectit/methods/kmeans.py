@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import k_means_pick, pool
+from selectit.numerics.clusters import k_means_pick
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from selectit.errors import SettingsError
 from selectit.methods._base import ScoringMethod
-from selectit.numerics.subsets import knn_distance, pool
+from selectit.numerics.neighbours import knn_distance
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Float64, Signals
 from selectit.signals.requests import EmbeddingRequest
 

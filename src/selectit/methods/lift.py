@@ -12,7 +12,7 @@ from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
-from selectit.numerics.subsets import pool
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 

@@ -9,7 +9,8 @@ import numpy as np
 from selectit.errors import SettingsError, nearest
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
+from selectit.numerics.coverage import qdit
+from selectit.numerics.vectors import SIMILARITIES, pool, similarity
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
