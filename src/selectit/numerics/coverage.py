@@ -10,11 +10,15 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.numerics.neighbours import Graph
-from selectit.numerics.vectors import SAME, Similarity, Vectors, blocks
+from selectit.numerics.neighbours import Graph, graph
+from selectit.numerics.vectors import SAME, Similarity, Vectors, blocks, similarity
 from selectit.signals.arrays import Float64, Int64
 
-_ACTIVE = 16_384  # points whose distances k-center keeps up to date: 25 MB of 384 dimensions
+_ACTIVE = 4_096  # points whose distances k-center keeps up to date: 6 MB of 384 dimensions, which a cache holds
+ALL_PAIRS = 20_000
+"""Up to so many points `cover` and `cover_well` look at all pairs."""
+NEIGHBOURS = 64
+"""Of more points they look at so many nearest of each."""
 _COLUMNS = 256  # columns of similarities held at a time: N x 256 float32, 53 MB for 52,000 points
 
 
@@ -82,6 +86,30 @@ def _cover(distance: Float64, vectors: Vectors, squares: NDArray[np.floating], c
             gap[gap < SAME * both] = 0
             np.minimum(distance[rows], gap.min(axis=1), out=distance[rows])
     distance[centres] = 0
+
+
+def cover(vectors: Vectors, n: int, name: str, neighbours: int = 0) -> tuple[Int64, Float64]:
+    """Greedy facility location over all pairs, or over so many nearest neighbours: indices in order, and their gains.
+
+    Args:
+        vectors: (N, D) finite.
+        n: how many points to choose.
+        name: one of `SIMILARITIES`.
+        neighbours: 0 = all pairs of up to `ALL_PAIRS` points, `NEIGHBOURS` of each of more.
+
+    Raises:
+        SettingsError: as of `graph`.
+    """
+    if not neighbours and len(vectors) <= ALL_PAIRS:
+        return facility_location(similarity(vectors, name), len(vectors), n)
+    return sparse_facility_location(graph(vectors, neighbours or NEIGHBOURS, name), n)
+
+
+def cover_well(vectors: Vectors, quality: Float64, n: int, alpha: float, name: str, neighbours: int = 0) -> Int64:
+    """As `cover`, on (1 - alpha) x gain + alpha x quality: see `qdit`."""
+    if not neighbours and len(vectors) <= ALL_PAIRS:
+        return qdit(similarity(vectors, name), quality, n, alpha)
+    return sparse_qdit(graph(vectors, neighbours or NEIGHBOURS, name), quality, n, alpha)
 
 
 def facility_location(
