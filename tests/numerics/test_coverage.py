@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectit.numerics import coverage, vectors
+from selectit.numerics import coverage, neighbours, vectors
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
 
@@ -140,3 +140,110 @@ def test_qdit_by_hand():
     expected = 0.5 * gain / np.ptp(gain) + 0.5 * quality
     assert coverage.qdit(alike, quality, 1, 0.5).tolist() == [expected.argmax()] == [3]
     assert coverage.qdit(alike, np.full(7, 2.0), 2, 0.5).tolist() == [1, 4]
+
+
+# Many points: what is done in blocks, and over neighbours
+
+
+def test_k_center_of_a_few_active_points_is_that_of_all(monkeypatch):
+    z = np.concatenate([points(1, 300, 6), points(2, 300, 6) * 3, points(1, 40, 6)])
+    whole = coverage.k_center(z, 400)
+    monkeypatch.setattr(coverage, "_ACTIVE", 20)
+    assert coverage.k_center(z, 400).tolist() == whole.tolist()
+    assert len(coverage.k_center(np.repeat(z[:30], 20, axis=0), 99)) == 30
+
+
+@given(st.integers(0, 10_000), st.integers(6, 9), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_k_center_s_radius_and_facility_location_s_sum_are_within_their_bounds(seed, many, n):
+    z = points(seed, many, 2)
+    distance = np.linalg.norm(z[:, None] - z, axis=2)
+    alike = coverage.similarity(z, "rbf")
+    matrix = alike(np.arange(many)).astype(np.float64)
+    sets = [list(chosen) for chosen in itertools.combinations(range(many), n)]
+    radius = min(distance[chosen].min(axis=0).max() for chosen in sets)
+    assert distance[coverage.k_center(z, n, seed=seed)].min(axis=0).max() <= 2 * radius + 1e-5
+    best = max(matrix[chosen].max(axis=0).sum() for chosen in sets)
+    found, gains = coverage.facility_location(alike, many, n)
+    assert matrix[found].max(axis=0).sum() == pytest.approx(gains.sum(), rel=1e-5)
+    assert gains.sum() >= (1 - 1 / np.e) * best - 1e-5
+
+
+def by_hand(k):
+    """The golden points' k nearest by 1 / (1 + |d|), ties to the smaller index."""
+    alike = by_distance(LINE)(np.arange(7))
+    index = np.argsort(-alike, axis=1, kind="stable")[:, :k].astype(np.int32)
+    return neighbours.Graph(index, np.take_along_axis(alike, index, axis=1))
+
+
+def test_facility_location_over_neighbours_of_the_specification():
+    chosen, gains = coverage.sparse_facility_location(by_hand(3), 3)
+    assert chosen.tolist() == [2, 4, 5]
+    assert gains == pytest.approx([2.033333, 1.731818, 0.968182], abs=1e-6)
+    assert by_hand(3).similarity[:, -1].sum() == pytest.approx(2.048485, abs=1e-6)
+    assert coverage.sparse_facility_location(by_hand(7), 3)[0].tolist() == [1, 4, 5]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 9))
+@settings(max_examples=25, deadline=None)
+def test_lazy_is_greedy(seed, k):
+    graph = neighbours.graph(points(seed, 25, 3), k, "cosine01")
+    matrix = np.zeros((25, 25))
+    np.put_along_axis(matrix, graph.index.astype(int), graph.similarity.astype(float), axis=1)
+    covered, bonus = np.zeros(25), np.random.default_rng(seed).random(25)
+    chosen, gains = coverage.sparse_facility_location(graph, 10, 2.0, bonus)
+    for place, row in enumerate(chosen):
+        gain = 2 * np.maximum(matrix - covered[:, None], 0).sum(axis=0) + bonus
+        gain[chosen[:place]] = -1
+        assert gain[row] == pytest.approx(gain.max(), abs=1e-5)
+        assert gains[place] == pytest.approx(gain[row], abs=1e-5)
+        covered = np.maximum(covered, matrix[:, row])
+
+
+@pytest.mark.parametrize("name", vectors.SIMILARITIES)
+def test_all_neighbours_are_all_points(name):
+    z, quality = points(4, 60, 5), np.random.default_rng(5).random(60)
+    assert coverage.cover(z, 9, name, 60)[0].tolist() == coverage.cover(z, 9, name)[0].tolist()
+    over_all = coverage.cover_well(z, quality, 9, 0.5, name)
+    assert coverage.cover_well(z, quality, 9, 0.5, name, 60).tolist() == over_all.tolist()
+
+
+def test_more_points_are_covered_by_their_neighbours(monkeypatch):
+    z = points(4, 60, 5)
+    monkeypatch.setattr(coverage, "ALL_PAIRS", 59)
+    monkeypatch.setattr(coverage, "NEIGHBOURS", 4)
+    few = coverage.cover(z, 9, "rbf")[0].tolist()
+    assert few == coverage.cover(z, 9, "rbf", 4)[0].tolist() != coverage.cover(z, 9, "rbf", 60)[0].tolist()
+
+
+# What published code chose
+
+
+def test_k_center_as_mods_and_diverseevol(rivals):
+    mods = rivals("mods")["kcenter"]
+    z = np.array(mods["inputs"]["embeddings_float32"], np.float32)
+    start = np.array(mods["inputs"]["initial_centres"])
+    order = mods["outputs"]["order_including_initial"]
+    assert [*start, *coverage.k_center(z, mods["inputs"]["n"], start)] == order
+    for case in ("main", "second_round"):
+        evol = rivals("diverseevol")[case]
+        given = {**rivals("diverseevol")["main"]["inputs"], **evol["inputs"]}
+        z = np.array(given["embeddings_float32"], np.float32)
+        assert (
+            coverage.k_center(z, given["n"], np.array(given["labeled"])).tolist() == evol["outputs"]["picks_in_order"]
+        )
+    ties = rivals("diverseevol")["ties_and_duplicates"]
+    z = np.array(ties["inputs"]["embeddings_float32"], np.float32)
+    assert coverage.k_center(z, 7, np.array([0])).tolist() == ties["outputs"]["picks_in_order"][:4]
+    quirk = rivals("diverseevol")["quirk_nan"]
+    z = np.array(quirk["inputs"]["embeddings_float32"], np.float32)
+    clean = coverage.k_center(z, quirk["inputs"]["n"], np.array(quirk["inputs"]["labeled"]))
+    assert clean.tolist() == quirk["outputs"]["clean_picks_float64"]
+
+
+def test_facility_location_as_superfiltering_d(rivals):
+    case = rivals("superfiltering_d")["separated"]
+    z = np.array(case["inputs"]["embeddings_float32"], np.float32)
+    chosen, gains = coverage.cover(z, case["inputs"]["number_select"], "submodlib-euclidean")
+    assert chosen.tolist() == case["outputs"]["order"]
+    assert gains == pytest.approx(case["outputs"]["gains"], rel=2e-6)

@@ -76,3 +76,61 @@ def test_similarity_filter_over_blocks_is_the_plain_loop():
             kept.append(int(row))
     assert subsets.similarity_filter(z, order, 900, 0.8).tolist() == kept
     assert len(kept) < 300
+
+
+def test_herding_in_windows_comes_as_near_to_the_mean(monkeypatch):
+    z = points(3, 400, 6)
+    whole = subsets.herding(z, 60)
+    monkeypatch.setattr(subsets, "_WINDOW", 90)
+    found = subsets.herding(z, 60)
+    assert len(set(found.tolist())) == 60
+    misses = [np.linalg.norm(z[chosen].mean(0) - z.mean(0)) for chosen in (whole, found, np.arange(60))]
+    assert misses[0] <= misses[1] < misses[2] / 5
+    assert sorted(subsets.herding(z, 999)) == list(range(400))
+
+
+# Novelty
+
+
+@pytest.mark.parametrize("case", [0, 1, "novelselect_half_precision", "novelselect_with_copies"])
+def test_novel_select_as_the_published_code(rivals, case):
+    stored = rivals("novelsum")
+    whole = stored["novelselect"][case] if isinstance(case, int) else stored[case]
+    given, outputs = whole["inputs"], whole["outputs"]
+    z = np.array(given.get("embeddings", stored["novelselect_half_precision"]["inputs"]["embeddings"]), np.float64)
+    z, copies = (z, []) if case != "novelselect_with_copies" else (z[:12], [0, 1, 2, 3])
+    dense = subsets.density(z, given["neighbors"]) ** given["density_power"]
+    order = outputs.get("order", outputs.get("order_float64"))
+    z, dense = np.concatenate([z, z[copies]]), np.concatenate([dense, dense[copies]])
+    chosen = subsets.novel_select(z, dense, given["k"], given["distance_power"], first=order[0])
+    assert chosen.tolist() == order
+
+
+def test_novelty_of_many_chosen_points_by_the_mean_of_the_farther_ones(monkeypatch):
+    z = points(6, 200, 5).astype(np.float64)
+    whole = subsets.novel_select(z, np.ones(200), 60)
+    monkeypatch.setattr(subsets, "_HEAD", 20)
+    short = subsets.novel_select(z, np.ones(200), 60)
+    assert whole[:21].tolist() == short[:21].tolist()
+    away = 1 - subsets.unit(z) @ subsets.unit(z).T
+    weights = 1 / np.arange(1, 61)
+    for count in range(1, 60):
+        sorted_away = np.sort(away[:, short[:count]], axis=1)
+        sorted_away[:, 20:] = sorted_away[:, 20:].mean(axis=1, keepdims=True) if count > 20 else 0
+        novelty = sorted_away @ weights[:count]
+        novelty[short[:count]] = -1
+        assert novelty[short[count]] == pytest.approx(novelty.max())
+
+
+def test_quality_multiplies_novelty():
+    z, quality = points(6, 20, 5), np.ones(20)
+    quality[3], quality[8] = 100, 0
+    chosen = subsets.novel_select(z, np.ones(20), 20, quality=quality).tolist()
+    assert chosen[1] == 3 and chosen[-1] == 8
+
+
+def test_density_by_hand():
+    line = np.array([[0.0], [1], [3], [7]])
+    assert subsets.density(line, 2) == pytest.approx([1 / 5, 2 / 5, 2 / 13, 1 / 26])
+    assert subsets.density(line, 9)[0] == pytest.approx(3 / (1 + 9 + 49))
+    assert subsets.density(line[:1], 2).tolist() == [1]

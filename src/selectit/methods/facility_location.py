@@ -30,7 +30,7 @@ class FacilityLocation(SetMethod):
 
     Differs: submodlib's Euclidean similarity exp(-d / D), which Superfiltering.D uses, lies within [.995, 1] for unit
     vectors of 384 dimensions, so that choices hang on rounding; it is `submodlib-euclidean` here and not the default.
-    Ties are a draw; submodlib takes the larger row. Of more than 20,000 rows a row covers its nearest alone.
+    Ties are a draw; submodlib takes the larger row. Of more than 20,000 rows only a row's 64 nearest cover it.
 
     Licence: decile-team/submodlib, MIT; nothing was taken from it.
 
@@ -43,7 +43,7 @@ class FacilityLocation(SetMethod):
     similarity: str = "cosine01"
     """`cosine01` (1 + cosine) / 2, `rbf` exp(-d2 / mean d2), `submodlib-euclidean` exp(-d / D)."""
     neighbours: int = 0
-    """A row covers so many nearest rows at most; 0 = all rows of up to 20,000, 64 of more (needs the extra `methods`)."""
+    """So many nearest rows cover a row; 0 = all of up to 20,000, 64 of more, which needs the extra `methods`."""
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:

@@ -23,9 +23,11 @@ class Kmeans(SetMethod):
 
     Direction: the larger cluster first, and in it the row nearest to the centroid.
 
-    Cost: 1 forward pass of the encoder a row, and N x clusters x D multiplications for each of a few dozen rounds.
+    Cost: 1 forward pass of the encoder a row, and N x clusters x D multiplications for each of a few dozen rounds; in
+    two levels 2 N x sqrt(clusters) x D.
 
-    Differs: no original.
+    Differs: no original. Where rows x clusters exceed 100 million there are two levels: the root of so many clusters,
+    from minibatches, and k-means in each.
 
     Licence: no code of others; scikit-learn is BSD-3-Clause.
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from selectit.errors import SettingsError, install_extra
+from selectit.numerics.coverage import k_center
 from selectit.numerics.subsets import similarity_filter
 from selectit.numerics.vectors import Vectors, unit
 from selectit.signals.arrays import Float64, Int64
@@ -96,3 +97,29 @@ def quotas(sizes: Int64, n: int) -> Int64:
     extra = np.argsort(-rest, kind="stable")[: n - int(shares.sum())]
     shares[extra] += 1
     return shares
+
+
+def core_of_clusters(vectors: Vectors, target: Int64, n: int, clusters: int, seed: int = 0) -> Int64:
+    """The core of a task (LTD): of the clusters with most of the target the middles, then k-center from these.
+
+    Args:
+        vectors: (N, D) finite.
+        target: the points of the task. The fewest clusters are kept that hold more than half of them; all, where every
+            point is in the target.
+        n: how many points.
+        clusters: how many clusters.
+        seed: of the initial centroids.
+
+    Returns:
+        At most n indices in order: fewer where no more differ. Raises SettingsError as of `k_means`.
+    """
+    label, distance = k_means(vectors, clusters, seed)
+    held = np.bincount(label[target], minlength=label.max() + 1)
+    fullest = np.argsort(-held, kind="stable")
+    majority = int(np.searchsorted(np.cumsum(held[fullest]), len(target) / 2, side="right")) + 1
+    kept = fullest if len(target) == len(vectors) else fullest[:majority]
+    points = np.flatnonzero(np.isin(label, kept))
+    middles = [np.flatnonzero(label == each)[distance[label == each].argmin()] for each in kept][:n]
+    start = np.searchsorted(points, middles)
+    chosen: Int64 = points[np.concatenate([start, k_center(vectors[points], n - len(start), start)])]
+    return chosen

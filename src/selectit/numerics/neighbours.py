@@ -108,7 +108,7 @@ def _inverted_lists(vectors: Vectors) -> Any:
         ) from error
     count, width = vectors.shape
     lists = 4 * int(np.sqrt(count))
-    made = faiss.index_factory(width, f"IVF{lists},SQfp16", faiss.METRIC_L2)
+    made: Any = faiss.index_factory(width, f"IVF{lists},SQfp16", faiss.METRIC_L2)
     made.cp.niter, made.cp.max_points_per_centroid = 8, 39
     made.train(np.ascontiguousarray(vectors[: 39 * lists], dtype=np.float32))
     for block in blocks(count, 65_536):
