@@ -33,6 +33,7 @@ VARIANTS = {
     "tshirt": [{}, {"ratio": 0.75, "copies": 3}],
     "alpagasus-local": [{}, {"dimension": "helpfulness", "parser": "strict", "threshold": 3.0, "seed": 2}],
     "deita": [{"complexity": "instag-complexity:min-count=1", "quality": "expected-rating"}],
+    "dsir": [{}, {"length": "sum", "noise": True, "seed": 3}, {"text": "response", "buckets": 50, "smoothing": 0.5}],
     "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],
     "facility-location": [{}, {"similarity": "rbf"}, {"similarity": "submodlib-euclidean", "text": "instruction"}],
     "field": [{"name": "numbers.score"}],
@@ -45,8 +46,17 @@ VARIANTS = {
     ],
     "kmeans": [{}, {"clusters": 2, "restarts": 3, "seed": 4}],
     "knn": [{}, {"k": 1, "text": "response"}],
+    "knn-target": [{}, {"text": "response", "chooser": "transport"}, {"turns": "lost"}],
     "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
     "lift": [{"share": 0.5}, {"quality": "length", "length": "length:unit=chars", "components": 3, "share": 0.5}],
+    "rds": [
+        {},
+        {"states": "encoder", "chooser": "group-round-robin"},
+        {"text": "instruction", "whiten": 4, "chooser": "mean"},
+        {"chooser": "group-max"},
+        {"chooser": "doubly-greedy", "turns": "lost"},
+    ],
+    "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
     "qdit": [{}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
@@ -64,10 +74,17 @@ def contents(folder):
     return rows
 
 
+def signals_for(method, contents):
+    """What the method needs of the contents, and of the examples of a target where it chooses towards one."""
+    signals = made.signals(contents, method.needs)
+    target = made.target(method.needs) if method.towards_target else None
+    return dataclasses.replace(signals, stored_target=target)
+
+
 def outcome(method, contents, order=None):
     """Scores, or chosen rows, of the contents in an order of their own; told in the numbers of the given order."""
     order = np.arange(len(contents)) if order is None else order
-    signals = made.signals([contents[row] for row in order], method.needs)
+    signals = signals_for(method, [contents[row] for row in order])
     if isinstance(method, ScoringMethod):
         scores = method.score(signals)
         assert scores.dtype == np.float64 and scores.shape == (len(contents),)
@@ -120,7 +137,7 @@ def test_a_row_alone(name, given, contents):
     if "file" in given or "exclude" in given:
         return  # the list names rows that are not there
     for alone in ([contents[1]], [contents[-1]]):
-        signals = made.signals(alone, method.needs)
+        signals = signals_for(method, alone)
         if isinstance(method, ScoringMethod):
             assert method.score(signals).shape == (1,)
         else:
@@ -132,7 +149,7 @@ def test_parts_are_columns(name, given, contents):
     method = methods.build(name, given)
     if not hasattr(method, "parts"):
         return
-    for key, values in method.parts(made.signals(contents, method.needs)).items():
+    for key, values in method.parts(signals_for(method, contents)).items():
         assert np.asarray(values).shape == (len(contents),), key
         assert np.asarray(values).dtype.kind in "fiu", key
 

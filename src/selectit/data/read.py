@@ -179,7 +179,7 @@ def read_records(
             without `rejected`, any row was bad (the first ten are listed).
     """
     characters = 0
-    for item in _settle_layout(itertools.islice(_items(source), limit), source, found, layout):
+    for item in _settle_layout(itertools.islice(read_items(source), limit), source, found, layout):
         try:
             record = _record(item, found, which)
         except RowError as error:
@@ -303,7 +303,8 @@ def _bad_rows(source: Source, found: ReadReport) -> str:
     return f"{source.name}: {count} of {found.rows + found.bad_rows:,} can't be used\n{listed}"
 
 
-def _items(source: Source) -> Iterator[RawValue]:
+def read_items(source: Source) -> Iterator[RawValue]:
+    """Every value of the files, in order, before it is interpreted. Raises DataError where a file is broken."""
     for path in source.files:
         part = _file(path, _shown(path)) if source.kind == "folder" else source
         for item in _values(path, part, source.schema):

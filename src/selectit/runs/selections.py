@@ -38,6 +38,8 @@ class Selection:
     why: tuple[str, ...]
     cut: float
     """The lowest score that was kept; NaN without scores."""
+    groups: tuple[str, ...] = ()
+    """The group of the target's example that each row was chosen for; () = it was chosen for none."""
 
 
 def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
