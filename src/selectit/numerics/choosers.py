@@ -51,15 +51,17 @@ def choose_rows(alike: Similarity, n: int, group: Int64, chooser: str = "round-r
         alike: (Q, N) as above.
         n: how many; fewer come back where no target may take more.
         group: (Q,) the group of each target, from 0 to G - 1, each with a target.
-        chooser: 'round-robin': each target in turn takes its best row; 'group-round-robin': each group does, by the
-            largest similarity to one of its targets; or the best rows by a score: 'mean' over all targets, 'group-max':
-            the largest of the means over each group's targets, 'doubly-greedy': the largest over all targets,
-            'transport': see `transport_masses`.
+        chooser: 'round-robin': each target in turn takes its best row, those of several groups by turns;
+            'group-round-robin': each group does, by the largest similarity to one of its targets; or the best rows by a
+            score: 'mean' over all targets, 'group-max': the largest of the means over each group's targets,
+            'doubly-greedy': the largest over all targets, 'transport': see `transport_masses`.
         turns: in a round robin, a target whose best row is taken takes its 'next' best one, or has 'lost' its turn.
     """
     check_chooser(chooser, turns)
     if chooser == "round-robin":
-        return take_turns(alike, n, turns)
+        order = _alternate(group)
+        taken = take_turns(alike[order], n, turns)
+        return Choice(taken.rows, order[taken.targets])
     if chooser == "group-round-robin":
         return _take_group_turns(alike, n, group, turns)
     rows = ranking(score_rows(alike, group, chooser))[:n]
@@ -90,6 +92,14 @@ def take_turns(alike: Similarity, n: int, turns: str = "next") -> Choice:
                 rows.append(row)
                 targets.append(target)
     return Choice(np.array(rows, np.int64), np.array(targets, np.int64))
+
+
+def _alternate(group: Int64) -> Int64:
+    """The targets in the order of their turns: the first of each group, the second of each, and so on."""
+    turn = np.zeros(len(group), np.int64)
+    for each in np.unique(group):
+        turn[group == each] = np.arange(np.count_nonzero(group == each))
+    return np.lexsort([group, turn])
 
 
 def _take_group_turns(alike: Similarity, n: int, group: Int64, turns: str) -> Choice:

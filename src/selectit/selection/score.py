@@ -181,7 +181,8 @@ def _name_targets(choice: Choice, target: Target, budget: Budget, rows: int) -> 
         f"{each}, for example {example} of the target ({group})"
         for each, example, group in zip(selection.why, choice.targets.tolist(), groups, strict=True)
     )
-    return dataclasses.replace(selection, why=why, groups=groups)
+    kept = {name: groups.count(name) for name in target.groups}
+    return dataclasses.replace(selection, why=why, groups=kept)
 
 
 def count_passes(scored: Scored) -> int:

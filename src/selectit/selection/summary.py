@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -219,7 +218,7 @@ def summarise(
         warnings=tuple(_warnings(None if scores is None else values, facts)),
         others=signal_stats(run, answered),
         reading=run.manifest.get("reading"),
-        target=tuple(GroupStats(name, kept) for name, kept in sorted(Counter(selection.groups).items())),
+        target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
     )
 
 
