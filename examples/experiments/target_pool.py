@@ -20,7 +20,7 @@ from typing import Any
 
 TARGETS = ("gsm8k", "bbh", "reading")
 EXAMPLES, HELDOUT = 50, 100
-POOL = {"alpaca": 700, "dolly": 300, "tools": 100, "gsm8k": 180, "bbh": 180, "reading": 140}
+POOL = {"alpaca": 500, "dolly": 200, "tools": 80, "gsm8k": 130, "bbh": 180, "reading": 110}
 """Rows of each kind in the pool."""
 
 Row = dict[str, Any]

@@ -63,6 +63,32 @@ def log_ratios(target: Int64, pool: Int64, smoothing: float) -> Float64:
     return ratios
 
 
+def cosines(some: Grams, others: Grams, buckets: int = BUCKETS) -> Float64:
+    """(Q, N) cosines of the buckets that occur in each of Q texts and of N others, in [0, 1]; 0 for an empty text.
+
+    A bucket weighs ln((1 + N) / (1 + n)) where n of the others have it, so that those of all texts count for nothing.
+    """
+    text, bucket = _occurring(others, buckets)
+    count = len(others.start) - 1
+    weight = np.log((1 + count) / (1 + np.bincount(bucket, minlength=buckets)))
+    lengths = np.sqrt(np.bincount(text, weights=weight[bucket] ** 2, minlength=count))
+    found = np.zeros((len(some.start) - 1, count))
+    asked, occurs = _occurring(some, buckets)
+    for place in range(len(found)):
+        own = np.zeros(buckets)
+        own[occurs[asked == place]] = weight[occurs[asked == place]]
+        shared = np.bincount(text, weights=own[bucket] * weight[bucket], minlength=count)
+        found[place] = shared / np.maximum(lengths * np.linalg.norm(own), 1e-12)
+    return found
+
+
+def _occurring(grams: Grams, buckets: int) -> tuple[Int64, Int64]:
+    """The texts, and the buckets that occur in them, each once."""
+    text = np.repeat(np.arange(len(grams.start) - 1), np.diff(grams.start))
+    different = np.unique(text * buckets + grams.bucket)
+    return different // buckets, different % buckets
+
+
 @dataclass(slots=True)
 class _Known:
     """The words and pairs that have been hashed: most of a data set's occur many times."""
