@@ -122,9 +122,9 @@ def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Ta
         if request.of_target:
             continue
         same = find_annotator(inner, str(annotator.manifest["digest"]), spec.settings, request.signal)
-        if same is None:
+        if same is None or not all(unit.path.exists() for unit in units(inner, same, [request])):
             raise RunError(
-                f"{run.path} has no {request.signal} of these examples by {annotator.name}",
+                f"{run.path} has no {request.signal} of the target's examples by {annotator.name}",
                 f"Collect them: selectit rate --run {run.path} with this --method, --target and model.",
             )
         stored[request.signal] = load_arrays(inner, [same], [request])
