@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from selectit import methods
-from selectit.data.formats import digest_turns
 from selectit.data.records import Sample, Turn
+from selectit.data.turns import digest_turns
 from selectit.signals.arrays import (
     INSTEAD,
     Embeddings,

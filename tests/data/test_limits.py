@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from test_damage import arrow_bytes, read_all, refused, save_arrow, zst
 
-from selectit.data import formats, json_text, read, tables
-from selectit.data.formats import RowError
+from selectit.data import json_text, layouts, read, samples, sources, tables, turns
+from selectit.data.fields import RowError
 from selectit.data.records import Turn
 
 MB = 1 << 20
@@ -35,11 +35,11 @@ def peak_of_reading(path):
     """(message, MB) of a process of its own that reads the file."""
     code = (
         "import resource, sys\n"
-        "from selectit.data import read\n"
+        "from selectit.data import read, sources\n"
         "from selectit.errors import DataError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
-        "    with read.open_source(sys.argv[1]) as source:\n"
+        "    with sources.open_source(sys.argv[1]) as source:\n"
         "        for _ in read.read_records(source, read.ReadReport(), layout=None, which='last', limit=None): pass\n"
         "except DataError as error:\n"
         "    print(error.message)\n"
@@ -146,7 +146,7 @@ def test_a_long_line_is_left_out_and_the_next_is_read(folder, monkeypatch):
     monkeypatch.setattr(json_text, "CHUNK", 64)
     good = '{"instruction": "a", "output": "b"}'
     (folder / "d.jsonl").write_text("\n".join([good, f'{{"instruction": "a", "output": "{"x" * 1000}"}}', good]) + "\n")
-    with read.open_source("d.jsonl") as source:
+    with sources.open_source("d.jsonl") as source:
         found = read.ReadReport()
         with open("rejected", "wb") as rejected:
             records = list(read.read_records(source, found, layout=None, which="last", limit=None, rejected=rejected))
@@ -185,10 +185,10 @@ def test_many_answers_are_refused_where_each_is_rated_and_read_where_one_is(fold
     (record,) = read_all(folder / "d.jsonl")
     assert len(record.turns) == 50_000
     short = [Turn("user", "a"), Turn("assistant", "b")] * 1000
-    formats.check_contexts(short, formats.rated_turns(short, "each"))
+    samples.check_contexts(short, samples.rated_turns(short, "each"))
     long = [Turn("user", "a" * 400), Turn("assistant", "b")] * 1000
     with pytest.raises(RowError, match="--turns last"):
-        formats.check_contexts(long, formats.rated_turns(long, "each"))
+        samples.check_contexts(long, samples.rated_turns(long, "each"))
 
 
 def test_messages_about_rows_are_short(folder):
@@ -200,7 +200,7 @@ def test_messages_about_rows_are_short(folder):
 
 @pytest.mark.parametrize("path", ["a.²", "a.٣", "a." + "1" * 5000, "a.-1", "a.1"])
 def test_a_place_that_no_list_has(folder, path):
-    layout = formats.parse_map(f"instruction={path},response=b")
+    layout = layouts.parse_map(f"instruction={path},response=b")
     with pytest.raises(RowError, match="--map names the field"):
-        formats.read_turns({"a": ["q"], "b": "x"}, layout)
-    assert formats.read_turns({"a": ["q"], "b": "x"}, formats.parse_map("instruction=a.0,response=b"))[0][0].text == "q"
+        turns.read_turns({"a": ["q"], "b": "x"}, layout)
+    assert turns.read_turns({"a": ["q"], "b": "x"}, layouts.parse_map("instruction=a.0,response=b"))[0][0].text == "q"

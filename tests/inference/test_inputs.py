@@ -15,8 +15,10 @@ import selectit
 import tiny
 from rundirs import contents
 from selectit.config.settings import Settings
-from selectit.data.formats import build_samples, find_layout, parse_map, read_inputs, read_turns
+from selectit.data.layouts import find_layout, parse_map
 from selectit.data.records import Sample
+from selectit.data.samples import build_samples, read_inputs
+from selectit.data.turns import read_turns
 from selectit.evaluation.heldout import read_last_answers
 from selectit.evaluation.settings import EvalSettings
 from selectit.probing.defects import ORIGINAL

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selectit.data import read
-from selectit.data.formats import RowError, build_samples, detect, read_inputs, read_turns
+from selectit.data.detect import detect
+from selectit.data.fields import RowError
 from selectit.data.json_text import RawValue
+from selectit.data.raw_rows import read_items
+from selectit.data.samples import build_samples, read_inputs
+from selectit.data.sources import open_source
+from selectit.data.turns import read_turns
 from selectit.errors import DataError, nearest
 
 MOST = 5000
@@ -57,8 +61,8 @@ def read_target(files: Sequence[str], by: str | None = None) -> tuple[Example, .
 
 
 def _read_file(path: str, by: str | None) -> list[Example]:
-    with read.open_source(path) as source:
-        found = [_read_example(item, source.name, by) for item in read.read_items(source)]
+    with open_source(path) as source:
+        found = [_read_example(item, source.name, by) for item in read_items(source)]
     if not found:
         raise DataError(f"{source.name} has no rows", "Name a file of examples with --target.")
     return found

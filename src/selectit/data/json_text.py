@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from selectit.data.formats import RowError
+from selectit.data.fields import RowError
 from selectit.errors import DataError
 
 CHUNK = 1 << 20

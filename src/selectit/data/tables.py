@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from selectit.data import columns
 from selectit.data.damage import reading
-from selectit.data.formats import MEDIA
 from selectit.data.json_text import MAX_RECORD, RawValue
+from selectit.data.layouts import MEDIA
 from selectit.errors import DataError, nearest
 from selectit.jsonable import parse_json
 

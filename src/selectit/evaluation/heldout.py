@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from selectit.config.settings import Settings
-from selectit.data import formats, read
+from selectit.data import layouts, read, samples, sources
 from selectit.data.records import Sample
 from selectit.engines.loading import load_engine
 from selectit.errors import EngineError, ModelError
@@ -44,8 +44,8 @@ class HeldOut:
     def task_fingerprint(self, path: str) -> str:
         """The fingerprint of a data set's part."""
         own = self.settings
-        with read.open_source(path) as source:
-            data = read.fingerprint(source)
+        with sources.open_source(path) as source:
+            data = sources.fingerprint(source)
         what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
         name = self._template_name()
         if name != "chat" and TEMPLATES[name].with_input:
@@ -165,10 +165,10 @@ def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
 
 def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     """The last answer of each row with what stands before it. Raises DataError."""
-    layout = formats.parse_layout(settings.format, settings.map)
-    with read.open_source(path) as source:
+    layout = layouts.parse_layout(settings.format, settings.map)
+    with sources.open_source(path) as source:
         return [
-            formats.build_samples(record.row, record.turns, "last", record.inputs)[0]
+            samples.build_samples(record.row, record.turns, "last", record.inputs)[0]
             for record in read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None)
         ]
 

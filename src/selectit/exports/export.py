@@ -17,7 +17,7 @@ import pyarrow as pa
 from selectit.atomic_files import folder_beside, replacing
 from selectit.config.groups import BAD_ROWS
 from selectit.data import write
-from selectit.data.formats import RowError
+from selectit.data.fields import RowError
 from selectit.data.records import Turn
 from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest

@@ -33,7 +33,7 @@ import pyarrow as pa
 import tomli_w
 from numpy.typing import NDArray
 
-from selectit.data import formats
+from selectit.data import layouts, samples
 from selectit.data.records import Record, Sample, Turn
 from selectit.data.tables import plain_records
 from selectit.errors import RunError
@@ -170,24 +170,24 @@ class Run:
         return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
 
     @property
-    def _layout(self) -> formats.Layout:
+    def _layout(self) -> layouts.Layout:
         label = self.manifest["layout"]
-        return formats.Layout(label) if label in formats.DATA_LAYOUTS else formats.parse_map(label)
+        return layouts.Layout(label) if label in layouts.DATA_LAYOUTS else layouts.parse_map(label)
 
     @property
     def _sample_columns(self) -> list[str]:
-        return ["row", "turns", *(["raw"] if formats.has_inputs(self._layout) else [])]
+        return ["row", "turns", *(["raw"] if layouts.has_inputs(self._layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
         """The stored turns are texts as they are rated; which part of one is an input, the record says."""
         which, layout = self.manifest["identity"]["turns"], self._layout
         inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
-        if formats.has_inputs(layout):
-            inputs = (formats.read_inputs(record, layout) for record in plain_records(table["raw"]))
+        if layouts.has_inputs(layout):
+            inputs = (samples.read_inputs(record, layout) for record in plain_records(table["raw"]))
         return [
             sample
             for row, turns, extra in zip(table["row"].to_pylist(), table["turns"].to_pylist(), inputs, strict=True)
-            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
+            for sample in samples.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
         ]
 
     @property

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
-from selectit.data import formats, read
+from selectit.data import detect, layouts, read, sources, turns
 from selectit.data.columns import stored_schema
 from selectit.data.records import Record
 from selectit.errors import DataError, RunError
@@ -49,7 +49,7 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
     if not path.is_file() or path.read_bytes() != text:  # it may be damaged
         with replacing(path) as file:
             file.write(text)
-    return create(path, Settings(run=str(path.parent / "run"), format=formats.detect(pairs[0]).name))
+    return create(path, Settings(run=str(path.parent / "run"), format=detect.detect(pairs[0]).name))
 
 
 def _is_made_of(run: Path, text: bytes) -> bool:
@@ -71,21 +71,21 @@ def create(data: str | Path, settings: Settings) -> Run:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
         RunError: `run` holds another source, or another process is writing it.
     """
-    layout = formats.parse_layout(settings.format, settings.map)
-    with read.open_source(str(data), settings.split, settings.subset) as source:
+    layout = layouts.parse_layout(settings.format, settings.map)
+    with sources.open_source(str(data), settings.split, settings.subset) as source:
         return _open_or_write(source, settings, layout)
 
 
-def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
+def _open_or_write(source: sources.Source, settings: Settings, layout: layouts.Layout | None) -> Run:
     before = _times(source)
     identity = {
-        "sha256": read.fingerprint(source),
+        "sha256": sources.fingerprint(source),
         "limit": settings.limit,
         "format": settings.format,
         "map": settings.map,
         "turns": settings.turns,
         "bad_rows": settings.bad_rows,
-        "reading": formats.READING,
+        "reading": turns.READING,
     }
     fingerprint = digest_of(identity)
     run = settings.run
@@ -124,7 +124,7 @@ def _is_part_of_source(entry: Path) -> bool:
 
 
 def _check_same_source(
-    run: Run, source: read.Source, identity: Mapping[str, Any], layout: formats.Layout | None
+    run: Run, source: sources.Source, identity: Mapping[str, Any], layout: layouts.Layout | None
 ) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in identity if stored.get(key) != identity[key]]
@@ -145,7 +145,7 @@ def _check_same_source(
     return run
 
 
-def _reads_the_same(run: Run, source: read.Source, layout: formats.Layout | None) -> bool:
+def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | None) -> bool:
     """Whether the data gives the turns that a run of another version holds."""
     identity = run.manifest["identity"]
     stored = (digest for part in run.source(["digest"]) for digest in part["digest"].to_pylist())
@@ -163,8 +163,8 @@ def _reads_the_same(run: Run, source: read.Source, layout: formats.Layout | None
 
 def _write_source(
     path: Path,
-    source: read.Source,
-    layout: formats.Layout | None,
+    source: sources.Source,
+    layout: layouts.Layout | None,
     identity: Mapping[str, Any],
     before: list[tuple[int, int]],
 ) -> Run:
@@ -250,7 +250,7 @@ def _untyped(kind: pa.DataType) -> bool:
     return pa.types.is_null(kind) or any(_untyped(kind.field(place).type) for place in range(kind.num_fields))
 
 
-def _times(source: read.Source) -> list[tuple[int, int]]:
+def _times(source: sources.Source) -> list[tuple[int, int]]:
     return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in source.files)]
 
 
