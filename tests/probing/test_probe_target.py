@@ -1,6 +1,5 @@
 """Whether what is chosen is nearer to held-out examples than random rows."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -10,7 +9,16 @@ import pytest
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, SettingsError
-from selectit.probing.target import FARTHER, NEARER, NEITHER, measure_nearness, probe_target, target_lines
+from selectit.probing.target import (
+    DRAWS,
+    FARTHER,
+    NEARER,
+    NEITHER,
+    compare_with_random,
+    measure_nearness,
+    probe_target,
+    target_lines,
+)
 
 TOPICS = {"sums": "add two numbers and carry one", "birds": "a robin sings in the green tree"}
 
@@ -57,20 +65,29 @@ def test_the_other_side(topics):
         "    def score(self, signals):\n"
         "        return np.array([float('tree' in each.instruction) for each in signals.texts])\n"
     )
-    (found,) = probe_target(topics, settings(), ["./own.py:Away"]).results
+    (found,) = probe_target(topics, settings(keep=24), ["./own.py:Away"]).results
     assert found.verdict == FARTHER
     (found,) = probe_target(topics, settings(keep="100%"), ["dsir"]).results
     assert found.verdict == NEITHER and found.mean.value == pytest.approx(0)
 
 
-def test_nearness_by_brute_force():
-    alike = np.random.default_rng(0).random((3, 7))
-    for n in (1, 3, 7):
-        sets = [list(each) for each in itertools.combinations(range(7), n)]
-        for each in sets[:4]:
-            mean, nearest = measure_nearness(alike, np.array(each))
-            assert mean == pytest.approx(alike[:, each].mean(1) - np.mean([alike[:, s].mean(1) for s in sets], axis=0))
-            assert nearest == pytest.approx(alike[:, each].max(1) - np.mean([alike[:, s].max(1) for s in sets], axis=0))
+def test_a_random_choice_is_seldom_called_nearer_or_farther():
+    """Examples of one kind, rows of two: how many of which a choice has differs from draw to draw."""
+    rng = np.random.default_rng(0)
+    alike = np.where(np.arange(300) % 3 == 0, 0.8, 0.2) + rng.normal(0, 0.05, (40, 300))
+    own = np.ones((40, 1), bool)
+    random = np.stack([measure_nearness(alike, rng.choice(300, 30, replace=False)) for _ in range(DRAWS)], axis=1)
+    outside = 0
+    for seed in range(60):
+        near = measure_nearness(alike, rng.choice(300, 30, replace=False))
+        found = compare_with_random(near[0], random[0], own, seed)
+        outside += not found.low <= 0 <= found.high
+    assert outside <= 8  # 3 are expected
+    best = measure_nearness(alike, np.arange(0, 90, 3))
+    assert compare_with_random(best[0], random[0], own, 0).low > 0
+    assert best[1] == pytest.approx(alike[:, :90:3].max(axis=1)) and best[0] == pytest.approx(
+        alike[:, :90:3].mean(axis=1)
+    )
 
 
 def test_what_it_refuses(topics):
