@@ -46,6 +46,10 @@ _Z = 1.959963984540054
 """Of 95 % intervals."""
 
 
+_ROUNDING = 1e-9
+"""Of a difference that is 0."""
+
+
 NEARER, FARTHER, NEITHER = "nearer than random rows", "farther than random rows", "no nearer than random rows"
 
 
@@ -210,7 +214,7 @@ def _probe(
         mean=mean,
         nearest=nearest,
         groups={name: float(of_each[own[:, place]].mean()) for place, name in enumerate(groups)},
-        verdict=NEARER if mean.low > 0 else FARTHER if mean.high < 0 else NEITHER,
+        verdict=NEARER if mean.low > _ROUNDING else FARTHER if mean.high < -_ROUNDING else NEITHER,
     )
 
 
