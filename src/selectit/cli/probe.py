@@ -23,6 +23,7 @@ from selectit.config.groups import (
     TargetOptions,
 )
 from selectit.config.settings import Settings
+from selectit.data.memory import Data
 from selectit.errors import SettingsError
 
 SAMPLE = 200
@@ -44,12 +45,19 @@ SAMPLE = 200
         metavar="FILE",
         help="Rating prompts: a file, or default, aspects, yes-no; repeatable.",
     ),
-    cloup.option("--sample", type=int, default=SAMPLE, metavar="N", help=f"Rows to draw [{SAMPLE}]."),
+    cloup.option("--sample", type=int, default=SAMPLE, metavar="N", help=f"Rows, or pairs, to draw [{SAMPLE}]."),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
     cloup.option(
         "--labelled",
         metavar="FIELD=VALUE",
         help="Your own labels instead of planted defects: what marks a good row; also FIELD>=NUMBER.",
+    ),
+    cloup.option(
+        "--pairs",
+        is_flag=True,
+        help="DATA has two answers to a question, one of them preferred: count how many pairs a score wins. Rows with "
+        "chosen and rejected are known; name other fields by --map instruction=…,chosen=…,rejected=… and, where a "
+        "field says which won, label=… (1, 2) or strength=… (below 0: the first).",
     ),
 )
 @options(
@@ -57,12 +65,13 @@ SAMPLE = 200
     ExecutionOptions, MethodOptions, TargetOptions, ParameterOptions, "keep", *COMMON, without=("prompts",),
 )  # fmt: skip
 def command(
-    data: str | None,
+    data: Data | None,
     methods: tuple[str, ...],
     prompts: tuple[str, ...],
     sample: int,
     sample_seed: int,
     labelled: str | None,
+    pairs: bool,
     as_json: bool,
     quiet: bool,
     **given: Any,
@@ -75,9 +84,9 @@ def command(
     """
     chosen = to_settings(given)
     if chosen.target:
-        if labelled is not None or prompts or sample != SAMPLE:
+        if labelled is not None or pairs or prompts or sample != SAMPLE:
             raise SettingsError(
-                "--labelled, --prompts and --sample do nothing with --target", "Probe one after the other."
+                "--labelled, --pairs, --prompts and --sample do nothing with --target", "Probe one after the other."
             )
         _probe_target(data, chosen, methods, sample_seed, as_json, quiet)
         return
@@ -89,15 +98,15 @@ def command(
 
     names = split_names(*methods)
     with notes(quiet) as progress:
-        found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
+        found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress, pairs)
     if as_json:
         print_json(dataclasses.asdict(found))
-    elif not quiet:
+    else:
         say("\n".join(probe_lines(found)))
 
 
 def _probe_target(
-    data: str | None, chosen: Settings, methods: tuple[str, ...], seed: int, as_json: bool, quiet: bool
+    data: Data | None, chosen: Settings, methods: tuple[str, ...], seed: int, as_json: bool, quiet: bool
 ) -> None:
     from selectit.cli.progress import notes
     from selectit.probing.target import probe_target, target_lines
@@ -106,5 +115,5 @@ def _probe_target(
         found = probe_target(data, chosen, split_names(*methods), seed, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
-    elif not quiet:
+    else:
         say("\n".join(target_lines(found)))

@@ -49,6 +49,7 @@ class SourceOptions(OptionGroup):
     map: str | None = option(
         None, "instruction=FIELD,response=FIELD (input, system, history, reasoning), or messages=FIELD.", "FIELDS"
     )
+    roles: tuple[str, ...] = option((), "What a speaker is, for example boss=user; repeatable.", "NAME=ROLE")
     split: str | None = option(None, "Of a hub data set or a folder [train].", "NAME")
     subset: str | None = option(None, "Of a hub data set.", "NAME")
 
@@ -245,6 +246,7 @@ class AmountOptions(OptionGroup):
 
     keep: str | int | float | None = option(None, "0.2, 20% or 1000 (rows) [20%].", "AMOUNT", first=3)
     min_score: float | None = option(None, "Keep nothing that scores below S.", "S")
+    best_of: str | None = option(None, "Of rows with one 'instruction', or one value of FIELD, the best only.", "FIELD")
     allow_fewer: bool = option(False, "Take fewer rows where not enough can be chosen.")
 
 

@@ -25,7 +25,9 @@ from selectit.costs.token_counts import (
     tokens_in_texts,
     tokens_to_compute,
 )
+from selectit.data.memory import Data
 from selectit.data.records import Sample
+from selectit.engines import loading
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
@@ -351,7 +353,7 @@ def _batch_tokens(trial: Trial) -> int | None:
 
 
 def plan(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     sample: int = 64,
     proxy: str | None = None,
@@ -376,6 +378,8 @@ def plan(
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
     old = open_or_create_run(None, settings) if data is None else None
     settings, first = resolve_rating(settings, old)
+    if proxy is not None:
+        loading.find(settings.engine or loading.DEFAULT).check_name(proxy)
     run = old or open_or_create_run(data, settings)
     settings = dataclasses.replace(settings, engine=settings.engine or find_engine(run, settings.model))
     models = [find_model(name, settings) for name in settings.model]

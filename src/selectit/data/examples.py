@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selectit.data.blocks import read_blocks
 from selectit.data.detect import detect
 from selectit.data.fields import RowError
 from selectit.data.json_text import RawValue
-from selectit.data.raw_rows import read_items
 from selectit.data.samples import build_samples, read_inputs
 from selectit.data.sources import open_source
 from selectit.data.turns import read_turns
@@ -62,7 +62,8 @@ def read_target(files: Sequence[str], by: str | None = None) -> tuple[Example, .
 
 def _read_file(path: str, by: str | None) -> list[Example]:
     with open_source(path) as source:
-        found = [_read_example(item, source.name, by) for item in read_items(source)]
+        items = (item for block in read_blocks(source) for item in block.items())
+        found = [_read_example(item, source.name, by) for item in items]
     if not found:
         raise DataError(f"{source.name} has no rows", "Name a file of examples with --target.")
     return found

@@ -1,4 +1,4 @@
-"""The records of a data set's files in order, each with its own text."""
+"""A record of any kind of file as a line of JSON."""
 
 from __future__ import annotations
 
@@ -8,39 +8,23 @@ import datetime
 import decimal
 import json
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from selectit.data import json_text, tables, write
+from selectit.data import write
+from selectit.data.detect import is_talk
 from selectit.data.json_text import RawValue
-from selectit.data.sources import Source, decompress, file_source, shown
 
 
-def read_items(source: Source) -> Iterator[RawValue]:
-    """Every record of a data set, with where it stands in its file."""
-    for path in source.files:
-        part = file_source(path, shown(path)) if source.kind == "folder" else source
-        for item in _values(path, part, source.schema):
-            if source.kind == "folder":
-                item = dataclasses.replace(item, place=f"{path.name}, {item.place}")
-            yield _as_line(item) if source.written == "jsonl" else item
+def as_object(item: RawValue) -> RawValue:
+    """The item; where it is a list of messages and nothing else, an object with them."""
+    if not isinstance(item.value, list) or not is_talk(item.value):
+        return item
+    return dataclasses.replace(item, raw=f'{{"messages": {item.raw}}}', value={"messages": item.value})
 
 
-def _values(path: Path, part: Source, schema: pa.Schema | None) -> Iterator[RawValue]:
-    if part.kind in ("parquet", "arrow"):
-        yield from tables.read_rows(path, part.kind, schema)
-        return
-    with decompress(path, part.compression) as file:
-        if part.kind == "jsonl":
-            yield from json_text.read_lines(file)
-        else:
-            yield from (json_text.read_array if part.kind == "json" else json_text.read_objects)(file, part.name)
-
-
-def _as_line(item: RawValue) -> RawValue:
+def as_line(item: RawValue) -> RawValue:
     """The item with its text on one line, whatever it came from."""
     if item.problem:
         return item
@@ -48,7 +32,7 @@ def _as_line(item: RawValue) -> RawValue:
         return dataclasses.replace(item, raw=write.on_one_line(item.raw))
     try:
         plain = {name: _plain(value) for name, value in item.raw.items()}
-        return dataclasses.replace(item, raw=json.dumps(plain, ensure_ascii=False, default=_as_text))
+        return dataclasses.replace(item, raw=json.dumps(plain, ensure_ascii=False, default=as_text))
     except (TypeError, ValueError, OverflowError) as error:
         return dataclasses.replace(item, problem=f"it has a value that JSON can't hold: {error}")
 
@@ -63,7 +47,7 @@ def _plain(scalar: pa.Scalar[Any]) -> Any:
         return text
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value that JSON has no kind for: times as ISO text, bytes in base64, numbers with their digits."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections import Counter
@@ -9,15 +10,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+import numpy as np
+import pyarrow as pa
+
+from selectit.data.blocks import Block, first_rows, read_blocks
 from selectit.data.detect import detect
 from selectit.data.fields import LayoutError, RowError
 from selectit.data.json_text import RawValue
-from selectit.data.layouts import Layout, check_parts, read_as, unread_fields
-from selectit.data.raw_rows import read_items
-from selectit.data.records import Record
+from selectit.data.layouts import Layout, Roles, check_parts, read_as, unread_fields
+from selectit.data.plain_rows import plain_schema, read_plain
+from selectit.data.records import Record, record_schema, record_table
 from selectit.data.samples import check_contexts, rated_turns, read_inputs
 from selectit.data.sources import HINT, Source
 from selectit.data.turns import digest_turns, read_turns
+from selectit.data.words import count_words
 from selectit.errors import DataError
 
 _SHOWN = 10
@@ -45,6 +51,8 @@ class ReadReport:
     """The fields that were not, with how many rows have them."""
     parts: set[str] = field(default_factory=set)
     """Of a map, those that some row has."""
+    held: int = 0
+    """Characters of the rows since the last that is a multiple of _TOGETHER."""
 
 
 def read_records(
@@ -54,6 +62,7 @@ def read_records(
     layout: Layout | None,
     which: str,
     limit: int | None,
+    roles: Roles = (),
     rejected: IO[bytes] | None = None,
 ) -> Iterator[Record]:
     """The good records in order, numbered from 0.
@@ -64,21 +73,73 @@ def read_records(
         layout: None = found from the first record that has one.
         which: the answers that are rated; see `samples.build_samples`.
         limit: the most rows to read.
+        roles: what speakers are called; see `Layout.roles`.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
         DataError: the files are broken, every row is bad for one reason, there is no row, or, after the last row and
             without `rejected`, any row was bad (the first ten are listed).
     """
-    characters = 0
-    for item in _settle_layout(itertools.islice(read_items(source), limit), source, found, layout):
+    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout, roles):
+        yield from _read_block(block, source, found, which, roles, rejected)
+    _check_end(source, found, rejected)
+
+
+def read_tables(
+    source: Source,
+    found: ReadReport,
+    *,
+    layout: Layout | None,
+    which: str,
+    limit: int | None,
+    roles: Roles = (),
+    rejected: IO[bytes] | None = None,
+) -> Iterator[pa.Table]:
+    """The good records in order, as tables of `records.record_schema`, each of some rows. See `read_records`."""
+    schema = record_schema(source.schema)
+    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout, roles):
+        table = _read_plain_block(block, found, which, schema)
+        if table is None:
+            table = record_table(list(_read_block(block, source, found, which, roles, rejected)), schema)
+        yield table
+    _check_end(source, found, rejected)
+
+
+def _read_plain_block(block: Block, found: ReadReport, which: str, schema: pa.Schema) -> pa.Table | None:
+    """The rows at once; None where they are to be looked at one by one."""
+    if found.layout is None:
+        return None
+    columns = block.columns(plain_schema(found.layout))
+    plain = None if columns is None else read_plain(columns[0], found.layout, which)
+    if columns is None or plain is None:
+        return None
+    raw = columns[1]
+    rest = (found.rows + len(raw)) % _TOGETHER
+    held = 2 * raw.nbytes + (found.held if found.rows % _TOGETHER else 0)
+    if held > _MAX_TOGETHER:
+        return None
+    found.held = held if rest >= len(raw) else 2 * raw.slice(len(raw) - rest).nbytes
+    known = read_as(found.layout)
+    found.read |= {name: known[name] for name in plain.read}
+    found.unread.update(plain.unread)
+    found.parts |= {part for part, path in found.layout.fields if path in plain.read}
+    row = pa.array(np.arange(found.rows, found.rows + len(raw)))
+    found.rows += len(raw)
+    left_out = pa.array([[]], schema.field("left_out").type).take(pa.array(np.zeros(len(raw), np.int64)))
+    return pa.Table.from_arrays([row, plain.digest, plain.words, plain.turns, left_out, raw], schema=schema)
+
+
+def _read_block(
+    block: Block, source: Source, found: ReadReport, which: str, roles: Roles, rejected: IO[bytes] | None
+) -> Iterator[Record]:
+    for item in block.items():
         try:
-            record = _record(item, found, which)
+            record = _record(item, found, which, roles)
         except RowError as error:
             _reject(item, str(error)[:_MESSAGE], found, rejected)
             continue
-        characters = _characters(record) + (characters if found.rows % _TOGETHER else 0)
-        if characters > _MAX_TOGETHER:
+        found.held = _characters(record) + (found.held if found.rows % _TOGETHER else 0)
+        if found.held > _MAX_TOGETHER:
             raise DataError(
                 f"{source.name}, {item.place}: {found.rows % _TOGETHER + 1:,} rows up to this one have more than "
                 f"{_MAX_TOGETHER // 1_000_000:,} million characters together",
@@ -86,12 +147,15 @@ def read_records(
             )
         found.rows += 1
         yield record
-    total = found.rows + found.bad_rows
+
+
+def _check_end(source: Source, found: ReadReport, rejected: IO[bytes] | None) -> None:
+    """Raise DataError where rows are bad that may not be, no row is good, or the map names a field that is nowhere."""
     if found.bad_rows and (rejected is None or not found.rows):
         raise DataError(
             _bad_rows(source, found), "Mend these rows, or leave them out with --bad-rows skip; lines count from 1."
         )
-    if not total:
+    if not found.rows:
         raise DataError(f"{source.name} has no rows", HINT)
     assert found.layout is not None  # there is a good row
     absent = next((path for part, path in found.layout.fields if part not in found.parts), None)
@@ -108,23 +172,24 @@ _LAYOUT_HINT = (
 
 
 def _settle_layout(
-    items: Iterator[RawValue], source: Source, found: ReadReport, layout: Layout | None
-) -> Iterator[RawValue]:
-    """All items, once `found.layout` is known: from the first that has one, or the one that is named.
+    blocks: Iterator[Block], source: Source, found: ReadReport, layout: Layout | None, roles: Roles
+) -> Iterator[Block]:
+    """All blocks, once `found.layout` is known: from the first row that has one, or the one that is named.
 
-    Raises DataError, which says what is wrong with the first item, where none of the first ones has a layout.
+    Raises DataError, which says what is wrong with the first row, where none of the first ones has a layout.
     """
-    found.layout = layout
+    layout = found.layout = dataclasses.replace(layout, roles=roles) if layout else None
     if layout is not None and layout.name:
-        return items
-    ahead: list[RawValue] = []
+        return blocks
+    ahead: list[Block] = []
+    while sum(block.rows for block in ahead) < _AHEAD and (block := next(blocks, None)) is not None:
+        ahead.append(block)
     first: tuple[str, LayoutError] | None = None
-    for item in itertools.islice(items, _AHEAD):
-        ahead.append(item)
+    for item in itertools.islice(itertools.chain.from_iterable(block.items() for block in ahead), _AHEAD):
         if item.problem or not isinstance(item.value, dict):
             continue
         try:
-            found.layout = layout or detect(item.value)
+            found.layout = layout or detect(item.value, roles)
             check_parts(item.value, found.layout)
             break
         except LayoutError as error:
@@ -132,7 +197,7 @@ def _settle_layout(
     else:
         if first is not None:
             raise DataError(f"{source.name}, {first[0]}: {str(first[1])[:_MESSAGE]}", _LAYOUT_HINT) from first[1]
-    return itertools.chain(ahead, items)
+    return itertools.chain(ahead, blocks)
 
 
 def _characters(record: Record) -> int:
@@ -145,18 +210,18 @@ def _characters(record: Record) -> int:
     return characters
 
 
-def _record(item: RawValue, found: ReadReport, which: str) -> Record:
+def _record(item: RawValue, found: ReadReport, which: str, roles: Roles) -> Record:
     if item.problem:
         raise RowError(item.problem)
     if found.layout is None:  # nothing among the first items is an object
         if not isinstance(item.value, dict):
             raise RowError("it is not an object with fields")
-        found.layout = detect(item.value)
+        found.layout = detect(item.value, roles)
     found.parts |= check_parts(item.value, found.layout)
     conversation, left_out = read_turns(item.value, found.layout)
     rated = rated_turns(conversation, which)
     check_contexts(conversation, rated)
-    words = sum(len(conversation[place].text.split()) for place in rated)
+    words = sum(count_words(conversation[place].text) for place in rated)
     inputs = read_inputs(item.value, found.layout)
     _note_fields(item.value, found)
     return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out, inputs)

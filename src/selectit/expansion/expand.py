@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from selectit.config.settings import Settings
+from selectit.data.memory import Data
 from selectit.engines import loading
-from selectit.errors import DataError, SettingsError
+from selectit.errors import DataError, RunError, SettingsError
 from selectit.expansion import styles as expansion_styles
 from selectit.expansion.records import FIELDS, NewRow, build_records, check_layout, find_rewritable
 from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, find_fault
@@ -105,7 +106,7 @@ class _Generator:
 
 
 def expand(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     styles: Sequence[str] = STYLES,
     sample: int | None = None,
@@ -138,11 +139,18 @@ def expand(
     settings = _check_settings(settings, sample)
     run = open_or_create_run(data, settings)
     out = resolve_destination(run, settings, data, "expanded")
+    if out is None:
+        raise SettingsError("data in memory with new rows goes to a file", "Name it: Settings(out=…).")
     found = find_rewritable(run)
     check_layout(run, found.rows[:1])
     rows = _draw_rows(run, found.rows, sample, seed)
     asking = _Generator(find_model(settings.model[0], settings), settings, progress or Silent())
     folder = run.path / "expansions" / ("all" if sample is None else f"{sample}-s{seed}")
+    if out.is_file() and not folder.exists() and not settings.force:
+        raise RunError(
+            f"{out} is there, and no row of this data has been rewritten so far",
+            "Name another file with --out, or replace it with --force. No model was asked.",
+        )
     new, not_made, seconds = _write_new_rows(run, folder, rows, ways, asking)
     if not new:
         raise DataError(

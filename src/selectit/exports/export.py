@@ -25,6 +25,7 @@ from selectit.exports.card import DATE, Provenance, render_card
 from selectit.exports.layouts import FILES, NO_TOOLS, PATHS, TARGETS, convert_row, find_left_behind, side_files
 from selectit.jsonable import without_nan
 from selectit.runs.files import numbers
+from selectit.runs.output import check_new_folder
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import ALL, find_selection, load_rows, read_selection
 from selectit.runs.source import data_name
@@ -165,8 +166,7 @@ def _leave_out(chosen: _ChosenRows, bad: Int64) -> _ChosenRows:
 
 def _check_folder(folder: Path, files: Sequence[str]) -> None:
     """Refuse a place that can't be written, and a folder with anything else in it, which a reader might read too."""
-    if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"--out {folder} is a file", "Name a folder.")
+    check_new_folder("--out", folder)
     if not folder.resolve().parent.is_dir():
         raise SettingsError(f"--out: there is no folder {folder.resolve().parent}", "Make it, or name another.")
     there = (
@@ -239,8 +239,8 @@ def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool, 
         if path.suffix == ".jsonl":
             rising = np.sort(kept.rows)
             none: dict[str, Any] = {field: [] for field in media}
-            made = ((row, _json(each, none)) for row, each in _convert_rows(run, to, rising))
-            texts = write.order_texts(kept.rows, made)
+            made = (_json(each, none) for _, each in _convert_rows(run, to, rising))
+            texts = write.order_texts(kept.rows, (pa.array([text], pa.string()) for text in made))
             if scores:
                 texts = (write.add_field(text, value) for text, value in zip(texts, _scores(kept), strict=True))
             write.write_texts(file, "jsonl", "", "", texts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from selectit.config.settings import Settings
+from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.inference.execute import do_units
@@ -23,12 +23,15 @@ from selectit.signals.requests import RatingPrompt, kinds
 log = logging.getLogger(__name__)
 
 
-def open_or_create_run(data: str | Path | None, settings: Settings) -> Run:
+def open_or_create_run(data: Data | None, settings: Settings) -> Run:
     """The run of the data, created where it is not there; None = the run that the settings name."""
     if data is None:
         if settings.run is None:
             raise SettingsError("there is neither a data file nor a run", "Name a data file, or a run with --run.")
         return open_run(settings.run)
+    for name in (*settings.model, settings.encoder, settings.judge, settings.reward_model):
+        if name is not None:
+            loading.find(settings.engine or loading.DEFAULT).check_name(name)
     run = create(data, settings)
     log.info("run directory: %s (%d rows, layout %s)", run.path, run.rows, run.manifest["layout"])
     for line in reading_lines(run.manifest.get("reading")):
@@ -42,15 +45,20 @@ def rate_prompts(
     run: Run, settings: Settings, prompts: PromptSet, requests: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
     """Have every model of the settings answer `requests`, which are of the prompts; the set is stored with the run."""
-    settings = with_stored_engine(run, settings, settings.model)
-    loading.check(settings, prompts.chat)
-    models = [find_model(name, settings) for name in settings.model]
+    settings, models = find_raters(run, settings, prompts)
     try:
         return do_units(run, models, requests, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
         if any(run.path.glob(f"ratings/*/prompt-{requests[0].fingerprint}/part-*")):
             store_prompts(run, prompts)
+
+
+def find_raters(run: Run, settings: Settings, prompts: PromptSet) -> tuple[Settings, list[Model]]:
+    """The settings with the engine that is asked, and the models. Raises SettingsError or ModelError."""
+    settings = with_stored_engine(run, settings, settings.model)
+    loading.check(settings, prompts.chat)
+    return settings, [find_model(name, settings) for name in settings.model]
 
 
 def with_stored_engine(run: Run, settings: Settings, names: Sequence[str]) -> Settings:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
 from selectit.errors import SettingsError
+from selectit.numerics.groups import best_of_groups
 from selectit.numerics.ranking import ranking
 from selectit.runs.selections import Selection
 from selectit.signals.arrays import Float64, Int64
@@ -26,6 +29,8 @@ class Budget:
     rows: int | None = None
     share: Decimal | None = None
     min_score: float | None = None
+    best_of: str | None = None
+    """Of which groups only the best row may be kept: 'instruction', or a field's name."""
     allow_fewer: bool = False
 
     def count(self, total: int) -> int:
@@ -56,6 +61,8 @@ class Budget:
             parts.append(f"{(self.share * 100).normalize():f}pct")
         if self.min_score is not None:
             parts.append(f"min{self.min_score:g}")
+        if self.best_of is not None:
+            parts.append(f"best-of-{re.sub(r'[^A-Za-z0-9_.]+', '_', self.best_of)}")
         return "-".join(parts)
 
 
@@ -86,26 +93,43 @@ def parse_keep(keep: str | int | float, flag: str = "--keep") -> dict[str, int |
     return {"share": share}
 
 
-def select_top(scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller") -> Selection:
+def select_top(
+    scores: Float64,
+    budget: Budget,
+    *,
+    ties: str | Float64 = "smaller",
+    groups: Sequence[Hashable] | None = None,
+) -> Selection:
     """The highest scores within the budget, best first; rows without a score are never chosen.
+
+    Args:
+        scores: (N,) higher = keep; NaN = none.
+        budget: how many.
+        ties: as of `ranking`.
+        groups: (N,) of which group a row is, where only the best of each may be chosen.
 
     Raises:
         SettingsError: fewer rows than the budget asks for can be chosen, and `allow_fewer` is off.
     """
     ranked = ranking(scores, ties)
     scored = len(ranked)
+    if groups is not None:
+        ranked = ranked[best_of_groups(scores, groups, ties)[ranked]]
+    best = len(ranked)
     if budget.min_score is not None:
         ranked = ranked[scores[ranked] >= budget.min_score]
     wanted = len(ranked) if budget.only_threshold else budget.count(len(scores))
     if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
-        below = f", {scored - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
+        below = f", {best - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
+        if best < scored:
+            below = f", and {best:,} are the best of their {budget.best_of}{below}"
         raise SettingsError(
             f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
             f"{scored:,} of {len(scores):,} rows have a score{below}",
             _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
         )
     rows = ranked[:wanted]
-    why = tuple(f"rank {rank} of {scored}" for rank in range(1, len(rows) + 1))
+    why = tuple(f"rank {rank} of {best}" for rank in range(1, len(rows) + 1))
     return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
 
 

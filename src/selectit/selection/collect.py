@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,8 @@ from selectit.data.examples import Example
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import find_engine, find_model, rate_prompts
-from selectit.inference.units import count_tokens
+from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
+from selectit.inference.units import Task, count_tokens
 from selectit.methods._base import Method
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
@@ -44,14 +44,20 @@ class LoadedSignals:
 
 def collect(run: Run, method: Method, settings: Settings, progress: Progress, target: tuple[Example, ...] = ()) -> None:
     """Collect what a method asks of models but ratings, where it is not there yet: of the rows, and of a target."""
+    for task in _tasks(run, method, settings, target):
+        execute.do_units(task.run, [task.model], task.requests, task.settings, progress)
+
+
+def _tasks(run: Run, method: Method, settings: Settings, target: tuple[Example, ...]) -> Iterator[Task]:
+    """What a method asks of models but ratings, about the rows and about the examples of a target."""
     for request in list_requests(method, target):
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
         model = find_model(name, here)
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
-        execute.do_units(run, [model], [enough], here, progress)
+        yield Task(run, model, (enough,), here)
         if target and not request.of_target:
-            execute.do_units(open_target_run(run, target), [model], [request], here, progress)
+            yield Task(open_target_run(run, target), model, (request,), here)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
@@ -190,8 +196,18 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
     Answers that may hold those of other methods come first.
     """
     rated = None
+    execute.check_models(_all_tasks(run, plan))
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
     for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
         collect(run, spec.method, spec.settings, progress, spec.target)
     return rated
+
+
+def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:
+    """What all models are asked, a task for each model and signal."""
+    if plan.rating_prompts and plan.prompts is not None:
+        settings, models = find_raters(run, plan.settings, plan.prompts)
+        yield from (Task(run, model, plan.rating_prompts, settings) for model in models)
+    for spec in plan.all_specs:
+        yield from _tasks(run, spec.method, spec.settings, spec.target)

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import Method, ScoringMethod, TargetMethod
 from selectit.numerics.choosers import Choice
+from selectit.numerics.groups import group_fields, group_instructions
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import column, numbers
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import Selection
-from selectit.runs.stored import names_of_scores, read_scores
+from selectit.runs.stored import field_of, names_of_scores, read_scores
 from selectit.selection.choose import Budget, select_set, select_top
 from selectit.selection.collect import Answered, load_signals
 from selectit.selection.resolve import resolve
@@ -145,11 +146,12 @@ def score_and_choose(
     """Score by the method, or by each that is combined, and choose."""
     settings, parts, budget = plan.settings, plan.parts, plan.budget
     scored = [score_part(run, part, plan.prompts, rated, progress) for part in parts]
+    groups = read_groups(run, budget.best_of)
     if settings.combine is None:
-        return scored[0], choose(parts[0].method, scored[0], budget, run.rows)
+        return scored[0], choose(parts[0].method, scored[0], budget, run.rows, groups)
     if settings.combine_by == "rank":
         whole = combine_ranks(run, settings, parts, scored)
-        return whole, select_top(whole.scores.score, budget)
+        return whole, select_top(whole.scores.score, budget, groups=groups)
     choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
     rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
     if not len(rows):
@@ -164,10 +166,26 @@ def score_and_choose(
     return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
 
 
-def choose(method: Method, scored: Scored, budget: Budget, rows: int) -> Selection:
-    """The best of `rows` rows, or the set that the method chooses."""
+def read_groups(run: Run, best_of: str | None) -> list[Hashable] | None:
+    """(rows,) of which group each row is; None = there are none. Raises SettingsError where no record has the field."""
+    if best_of is None:
+        return None
+    if best_of == "instruction":
+        return group_instructions(run.samples(0, run.rows), run.rows)
+    values = field_of(run, best_of)
+    if not any(values):
+        raise SettingsError(
+            f"no record has a field {best_of!r}", "Name one with --best-of, or write --best-of instruction."
+        )
+    return group_fields(values)
+
+
+def choose(
+    method: Method, scored: Scored, budget: Budget, rows: int, groups: Sequence[Hashable] | None = None
+) -> Selection:
+    """The best of `rows` rows, of each group one at most, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
-        return select_top(scored.scores.score, budget, ties=method.tie_break(scored.signals))
+        return select_top(scored.scores.score, budget, ties=method.tie_break(scored.signals), groups=groups)
     if isinstance(method, TargetMethod):
         return _name_targets(method.choose(scored.signals, budget.count(rows)), scored.signals.target, budget, rows)
     return select_set(method.select(scored.signals, budget.count(rows)), budget, rows)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,13 @@ import numpy as np
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
 from selectit.config.options import flag, given
 from selectit.config.settings import Settings
+from selectit.data import memory
+from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
 from selectit.progress import Progress, Silent
+from selectit.runs.files import slug
 from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection, name_selection, selections, store_selection
@@ -27,11 +29,9 @@ from selectit.selection.cascade import check_budget
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.score import Scored, count_passes, estimate_seconds, score_and_choose
-from selectit.selection.spec import Plan, list_requests
+from selectit.selection.spec import Plan, list_requests, to_toml_parameters
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.arrays import Int64
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +40,26 @@ class Selected:
 
     run: Path
     name: str
-    out: Path
+    out: Path | None
+    """The file that was written; None for a data set in memory without `Settings.out`."""
     selection: Selection
     summary: Summary
     passes: float
     """Passes of a model, or replies, that the method's signals take for each row."""
     seconds: float | None
     """What they took in all, by timing.json; None = it does not say."""
+    data: Any = None
+    """The chosen rows of a data set in memory, in the type and with the columns that it has, as Settings.order says;
+    None where a file was given."""
 
 
-def select(
-    data: str | Path | None = None, settings: Settings = Settings(), progress: Progress | None = None
-) -> Selected:
+def select(data: Data | None = None, settings: Settings = Settings(), progress: Progress | None = None) -> Selected:
     """The whole job: read, rate what is not rated yet, score, choose, write the subset.
 
     Args:
-        data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names,
-            and loads no model.
+        data: a file, a folder, a hub id, '-' (standard input), or a data set in memory: a `datasets.Dataset` or
+            `DatasetDict` (with `Settings.split`), a pandas or polars frame, a pyarrow table, an iterable of dicts.
+            None chooses from the run that `settings.run` names, and loads no model.
         settings: everything else.
         progress: shows what is going on.
 
@@ -64,16 +67,18 @@ def select(
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     progress = progress or Silent()
-    rates = data is not None
+    held = None if data is None else memory.hold(data, settings.split)
+    rates = held is not None
     old = None if rates else open_or_create_run(None, settings)
     _refuse_idle(settings, reads=rates)
     plan = resolve(settings, old, asks=rates)
     stages, budget = resolve_cascade(plan, old), plan.budget
-    run = old or open_or_create_run(data, settings)
-    out = resolve_destination(run, settings, data)
+    run = old or open_or_create_run(held, settings)
+    out = resolve_destination(run, settings, held)
     budget.count(run.rows)
     if rates and not settings.force:
-        _refuse_foreign(run, plan, out)
+        named = (out, None if settings.rest is None else Path(settings.rest))
+        _refuse_conflicts(run, plan, [file for file in named if file is not None])
     done = None
     if stages is None:
         scored, selection, summary = _in_one_stage(run, plan, rates, progress)
@@ -87,31 +92,61 @@ def select(
         store_selection(run, name, selection, config, dataclasses.asdict(summary))
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
-    write_rows(run, out, selection.rows[order], values, force=settings.force)
+    if out is not None:
+        write_rows(run, out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
         failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
         write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
     spent = estimate_seconds(run if done is None else done.second.run, scored)
-    return Selected(run.path, name, out, selection, summary, count_passes(scored), spent)
+    return Selected(
+        run.path,
+        name,
+        out,
+        selection,
+        summary,
+        count_passes(scored),
+        spent,
+        memory.take_rows(held, selection.rows[order]),
+    )
 
 
-def _refuse_foreign(run: Run, plan: Plan, out: Path) -> None:
-    """Refuse to ask models first, and find then that a file of something else is in the way. Raises RunError.
+def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
+    """Refuse to ask models first, and find then that a file or a selection of something else is in the way.
 
-    What is there may be this very selection where the run has one of this method and budget: that is compared later.
+    What is there may be of this very selection where the run has one of these settings: that is compared later.
+
+    Raises RunError or SettingsError.
     """
     asks = bool(plan.rating_prompts) or any(list_requests(spec.method) for spec in plan.all_specs)
-    if not asks or not out.is_file():
+    if not asks:
         return
-    words = (plan.budget.label, *(plan.parts[0].method.label for _ in plan.parts[:1] if len(plan.parts) == 1))
-    known = selections(run)
-    if not known:
-        log.warning("%s is there: it stays as it is, and the end is an error, unless this selection is the same", out)
-    elif not any(name == plan.settings.name or all(word in name for word in words) for name in known):
+    known = {name: run.read_toml(run.path / "selections" / name / "config.toml") for name in selections(run)}
+    same = [name for name, config in known.items() if _may_be_of(plan, config)]
+    if plan.settings.name in known and plan.settings.name not in same:
+        name_selection(run, plan.settings, plan.settings.name, {})
+    there = next((file for file in files if file.is_file()), None)
+    if there is not None and not same:
+        others = f"only others: {', '.join(known)}" if known else "none yet"
         raise RunError(
-            f"{out} is there and holds something else than this selection: {run.path} has only others",
-            "Name another file with --out, or replace it with --force. No model was asked.",
+            f"{there} is there and holds something else than this selection: {run.path} has {others}",
+            "Name another file, or replace it with --force. No model was asked.",
         )
+
+
+def _may_be_of(plan: Plan, config: Mapping[str, Any]) -> bool:
+    """Whether a stored selection may be what the settings come to, as far as it is known before models are asked."""
+    settings, spec = plan.settings, plan.parts[0]
+    known: dict[str, Any] = {
+        "budget": plan.budget.label, "allow_fewer": plan.budget.allow_fewer, "order": settings.order,
+    }  # fmt: skip
+    if settings.combine is None:
+        known |= {"method": spec.settings.method, **to_toml_parameters(spec.method)}
+    if plan.prompts is not None:
+        known["prompts"] = plan.prompts.fingerprint
+    models = [slug(name) for name in settings.model]
+    return all(config[key] == value for key, value in known.items() if key in config) and (
+        "models" not in config or [folder.rpartition("-")[0] for folder in config["models"]] == models
+    )
 
 
 def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Selection, Summary]:
