@@ -9,14 +9,27 @@ import numpy as np
 from selectit import methods
 from selectit.data.records import Sample, Turn
 from selectit.data.turns import digest_turns
-from selectit.signals.arrays import INSTEAD, Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
+from selectit.signals.arrays import (
+    INSTEAD,
+    Embeddings,
+    Gains,
+    Judgements,
+    Losses,
+    Ratings,
+    Rewards,
+    Rows,
+    Signals,
+    Target,
+)
 from selectit.signals.requests import (
     EmbeddingRequest,
     Field,
+    GainRequest,
     JudgeRequest,
     LossRequest,
     RewardRequest,
     ScoreOf,
+    StateRequest,
     Substitution,
 )
 
@@ -106,6 +119,12 @@ def _broken():
     )
 
 
+def target(needs):
+    """Six examples of two groups, with what `needs` names."""
+    examples = content(6, seed=5, several=False, broken=False)
+    return Target(signals(examples, needs), np.array([0, 0, 0, 0, 1, 1]), ("sums", "tools"))
+
+
 def signals(rows, needs):
     """The signals that `needs` names, and no other, of rows of content."""
     items = [item for content in rows for item in content.items]
@@ -116,6 +135,8 @@ def signals(rows, needs):
         stored |= {
             LossRequest: lambda need=need: {"losses": losses(items, row, need.copies)},
             EmbeddingRequest: lambda: {"embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))},
+            StateRequest: lambda: {"states": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))},
+            GainRequest: lambda: {"gains": Gains(row, np.stack([i.vector for i in items]).astype("f4"))},
             JudgeRequest: lambda need=need: {"judgements": _replies(need, row, items)},
             RewardRequest: lambda: {"rewards": Rewards(row, np.array([item.reward for item in items]))},
             Substitution: lambda need=need: {INSTEAD: _instead(need, items, row)},

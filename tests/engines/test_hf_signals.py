@@ -1,5 +1,6 @@
 """Embeddings, replies and rewards against transformers called directly, on tiny random models."""
 
+import json
 import shutil
 
 import numpy as np
@@ -15,6 +16,8 @@ from transformers import (
 )
 
 import tiny
+from places import GOLDEN
+from selectit.data.examples import Example
 from selectit.data.records import Sample
 from selectit.engines.hf import encoder, reward
 from selectit.engines.hf import engine as hf_engine
@@ -22,7 +25,8 @@ from selectit.errors import ModelError
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_UNFINISHED
 from selectit.signals.embeddings import Embeds
 from selectit.signals.judgements import Replies, Reply
-from selectit.signals.requests import EmbeddingRequest, JudgeRequest
+from selectit.signals.loss_templates import PLAIN
+from selectit.signals.requests import EmbeddingRequest, GainRequest, JudgeRequest, StateRequest
 from selectit.signals.rewards import RewardsPairs
 
 SAMPLES = [Sample(row, 0, "Name three colours.", "Red and blue, " * (row % 4) + "done.") for row in range(9)]
@@ -151,3 +155,57 @@ def test_a_model_with_several_outputs_is_no_reward_model(tmp_path):
     words.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="has 2 outputs"):
         reward.load(str(tmp_path), dtype="fp32", max_tokens=40)
+
+
+@pytest.mark.parametrize("text", ["both", "instruction"])
+def test_hidden_states_of_the_pair_in_its_chat_template(tmp_path, text):
+    """Packed as read alone; a question without an answer up to where the answer begins."""
+    folder = tiny.build_chat(tmp_path / "chat")
+    model = encoder.load(folder, dtype="fp32", pooling="weighted", max_tokens=256, batch_tokens=64)
+    samples = [*SAMPLES, Sample(9, 0, "Name three colours.", "")]
+    vectors = model.embed(StateRequest(text), samples, nothing)
+    own, words = (
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    for sample, vector in zip(samples, vectors, strict=True):
+        whole = f"<|user|>\n{sample.instruction}<|end|>\n<|assistant|>\n"
+        whole += f"{sample.response}<|end|>\n" if text == "both" and sample.response else ""
+        ids = words(whole, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            states = own.model(input_ids=ids).last_hidden_state[0].numpy()
+        place = np.arange(1, len(states) + 1)
+        assert vector == pytest.approx(place @ states / place.sum(), abs=1e-5)
+
+
+def test_weighted_states_as_published():
+    published = json.loads((GOLDEN / "rivals" / "targeted_selection.json").read_text())["rds_pooling"]
+    expected = published["outputs"]["weighted_mean_normalised_float32"]
+    for states, vector in zip(published["inputs"]["hidden_states_float32"], expected, strict=True):
+        own = encoder.pooled(np.array(states, np.float32), "weighted")
+        assert own / np.linalg.norm(own) == pytest.approx(vector, abs=1e-6)
+
+
+def test_what_a_row_does_to_the_loss_of_an_example(tmp_path):
+    """The loss of an example's answer after its question, less that after the row and the question."""
+    engine = tiny.load(tiny.build(tmp_path / "llama"))
+    examples = tuple(Example(f"Add {n} and 2.", f"It is {n + 2}.", "", "sums") for n in range(3))
+    request = GainRequest(PLAIN).towards([*examples])
+    samples = [*SAMPLES[:2], Sample(2, 0, examples[1].instruction, examples[1].response)]
+    answer = request.ask(engine, samples, nothing)
+    own, words = AutoModelForCausalLM.from_pretrained(tmp_path / "llama"), engine.texts.tokenizer
+
+    def loss(before, text):
+        ids = [words(each, add_special_tokens=False)["input_ids"] for each in (before, text)]
+        with torch.inference_mode():
+            logp = own(torch.tensor([sum(ids, [])])).logits[0].log_softmax(-1)
+        places = range(len(ids[0]) - 1, len(ids[0]) + len(ids[1]) - 1)
+        return -float(np.mean([logp[place, token] for place, token in zip(places, ids[1], strict=True)]))
+
+    for sample, gains in zip(samples, answer.columns["gains"], strict=True):
+        for each, gain in zip(request.examples, gains, strict=True):
+            row, asked = f"{sample.instruction}\n{sample.response}\n\n", f"{each.instruction}\n"
+            same = sample.instruction == each.instruction
+            wanted = np.nan if same else loss(asked, each.response) - loss(row + asked, each.response)
+            assert gain == pytest.approx(wanted, abs=2e-4, nan_ok=True)
+    assert np.isnan(answer.columns["gains"]).sum() == 1

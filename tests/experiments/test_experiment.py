@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,9 @@ def small_file(model):
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_experiments(path):
+    for target in tomllib.loads(path.read_text()).get("settings", {}).get("target", []):  # what is read already
+        Path(target).parent.mkdir(exist_ok=True)
+        Path(target).write_text('{"prompt": "What is wanted?"}\n')
     found = load(path, "data.json")
     assert len(settings.list_cells(found)) > len(found.choices)
 
@@ -70,6 +74,26 @@ def test_cells_and_their_settings(folder):
     assert [each.keep for each in chosen] == [None, "25%", "25%", "25%", "25%"]
     assert chosen[-1].k == 2 and chosen[-1].engine == "fake" and chosen[-1].model == ("tiny",)
     assert (found.recipe.steps, found.recipe.batch_size) == (2, 4)
+
+
+def test_a_target_is_for_the_choices_that_read_one(folder, tiny_model):
+    Path("sums.jsonl").write_text('{"prompt": "Two and two?"}\n')
+    choices = "".join(
+        f'[[choices]]\nmethod = "{each}"\n' for each in ("random", "dsir", "deita:quality=dsir;complexity=length")
+    )
+    choices += '[[choices]]\nmethod = "knn-target"\nsettings = { target = "other.jsonl" }\n'
+    Path("other.jsonl").write_text('{"prompt": "Who sings?"}\n')
+    Path("heldout.json").write_text('[{"prompt": "Three and three?", "completion": "Six."}]')
+    text = experiment_file(tiny_model, choices).replace("[settings]", '[settings]\ntarget = "sums.jsonl"')
+    Path("e.toml").write_text(text)
+    found = load("e.toml", "data.json")
+    cells = settings.list_cells(found)[1:]
+    chosen = [settings.build_settings(found, each, "run").target for each in cells]
+    assert chosen == [(), ("sums.jsonl",), ("sums.jsonl",), ("other.jsonl",)]
+    before = [cell.fingerprint_cell(found, each, "data", 9) for each in cells]
+    Path("sums.jsonl").write_text('{"prompt": "Three and two?"}\n')
+    after = [cell.fingerprint_cell(found, each, "data", 9) for each in cells]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, False, True]
 
 
 def test_parameters_with_flags_and_without():

@@ -35,6 +35,7 @@ VARIANTS = {
     "rsr": [{}, {"clip": 2}],
     "alpagasus-local": [{}, {"dimension": "helpfulness", "parser": "strict", "threshold": 3.0, "seed": 2}],
     "deita": [{"complexity": "instag-complexity:min-count=1", "quality": "expected-rating"}],
+    "dsir": [{}, {"length": "sum", "noise": True, "seed": 3}, {"text": "response", "buckets": 50, "smoothing": 0.5}],
     "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],
     "facility-location": [
         {},
@@ -52,6 +53,7 @@ VARIANTS = {
     ],
     "kmeans": [{}, {"clusters": 2, "restarts": 3, "seed": 4}],
     "knn": [{}, {"k": 1, "text": "response"}],
+    "knn-target": [{}, {"text": "response", "chooser": "transport"}, {"turns": "lost"}],
     "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
     "ltd": [{"clusters": 3}, {"clusters": 3, "target": CHOSEN}],
     "lift": [{"share": 0.5}, {"quality": "length", "length": "length:unit=chars", "components": 3, "share": 0.5}],
@@ -59,6 +61,14 @@ VARIANTS = {
     "semdedup": [{}, {"score": "reward", "eps": 0.5}],
     "superfiltering-d": [{"share": 0.9}, {"share": 0.9, "score": "reward", "similarity": "submodlib-euclidean"}],
     "qdit": [{}, {"neighbours": 3}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
+    "rds": [
+        {},
+        {"states": "encoder", "chooser": "group-round-robin"},
+        {"text": "instruction", "whiten": 4, "chooser": "mean"},
+        {"chooser": "group-max"},
+        {"chooser": "doubly-greedy", "turns": "lost"},
+    ],
+    "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
 CASES = [
@@ -75,10 +85,17 @@ def contents(folder):
     return rows
 
 
+def signals_for(method, contents):
+    """What the method needs of the contents, and of the examples of a target where it chooses towards one."""
+    signals = made.signals(contents, method.needs)
+    target = made.target(method.needs) if method.towards_target else None
+    return dataclasses.replace(signals, stored_target=target)
+
+
 def outcome(method, contents, order=None):
     """Scores, or chosen rows, of the contents in an order of their own; told in the numbers of the given order."""
     order = np.arange(len(contents)) if order is None else order
-    signals = made.signals([contents[row] for row in order], method.needs)
+    signals = signals_for(method, [contents[row] for row in order])
     if isinstance(method, ScoringMethod):
         scores = method.score(signals)
         assert scores.dtype == np.float64 and scores.shape == (len(contents),)
@@ -131,7 +148,7 @@ def test_a_row_alone(name, given, contents):
     if {"file", "exclude", "target"} & set(given):
         return  # the list names rows that are not there
     for alone in ([contents[1]], [contents[-1]]):
-        signals = made.signals(alone, method.needs)
+        signals = signals_for(method, alone)
         if isinstance(method, ScoringMethod):
             assert method.score(signals).shape == (1,)
         else:
@@ -143,7 +160,7 @@ def test_parts_are_columns(name, given, contents):
     method = methods.build(name, given)
     if not hasattr(method, "parts"):
         return
-    for key, values in method.parts(made.signals(contents, method.needs)).items():
+    for key, values in method.parts(signals_for(method, contents)).items():
         assert np.asarray(values).shape == (len(contents),), key
         assert np.asarray(values).dtype.kind in "fiu", key
 

@@ -20,8 +20,13 @@ from selectit.config.groups import (
     RatingOptions,
     ReadingOptions,
     SourceOptions,
+    TargetOptions,
 )
+from selectit.config.settings import Settings
 from selectit.data.memory import Data
+from selectit.errors import SettingsError
+
+SAMPLE = 200
 
 
 @cloup.command("probe")
@@ -40,7 +45,7 @@ from selectit.data.memory import Data
         metavar="FILE",
         help="Rating prompts: a file, or default, aspects, yes-no; repeatable.",
     ),
-    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows, or pairs, to draw [200]."),
+    cloup.option("--sample", type=int, default=SAMPLE, metavar="N", help=f"Rows, or pairs, to draw [{SAMPLE}]."),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
     cloup.option(
         "--labelled",
@@ -57,7 +62,7 @@ from selectit.data.memory import Data
 )
 @options(
     PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, ModelOptions, EngineOptions, LoadingOptions,
-    ExecutionOptions, MethodOptions, ParameterOptions, *COMMON, without=("prompts",),
+    ExecutionOptions, MethodOptions, TargetOptions, ParameterOptions, "keep", *COMMON, without=("prompts",),
 )  # fmt: skip
 def command(
     data: Data | None,
@@ -73,9 +78,20 @@ def command(
 ) -> None:
     """Plant defects in a sample of DATA, score the originals and the defects, and say which are told apart.
 
+    With --target FILE: say whether what methods choose is nearer to held-out examples of FILE than random rows are.
+
     Several models, prompt sets and methods stand in one table. Rate the whole data set with what works.
     """
     chosen = to_settings(given)
+    if chosen.target:
+        if labelled is not None or pairs or prompts or sample != SAMPLE:
+            raise SettingsError(
+                "--labelled, --pairs, --prompts and --sample do nothing with --target", "Probe one after the other."
+            )
+        _probe_target(data, chosen, methods, sample_seed, as_json, quiet)
+        return
+    if chosen.keep is not None:
+        raise SettingsError("--keep does nothing without --target: nothing is chosen", "Leave it out.")
     from selectit.cli.progress import notes
     from selectit.probing.probe import probe
     from selectit.probing.report import probe_lines
@@ -87,3 +103,17 @@ def command(
         print_json(dataclasses.asdict(found))
     else:
         say("\n".join(probe_lines(found)))
+
+
+def _probe_target(
+    data: Data | None, chosen: Settings, methods: tuple[str, ...], seed: int, as_json: bool, quiet: bool
+) -> None:
+    from selectit.cli.progress import notes
+    from selectit.probing.target import probe_target, target_lines
+
+    with notes(quiet) as progress:
+        found = probe_target(data, chosen, split_names(*methods), seed, progress)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        say("\n".join(target_lines(found)))

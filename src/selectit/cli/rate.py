@@ -19,6 +19,7 @@ from selectit.config.groups import (
     ReadingOptions,
     ResumeOptions,
     SourceOptions,
+    TargetOptions,
 )
 from selectit.data.memory import Data
 
@@ -27,7 +28,8 @@ from selectit.data.memory import Data
 @data_argument
 @options(
     PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
-    LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", *COMMON,
+    LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", TargetOptions,
+    *COMMON,
 )  # fmt: skip
 def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.

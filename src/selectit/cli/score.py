@@ -18,6 +18,7 @@ from selectit.config.groups import (
     ParameterOptions,
     PlaceOptions,
     RatingOptions,
+    TargetOptions,
 )
 
 
@@ -28,6 +29,7 @@ from selectit.config.groups import (
     EngineOptions,
     ModelOptions,
     MethodOptions,
+    TargetOptions,
     ParameterOptions,
     CombinationOptions,
     *COMMON,

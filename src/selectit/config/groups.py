@@ -199,6 +199,16 @@ class MethodOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TargetOptions(OptionGroup):
+    """What the model should become good at, for methods that choose towards it."""
+
+    heading: ClassVar[str] = "Method"
+
+    target: tuple[str, ...] = option((), "Examples of what the model should become good at; repeatable.", "FILE")
+    target_by: str | None = option(None, "The field that says which group an example is of [its file].", "FIELD")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParameterOptions(OptionGroup):
     """Parameters of methods that have a flag. None = the method's default."""
 

@@ -25,6 +25,7 @@ from selectit.config.groups import (
     ReadingOptions,
     ResumeOptions,
     SourceOptions,
+    TargetOptions,
 )
 from selectit.config.options import check_values, flag, names
 from selectit.errors import SettingsError, nearest
@@ -35,7 +36,7 @@ DEFAULT_MODEL = "smollm2"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(  # the fields of the last base come first
-    OutputOptions, AmountOptions, CombinationOptions, ParameterOptions, MethodOptions, ExecutionOptions,
+    OutputOptions, AmountOptions, CombinationOptions, ParameterOptions, TargetOptions, MethodOptions, ExecutionOptions,
     ResumeOptions, LoadingOptions, EngineOptions, ModelOptions, CascadeOptions, RatingOptions, ReadingOptions,
     SourceOptions, PlaceOptions,
 ):  # fmt: skip
@@ -46,7 +47,7 @@ class Settings(  # the fields of the last base come first
     """
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights", "labels", "roles"):  # one alone is a list of one
+        for name in ("model", "weights", "labels", "roles", "target"):  # one alone is a list of one
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))
@@ -68,6 +69,8 @@ class Settings(  # the fields of the last base come first
             raise SettingsError(f"--worker-gpus is {self.worker_gpus}", "It is a number of 0 or more.")
         if self.min_score is not None and math.isnan(self.min_score):
             raise SettingsError("--min-score is no number", "Give a number.")
+        if self.target_by is not None and not self.target:
+            raise SettingsError("--target-by groups the examples of a target, and there is none", "Add --target FILE.")
         self._check_cascade()
 
     def _check_cascade(self) -> None:

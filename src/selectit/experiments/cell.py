@@ -13,6 +13,7 @@ from typing import Any
 
 from selectit import methods as method_files
 from selectit.config import options
+from selectit.config.groups import TargetOptions
 from selectit.config.settings import GROUPS, Settings
 from selectit.data import sources
 from selectit.errors import RunError, SelectitError, SettingsError
@@ -244,6 +245,10 @@ def _choice_identity(settings: Settings) -> dict[str, Any]:
     plain = options.values(settings, *(group for group in GROUPS if group.decides))
     plain["model"] = [find_model(name, settings).digest for name in settings.model]
     plain["prompts"] = prompts.load(settings.prompts).fingerprint
+    if settings.target:
+        plain["target"] = [_data_identity(path) for path in settings.target]
+    else:  # as experiments without targets have always been named
+        plain = {name: value for name, value in plain.items() if name not in options.names(TargetOptions)}
     plain["param"] = {name: _content_identity(value) for name, value in settings.param.items()}
     return plain
 

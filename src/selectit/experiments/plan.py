@@ -135,7 +135,9 @@ def _describe_choosing(
             new = {name for _, name, _ in wanted - asked}
             seconds += sum(each.seconds for each in cost.models if each.model in new)
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        rest_of = {(source, others, request) for spec in plan.all_specs for request in list_requests(spec.method)}
+        rest_of = {
+            (source, others, request) for spec in plan.all_specs for request in list_requests(spec.method, spec.target)
+        }
         asked = asked | wanted | rest_of
     rated = rest = 0
     for source, _, request in asked - before:

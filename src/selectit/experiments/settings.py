@@ -15,6 +15,7 @@ from selectit.config import options
 from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
+    TargetOptions,
 )
 from selectit.config.options import matches_kind
 from selectit.config.settings import Settings
@@ -215,6 +216,8 @@ def build_settings(experiment: Experiment, cell: Cell, run: str) -> Settings:
         settings = dataclasses.replace(settings, keep=cell.budget)
     if draws_at_random(cell.choice) and settings.seed is None:
         settings = dataclasses.replace(settings, seed=cell.seed)
+    if not reads_target(cell.choice):  # the experiment's is for those choices that read one
+        settings = dataclasses.replace(settings, **options.defaults(TargetOptions))
     return settings
 
 
@@ -231,6 +234,18 @@ def with_method(text: str, settings: Settings) -> Settings:
 def draws_at_random(choice: Choice) -> bool:
     """Whether the method draws at random, so that each seed has a selection of its own."""
     return "seed" in method_files.parameters(build_method(choice))
+
+
+def reads_target(choice: Choice) -> bool:
+    """Whether the method, or one whose scores it reads, chooses towards a target."""
+    inner = (Choice(method=text) for text in _inner_methods(choice))
+    return build_method(choice).towards_target or any(map(reads_target, inner))
+
+
+def _inner_methods(choice: Choice) -> list[str]:
+    """The methods whose scores it reads, but those that a run has already."""
+    texts = method_files.list_score_texts(build_method(choice))
+    return [text for text in texts if not text.startswith(method_files.STORED)]
 
 
 def build_method(choice: Choice) -> Method:

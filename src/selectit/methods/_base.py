@@ -7,11 +7,14 @@ defines `needs`, `label`, and `score` or `select`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from selectit.data.examples import Example
 from selectit.errors import SettingsError
+from selectit.numerics.choosers import Choice
 from selectit.signals.arrays import Float64, Int64, Rows, Signals
 from selectit.signals.requests import Need
 
@@ -25,6 +28,8 @@ class _AnyMethod(ABC):
     """Whether the parameter `k` is the number of rating prompts, so that --k decides it."""
     instruction_alone: ClassVar[bool] = False
     """Whether its rating prompts may ask about the instruction alone."""
+    towards_target: ClassVar[bool] = False
+    """Whether it chooses towards the examples of --target: what it needs of the rows it needs of these too."""
     uniform: ClassVar[bool] = False
     """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
 
@@ -84,6 +89,9 @@ class _AnyMethod(ABC):
     def check_judge(self, judge: str) -> None:
         """Raise SettingsError where the method can't use replies of this judge."""
 
+    def check_target(self, examples: Sequence[Example]) -> None:
+        """Raise SettingsError where the method can't choose towards these examples."""
+
     def check_rows(self, rows: Rows) -> None:
         """Raise DataError where a parameter names rows that are not among these."""
 
@@ -126,6 +134,22 @@ class SetMethod(_AnyMethod):
     @abstractmethod
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` distinct row numbers, in the order in which they were chosen."""
+
+
+class TargetMethod(SetMethod):
+    """A set method that says for which example of the target it chose each row."""
+
+    __slots__ = ()
+
+    towards_target = True
+
+    @abstractmethod
+    def choose(self, signals: Signals, budget: int) -> Choice:
+        """At most `budget` distinct row numbers in the order of choice, and the example that each is for."""
+
+    def select(self, signals: Signals, budget: int) -> Int64:
+        """The rows of `choose`."""
+        return self.choose(signals, budget).rows
 
 
 Method = ScoringMethod | SetMethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Selection:
     why: tuple[str, ...]
     cut: float
     """The lowest score that was kept; NaN without scores."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """How many rows were chosen for the examples of each group of a target; empty = they were chosen for none."""
 
 
 def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:

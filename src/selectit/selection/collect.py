@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from selectit.config.settings import Settings
+from selectit.data.examples import Example
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
@@ -18,8 +21,9 @@ from selectit.runs.annotators import Annotator, find_annotator, models_in, named
 from selectit.runs.files import slug
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_arrays
+from selectit.runs.targets import digest_target, open_target_run
 from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings, substituted_prompts, tokenizer_name
-from selectit.signals.arrays import INSTEAD, Signals
+from selectit.signals.arrays import INSTEAD, Signals, Target
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
 
@@ -38,20 +42,22 @@ class LoadedSignals:
     config: dict[str, Any]
 
 
-def collect(run: Run, method: Method, settings: Settings, progress: Progress) -> None:
-    """Collect what a method asks of models but ratings, where it is not there yet."""
-    for task in _tasks(run, method, settings):
-        execute.do_units(run, [task.model], task.requests, task.settings, progress)
+def collect(run: Run, method: Method, settings: Settings, progress: Progress, target: tuple[Example, ...] = ()) -> None:
+    """Collect what a method asks of models but ratings, where it is not there yet: of the rows, and of a target."""
+    for task in _tasks(run, method, settings, target):
+        execute.do_units(task.run, [task.model], task.requests, task.settings, progress)
 
 
-def _tasks(run: Run, method: Method, settings: Settings) -> Iterator[Task]:
-    """What a method asks of models but ratings."""
-    for request in list_requests(method):
+def _tasks(run: Run, method: Method, settings: Settings, target: tuple[Example, ...]) -> Iterator[Task]:
+    """What a method asks of models but ratings, about the rows and about the examples of a target."""
+    for request in list_requests(method, target):
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
         model = find_model(name, here)
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
         yield Task(run, model, (enough,), here)
+        if target and not request.of_target:
+            yield Task(open_target_run(run, target), model, (request,), here)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
@@ -93,7 +99,7 @@ def load_signals(
     stored: dict[str, Any] = {}
     answered: list[Answered] = []
     raters: tuple[Annotator, ...] = ()
-    for request in list_requests(method):
+    for request in list_requests(method, spec.target):
         annotator = _find_annotator(run, request, settings)
         enough = _enough(run, annotator, request)
         answered.append((annotator, (enough,)))
@@ -108,7 +114,30 @@ def load_signals(
             stored[INSTEAD] = load_arrays(run, raters, instead)
         config |= {"models": [annotator.path.name for annotator in raters], "prompts": prompts.fingerprint}
         answered += [(annotator, (*first, *instead)) for annotator in raters]
+    if spec.target:
+        signals = replace(signals, stored_target=_load_target(run, spec, answered))
+        config["target"] = digest_target(spec.target)
     return LoadedSignals(replace(signals, stored=stored), raters, tuple(answered), config)
+
+
+def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Target:
+    """What is stored of the target's examples, by the models that answered about the rows. Raises RunError."""
+    inner = open_target_run(run, spec.target)
+    stored: dict[str, Any] = {}
+    for annotator, (request, *_) in answered:
+        if request.of_target:
+            continue
+        same = find_annotator(inner, str(annotator.manifest["digest"]), spec.settings, request.signal)
+        if same is None or not all(unit.path.exists() for unit in units(inner, same, [request])):
+            raise RunError(
+                f"{run.path} has no {request.signal} of the target's examples by {annotator.name}",
+                f"Collect them: selectit rate --run {run.path} with this --method, --target and model.",
+            )
+        stored[request.signal] = load_arrays(inner, [same], [request])
+    texts = tuple(inner.samples(0, inner.rows)) if "texts" in spec.method.needs else None
+    groups = list(dict.fromkeys(each.group for each in spec.target))
+    group = np.array([groups.index(each.group) for each in spec.target], np.int64)
+    return Target(Signals(inner.basic_rows(), stored, stored_texts=texts), group, tuple(groups))
 
 
 def _load_rows(run: Run, spec: MethodSpec, progress: Progress) -> tuple[Signals, dict[str, Any]]:
@@ -171,7 +200,7 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
     for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
-        collect(run, spec.method, spec.settings, progress)
+        collect(run, spec.method, spec.settings, progress, spec.target)
     return rated
 
 
@@ -181,4 +210,4 @@ def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:
         settings, models = find_raters(run, plan.settings, plan.prompts)
         yield from (Task(run, model, plan.rating_prompts, settings) for model in models)
     for spec in plan.all_specs:
-        yield from _tasks(run, spec.method, spec.settings)
+        yield from _tasks(run, spec.method, spec.settings, spec.target)

@@ -13,6 +13,7 @@ from selectit import methods as method_files
 from selectit.config import options
 from selectit.config.groups import MethodOptions, ParameterOptions
 from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.data.examples import Example, read_target
 from selectit.engines.loading import check_options
 from selectit.errors import SettingsError
 from selectit.methods._base import ScoringMethod
@@ -77,6 +78,7 @@ def resolve(
     parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
     budget = resolve_budget(settings, parts)
     specs = [_with_reads(part, run) for part in parts]
+    _check_target(settings, specs)
     rates = any(needs_ratings(spec.method) for spec in flatten(specs))
     rating_prompts: tuple[RatingPrompt, ...] = ()
     if rates or run is None:  # a mistake in the prompts is an error even where no method reads them
@@ -139,7 +141,31 @@ def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) 
             )
         if not text.startswith(method_files.STORED):
             reads[text] = _with_reads(_scoring(text, spec.settings, run), run, (*outer, text))
-    return dataclasses.replace(spec, reads=reads)
+    return dataclasses.replace(spec, reads=reads, target=_read_target(spec))
+
+
+def _read_target(spec: MethodSpec) -> tuple[Example, ...]:
+    """The examples that a method chooses towards, none for others. Raises SettingsError where it needs some."""
+    if not spec.method.towards_target:
+        return ()
+    if not spec.settings.target:
+        raise SettingsError(
+            f"{spec.settings.method} chooses towards examples of what the model should become good at, and there are "
+            "none",
+            "Name a file with a few to a few hundred: --target FILE.",
+        )
+    target = read_target(spec.settings.target, spec.settings.target_by)
+    spec.method.check_target(target)
+    return target
+
+
+def _check_target(settings: Settings, specs: Sequence[MethodSpec]) -> None:
+    """Raise SettingsError where a target is named that no method reads."""
+    if settings.target and not any(spec.method.towards_target for spec in flatten(specs)):
+        names = ", ".join(dict.fromkeys(spec.settings.method for spec in specs))
+        raise SettingsError(
+            f"--target does nothing: {names} reads no target", "Leave it out, or use rds, knn-target or dsir."
+        )
 
 
 def _scoring(text: str, settings: Settings, run: Run | None) -> MethodSpec:

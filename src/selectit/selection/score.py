@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
-from selectit.methods._base import Method, ScoringMethod
+from selectit.methods._base import Method, ScoringMethod, TargetMethod
+from selectit.numerics.choosers import Choice
 from selectit.numerics.groups import group_fields, group_instructions
 from selectit.numerics.ranking import intersection, rank_average, union
 from selectit.progress import Progress, Silent
@@ -31,7 +32,7 @@ from selectit.selection.choose import Budget, select_set, select_top
 from selectit.selection.collect import Answered, load_signals
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import MethodSpec, Plan, to_toml_parameters
-from selectit.signals.arrays import Float64, Signals
+from selectit.signals.arrays import Float64, Signals, Target
 from selectit.signals.prompts import PromptSet
 
 
@@ -185,7 +186,21 @@ def choose(
     """The best of `rows` rows, of each group one at most, or the set that the method chooses."""
     if isinstance(method, ScoringMethod):
         return select_top(scored.scores.score, budget, ties=method.tie_break(scored.signals), groups=groups)
+    if isinstance(method, TargetMethod):
+        return _name_targets(method.choose(scored.signals, budget.count(rows)), scored.signals.target, budget, rows)
     return select_set(method.select(scored.signals, budget.count(rows)), budget, rows)
+
+
+def _name_targets(choice: Choice, target: Target, budget: Budget, rows: int) -> Selection:
+    """A choice as a selection that says of each row which example of the target it is for."""
+    groups = tuple(target.groups[place] for place in target.group[choice.targets].tolist())
+    selection = select_set(choice.rows, budget, rows)
+    why = tuple(
+        f"{each}, for example {example} of the target ({group})"
+        for each, example, group in zip(selection.why, choice.targets.tolist(), groups, strict=True)
+    )
+    kept = {name: groups.count(name) for name in target.groups}
+    return dataclasses.replace(selection, why=why, groups=kept)
 
 
 def count_passes(scored: Scored) -> int:

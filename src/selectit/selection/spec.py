@@ -13,6 +13,7 @@ from selectit import methods as method_files
 from selectit.config import options
 from selectit.config.groups import ParameterOptions
 from selectit.config.settings import Settings
+from selectit.data.examples import Example
 from selectit.engines.loading import check_gives
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
@@ -34,6 +35,8 @@ class MethodSpec:
     method: Method
     reads: Mapping[str, MethodSpec] = dataclasses.field(default_factory=dict)
     """The methods whose scores it reads, by the text of the `ScoreOf`; not those that are stored."""
+    target: tuple[Example, ...] = ()
+    """The examples that it chooses towards; none for other methods."""
 
 
 def flatten(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
@@ -62,9 +65,9 @@ class Plan:
         return flatten(self.parts)
 
 
-def list_requests(method: Method) -> list[Request]:
-    """What a method asks of models but ratings, which come with prompts."""
-    return [need for need in method.needs if isinstance(need, SignalRequest)]
+def list_requests(method: Method, target: tuple[Example, ...] = ()) -> list[Request]:
+    """What a method asks of models, towards the examples of a target, but ratings, which come with prompts."""
+    return [need.towards(target) for need in method.needs if isinstance(need, SignalRequest)]
 
 
 def check_models(method: Method, settings: Settings) -> None:

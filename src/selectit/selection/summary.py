@@ -121,6 +121,14 @@ class RatingStats:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupStats:
+    """What was chosen for one group of a target's examples."""
+
+    name: str
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The figures of one selection. None = undefined."""
 
@@ -149,6 +157,8 @@ class Summary:
     """None = all rows were rated fully."""
     reading: Mapping[str, Any] | None = None
     """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
+    target: tuple[GroupStats, ...] = ()
+    """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:
@@ -208,6 +218,7 @@ def summarise(
         warnings=tuple(_warnings(None if scores is None else values, facts)),
         others=signal_stats(run, answered),
         reading=run.manifest.get("reading"),
+        target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
     )
 
 
@@ -222,6 +233,8 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
     yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
+    if summary.target:
+        yield f"chosen for {', '.join(f'{each.name}: {each.kept:,}' for each in summary.target)}"
     yield from reading_lines(summary.reading)
     if summary.cascade is not None:
         yield from cascade_lines(summary.cascade, timing)
@@ -270,8 +283,9 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     )
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
+    target = tuple(GroupStats(**each) for each in plain.get("target", ()))
     cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
-    return Summary(**{**plain, **tuples, "raters": facts, "others": others, "cascade": cascade})
+    return Summary(**{**plain, **tuples, "raters": facts, "others": others, "cascade": cascade, "target": target})
 
 
 def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:

@@ -123,6 +123,28 @@ class Rewards:
 
 
 @dataclass(frozen=True, slots=True)
+class Gains:
+    """How much I items of N rows, each read in front, lower the losses of Q examples of a target."""
+
+    row: Int64
+    """(I,)."""
+    gains: Float32
+    """(I, Q) nats a token, above 0 where the item helps; NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The Q examples of what the model should become good at, and what was collected of them."""
+
+    signals: Signals
+    """What the method needs of the rows, of the examples: row q is example q."""
+    group: Int64
+    """(Q,) the group of each, a place in `groups`."""
+    groups: tuple[str, ...]
+    """Their names, in the order of the files."""
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """Everything collected for a method: the rows, and the signals that it named in `needs`."""
 
@@ -133,6 +155,7 @@ class Signals:
     stored_texts: tuple[Sample, ...] | None = None
     stored_field: tuple[str, ...] | None = None
     stored_scores: Mapping[str, Float64] = dataclass_field(default_factory=dict)
+    stored_target: Target | None = None
 
     def of(self, signal: str) -> Any:
         """What models answered for a signal. This and the following raise RunError where it was not collected."""
@@ -177,6 +200,21 @@ class Signals:
     def rewards(self) -> Rewards:
         """The outputs of the reward model."""
         return cast(Rewards, self.of("rewards"))
+
+    @property
+    def states(self) -> Embeddings:
+        """The pooled hidden states of the `StateRequest` of `needs`."""
+        return cast(Embeddings, self.of("states"))
+
+    @property
+    def gains(self) -> Gains:
+        """What the rows do to the losses of the target's examples."""
+        return cast(Gains, self.of("gains"))
+
+    @property
+    def target(self) -> Target:
+        """The examples of a method that chooses towards them."""
+        return _collected(self.stored_target, "a target")
 
     @property
     def field(self) -> tuple[str, ...]:

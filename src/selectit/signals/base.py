@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from selectit.config.options import flag
 from selectit.config.settings import Settings
+from selectit.data.examples import Example
 from selectit.data.records import Sample
 from selectit.errors import SettingsError
 from selectit.jsonable import digest_of, without_nan
@@ -126,6 +127,8 @@ class SignalRequest(Generic[A, E]):
     """The settings that its models heed; None = all that a rating model does."""
     tokenized: ClassVar[bool] = True
     """Whether a served model's tokenizer has a part in the answers."""
+    of_target: ClassVar[bool] = False
+    """Whether it asks what a row does to the examples of a target, which are not asked about by themselves then."""
     pass_name: ClassVar[tuple[str, str]] = ("forward pass", "forward passes")
     """What `passes` counts: one, and several."""
     unfinished: ClassVar[tuple[str, str]] = (
@@ -158,6 +161,10 @@ class SignalRequest(Generic[A, E]):
     def wider(self) -> tuple[Self, ...]:
         """Other requests whose answers hold all that this one's would."""
         return ()
+
+    def towards(self, examples: Sequence[Example]) -> Self:
+        """The request where these are the target's examples; most don't depend on them."""
+        return self
 
     def shares_reading(self, other: Self) -> bool:
         """Whether both should go to the engine in one call, since they share a reading of the sample."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -33,12 +33,15 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
     text: str = "both"
     """'instruction', 'response', or 'both' with a line break between."""
 
+    chat: ClassVar[bool] = False
+    """Whether a causal model reads the pair in its chat template, where it has one."""
+
     signal = "embeddings"
     doing = "embedding with"
     capability = Embeds
     columns = {"vector": pa.list_(pa.float32())}
     named_by = ("encoder",)
-    default = "minilm"
+    default: ClassVar[str | None] = "minilm"
     heeds = ("pooling", "unit_size")
 
     def __post_init__(self) -> None:

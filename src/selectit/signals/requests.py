@@ -7,14 +7,17 @@ from typing import Any
 
 from selectit.signals.base import SignalRequest
 from selectit.signals.embeddings import EmbeddingRequest
+from selectit.signals.gains import GainRequest
 from selectit.signals.judgements import JudgeRequest
 from selectit.signals.losses import LossRequest
 from selectit.signals.ratings import RatingPrompt, Substitution
 from selectit.signals.rewards import RewardRequest
+from selectit.signals.states import StateRequest
 
 __all__ = [
     "EmbeddingRequest",
     "Field",
+    "GainRequest",
     "JudgeRequest",
     "LossRequest",
     "Need",
@@ -22,6 +25,7 @@ __all__ = [
     "Request",
     "RewardRequest",
     "ScoreOf",
+    "StateRequest",
     "Substitution",
     "kinds",
 ]
@@ -50,7 +54,9 @@ Need = str | Request | Field | ScoreOf | Substitution
 """A signal that a method reads: 'ratings', 'tokens', 'texts' (the pairs themselves), or one of the types above."""
 
 
-PACKAGED: tuple[type[Request], ...] = (RatingPrompt, LossRequest, EmbeddingRequest, JudgeRequest, RewardRequest)
+PACKAGED: tuple[type[Request], ...] = (
+    RatingPrompt, LossRequest, EmbeddingRequest, StateRequest, GainRequest, JudgeRequest, RewardRequest
+)  # fmt: skip
 """In the order in which a run tells of them."""
 
 

@@ -13,7 +13,7 @@ from selectit.engines.base import MAX_TOKENS, TEXTS_INSTALL, EngineLoader, max_t
 from selectit.models.files import Model
 from selectit.signals.base import Engine
 
-_FILES = {"embeddings": "encoder", "rewards": "reward"}
+_FILES = {"embeddings": "encoder", "states": "encoder", "rewards": "reward"}
 
 
 class HFLoader(EngineLoader):
@@ -25,9 +25,9 @@ class HFLoader(EngineLoader):
     def load(self, model: Model, settings: Settings, stored: Mapping[str, Any], signal: str) -> Engine:
         module = self.module(_FILES.get(signal, "engine"))
         own: dict[str, Any]
-        if signal == "embeddings":
-            own = {"pooling": settings.pooling or stored.get("pooling", "mean"), "fused": _fused(stored)}
-            own |= {"max_tokens": _context(model, settings)}
+        if signal in ("embeddings", "states"):
+            pooling = "weighted" if signal == "states" else settings.pooling or stored.get("pooling", "mean")
+            own = {"pooling": pooling, "fused": _fused(stored), "max_tokens": _context(model, settings)}
         elif signal == "rewards":
             own = {"max_tokens": _context(model, settings)}
         else:

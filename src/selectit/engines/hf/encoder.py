@@ -14,6 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from selectit.data.records import Sample
 from selectit.engines import device as engines_device
+from selectit.engines.chat import render_chat
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
 from selectit.errors import ModelError
@@ -156,9 +157,11 @@ class PooledModel:
 
     def embed(self, what: EmbeddingRequest, samples: Sequence[Sample], on_batch: OnBatch) -> Float32:
         """See `Embeds.embed`."""
-        limit, texts = self.engine.texts.max_tokens, [what.of(sample) for sample in samples]
+        limit, tokenizer = self.engine.texts.max_tokens, self.engine.texts.tokenizer
+        chat = what.chat and bool(tokenizer.chat_template)
+        texts = [_rendered(what, sample, tokenizer) if chat else what.of(sample) for sample in samples]
         # With the end token of tokenizers that write one: such encoders are trained to be read there.
-        whole = self.engine.texts.tokenizer(texts, verbose=False)["input_ids"] if texts else []
+        whole = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
         ids = [ids[:limit] for ids in whole]
         vectors: list[Float32 | None] = [None] * len(samples)
         for batch, states in self.engine.states({index: each for index, each in enumerate(ids) if each}):
@@ -172,6 +175,14 @@ class PooledModel:
     def close(self) -> None:
         """Free the model's memory."""
         self.engine.close()
+
+
+def _rendered(what: EmbeddingRequest, sample: Sample, tokenizer: Any) -> str:
+    """What is read of a pair in the chat template; of a question alone all up to where the answer begins."""
+    whole = what.text != "instruction" and bool(sample.response)
+    messages = [{"role": "user", "content": sample.instruction}]
+    messages += [{"role": "assistant", "content": sample.response}] if whole else []
+    return render_chat(tokenizer, messages, "Choose another model.", asks=not whole)
 
 
 def pooled(states: Float32, pooling: str) -> Float32:

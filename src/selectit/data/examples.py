@@ -1,0 +1,117 @@
+"""Examples of what a model should become good at: pairs, or questions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selectit.data.blocks import read_blocks
+from selectit.data.detect import detect
+from selectit.data.fields import RowError
+from selectit.data.json_text import RawValue
+from selectit.data.samples import build_samples, read_inputs
+from selectit.data.sources import open_source
+from selectit.data.turns import read_turns
+from selectit.errors import DataError, nearest
+
+MOST = 5000
+"""Examples of a target: what methods hold grows with rows x examples, and a few hundred say as much."""
+
+
+_HINT = (
+    'Write each example in a layout of docs/data.md, for example {"prompt": …, "completion": …}; without an answer '
+    '{"prompt": …} is enough.'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example of a target."""
+
+    instruction: str
+    """All that is asked, with the input at its end where there is one."""
+    response: str
+    """'' where it is a question alone."""
+    input: str
+    """What the instruction is about, where the data has that apart."""
+    group: str
+    """What it is an example of: the value of a field, or the name of its file."""
+
+
+def read_target(files: Sequence[str], by: str | None = None) -> tuple[Example, ...]:
+    """The examples of some files, in their order.
+
+    Args:
+        files: of any kind and layout that a data set may have, or with questions alone.
+        by: the field that names an example's group; None = the name of its file.
+
+    Raises:
+        DataError: a file can't be read, is empty, has a row that can't be used or lacks the field, or there are more
+            than `MOST` examples.
+    """
+    found = [example for path in files for example in _read_file(path, by)]
+    if len(found) > MOST:
+        raise DataError(
+            f"the target has {len(found):,} examples, and the limit is {MOST:,}",
+            "Draw some: a few hundred say what is wanted.",
+        )
+    return tuple(found)
+
+
+def _read_file(path: str, by: str | None) -> list[Example]:
+    with open_source(path) as source:
+        items = (item for block in read_blocks(source) for item in block.items())
+        found = [_read_example(item, source.name, by) for item in items]
+    if not found:
+        raise DataError(f"{source.name} has no rows", "Name a file of examples with --target.")
+    return found
+
+
+def _read_example(item: RawValue, name: str, by: str | None) -> Example:
+    place = f"{name}, {item.place}"
+    try:
+        if item.problem or not isinstance(item.value, Mapping):
+            raise RowError(item.problem or "it is not an object with fields")
+        record = _with_answer(item.value)
+        layout = detect(record)
+        turns, _ = read_turns(record, layout)
+    except RowError as error:
+        raise DataError(f"{place}: {error}", _HINT) from error
+    pair = build_samples(0, turns, "last", read_inputs(record, layout))[-1]
+    return Example(
+        pair.instruction, pair.response, pair.input, Path(name).stem if by is None else _at(record, by, place)
+    )
+
+
+def _at(record: Mapping[str, Any], path: str, place: str) -> str:
+    """The value of a field as text; dots for fields within fields."""
+    value: Any = record
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        raise DataError(f"{place}: there is no field {path!r}", nearest(path, record))
+    return str(value)
+
+
+def _with_answer(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record, with an empty answer where it is a question alone, so that a layout reads it."""
+    for field in ("messages", "conversations"):
+        said = record.get(field)
+        if isinstance(said, list) and said and _is_question(said[-1]):
+            return {**record, field: [*said, {"role": "assistant", "content": ""}]}
+    if isinstance(record.get("question"), str) and not {"chosen", "prompt", "instruction"} & set(record):
+        return {**record, "prompt": record["question"], "completion": record.get("answer") or ""}
+    for question, answer in (("instruction", "output"), ("prompt", "completion")):
+        if record.get(question) is not None and not {answer, "instances", "chosen"} & _given(record):
+            return {**record, answer: ""}
+    return record
+
+
+def _is_question(message: Any) -> bool:
+    return isinstance(message, Mapping) and str(message.get("role") or message.get("from")).lower() in ("user", "human")
+
+
+def _given(record: Mapping[str, Any]) -> set[str]:
+    return {key for key, value in record.items() if value is not None}

@@ -1,0 +1,121 @@
+"""`--target` through the whole program, with made-up numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selectit.config.settings import Settings
+from selectit.engines.fake import FakeEngine
+from selectit.errors import RunError, SettingsError
+from selectit.runs.verify import verify
+from selectit.selection.compare import compare
+from selectit.selection.describe import show
+from selectit.selection.rate import rate
+from selectit.selection.score import score
+from selectit.selection.select import select
+
+METHODS = ("rds", "knn-target", "dsir", "target-loss")
+
+
+def examples(name, count):
+    lines = [json.dumps({"prompt": f"{name} {n}?", "completion": "word " * (n + 2)}) for n in range(count)]
+    Path(f"{name}.jsonl").write_text("\n".join(lines))
+    return f"{name}.jsonl"
+
+
+@pytest.fixture
+def target(folder):
+    return (examples("sums", 3), examples("tools", 2))
+
+
+def settings(**changes):
+    return Settings(**{"engine": "fake", "model": "m", "run": "run", "keep": 4, "force": True, **changes})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_choice_is_made_again_without_a_model(data, target, no_model, method):
+    first = select(data, settings(method=method, target=target, out="one.json"))
+    no_model()
+    again = select(data, settings(method=method, target=target, out="two.json"))
+    stored = select(None, Settings(run="run", method=method, target=target, keep=4, out="three.json"))
+    assert len(first.selection.rows) == 4
+    assert Path("one.json").read_text() == Path("two.json").read_text() == Path("three.json").read_text()
+    assert first.name == again.name == stored.name
+
+
+def test_the_summary_says_for_what_rows_were_chosen(data, target):
+    chosen = select(data, settings(method="rds", target=target))
+    assert {each.name: each.kept for each in chosen.summary.target} == {"sums": 2, "tools": 2}
+    assert chosen.selection.why[1].startswith("choice 2 of 4, for example 3 of the target (tools)")
+    known = show("run")["selections"][chosen.name]
+    assert known["target"] == [{"name": "sums", "kept": 2}, {"name": "tools", "kept": 2}]
+    row = show("run", int(chosen.selection.rows[0]))
+    assert "example 0 of the target (sums)" in row["selections"][chosen.name]
+
+
+def test_another_target_asks_about_its_examples_alone(data, target, monkeypatch):
+    asked = []
+    embed = FakeEngine.embed
+    monkeypatch.setattr(FakeEngine, "embed", lambda *given: asked.append(len(given[2])) or embed(*given))
+    one = select(data, settings(method="rds", target=target[0]))
+    other = select(data, settings(method="rds", target=target[1]))
+    assert asked == [12, 3, 2]
+    assert one.name != other.name  # two choices, side by side
+    select(data, settings(method="rds", target=target[1], target_by="prompt"))
+    assert asked == [12, 3, 2]  # other groups of the same examples
+
+
+def test_interrupted_between_rows_and_examples(data, target, monkeypatch):
+    embed = FakeEngine.embed
+
+    def stop(engine, what, samples, on_batch):
+        if len(samples) == 5:
+            raise KeyboardInterrupt
+        return embed(engine, what, samples, on_batch)
+
+    monkeypatch.setattr(FakeEngine, "embed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        select(data, settings(method="rds", target=target, out="one.json"))
+    monkeypatch.setattr(FakeEngine, "embed", embed)
+    with pytest.raises(RunError, match="no states of the target's examples by m"):
+        select(None, Settings(run="run", method="rds", target=target, keep=4, out="one.json"))
+    select(data, settings(method="rds", target=target, out="one.json"))
+    select(data, settings(method="rds", target=target, out="two.json", run="whole"))
+    assert Path("one.json").read_text() == Path("two.json").read_text()
+
+
+def test_rate_then_score_and_compare(data, target):
+    rate(data, settings(method="target-loss", target=target, param={"examples": "3"}, keep=None, force=False))
+    again = Settings(run="run", method="target-loss", target=target, param={"examples": "3"})
+    assert np.isfinite(score("run", again).score[:-1]).all()
+    with pytest.raises(SettingsError, match="rds chooses a set"):
+        score("run", Settings(method="rds", target=target))
+    both = compare("run", ["dsir", "length", "target-loss:examples=3"], Settings(target=target))
+    assert [each.name for each in both.methods] == ["dsir-both-mean100", "length-words", "target-loss-alpaca-n3-seed0"]
+
+
+def test_the_run_of_the_examples_is_verified_too(data, target):
+    select(data, settings(method="rds", target=target))
+    (part,) = Path("run").glob("targets/*/run/states/*/*/part-00000.parquet")
+    assert not verify("run").findings
+    part.write_bytes(part.read_bytes()[:-20])
+    assert len(verify("run").findings) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_a_target(data, method):
+    with pytest.raises(SettingsError, match="towards examples") as error:
+        select(data, settings(method=method))
+    assert "--target FILE" in error.value.hint
+    assert not Path("run").exists()
+
+
+def test_a_target_that_nothing_reads(data, target):
+    with pytest.raises(SettingsError, match="--target does nothing: length reads no target"):
+        select(data, settings(method="length", target=target))
+    with pytest.raises(SettingsError, match="--target-by"):
+        Settings(target_by="task")
+    chosen = select(data, settings(combine="dsir,length", target=target))
+    assert len(chosen.selection.rows) == 4
