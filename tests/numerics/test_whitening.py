@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from selectit.numerics.subsets import unit
+from selectit.numerics.vectors import unit
 from selectit.numerics.whitening import fit_whitening, whitened
 
 

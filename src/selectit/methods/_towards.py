@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from selectit.errors import DataError
 from selectit.methods._base import TargetMethod
 from selectit.numerics.choosers import Choice, check_chooser, choose_rows
-from selectit.numerics.subsets import row_vectors, unit
+from selectit.numerics.vectors import row_vectors, unit
 from selectit.numerics.whitening import fit_whitening, whitened
 from selectit.signals.arrays import Embeddings, Int64, Signals
 

@@ -22,7 +22,7 @@ from selectit.inference.rate import open_or_create_run
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ngrams import cosines, hash_texts
 from selectit.numerics.statistics import Estimate, bootstrap_mean
-from selectit.numerics.subsets import row_vectors, unit
+from selectit.numerics.vectors import row_vectors, unit
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.choose import select_top
