@@ -69,8 +69,8 @@ def test_minimum_score_alone_and_with_an_amount():
 
 def test_a_set_that_is_too_small_is_refused():
     with pytest.raises(SettingsError, match="chose 2"):
-        select_set(np.array([4, 2]), Budget(rows=3), 10)
-    assert select_set(np.array([4, 2]), Budget(rows=2), 10).why == ("choice 1 of 2", "choice 2 of 2")
+        select_set(np.array([4, 2]), 3, Budget(rows=3))
+    assert select_set(np.array([4, 2]), 2, Budget(rows=2)).why == ("choice 1 of 2", "choice 2 of 2")
 
 
 def test_spearman_by_hand():

@@ -27,6 +27,8 @@ class _AnyMethod(ABC):
     """Whether its rating prompts may ask about the instruction alone."""
     uniform: ClassVar[bool] = False
     """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
+    names_rows: ClassVar[bool] = False
+    """Whether a set method's parameters name rows of the whole data: what is left out is taken from its choice."""
 
     @property
     @abstractmethod

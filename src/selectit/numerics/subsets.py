@@ -238,6 +238,17 @@ def similarity_filter(vectors: Vectors, order: Int64, n: int, limit: float) -> I
     return np.array(rows, dtype=np.int64)
 
 
+def nearest_of(vectors: Vectors, others: Vectors) -> tuple[Int64, Float64]:
+    """(N,) which of the (M, D) `others` is nearest to each of the (N, D) vectors by cosine, and (N,) that cosine."""
+    points, targets = unit(vectors), unit(others)
+    nearest, cosine = np.empty(len(points), np.int64), np.empty(len(points))
+    for block in _blocks(len(points)):
+        alike = points[block] @ targets.T
+        nearest[block] = alike.argmax(axis=1)
+        cosine[block] = alike[np.arange(len(block)), nearest[block]]
+    return nearest, cosine
+
+
 def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -> tuple[Int64, Float64]:
     """scikit-learn's k-means++: (N,) cluster of each point, (N,) squared distance to its centroid.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,6 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, rate_prompts
 from selectit.inference.units import count_tokens
-from selectit.methods._base import Method
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
@@ -20,6 +19,7 @@ from selectit.runs.run import Run
 from selectit.runs.stored import field_of, load_arrays
 from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings, substituted_prompts, tokenizer_name
 from selectit.signals.arrays import INSTEAD, Signals
+from selectit.signals.base import Arrays
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
 
@@ -38,9 +38,9 @@ class LoadedSignals:
     config: dict[str, Any]
 
 
-def collect(run: Run, method: Method, settings: Settings, progress: Progress) -> None:
-    """Collect what a method asks of models but ratings, where it is not there yet."""
-    for request in list_requests(method):
+def collect(run: Run, requests: Iterable[Request], settings: Settings, progress: Progress) -> None:
+    """Ask models for what is not there yet, ratings aside."""
+    for request in requests:
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
         model = find_model(name, here)
@@ -88,11 +88,9 @@ def load_signals(
     answered: list[Answered] = []
     raters: tuple[Annotator, ...] = ()
     for request in list_requests(method):
-        annotator = _find_annotator(run, request, settings)
-        enough = _enough(run, annotator, request)
-        answered.append((annotator, (enough,)))
-        config[request.signal] = annotator.path.name
-        stored[request.signal] = load_arrays(run, [annotator], [enough])
+        found, stored[request.signal] = load_answers(run, request, settings)
+        answered.append(found)
+        config[request.signal] = found[0].path.name
     if needs_ratings(method):
         assert prompts is not None
         raters = tuple(rated or _find_raters(run, spec))
@@ -103,6 +101,13 @@ def load_signals(
         config |= {"models": [annotator.path.name for annotator in raters], "prompts": prompts.fingerprint}
         answered += [(annotator, (*first, *instead)) for annotator in raters]
     return LoadedSignals(replace(signals, stored=stored), raters, tuple(answered), config)
+
+
+def load_answers(run: Run, request: Request, settings: Settings) -> tuple[Answered, Arrays]:
+    """Who has answered a request, and what. Raises RunError where it is not there; it says how to collect it."""
+    annotator = _find_annotator(run, request, settings)
+    enough = _enough(run, annotator, request)
+    return (annotator, (enough,)), load_arrays(run, [annotator], [enough])
 
 
 def _load_rows(run: Run, spec: MethodSpec, progress: Progress) -> tuple[Signals, dict[str, Any]]:
@@ -156,13 +161,16 @@ def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
 
 
 def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
-    """Ask for all that the methods read and is not there yet; the raters, None where nothing is rated.
-
-    Answers that may hold those of other methods come first.
-    """
+    """Ask for all that the plan reads and is not there yet; the raters, None where nothing is rated."""
     rated = None
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
-    for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
-        collect(run, spec.method, spec.settings, progress)
+    collect_signals(run, plan, progress)
     return rated
+
+
+def collect_signals(run: Run, plan: Plan, progress: Progress) -> None:
+    """Ask for all but ratings that is not there yet. Answers that may hold those of other methods come first."""
+    for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
+        collect(run, list_requests(spec.method), spec.settings, progress)
+    collect(run, plan.filters.requests, plan.settings, progress)
