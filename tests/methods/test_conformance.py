@@ -47,6 +47,8 @@ VARIANTS = {
     "knn": [{}, {"k": 1, "text": "response"}],
     "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
     "lift": [{"share": 0.5}, {"quality": "length", "length": "length:unit=chars", "components": 3, "share": 0.5}],
+    "mmr": [{}, {"quality": "random:seed=1", "balance": 0.2, "text": "instruction"}],
+    "similarity": [{}, {"quality": "length", "limit": 0.5, "text": "response"}],
     "qdit": [{}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")

@@ -138,6 +138,6 @@ def find_semantic(vectors: Float32, order: Int64, threshold: float, seed: int = 
         rows = order[label == cluster]
         kept = similarity_filter(vectors[rows], np.arange(len(rows)), len(rows), threshold)
         gone = np.setdiff1d(np.arange(len(rows)), kept)
-        nearest, cosine = nearest_of(vectors[rows[gone]], vectors[rows[kept]])
+        nearest, cosine = nearest_of(vectors[rows[gone]], vectors[rows[kept]], first=np.searchsorted(kept, gone))
         found.kept_row[rows[gone]], found.likeness[rows[gone]] = rows[kept[nearest]], cosine
     return found

@@ -238,12 +238,43 @@ def similarity_filter(vectors: Vectors, order: Int64, n: int, limit: float) -> I
     return np.array(rows, dtype=np.int64)
 
 
-def nearest_of(vectors: Vectors, others: Vectors) -> tuple[Int64, Float64]:
-    """(N,) which of the (M, D) `others` is nearest to each of the (N, D) vectors by cosine, and (N,) that cosine."""
+def marginal_relevance(vectors: Vectors, relevance: Float64, n: int, balance: float) -> Int64:
+    """Maximal marginal relevance: each next point has the largest of balance x relevance - (1 - balance) x likeness.
+
+    Likeness is the largest cosine to a point chosen before; the first is the most relevant. Carbonell and Goldstein,
+    SIGIR 1998. N x n x D multiplications.
+
+    Args:
+        vectors: (N, D) finite.
+        relevance: (N,) finite, best on the scale of a cosine; higher = better.
+        n: how many points.
+        balance: from 0 to 1.
+
+    Returns:
+        min(n, N) indices in order.
+    """
+    points = unit(vectors)
+    likeness, gains = np.full(len(points), -np.inf), relevance
+    chosen = np.empty(min(n, len(points)), np.int64)
+    for place in range(len(chosen)):
+        chosen[place] = gains.argmax()
+        likeness = np.maximum(likeness, points @ points[chosen[place]])
+        gains = balance * relevance - (1 - balance) * likeness
+        gains[chosen[: place + 1]] = -np.inf
+    return chosen
+
+
+def nearest_of(vectors: Vectors, others: Vectors, first: Int64 | None = None) -> tuple[Int64, Float64]:
+    """(N,) which of the (M, D) `others` is nearest to each of the (N, D) vectors by cosine, and (N,) that cosine.
+
+    `first` (N,): of the others only the first so many are looked at, 1 or more; None = all.
+    """
     points, targets = unit(vectors), unit(others)
     nearest, cosine = np.empty(len(points), np.int64), np.empty(len(points))
     for block in _blocks(len(points)):
         alike = points[block] @ targets.T
+        if first is not None:
+            alike[np.arange(len(targets)) >= first[block, None]] = -np.inf
         nearest[block] = alike.argmax(axis=1)
         cosine[block] = alike[np.arange(len(block)), nearest[block]]
     return nearest, cosine
