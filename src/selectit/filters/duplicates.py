@@ -27,7 +27,7 @@ PERMUTATIONS = 128
 SEED = 42
 
 
-CLUSTER = 4096
+CLUSTER = 16384
 """Rows in a cluster of `find_semantic`, on average: more rows are compared within their cluster only."""
 
 

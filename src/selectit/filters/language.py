@@ -13,6 +13,9 @@ UNKNOWN = "unknown"
 """The language of a text that is too short, or not in any: numbers, names, code."""
 
 
+_NONE = "zxx"  # what py3langid calls text that is in no language
+
+
 SURE = 0.5
 """The least probability, as py3langid gives it, of the language of a row."""
 
@@ -40,7 +43,7 @@ def _classifier() -> Callable[[str], tuple[str, float]]:
 def detect_language(text: str) -> str:
     """The language of a text as two or three letters (ISO 639), or `UNKNOWN`. Raises SettingsError."""
     language, probability = _classifier()(text)
-    return language if probability >= SURE else UNKNOWN
+    return language if probability >= SURE and language != _NONE else UNKNOWN
 
 
 def find_mismatches(samples: Iterable[Sample]) -> dict[int, tuple[str, str]]:
@@ -61,4 +64,4 @@ def _surely(text: str) -> str:
     if len(split_words(text)) < MISMATCH_WORDS:
         return ""
     language, probability = _classifier()(text)
-    return language if probability >= MISMATCH_SURE else ""
+    return language if probability >= MISMATCH_SURE and language != _NONE else ""

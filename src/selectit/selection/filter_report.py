@@ -77,9 +77,12 @@ def filter_lines(stats: FilterStats) -> Iterator[str]:
         before, after = (sum(getattr(each, name) for each in stats.groups) for name in ("rows", "kept"))
         for each in stats.groups[:_SHOWN]:
             kept = f"{each.kept:,} kept ({each.kept / max(after, 1):.1%})"
-            yield f"  {each.name}: {each.rows:,} rows ({each.rows / before:.1%}), {kept}"
-        if len(stats.groups) > _SHOWN:
-            yield f"  and {len(stats.groups) - _SHOWN:,} smaller groups"
+            rows = "1 row" if each.rows == 1 else f"{each.rows:,} rows"
+            yield f"  {each.name}: {rows} ({each.rows / before:.1%}), {kept}"
+        others = stats.groups[_SHOWN:]
+        if others:
+            rows, kept = sum(each.rows for each in others), sum(each.kept for each in others)
+            yield f"  {len(others):,} more with fewer rows: {rows:,} in all, {kept:,} kept"
     if stats.mismatches is not None:
         have = "1 row has" if stats.mismatches == 1 else f"{stats.mismatches:,} rows have"
         yield f"{have} a question and an answer in different languages; {stats.mismatches_kept:,} kept"
