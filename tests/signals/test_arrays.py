@@ -8,16 +8,6 @@ from selectit import methods
 from selectit.methods._base import ScoringMethod
 
 ROWWISE = "selectit expected-rating perplexity ifd tshirt reward alpagasus-local length lexical".split()
-    "selectit",
-    "expected-rating",
-    "perplexity",
-    "ifd",
-    "tshirt",
-    "reward",
-    "alpagasus-local",
-    "length",
-    "lexical",
-]
 
 
 @pytest.mark.parametrize("name", ROWWISE)

@@ -76,9 +76,9 @@ def filter_lines(stats: FilterStats) -> Iterator[str]:
         yield f"by {stats.by}:"
         before, after = (sum(getattr(each, name) for each in stats.groups) for name in ("rows", "kept"))
         for each in stats.groups[:_SHOWN]:
-            kept = f"{each.kept:,} kept ({each.kept / max(after, 1):.1%})"
-            rows = "1 row" if each.rows == 1 else f"{each.rows:,} rows"
-            yield f"  {each.name}: {rows} ({each.rows / before:.1%}), {kept}"
+            share = f"{each.kept:,} kept ({each.kept / max(after, 1):.1%})"
+            size = "1 row" if each.rows == 1 else f"{each.rows:,} rows"
+            yield f"  {each.name}: {size} ({each.rows / before:.1%}), {share}"
         others = stats.groups[_SHOWN:]
         if others:
             rows, kept = sum(each.rows for each in others), sum(each.kept for each in others)
