@@ -105,13 +105,20 @@ def test_the_rest_is_stored_and_shown(pool, no_model):
     shown = selectit.show("run")["selections"][selected.name]
     assert list(summary_lines(from_plain(json.loads(json.dumps(shown))), {})) == lines_of(selected)
     assert not verify("run").findings
-    path = Path(f"run/selections/{selected.name}/rest.parquet")
-    path.write_bytes(path.read_bytes()[:-100])
-    assert [each.path for each in verify("run").findings] == [path]
+
+
+@pytest.mark.parametrize("file", ["rest.parquet", "groups.parquet"])
+def test_a_damaged_or_lost_reason_is_noticed_and_made_again(pool, file):
+    settings = changed(by="source", keep=6)
+    path = Path("run/selections") / selectit.select("pool.json", settings).name / file
     before = contents("run")
-    selectit.select(None, changed(dedup="exact", decontaminate="eval.json", by="source", keep=6))
-    assert {**before, str(path.relative_to("run")): None}.keys() == contents("run").keys()
-    assert not verify("run").findings
+    for damage in (lambda: path.write_bytes(path.read_bytes()[:-100]), path.unlink):
+        damage()
+        assert [each.path for each in verify("run").findings] == [path]
+        with pytest.raises(RunError, match=file):
+            selectit.show("run", 6)
+        selectit.select(None, settings)
+        assert contents("run") == before and not verify("run").findings
 
 
 def test_a_choice_without_filters_leaves_no_rest_of_one_with_filters(pool):
@@ -284,6 +291,14 @@ def test_clusters_give_their_share(pool):
     assert len(groups) == 3 and sum(each.rows for each in groups) == 20 and [each.kept for each in groups] == [1, 1, 1]
 
 
+def test_a_method_may_have_parameters_of_the_same_names(pool):
+    pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
+    settings = changed(method="kmeans", param={"clusters": 2}, engine="fake", by="cluster", clusters=3, keep=6)
+    selected = selectit.select("pool.json", settings)
+    config = open_run("run").read_toml(Path("run/selections") / selected.name / "config.toml")
+    assert config["clusters"] == 2 and config["filters"]["clusters"] == 3
+
+
 def test_languages_are_found_where_no_field_names_them(pool):
     pytest.importorskip("py3langid", reason="the extra 'filters' is not installed")
     english = "Tell me please how the weather was in the north last week."
@@ -338,3 +353,27 @@ def test_compare_chooses_of_what_is_left(pool):
     selectit.select("pool.json", changed(decontaminate="eval.json"))
     found = selectit.compare("run", ["field:name=score", "full"], Settings(decontaminate="eval.json", keep="50%"))
     assert [each.kept for each in found.methods] == [9, 19]
+
+
+def test_another_encoder_is_another_selection(pool):
+    settings = changed(engine="fake", dedup="semantic", dedup_threshold=0.3, keep=3)
+    first = selectit.select("pool.json", settings)
+    second = selectit.select("pool.json", dataclasses.replace(settings, encoder="other"))
+    assert second.name != first.name and second.name.startswith(first.name)
+
+
+def test_the_card_of_an_export_says_what_was_left_out(pool):
+    settings = changed(
+        engine="fake", dedup="exact", decontaminate="eval.json", by="source", diversity="kcenter", keep=6
+    )
+    selected = selectit.select("pool.json", settings)
+    selectit.export("run", "trl", "exported", selected.name)
+    card = Path("exported/README.md").read_text()
+    for line in (
+        "- left out: what shares a question with eval.json",
+        "- left out: duplicates (exact)",
+        "- groups: by source, shares proportional",
+        "- diversity: kcenter among the best (twice)",
+        "(embeddings), engine fake",
+    ):
+        assert line in card

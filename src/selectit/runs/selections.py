@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -130,26 +129,29 @@ def _tables_of(aside: Aside) -> Iterator[tuple[str, pa.Table]]:
         yield GROUPS, pa.table([list(row), aside.groups, [aside.notes.get(each) for each in row]], schema=ASIDE[GROUPS])
 
 
+def asides(run: Run, name: str) -> list[str]:
+    """The files that a selection has beside its rows. Raises DamagedError."""
+    filters = run.read_toml(run.path / "selections" / name / "config.toml").get("filters")
+    return [] if filters is None else [REST, *([GROUPS] if "by" in filters else [])]
+
+
 def read_aside(run: Run, name: str, row: int) -> dict[str, Any]:
     """What is stored of a row beside a selection: why it was not chosen, its group, a note; '' where there is none.
 
     Raises DamagedError.
     """
     found: dict[str, Any] = {"why": "", "group": "", "note": ""}
-    for file in ASIDE:
+    for file in asides(run, name):
         table = read_beside(run, name, file)
-        if table is not None:
-            at = np.flatnonzero(numbers(table["row"]) == row)
-            entry = table.slice(int(at[0]), 1).to_pylist()[0] if len(at) else {}
-            found |= {key: entry[key] or "" for key in found if key in entry}
+        at = np.flatnonzero(numbers(table["row"]) == row)
+        entry = table.slice(int(at[0]), 1).to_pylist()[0] if len(at) else {}
+        found |= {key: entry[key] or "" for key in found if key in entry}
     return found
 
 
-def read_beside(run: Run, name: str, file: str) -> pa.Table | None:
-    """One of the files of `ASIDE` of a selection; None = it has none. Raises DamagedError."""
+def read_beside(run: Run, name: str, file: str) -> pa.Table:
+    """One of the files that `asides` names. Raises DamagedError."""
     path = run.path / "selections" / name / file
-    if not os.path.lexists(path):
-        return None
     table = run.read_part(path)
     row = numbers(table["row"]) if table.schema == ASIDE[file] and not table["row"].null_count else np.full(1, -1)
     if not ((row >= 0) & (row < run.rows)).all():

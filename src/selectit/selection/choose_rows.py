@@ -225,11 +225,15 @@ def _pass_over(step: DiversityStep, passed: Int64, chosen: Int64) -> dict[int, U
     return found
 
 
-def step_config(choice: Choice) -> dict[str, Any]:
-    """The diversity step as it is stored with a selection; empty where there is none."""
-    if choice.step is None:
-        return {}
-    return {"diversity": choice.step.scored.config, "pool": _name_pool(choice.step)}
+def to_config(choice: Choice) -> dict[str, Any]:
+    """The encoder of the filters, and the diversity step, as they are stored with a selection; empty without any."""
+    found: dict[str, Any] = {}
+    if choice.candidates.answered:
+        asked = {annotator.signal: annotator.path.name for annotator, _ in choice.candidates.answered}
+        found["encoder"] = asked
+    if choice.step is not None:
+        found |= {"diversity": choice.step.scored.config, "pool": _name_pool(choice.step)}
+    return found
 
 
 def step_label(choice: Choice) -> str:

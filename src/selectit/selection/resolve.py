@@ -91,10 +91,7 @@ def resolve(
         named = [dataclasses.replace(p, settings=dataclasses.replace(p.settings, model=settings.model)) for p in specs]
         specs = [_with_reads(part, run) for part in named]
     if asks:
-        for spec in flatten(specs):
-            check_models(spec.method, spec.settings)
-            if scores and prompts is not None:
-                spec.method.check(spec.settings.model, len(prompts.labels))
+        _check_asked(specs, prompts if scores else None)
     return Plan(
         settings=settings,
         parts=tuple(specs[: len(parts)]),
@@ -105,6 +102,14 @@ def resolve(
         diversity=specs[-1] if diversity else None,
         pool=_resolve_pool(settings),
     )
+
+
+def _check_asked(specs: Sequence[MethodSpec], prompts: PromptSet | None) -> None:
+    """Raise SettingsError where a method can't be asked for, or can't use ratings under these prompts (None = any)."""
+    for spec in flatten(specs):
+        check_models(spec.method, spec.settings)
+        if prompts is not None:
+            spec.method.check(spec.settings.model, len(prompts.labels))
 
 
 def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:

@@ -23,7 +23,7 @@ from selectit.runs.run import Run
 from selectit.runs.selections import Selection, Unchosen, name_selection, selections, store_selection
 from selectit.selection import cascade
 from selectit.selection.cascade import check_budget
-from selectit.selection.choose_rows import Choice, score_and_choose, step_config, step_label
+from selectit.selection.choose_rows import Choice, score_and_choose, step_label, to_config
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
@@ -100,7 +100,8 @@ def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summar
     """Store the selection, with why the other rows were not chosen where they were filtered; its name."""
     budget = plan.budget
     config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
-    config |= plan.filters.config | step_config(choice)
+    if plan.narrows:  # under one name, since a method's parameters have names of their own
+        config["filters"] = plan.filters.config | to_config(choice)
     label = f"{scored.label}-{budget.label}{plan.filters.label}{step_label(choice)}"
     aside = build_aside(choice, rest) if plan.narrows else None
     with run.lock("results", f"another selectit is writing results into {run.path}"):
