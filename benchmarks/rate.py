@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selectit.data import read as reader
-from selectit.data.formats import build_samples
+from selectit.data import sources
 from selectit.data.records import Sample
+from selectit.data.samples import build_samples
 from selectit.engines import device as engines_device
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.hf.packing import common_prefix
@@ -44,7 +45,7 @@ WARM_UP = 8
 
 def read(path: Path, limit: int) -> list[Sample]:
     """The first `limit` rows of an Alpaca file."""
-    with reader.open_source(str(path)) as source:
+    with sources.open_source(str(path)) as source:
         records = list(reader.read_records(source, reader.ReadReport(), layout=None, which="last", limit=limit))
     return [build_samples(each.row, each.turns, "last", each.inputs)[0] for each in records]
 

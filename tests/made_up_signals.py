@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from selectit import methods
-from selectit.data.formats import digest_turns
 from selectit.data.records import Sample, Turn
+from selectit.data.turns import digest_turns
 from selectit.signals.arrays import INSTEAD, Embeddings, Judgements, Losses, Ratings, Rewards, Rows, Signals
 from selectit.signals.requests import (
     EmbeddingRequest,
@@ -206,13 +206,14 @@ def losses(items, row, copies=0):
         largest=ordered[:, -1].astype("f4"),
         second=ordered[:, -2].astype("f4"),
         squares=(p**2).sum(1).astype("f4"),
+        rank=(1 + (p > p[np.arange(len(p)), gold][:, None]).sum(1)).astype("f4"),
         prompt_tokens=np.array([5 + len(item.instruction.split()) for item in items]),
         prompt_loss=np.array([item.prompt_loss for item in items], dtype="f4"),
         truncated=np.zeros(len(items), bool),
     )
 
 
-def token_losses(given, alone, prompt_tokens=4, prompt_loss=1.0):
+def token_losses(given, alone, prompt_tokens=4, prompt_loss=1.0, rank=None):
     """Losses of one item a row from lists of lists of the losses of tokens, for values by hand."""
     sizes = [len(each) for each in given]
     flat = np.concatenate([np.asarray(each, dtype="f4") for each in given])
@@ -223,6 +224,7 @@ def token_losses(given, alone, prompt_tokens=4, prompt_loss=1.0):
         given=flat[None],
         alone=np.concatenate([np.asarray(each, dtype="f4") for each in alone])[None],
         entropy=zeros, largest=zeros, second=zeros, squares=zeros,
+        rank=zeros if rank is None else np.concatenate([np.asarray(each, dtype="f4") for each in rank]),
         prompt_tokens=np.full(len(given), prompt_tokens),
         prompt_loss=np.full(len(given), prompt_loss, dtype="f4"),
         truncated=np.zeros(len(given), bool),

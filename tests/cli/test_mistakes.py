@@ -77,7 +77,7 @@ MISTAKES = {
         ["line 2", "8 million characters"],
     ),
     "gzip data that is called .json": ("d.json", gzip.compress(b"[]", mtime=0), [], ["ends in .json", "gz data"]),
-    "JSON that is called .gz": ("d.json.gz", f"[{GOOD}]", [], ["ends in .gz", "none of that"]),
+    "JSON that is called .gz": ("d.json.gz", f"[{GOOD}]", [], ["ends in .gz", "something else"]),
     "JSON that is called .parquet": ("d.parquet", f"[{GOOD}]", [], ["ends in .parquet"]),
     "a cut-off Parquet file": ("d.parquet", b"PAR1" + b"\0" * 50, [], ["d.parquet is damaged"]),
     "a cut-off gzip file": ("d.jsonl.gz", gzip.compress(GOOD.encode() * 9, mtime=0)[:-12], [], ["is damaged"]),

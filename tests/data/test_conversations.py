@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import selectit
 from selectit.config.settings import Settings
-from selectit.data import formats, read
-from selectit.data.formats import RowError, parse_map
+from selectit.data import detect, fields, layouts, read, samples, sources, turns
+from selectit.data.fields import RowError
+from selectit.data.layouts import parse_map
 from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.runs.run import open_run, reading_lines
@@ -20,9 +21,9 @@ from selectit.runs.run import open_run, reading_lines
 ASK, TELL = {"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}
 
 
-def turns(record, fields=None):
-    layout = formats.detect(record) if fields is None else parse_map(fields)
-    return [(turn.role, turn.text) for turn in formats.read_turns(record, layout)[0]]
+def turns_of(record, fields=None):
+    layout = detect.detect(record) if fields is None else parse_map(fields)
+    return [(turn.role, turn.text) for turn in turns.read_turns(record, layout)[0]]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def turns(record, fields=None):
     ],
 )
 def test_context_and_answers_are_turns(record, expected):
-    assert " ".join(word for turn in turns(record) for word in turn) == expected
+    assert " ".join(word for turn in turns_of(record) for word in turn) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,38 +57,39 @@ def test_context_and_answers_are_turns(record, expected):
 )
 def test_an_answer_that_is_not_to_be_learned_is_context(mark):
     bad = {"role": "assistant", "content": "wrong", **mark}
-    said = [Turn(*turn) for turn in turns({"messages": [ASK, bad, ASK, TELL]})]
+    said = [Turn(*turn) for turn in turns_of({"messages": [ASK, bad, ASK, TELL]})]
     assert [turn.role for turn in said] == ["user", "unrated", "user", "assistant"]
-    (sample,) = formats.build_samples(0, said, "each")
+    (sample,) = samples.build_samples(0, said, "each")
     assert (sample.response, "Assistant: wrong" in sample.instruction) == ("r", True)
     with pytest.raises(RowError, match="marked as not to be learned"):
-        turns({"messages": [ASK, bad]})
-    assert turns({"messages": [ASK, TELL | {"weight": 1, "mask": False}]})[1] == ("assistant", "r")
+        turns_of({"messages": [ASK, bad]})
+    assert turns_of({"messages": [ASK, TELL | {"weight": 1, "mask": False}]})[1] == ("assistant", "r")
 
 
 def test_reasoning_is_part_of_the_answer():
     thought = "<think>\nt\n</think>\n\n"
     for field in ("reasoning_content", "thinking", "reasoning"):
-        assert turns({"messages": [ASK, TELL | {field: "t"}]})[1] == ("assistant", thought + "r")
+        assert turns_of({"messages": [ASK, TELL | {field: "t"}]})[1] == ("assistant", thought + "r")
         assert (
-            turns({"messages": [ASK, {"role": "assistant", field: "t", "content": None}, ASK, TELL]})[1][1] == thought
+            turns_of({"messages": [ASK, {"role": "assistant", field: "t", "content": None}, ASK, TELL]})[1][1]
+            == thought
         )
-        assert turns({"instruction": "i", "output": "r", field: "t"})[1] == ("assistant", thought + "r")
+        assert turns_of({"instruction": "i", "output": "r", field: "t"})[1] == ("assistant", thought + "r")
     parts = [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "r"}]
-    assert turns({"messages": [ASK, {"role": "assistant", "content": parts}]})[1] == ("assistant", thought + "r")
-    assert turns({"a": "q", "b": "r", "c": "t"}, "instruction=a,response=b,reasoning=c")[1][1] == thought + "r"
+    assert turns_of({"messages": [ASK, {"role": "assistant", "content": parts}]})[1] == ("assistant", thought + "r")
+    assert turns_of({"a": "q", "b": "r", "c": "t"}, "instruction=a,response=b,reasoning=c")[1][1] == thought + "r"
 
 
 def test_images_beside_the_text_are_content_that_is_not_text():
     record = {"messages": [ASK, TELL], "images": ["1.jpg"], "videos": [], "audios": None}
-    assert formats.read_turns(record, formats.detect(record))[1] == ("images",)
-    assert formats.unread_fields(formats.detect(record), record) == set()
+    assert turns.read_turns(record, detect.detect(record))[1] == ("images",)
+    assert layouts.unread_fields(detect.detect(record), record) == set()
 
 
 def test_images_in_a_column_that_holds_no_text_are_seen(folder):
     images = pa.array([[{"bytes": b"\x89"}], []], pa.list_(pa.struct([("bytes", pa.binary())])))
     pq.write_table(pa.table({"prompt": ["a", "b"], "completion": ["c", "d"], "images": images}), folder / "a.parquet")
-    with read.open_source(str(folder / "a.parquet")) as source:
+    with sources.open_source(str(folder / "a.parquet")) as source:
         records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None))
     assert [record.left_out for record in records] == [("images",), ()]
 
@@ -95,19 +97,19 @@ def test_images_in_a_column_that_holds_no_text_are_seen(folder):
 def test_a_rejected_answer_is_refused_by_name():
     for record in ({"prompt": "p", "completion": "c", "label": False}, {"messages": [ASK, TELL], "kto_tag": False}):
         with pytest.raises(RowError, match="preference data"):
-            turns(record)
+            turns_of(record)
     with pytest.raises(RowError, match="without a question"):
-        turns({"chosen": "Human: a", "rejected": "Human: a"})
-    assert turns({"prompt": "p", "completion": "c", "label": True})[1] == ("assistant", "c")
+        turns_of({"chosen": "Human: a", "rejected": "Human: a"})
+    assert turns_of({"prompt": "p", "completion": "c", "label": True})[1] == ("assistant", "c")
 
 
 def test_a_conversation_that_the_model_opens():
     greeting = {"role": "assistant", "content": "hello"}
-    said = [Turn(*turn) for turn in turns({"messages": [greeting, ASK, TELL]})]
-    assert [len(formats.rated_turns(said, which)) for which in ("first", "last", "each")] == [1, 1, 1]
-    assert formats.build_samples(0, said, "first")[0].instruction == "Assistant: hello\nUser: q"
+    said = [Turn(*turn) for turn in turns_of({"messages": [greeting, ASK, TELL]})]
+    assert [len(samples.rated_turns(said, which)) for which in ("first", "last", "each")] == [1, 1, 1]
+    assert samples.build_samples(0, said, "first")[0].instruction == "Assistant: hello\nUser: q"
     with pytest.raises(RowError, match="starts with an answer"):
-        turns({"messages": [greeting, ASK]})
+        turns_of({"messages": [greeting, ASK]})
 
 
 @pytest.mark.parametrize(
@@ -130,36 +132,36 @@ def test_a_conversation_that_the_model_opens():
     ],
 )  # fmt: skip
 def test_a_suggested_map_reads_the_whole_conversation(record, suggested):
-    with pytest.raises(formats.LayoutError, match="try --map") as error:
-        formats.detect(record)
+    with pytest.raises(fields.LayoutError, match="try --map") as error:
+        detect.detect(record)
     assert str(error.value).endswith(f"try --map {suggested}")
-    texts = {text for _, text in turns(record, suggested)}
+    texts = {text for _, text in turns_of(record, suggested)}
     assert {"q", "r", "a"} & texts and ("s" in texts) == ("system_prompt" in record)
 
 
 def test_no_map_is_suggested_that_would_be_refused():
     for record in ({"instruction": 3, "response": "r"}, {"a,b": [ASK, TELL]}, {"question": "q"}):
-        with pytest.raises(formats.LayoutError, match="no map reads it"):
-            formats.detect(record)
-    with pytest.raises(formats.LayoutError, match="in the list 'data'"):
-        formats.detect({"version": "1", "data": [{"instruction": "i", "output": "o"}]})
+        with pytest.raises(fields.LayoutError, match="no map reads it"):
+            detect.detect(record)
+    with pytest.raises(fields.LayoutError, match="in the list 'data'"):
+        detect.detect({"version": "1", "data": [{"instruction": "i", "output": "o"}]})
 
 
 def test_maps_take_keys_with_dots_and_refuse_what_does_not_fit():
-    assert turns({"a.b": "q", "a": {"b": "no"}, "c": {"d.e": "r"}}, "instruction=a.b,response=c.d.e") == [
+    assert turns_of({"a.b": "q", "a": {"b": "no"}, "c": {"d.e": "r"}}, "instruction=a.b,response=c.d.e") == [
         ("user", "q"),
         ("assistant", "r"),
     ]
-    for fields in ("messages=a,instruction=b", "instruction=a,system=b", "messages=a,reasoning=b", "turns=a"):
+    for written in ("messages=a,instruction=b", "instruction=a,system=b", "messages=a,reasoning=b", "turns=a"):
         with pytest.raises(SettingsError, match="--map"):
-            parse_map(fields)
+            parse_map(written)
 
 
 def test_an_optional_part_that_no_row_has_is_a_typing_error(folder):
     path = folder / "d.jsonl"
     path.write_text('{"a": "q", "c": "r"}\n{"a": "q", "b": "x", "c": "r"}\n')
     layout = parse_map("instruction=a,input=b,response=c")
-    with read.open_source(str(path)) as source:
+    with sources.open_source(str(path)) as source:
         records = list(read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None))
         assert [record.turns[0].text for record in records] == ["q", "q\nx"]
         layout = parse_map("instruction=a,input=d,response=c")
@@ -208,9 +210,9 @@ def test_a_run_of_another_reading_is_opened_where_it_holds_the_same(folder, monk
     path = folder / "d.jsonl"
     path.write_text('{"instruction": "i", "output": "o"}\n')
     chosen = Settings(method="length", keep="1", run=str(folder / "run"), out=str(folder / "o.jsonl"))
-    monkeypatch.setattr(formats, "READING", 1)
+    monkeypatch.setattr(turns, "READING", 1)
     selectit.select(path, chosen)
-    monkeypatch.setattr(formats, "READING", 2)
+    monkeypatch.setattr(turns, "READING", 2)
     selectit.select(path, chosen)
     monkeypatch.setattr(read, "digest_turns", lambda turns: bytes(16))
     with pytest.raises(RunError, match="read other turns"):

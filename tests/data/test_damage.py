@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selectit.data import read
+from selectit.data import read, sources
 from selectit.data.damage import reading
 from selectit.errors import DataError
 
@@ -21,7 +21,7 @@ TEXT = json.dumps(ROWS).encode()
 
 
 def read_all(path, which="last"):
-    with read.open_source(str(path)) as source:
+    with sources.open_source(str(path)) as source:
         return list(read.read_records(source, read.ReadReport(), layout=None, which=which, limit=None))
 
 
@@ -176,7 +176,7 @@ def test_a_name_that_is_not_utf8_is_read(folder):
     path = os.fsencode(folder) + b"/caf\xe9.jsonl"
     with open(path, "wb") as file:
         file.write(b'{"instruction": "a", "output": "b"}\n')
-    with read.open_source(os.fsdecode(path)) as source:
+    with sources.open_source(os.fsdecode(path)) as source:
         assert source.name.endswith("caf\ufffd.jsonl")
         (record,) = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
     assert record.turns[1].text == "b"

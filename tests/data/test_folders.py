@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selectit.data import read
+from selectit.data import read, sources
 from selectit.errors import DataError, SettingsError
 
 
 def rows_of(path, split=None, limit=None):
-    with read.open_source(str(path), split) as source:
+    with sources.open_source(str(path), split) as source:
         records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=limit))
         return [record.turns[0].text for record in records], source
 
@@ -54,7 +54,7 @@ def test_a_split_without_effect_is_refused(folder):
     fill(folder, "a.jsonl")
     with pytest.raises(SettingsError, match="--split train does nothing"):
         rows_of(folder / "a.jsonl", "train")
-    with pytest.raises(SettingsError, match="--subset does nothing"), read.open_source(str(folder), None, "main"):
+    with pytest.raises(SettingsError, match="--subset does nothing"), sources.open_source(str(folder), None, "main"):
         pass
 
 
@@ -81,7 +81,7 @@ def test_a_column_that_json_has_no_kind_for_costs_no_row(folder):
         "raw": [b"\x00\x01"],
     }
     pq.write_table(pa.table(columns), folder / "d" / "a.parquet")
-    with read.open_source(str(folder / "d")) as source:
+    with sources.open_source(str(folder / "d")) as source:
         (record,) = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
     held = json.loads(record.raw)
     assert (held["when"], held["cost"], held["raw"]) == ("2024-01-02T03:00:00+00:00", "1.50", "AAE=")
@@ -102,7 +102,7 @@ ONE, TWO = {"instruction": "a", "output": "x\ny"}, {"instruction": "b", "output"
 )
 def test_objects_that_are_not_one_a_line(folder, text):
     (folder / "d.json").write_bytes(text.encode())
-    with read.open_source(str(folder / "d.json")) as source:
+    with sources.open_source(str(folder / "d.json")) as source:
         records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None))
     assert [json.loads(record.raw) for record in records] == [ONE, TWO]
     assert source.written == "jsonl" and not any("\n" in record.raw for record in records)

@@ -3,6 +3,8 @@
 import gzip
 import itertools
 import json
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -12,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from test_damage import arrow_bytes, read_all, refused, save_arrow, zst
 
-from selectit.data import formats, json_text, read, tables
-from selectit.data.formats import RowError
+from selectit.data import json_text, layouts, read, samples, sources, tables, turns, unpacking
+from selectit.data.fields import RowError
 from selectit.data.records import Turn
+from selectit.errors import DataError
 
 MB = 1 << 20
 
@@ -31,21 +34,24 @@ def long_line_of_blanks(megabytes):
     yield b'"output": "x"}\n'
 
 
-def peak_of_reading(path):
-    """(message, MB) of a process of its own that reads the file."""
+def peak_of_reading(path, most=unpacking.MOST):
+    """(message, MB) of a process of its own that reads the file and may take `most` bytes to unpack some rows."""
     code = (
         "import resource, sys\n"
-        "from selectit.data import read\n"
+        "from selectit.data import read, sources, unpacking\n"
         "from selectit.errors import DataError\n"
+        "unpacking.MOST = int(sys.argv[2])\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
-        "    with read.open_source(sys.argv[1]) as source:\n"
+        "    with sources.open_source(sys.argv[1]) as source:\n"
         "        for _ in read.read_records(source, read.ReadReport(), layout=None, which='last', limit=None): pass\n"
         "except DataError as error:\n"
         "    print(error.message)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}  # the others reserve more than they need
+    command = [sys.executable, "-c", code, str(path), str(most)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     *message, grown = done.stdout.splitlines()
     return "\n".join(message), int(grown) / 1024
 
@@ -98,6 +104,63 @@ def test_one_long_text_in_a_list_is_refused_before_it_is_unpacked(folder):
     assert "unpacked" in message and grown < 200
 
 
+def plain_texts():
+    return pa.table({"instruction": ["q"] * 100, "output": ["x"] * 50 + ["x" * 4_000_000] * 50})
+
+
+def save_packed(folder, options):
+    file = pa.BufferOutputStream()
+    with pa.ipc.new_stream(file, plain_texts().schema, options=pa.ipc.IpcWriteOptions(compression=options)) as out:
+        out.write_table(plain_texts())
+    return save_arrow(folder / "set", file.getvalue().to_pybytes())
+
+
+def save_plain(folder, encoding):
+    coded = {} if encoding is None else {"column_encoding": dict.fromkeys(("instruction", "output"), encoding)}
+    pq.write_table(
+        plain_texts(), "d.parquet", compression="zstd", use_dictionary=False, data_page_size=1 << 30, **coded
+    )
+    return "d.parquet"
+
+
+def save_fixed(folder, use_dictionary):
+    wide = pa.array([bytes(2_000_000)] * 100, pa.binary(2_000_000))
+    table = pa.table({"instruction": ["q"] * 100, "output": ["a"] * 100, "wide": wide})
+    pq.write_table(table, "d.parquet", compression="zstd", use_dictionary=use_dictionary)
+    return "d.parquet"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process may take")
+@pytest.mark.parametrize(
+    ("save", "how"),
+    [
+        (save_packed, "zstd"), (save_packed, "lz4"), (save_plain, None), (save_plain, "DELTA_BYTE_ARRAY"),
+        (save_fixed, True), (save_fixed, False),
+    ],
+)  # fmt: skip
+def test_what_is_unpacked_whole_is_refused_while_it_is_unpacked(folder, save, how):
+    message, grown = peak_of_reading(save(folder, how), 100 * MB)
+    assert "takes more than 100 MB when some of its rows are unpacked" in message
+    assert grown < 200
+
+
+def test_the_limit_is_gone_afterwards():
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(DataError, match="d.parquet takes more than"), unpacking.limited("d.parquet"):
+        bytearray(2 * unpacking.MOST)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_texts_that_share_their_beginnings_are_read(folder):
+    made = pa.table(
+        {"instruction": [f"Question {n}?" for n in range(3000)], "output": [f"answer {n}" * 9 for n in range(3000)]}
+        | {"more": [["a", f"ab{n}"] for n in range(3000)]}
+    )
+    encodings = dict.fromkeys(("instruction", "output", "more.list.element"), "DELTA_BYTE_ARRAY")
+    pq.write_table(made, "d.parquet", use_dictionary=False, column_encoding=encodings)
+    assert [record.raw.as_py() for record in read_all("d.parquet")] == made.to_pylist()
+
+
 def test_views_and_runs_count_what_they_show(folder):
     text = "x" * 4_000_000
     runs = pa.RunEndEncodedArray.from_arrays([1000], [text])
@@ -126,7 +189,9 @@ def test_a_bulky_dictionary_that_fits_is_read_as_it_is(folder, monkeypatch, more
     )
     pq.write_table(made, "d.parquet", row_group_size=15, write_batch_size=2, **more)
     assert tables._bulky_columns("d.parquet") == ["conversations.list.element.value"]
-    found = list(tables.read_rows("d.parquet", "parquet", pq.read_schema("d.parquet")))
+    found = [
+        item for part in tables.read_parts("d.parquet", "parquet", pq.read_schema("d.parquet")) for item in part.items()
+    ]
     assert [item.raw.as_py() for item in found] == made.to_pylist()
     assert {item.raw.type for item in found} == {pa.struct(list(pq.read_schema("d.parquet")))}
 
@@ -146,7 +211,7 @@ def test_a_long_line_is_left_out_and_the_next_is_read(folder, monkeypatch):
     monkeypatch.setattr(json_text, "CHUNK", 64)
     good = '{"instruction": "a", "output": "b"}'
     (folder / "d.jsonl").write_text("\n".join([good, f'{{"instruction": "a", "output": "{"x" * 1000}"}}', good]) + "\n")
-    with read.open_source("d.jsonl") as source:
+    with sources.open_source("d.jsonl") as source:
         found = read.ReadReport()
         with open("rejected", "wb") as rejected:
             records = list(read.read_records(source, found, layout=None, which="last", limit=None, rejected=rejected))
@@ -185,10 +250,10 @@ def test_many_answers_are_refused_where_each_is_rated_and_read_where_one_is(fold
     (record,) = read_all(folder / "d.jsonl")
     assert len(record.turns) == 50_000
     short = [Turn("user", "a"), Turn("assistant", "b")] * 1000
-    formats.check_contexts(short, formats.rated_turns(short, "each"))
+    samples.check_contexts(short, samples.rated_turns(short, "each"))
     long = [Turn("user", "a" * 400), Turn("assistant", "b")] * 1000
     with pytest.raises(RowError, match="--turns last"):
-        formats.check_contexts(long, formats.rated_turns(long, "each"))
+        samples.check_contexts(long, samples.rated_turns(long, "each"))
 
 
 def test_messages_about_rows_are_short(folder):
@@ -200,7 +265,7 @@ def test_messages_about_rows_are_short(folder):
 
 @pytest.mark.parametrize("path", ["a.²", "a.٣", "a." + "1" * 5000, "a.-1", "a.1"])
 def test_a_place_that_no_list_has(folder, path):
-    layout = formats.parse_map(f"instruction={path},response=b")
+    layout = layouts.parse_map(f"instruction={path},response=b")
     with pytest.raises(RowError, match="--map names the field"):
-        formats.read_turns({"a": ["q"], "b": "x"}, layout)
-    assert formats.read_turns({"a": ["q"], "b": "x"}, formats.parse_map("instruction=a.0,response=b"))[0][0].text == "q"
+        turns.read_turns({"a": ["q"], "b": "x"}, layout)
+    assert turns.read_turns({"a": ["q"], "b": "x"}, layouts.parse_map("instruction=a.0,response=b"))[0][0].text == "q"

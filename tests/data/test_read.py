@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selectit.data import json_text, read, write
+from selectit.data import json_text, read, sources, write
 from selectit.errors import DataError
 
 
 def read_all(path, limit=None, layout=None, which="last"):
-    with read.open_source(str(path)) as source:
+    with sources.open_source(str(path)) as source:
         found = read.ReadReport()
         return source, list(read.read_records(source, found, layout=layout, which=which, limit=limit))
 

@@ -13,8 +13,8 @@ from selectit.engines import chat
 from selectit.engines.hf import reward
 from selectit.engines.texts import Texts, load_tokenizer
 from selectit.errors import ModelError
-from selectit.evaluation.heldout import chat_text
 from selectit.signals.requests import JudgeRequest, RatingPrompt
+from selectit.training.examples import plain_template
 
 TURNS = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
@@ -95,7 +95,7 @@ def test_a_template_that_fails_is_one_message_wherever_it_runs(with_template, te
         lambda: engine.rate([PROMPT], SAMPLES, nothing),
         lambda: engine.reply(QUESTION, SAMPLES, nothing),
         lambda: rewards.reward(SAMPLES, nothing),
-        lambda: chat_text(words),
+        lambda: chat.frame_answer(words),
     ]
     for ask in places:
         with pytest.raises(ModelError, match=re.escape(f"the chat template of {folder} fails: ")) as caught:
@@ -111,3 +111,34 @@ def test_no_place_but_those_runs_a_template():
         if re.search(r"apply_chat_template\(|render_jinja_template\(", file.read_text())
     }
     assert found == {"engines/chat.py", "training/examples.py", "evaluation/harness.py"}
+
+
+def test_a_frame_has_what_stands_before_an_answer_and_what_of_that_is_the_answer_s():
+    words = tiny.tokenizer()
+    with pytest.raises(ModelError, match="no chat template"):
+        chat.frame_answer(words)
+    each = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    words.chat_template = each + "{% if add_generation_prompt %}<assistant>{% endif %}"
+    assert chat.frame_answer(words) == chat.AnswerFrame("<user>{instruction}<assistant>", "<assistant>", "")
+    words.chat_template = each
+    assert chat.frame_answer(words) == chat.AnswerFrame("<user>{instruction}", "", "<assistant>")
+
+
+def test_the_template_of_tuning_is_that_of_losses():
+    words = tiny.tokenizer()
+    words.eos_token = "~"
+    words.chat_template = plain_template(words)
+    frame = chat.frame_answer(words)
+    row = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": "Put it in water."}]
+    trained = words.apply_chat_template(row, return_dict=False)
+    before = words(frame.template.replace("{instruction}", "How?"), add_special_tokens=False)["input_ids"]
+    answer = words(frame.lead + "Put it in water.", add_special_tokens=False)["input_ids"]
+    assert frame.lead == " "
+    assert [*before, *answer, words.eos_token_id] == trained
+
+
+def test_a_template_that_changes_texts_is_refused():
+    words = tiny.tokenizer()
+    words.chat_template = "nothing"
+    with pytest.raises(ModelError, match="changes the text"):
+        chat.frame_answer(words)

@@ -1,18 +1,26 @@
 """Losses from packed rows equal a plain double loop with transformers."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+import made_up_signals as made
+from places import GOLDEN
 from selectit.data.records import Sample
 from selectit.engines.hf import packing
+from selectit.engines.hf.losses import read_columns
 from selectit.errors import EngineError
+from selectit.methods.el2n import El2n
+from selectit.methods.rsr import Rsr
+from selectit.signals.arrays import Signals
+from selectit.signals.loss_templates import CHAT
 from selectit.signals.losses import ScoresText
 from selectit.signals.requests import LossRequest
-from tiny import KINDS, load
+from tiny import KINDS, build_chat, load
 
 SAMPLES = [
     Sample(
@@ -78,6 +86,9 @@ def test_losses_are_those_of_a_plain_loop(folders, kind, name):
         ordered = np.sort(p, axis=-1)
         np.testing.assert_allclose(losses.largest, ordered[:, -1], atol=1e-5)
         np.testing.assert_allclose(losses.second, ordered[:, -2], atol=1e-5)
+        gold = np.exp(-given)[:, None]
+        surely, perhaps = (1 + (p > gold + shift).sum(-1) for shift in (1e-6, -1e-6))  # rounding may turn equal ones
+        assert (surely <= losses.rank).all() and (losses.rank <= perhaps).all()
 
 
 def test_the_first_token_alone_has_no_loss(engine):
@@ -103,6 +114,59 @@ def test_a_long_response_is_cut_and_a_long_instruction_refused(folders, engine):
     np.testing.assert_allclose(cut.alone[0], uncut.alone[0, : cut.given.shape[1]], atol=1e-5)
     assert "the instruction is too long" in refused and empty == "the response is empty"
     assert not whole.truncated
+
+
+def test_a_cut_response_is_a_token_longer_alone_where_the_published_code_has_it_so(folders, engine):
+    short = load(folders["llama"], max_tokens=60)
+    long = Sample(0, 0, "Name three colours.", "Red and green. " * 50)
+    same, shifted = (
+        read(short, dataclasses.replace(PLAIN, shifted=each), [long, SAMPLES[1]]) for each in (False, True)
+    )
+    uncut = read(engine, PLAIN, [long])[0]
+    tokens = same[0].given.shape[1]
+    np.testing.assert_allclose(same[0].alone[0, 1:], uncut.alone[0, 1:tokens], atol=1e-5)
+    np.testing.assert_allclose(shifted[0].alone[0], uncut.alone[0, 1 : tokens + 1], atol=1e-5)
+    np.testing.assert_allclose(shifted[0].given, same[0].given, atol=1e-5)
+    np.testing.assert_allclose(shifted[1].alone, same[1].alone, atol=1e-5)  # what is whole is read as ever
+
+
+def test_losses_in_the_chat_template_are_those_of_the_text_that_it_writes(folder):
+    engine = load(build_chat(folder / "chat"), max_tokens=256)
+    written = LossRequest("<|user|>\n{instruction}<|end|>\n<|assistant|>\n", "<|assistant|>\n")
+    for asked, by_hand in zip(read(engine, CHAT), read(engine, written), strict=True):
+        np.testing.assert_allclose(asked.given, by_hand.given, atol=1e-5)
+        np.testing.assert_allclose(asked.alone, by_hand.alone, atol=1e-5)
+        assert asked.prompt_tokens == by_hand.prompt_tokens
+
+
+def test_ranks_and_losses_of_the_published_rsr():
+    """Its answers about given logits; row t of them predicts token t + 1."""
+    golden = json.loads((GOLDEN / "rivals/rsr.json").read_text())["given_logits"]
+    with np.load(GOLDEN / "rivals/rsr_logits_public.npz") as logits:
+        for name, places in golden["outputs"]["positions"].items():
+            ids = torch.tensor(golden["inputs"]["token_ids"][int(name[1:])])[places]
+            columns = read_columns(torch.from_numpy(logits[name][np.array(places) - 1]), ids, True)
+            np.testing.assert_allclose(columns[0], golden["outputs"]["nll_float32"][name], rtol=1e-6)
+            ranks = np.minimum(columns[5], golden["inputs"]["rank_clip_r"])
+            assert ranks.tolist() == golden["outputs"]["ranks"][name]
+            expected = golden["outputs"]["per_sample"][name]["rank_surprisal_ratio"]
+            losses = made.token_losses([columns[0]], [columns[0]], rank=[columns[5]])
+            assert -Rsr(clip=20).score(Signals(made.rows(1), {"losses": losses})) == pytest.approx([expected], rel=1e-6)
+
+
+def test_el2n_of_data_diet_on_a_tiny_model():
+    golden = json.loads((GOLDEN / "rivals/grand_el2n.json").read_text())
+    model = LlamaForCausalLM(LlamaConfig(**golden["tiny_model"]["config"]))
+    with np.load(GOLDEN / "rivals/tiny_llama_public.npz") as weights:
+        model.load_state_dict({name: torch.from_numpy(weights[name].astype("f4")) for name in weights})
+    asked = golden["grand"]["inputs"]
+    outputs = golden["el2n_on_the_tiny_model"]["outputs"]
+    for ids, first, expected in zip(asked["token_ids"], asked["first_scored_position"], outputs, strict=True):
+        with torch.inference_mode():
+            logits = model(torch.tensor([ids])).logits[0, first - 1 : -1]
+        loss, _, _, _, squares, _ = read_columns(logits, torch.tensor(ids[first:]), True)
+        losses = dataclasses.replace(made.token_losses([loss], [loss]), squares=squares)
+        assert El2n().score(Signals(made.rows(1), {"losses": losses})) == pytest.approx([expected["mean_l2"]], abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2"])

@@ -543,7 +543,8 @@ def test_addresses(given, url):
 
 
 @pytest.mark.parametrize(
-    "given", ["localhost:8000", "ftp://h/v1", "http://", "http://me:secret@h/v1", "http://h/?a=b", "::"]
+    "given",
+    ["localhost:8000", "ftp://h/v1", "http://", "http://me:secret@h/v1", "http://h/?a=b", "::", "http://x xn--"],
 )
 def test_addresses_that_are_none(given):
     with pytest.raises(SelectitError) as caught:

@@ -303,16 +303,6 @@ def test_results_of_a_model_in_a_run_stay_in_the_run(model, data, folder):
     assert len(found.parts[0].items) <= 3
 
 
-def test_chat_template_stands_before_the_answer():
-    words = tiny.tokenizer()
-    with pytest.raises(SelectitError, match="no chat template"):
-        heldout.chat_text(words)
-    each = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-    words.chat_template = each + "{% if add_generation_prompt %}<assistant>{% endif %}"
-    text, lead = heldout.chat_text(words)
-    assert (text.template, lead) == ("<user>{instruction}<assistant>", "")
-
-
 def test_held_out_losses_alone_may_be_asked_in_chat(data, folder):
     model = tiny.build_chat(folder / "chat")
     found = [
@@ -326,28 +316,6 @@ def test_held_out_losses_alone_may_be_asked_in_chat(data, folder):
 def test_a_model_without_a_chat_template_is_refused_first(model, data, given):
     with pytest.raises(SelectitError, match="has no chat template"):
         evaluate(model, EvalSettings(heldout=str(data), **given))
-
-
-def test_the_template_of_tuning_is_that_of_held_out_losses():
-    from selectit.training.examples import plain_template
-
-    words = tiny.tokenizer()
-    words.eos_token = "~"
-    words.chat_template = plain_template(words)
-    text, lead = heldout.chat_text(words)
-    row = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": "Put it in water."}]
-    trained = words.apply_chat_template(row, return_dict=False)
-    before = words(text.template.replace("{instruction}", "How?"), add_special_tokens=False)["input_ids"]
-    answer = words(lead + "Put it in water.", add_special_tokens=False)["input_ids"]
-    assert lead == " "
-    assert [*before, *answer, words.eos_token_id] == trained
-
-
-def test_a_template_that_changes_texts_is_refused():
-    words = tiny.tokenizer()
-    words.chat_template = "nothing"
-    with pytest.raises(SelectitError, match="changes the text"):
-        heldout.chat_text(words)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ import selectit
 import tiny
 from rundirs import contents
 from selectit.config.settings import Settings
-from selectit.data.formats import build_samples, find_layout, parse_map, read_inputs, read_turns
+from selectit.data.layouts import find_layout, parse_map
 from selectit.data.records import Sample
+from selectit.data.samples import build_samples, read_inputs
+from selectit.data.turns import read_turns
 from selectit.evaluation.heldout import read_last_answers
 from selectit.evaluation.settings import EvalSettings
 from selectit.probing.defects import ORIGINAL
@@ -83,11 +85,10 @@ def test_losses_of_rows_with_and_without_an_input_are_those_of_both_published_pr
     assert np.abs(other - expected)[1::2].min(axis=0).max() > 1e-3, "the two prompts can't be told apart here"
 
 
-def test_requests_without_a_place_for_the_input_keep_their_folders():
-    assert PLAIN.folder == "text-b416186b66f6"
-    assert loss_text("plain", "joint", copies=30).folder == "text-b3aa508af42b"
+def test_what_stands_before_a_response():
+    stored = {"text-b416186b66f6", "text-8e7df9c5e997", "text-b3aa508af42b"}
+    assert not stored & {PLAIN.folder, ALPACA.folder, loss_text("plain", copies=30).folder}, "these have no ranks"
     assert "with_input" not in PLAIN.about
-    assert ALPACA.folder != "text-8e7df9c5e997", "that one has losses of rows with an input in the other prompt"
     asked = Sample(0, 0, "Add.\n1 {input}", "2", "1 {input}")
     assert ALPACA.before(asked) == WITH.format("Add.", "1 {input}")
     assert ALPACA.before(Sample(0, 0, "Add {input}.", "2")) == WITHOUT.format("Add {input}.")

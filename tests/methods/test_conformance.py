@@ -31,6 +31,8 @@ VARIANTS = {
         {"measure": measure} for measure in ("entropy", "least-confidence", "margin", "least-margin")
     ],
     "tshirt": [{}, {"ratio": 0.75, "copies": 3}],
+    "grape": [{}, {"by": "source"}],
+    "rsr": [{}, {"clip": 2}],
     "alpagasus-local": [{}, {"dimension": "helpfulness", "parser": "strict", "threshold": 3.0, "seed": 2}],
     "deita": [{"complexity": "instag-complexity:min-count=1", "quality": "expected-rating"}],
     "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],

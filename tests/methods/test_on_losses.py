@@ -8,16 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import made_up_signals as made
+from selectit.data.records import Sample
 from selectit.errors import SettingsError
 from selectit.methods.el2n import El2n
+from selectit.methods.grape import Grape
 from selectit.methods.ifd import Ifd
 from selectit.methods.perplexity import Perplexity
+from selectit.methods.rsr import Rsr
 from selectit.methods.superfiltering import Superfiltering
 from selectit.methods.tshirt import Tshirt
 from selectit.methods.uncertainty import Uncertainty
 from selectit.numerics.segments import least, means, means_after_first
 from selectit.signals.arrays import Signals
-from selectit.signals.loss_templates import ALPACA, PLAIN, loss_text
+from selectit.signals.loss_templates import ALPACA, CHAT, PLAIN, loss_text
 
 NAN = float("nan")
 
@@ -67,6 +70,42 @@ def test_el2n_and_entropy_of_the_specification():
     signals = one_distribution([0.7, 0.2, 0.1], 1)
     assert El2n().score(signals) == pytest.approx([1.067708], abs=1e-6)
     assert Uncertainty().score(signals) == pytest.approx([0.801819], abs=1e-6)
+
+
+def test_rsr_of_the_specification():
+    """Ranks 1, 3, 250 cut at 100 over the surprisals; of a data set the ratio of the means."""
+    losses = made.token_losses([[0.1, 1.2, 6.7], [1, 1]], [[0] * 3, [0] * 2], rank=[[1, 3, 250], [2, 2]])
+    parts = Rsr().parts(of(losses))
+    assert parts["rsr"] == pytest.approx([13, 2]) and Rsr().score(of(losses)) == pytest.approx([-13, -2])
+    assert parts["mean_rank"].mean() / parts["surprisal"].mean() == pytest.approx(10)
+    assert parts["rsr"].mean() == pytest.approx(7.5)
+    assert Rsr(clip=10).parts(of(losses))["rsr"] == pytest.approx([14 / 8, 2])
+
+
+def test_rsr_pools_the_answers_of_a_row_and_knows_none_of_an_empty_one():
+    losses = made.token_losses([[1], [2, 4], [1], []], [[0], [0, 0], [0], []], rank=[[3], [5, 6], [1], []])
+    pooled = dataclasses.replace(losses, row=np.array([0, 0, 1, 1]))
+    assert Rsr().score(of(pooled, 3)) == pytest.approx([-14 / 7, NAN, NAN], nan_ok=True)
+
+
+def grouped(method, losses, asked, field=None):
+    """The scores of rows with these instructions, and these values of a field."""
+    texts = tuple(Sample(row, 0, text, "") for row, text in enumerate(asked))
+    return method.score(dataclasses.replace(of(losses), stored_texts=texts, stored_field=field))
+
+
+def test_grape_of_the_specification():
+    """Sums of 6 over 3 tokens and of 9 over 10: the second is likelier per token."""
+    losses = made.token_losses([[2] * 3, [0.9] * 10, [3]], [[0] * 3, [0] * 10, [0]])
+    scores = grouped(Grape(), losses, ["Say it.", " Say it.\n", "Say more."])
+    assert scores == pytest.approx([NAN, 0.406570, np.exp(-3)], nan_ok=True, abs=1e-6)
+
+
+def test_grape_by_a_field():
+    """Of equal ones the first; who has no value, or no losses, is beaten by none."""
+    losses = made.token_losses([[1], [1], [], [2], [2]], [[0], [0], [], [0], [0]])
+    scores = grouped(Grape(by="id"), losses, [""] * 5, ("a", "a", "a", "", ""))
+    assert scores == pytest.approx([np.exp(-1), NAN, NAN, np.exp(-2), np.exp(-2)], nan_ok=True)
 
 
 # Whole distributions written out
@@ -216,6 +255,9 @@ def test_a_missing_value_is_skipped_first_only():
     assert means(values, start) == pytest.approx([NAN] * 4, nan_ok=True)
     assert least(values, start) == pytest.approx([NAN] * 4, nan_ok=True)
     assert np.isnan(values[0]), "the input is as it was"
+    assert means_after_first(np.array([NAN, NAN, 2, 4, NAN]), np.array([0, 4, 5])) == pytest.approx(
+        [3, NAN], nan_ok=True
+    )
 
 
 # Parameters
@@ -224,11 +266,24 @@ def test_a_missing_value_is_skipped_first_only():
 def test_the_texts():
     assert ALPACA.template.endswith("### Instruction:\n{instruction}\n\n### Response:")
     assert (PLAIN.template, PLAIN.alone) == ("{instruction}\n", "")
-    assert Ifd().needs == (ALPACA,)
-    assert Perplexity().needs == El2n().needs == Uncertainty().needs == (dataclasses.replace(ALPACA, both=False),)
-    assert Superfiltering().needs == (PLAIN,)
-    assert Tshirt().needs == (dataclasses.replace(PLAIN, copies=30, noise=5.0, seed=42),)
-    assert loss_text("plain", "joint").boundary == "joint"
+    alpaca, plain, chat = (dataclasses.replace(each, boundary="joint") for each in (ALPACA, PLAIN, CHAT))
+    assert Ifd().needs == (alpaca,)
+    assert Perplexity().needs == El2n().needs == Uncertainty().needs == (dataclasses.replace(alpaca, both=False),)
+    assert Grape().needs == (dataclasses.replace(alpaca, both=False), "texts")
+    assert Rsr().needs == (dataclasses.replace(chat, both=False),)
+    assert Superfiltering().needs == (plain,)
+    assert Superfiltering(cut="published").needs == (dataclasses.replace(plain, shifted=True),)
+    assert Tshirt().needs == (dataclasses.replace(plain, copies=30, noise=5.0, seed=42),)
+    assert loss_text("plain", "split").boundary == "split"
+
+
+def test_labels_tell_the_ways_of_reading_apart():
+    for method in (Ifd, Superfiltering, Perplexity, El2n, Uncertainty, Tshirt, Rsr, Grape):
+        ways = [{}, {"boundary": "split"}, {"template": "plain"}, {"template": "alpaca"}, {"template": "chat"}]
+        labels = {method(**way).label for way in ways}
+        assert len(labels) == 4, "one of them is the default"
+    assert Grape(by="a.b").label != Grape().label
+    assert Superfiltering(cut="published").label != Superfiltering().label
 
 
 @pytest.mark.parametrize(
@@ -245,6 +300,9 @@ def test_the_texts():
         (Tshirt, {"ratio": 0.0}, "ratio"),
         (Tshirt, {"copies": 0}, "copies"),
         (Tshirt, {"noise": NAN}, "noise"),
+        (Superfiltering, {"cut": "publishd"}, "'published'"),
+        (Rsr, {"clip": 0}, "clip"),
+        (Grape, {"template": "x"}, "template"),
     ],
 )
 def test_wrong_parameters_are_refused(method, parameters, says):

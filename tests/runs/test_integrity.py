@@ -228,6 +228,16 @@ def test_a_folder_that_is_a_link_is_not_written_into(data, rated):
     assert not list(Path("victim").iterdir())
 
 
+@pytest.mark.parametrize("amounts", [{"seconds": 1, "ratings": 2}, {"seconds": -1}, {"seconds": float("nan")}, 3])
+def test_durations_that_can_not_be_are_refused_with_their_remedy(rated, amounts):
+    (key, whole) = next(iter(read_json(rated / "timing.json").items()))
+    entry = {**whole, **amounts} if isinstance(amounts, dict) and len(amounts) == 1 else amounts
+    (rated / "timing.json").write_text(json.dumps({key: entry}))
+    with pytest.raises(DamagedError, match="timing.json is damaged") as error:
+        selectit.show("run")
+    assert error.value.hint.startswith("Remove it")
+
+
 def test_a_file_named_locks_is_a_message(rated):
     shutil.rmtree(rated / "locks")
     (rated / "locks").write_text("")

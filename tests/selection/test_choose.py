@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from selectit.errors import SettingsError
@@ -93,3 +93,22 @@ def test_nothing_left_out_beats_what_was_chosen(scores, wanted):
     rest = np.setdiff1d(scored, kept)
     assert not len(rest) or scores[kept].min() >= scores[rest].max()
     assert (np.diff(scores[kept]) <= 0).all()
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, np.nan]), st.sampled_from("abc")), min_size=1, max_size=12))
+def test_the_best_of_each_group(rows):
+    scores, groups = np.array([score for score, _ in rows]), [group for _, group in rows]
+    best = {}
+    for row in np.flatnonzero(~np.isnan(scores)):
+        if scores[row] > scores[best.get(groups[row], row)] or groups[row] not in best:
+            best[groups[row]] = row
+    assume(best)
+    chosen = select_top(scores, Budget(best_of="id"), alternatives=groups)
+    assert sorted(chosen.rows.tolist()) == sorted(best.values())
+    assert (np.diff(chosen.scores) <= 0).all() and chosen.why[-1] == f"rank {len(best)} of {len(best)}"
+
+
+def test_fewer_groups_than_rows_asked_for():
+    with pytest.raises(SettingsError, match=r"3 of 3 rows have a score, and 2 are the best of their id\n") as error:
+        select_top(np.arange(3.0), Budget(rows=3, best_of="id"), alternatives=["a", "b", "a"])
+    assert "--allow-fewer" in error.value.hint

@@ -467,3 +467,51 @@ def test_a_damaged_run_is_a_message(data):
     Path("run/manifest.json").write_text("{")
     with pytest.raises(RunError, match="is damaged"):
         selectit.show(selected.run)
+
+
+ANSWERS = [
+    {"instruction": ask, "input": about, "output": "word " * words, "id": key, "about": {"topic": topic}}
+    for ask, about, words, key, topic in [
+        ("Say it.", "", 3, 1, "x"),
+        (" Say it.\n", "", 5, 2, "x"),
+        ("Say it.", "Loudly.", 1, 1, "y"),
+        ("Say more.", "", 4, 3, ""),
+        ("Say it.", "", 5, None, ""),
+    ]
+]
+
+
+@pytest.mark.parametrize(
+    ("best_of", "expected"), [("instruction", [1, 3, 2]), ("id", [1, 4, 3, 0]), ("about.topic", [1, 4, 3, 2])]
+)
+def test_the_best_of_several_answers(folder, best_of, expected):
+    Path("answers.json").write_text(json.dumps(ANSWERS))
+    own = Settings(method="length", best_of=best_of, run="run")
+    whole = selectit.select("answers.json", own)
+    assert whole.selection.rows.tolist() == expected
+    assert whole.name == f"length-words-best-of-{best_of}"
+    assert selectit.select(settings=replace(own, keep=2, out="two.json")).selection.rows.tolist() == expected[:2]
+    scores = selectit.score("run", own).score
+    assert not np.isnan(scores).any(), "what is stored is the score of every row"
+
+
+def test_best_of_needs_scores_and_a_field(folder, no_model):
+    Path("answers.json").write_text(json.dumps(ANSWERS))
+    no_model()
+    for given, says in (
+        ({"method": "kcenter", "best_of": "id"}, "kcenter chooses a set"),
+        ({"combine": "length,random", "combine_by": "union", "best_of": "id"}, "union chooses a set"),
+        ({"cascade": "50%", "best_of": "id"}, "--best-of compares all"),
+        ({"method": "length", "best_of": "idd"}, "no record has a field 'idd'"),
+    ):
+        with pytest.raises(SettingsError, match=says):
+            selectit.select("answers.json", Settings(**given, engine="fake"))
+
+
+def test_grape_keeps_one_answer_of_each_instruction(folder):
+    Path("answers.json").write_text(json.dumps(ANSWERS))
+    chosen = selectit.select("answers.json", Settings(method="grape", engine="fake", model=("m",), run="run"))
+    assert len(chosen.selection.rows) == 3 and {2, 3} < set(chosen.selection.rows.tolist())
+    losses = selectit.score("run", Settings(method="perplexity")).parts["perplexity"]
+    rivals = [0, 1, 4]
+    assert rivals[int(np.argmin(losses[rivals]))] in chosen.selection.rows

@@ -291,6 +291,7 @@ class AmountOptions(OptionGroup):
         None, "0.2, 20% (of the rows that no filter leaves out) or 1000 (rows) [20%].", "AMOUNT", first=3
     )
     min_score: float | None = option(None, "Keep nothing that scores below S.", "S")
+    best_of: str | None = option(None, "Of rows with one 'instruction', or one value of FIELD, the best only.", "FIELD")
     allow_fewer: bool = option(False, "Take fewer rows where not enough can be chosen.")
 
 

@@ -25,6 +25,7 @@ from selectit.costs.token_counts import (
     tokens_in_texts,
     tokens_to_compute,
 )
+from selectit.data.memory import Data
 from selectit.data.records import Sample
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
@@ -351,7 +352,7 @@ def _batch_tokens(trial: Trial) -> int | None:
 
 
 def plan(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     sample: int = 64,
     proxy: str | None = None,

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from selectit.data.formats import RowError
+from selectit.data.fields import RowError
 from selectit.errors import DataError
 
 CHUNK = 1 << 20
@@ -41,9 +41,8 @@ class RawValue:
     problem: str = ""
 
 
-def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
-    """The values of JSON Lines; a line that is not JSON is a value with a `problem`."""
-    number = 0
+def read_lines(file: IO[bytes], number: int = 0, place: str = "line {}") -> Iterator[RawValue]:
+    """The values of JSON Lines after line `number`; a line that is not JSON is a value with a `problem`."""
     while line := file.readline(MAX_RECORD):
         number += 1
         if number == 1:
@@ -51,9 +50,18 @@ def read_lines(file: IO[bytes]) -> Iterator[RawValue]:
         if len(line) >= MAX_RECORD - len(codecs.BOM_UTF8) and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = file.readline(CHUNK)
-            yield RawValue(f"line {number}", None, problem=_TOO_LONG)
+            yield RawValue(place.format(number), None, problem=_TOO_LONG)
         elif line.strip():
-            yield _read_line(f"line {number}", line)
+            yield _read_line(place.format(number), line)
+
+
+def rest_of_line(file: IO[bytes]) -> bytes:
+    """What is left of a line up to its end; of one that is longer than a record only as much as shows that it is."""
+    rest = file.readline(MAX_RECORD)
+    end = rest
+    while len(end) >= CHUNK and not end.endswith(b"\n"):
+        end = file.readline(CHUNK)
+    return rest if rest is end or not end.endswith(b"\n") else rest + b"\n"
 
 
 def _read_line(place: str, line: bytes) -> RawValue:

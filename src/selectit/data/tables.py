@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pyarrow.parquet as pq
 
 from selectit.data import columns
 from selectit.data.damage import reading
-from selectit.data.formats import MEDIA
 from selectit.data.json_text import MAX_RECORD, RawValue
+from selectit.data.layouts import MEDIA
+from selectit.data.unpacking import limited
 from selectit.errors import DataError, nearest
 from selectit.jsonable import parse_json
 
@@ -79,8 +81,37 @@ def read_schema(path: Path, kind: str) -> pa.Schema:
         return schema
 
 
-def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawValue]:
-    """The rows of one file; `raw` is an Arrow struct scalar, and nulls count as missing fields of `value`.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a table that follow each other; `raw` is an Arrow struct, and nulls count as missing fields."""
+
+    path: Path
+    first: int
+    """The number of the first row in the file."""
+    stored: pa.RecordBatch
+    """The columns as a run stores them."""
+    raw: pa.StructArray
+
+    def items(self) -> Iterator[RawValue]:
+        """The rows one by one. Raises DataError where the file is damaged."""
+        with reading(self.path):
+            for place, (scalar, value) in enumerate(zip(self.raw, values(self.stored), strict=True)):
+                yield RawValue(f"row {self.first + place} of the file", scalar, value)
+
+    def columns(self) -> tuple[pa.Table, pa.StructArray] | None:
+        """The rows at once: the columns that may hold text or other content, and `raw`; None where they are damaged."""
+        schema = self.stored.schema
+        names = [name for name in schema.names if name in MEDIA or _may_hold_text(schema.field(name).type)]
+        table = pa.Table.from_batches([self.stored.select(names)])
+        try:
+            table.validate(full=True)
+        except pa.ArrowException:
+            return None
+        return table, self.raw
+
+
+def read_parts(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[Part]:
+    """The rows of one file.
 
     Args:
         path: the file.
@@ -94,17 +125,22 @@ def read_rows(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[RawVa
     own = read_schema(path, kind)
     if schema is not None and not own.equals(schema):
         raise DataError(f"{path} has other columns than the first file of this data set", _HINT)
+    yield from split_batches(path, _batches(path, kind), own, schema)
+
+
+def split_batches(
+    path: Path, batches: Iterator[pa.RecordBatch], own: pa.Schema, schema: pa.Schema | None
+) -> Iterator[Part]:
+    """The rows of batches with the schema `own`; see `read_parts`."""
     stored_schema = columns.stored_schema(own)
     number = 0
     with reading(path):
-        for batch in _batches(path, kind):
+        for batch in batches:
             for part in _parts(path, batch, number):
                 kept = columns.to_stored(part.columns, stored_schema)
                 stored = pa.RecordBatch.from_arrays(kept, schema=stored_schema)
-                rows = part.to_struct_array() if schema is None else stored.to_struct_array()
-                for scalar, value in zip(rows, values(stored), strict=True):
-                    yield RawValue(f"row {number} of the file", scalar, value)
-                    number += 1
+                yield Part(path, number, stored, (part if schema is None else stored).to_struct_array())
+                number += len(part)
 
 
 def _parts(path: Path, batch: pa.RecordBatch, first: int) -> Iterator[pa.RecordBatch]:
@@ -165,15 +201,30 @@ def without_nulls(value: Any) -> Any:
 
 
 def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
-    if kind == "parquet":
-        bulky = _bulky_columns(path)
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
-    else:
-        with pa.OSFile(str(path)) as file:
-            for batch in pa.ipc.open_stream(file):
-                batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
-                yield batch
+    batches = _parquet_batches(path) if kind == "parquet" else _arrow_batches(path)
+    while True:
+        with limited(path):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _arrow_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(str(path)) as file:
+        for batch in pa.ipc.open_stream(file):
+            batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
+            yield batch
+
+
+def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    bulky = _bulky_columns(path)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
+
+
+_NO_NUMBERS = (pa.ArrowNotImplementedError, OSError)
+"""What Arrow says of texts that it can't read as numbers into a dictionary, which are no damage."""
 
 
 def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:
@@ -185,7 +236,7 @@ def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Itera
                 for batch in packed.iter_batches(batch_size=_BATCH, row_groups=[group]):
                     yield batch
                     done += len(batch)
-            except pa.ArrowNotImplementedError:  # the dictionary of a list ends within the group: read on without it
+            except _NO_NUMBERS:  # the dictionary of a list ends within the group: read on without it
                 for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group]):
                     if seen + len(batch) > done:
                         yield batch.slice(max(done - seen, 0))
@@ -202,23 +253,30 @@ def _bulky_columns(path: Path) -> list[str]:
     with pq.ParquetFile(path) as file:
         leaves = [file.schema.column(place) for place in range(len(file.schema))]
     texts = [leaf for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    names = [leaf.path for leaf in texts]
     bulky: set[str] = set()
-    with pq.ParquetFile(path, read_dictionary=names, buffer_size=1 << 16) as file:
-        for number in range(file.num_row_groups if names else 0):
+    with pq.ParquetFile(path, read_dictionary=[leaf.path for leaf in texts], buffer_size=1 << 16) as file:
+        for number in range(file.num_row_groups if texts else 0):
             group = file.metadata.row_group(number)
             if group.total_byte_size > group.num_rows * MAX_RECORD + _MAX_UNPACKED:
                 raise DataError(
                     f"{path}: its rows have more than {MAX_RECORD >> 20} MB each",
                     "Instructions and responses are shorter: leave out the longest rows.",
                 )
-            rows = file.iter_batches(batch_size=1, row_groups=[number], columns=names, use_threads=False)
-            first = next(rows, None)
-            longest = [] if first is None else [n for column in first.columns for n in columns.longest_texts(column)]
-            for leaf, length in zip(texts, longest, strict=first is not None):
-                if length > (_MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH):
+            for leaf in texts:
+                most = _MAX_REPEATED if leaf.max_repetition_level else _MAX_UNPACKED // _BATCH
+                if _longest_text(file, number, leaf.path) > most:
                     bulky.add(leaf.path)
     return sorted(bulky)
+
+
+def _longest_text(file: pq.ParquetFile, group: int, name: str) -> int:
+    """The length of the longest text in the dictionary of a column in a group; 0 where it has none."""
+    rows = file.iter_batches(batch_size=1, row_groups=[group], columns=[name], use_threads=False)
+    try:
+        first = next(rows, None)
+    except _NO_NUMBERS:
+        return 0
+    return 0 if first is None else max(n for column in first.columns for n in columns.longest_texts(column))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import mmap
 import tempfile
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -23,24 +23,26 @@ FIELD = "selectit"
 """The one field that --with-scores and --rest add."""
 
 
-def order_texts(rows: NDArray[np.int64], stored: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """The raw texts of `rows`, in that order, from a pass over all stored (row, raw) in source order.
+def order_texts(rows: NDArray[np.int64], rising: Iterable[pa.Array]) -> Iterator[str]:
+    """The texts of `rows` in their order, from the texts of the same rows in rising order, some at a time.
 
-    The chosen texts wait in a temporary file, not in memory, until it is their turn.
+    They wait in a temporary file, not in memory, until it is their turn.
     """
-    rank_of = {int(row): rank for rank, row in enumerate(rows)}
-    offset = array("q", bytes(8 * len(rows)))
-    length = array("q", bytes(8 * len(rows)))
+    lengths = [np.zeros(0, dtype=np.int64)]
     with tempfile.TemporaryFile() as spool:
-        for row, raw in stored:
-            rank = rank_of.get(row)
-            if rank is not None:
-                data = raw.encode()
-                offset[rank], length[rank] = spool.tell(), len(data)
-                spool.write(data)
-        for rank in range(len(rows)):
-            spool.seek(offset[rank])
-            yield spool.read(length[rank]).decode()
+        for texts in rising:
+            ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+            lengths.append(np.diff(ends).astype(np.int64))
+            spool.write(memoryview(texts.buffers()[2] or b"")[ends[0] : ends[-1]])
+        if not spool.tell():
+            yield from [""] * len(rows)
+            return
+        spool.flush()
+        ends = np.r_[0, np.cumsum(np.concatenate(lengths))]
+        place = np.argsort(np.argsort(rows, kind="stable"))
+        with mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for start, stop in zip(ends[place].tolist(), ends[place + 1].tolist(), strict=True):
+                yield data[start:stop].decode()
 
 
 def on_one_line(raw: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateError
@@ -65,3 +66,41 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], remedy: s
     except TEMPLATE_ERRORS as error:
         raise ModelError(f"the chat template of {tokenizer.name_or_path} fails: {error}", remedy) from error
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFrame:
+    """What a chat template writes around a user's message and before its answer."""
+
+    template: str
+    """All before the answer; holds {instruction} once."""
+    header: str
+    """The end of that which belongs to the answer: what the template adds where an answer is asked for; may be ''."""
+    lead: str
+    """What the template begins each answer with: '' or a space, which makes one token with the answer's first word."""
+
+
+def frame_answer(tokenizer: Any) -> AnswerFrame:
+    """What stands around an answer in the model's chat template.
+
+    The template writes its own start token, and a tokenizer adds one where it is used to: one is taken away. Raises
+    ModelError where there is no template, or it fails or changes texts.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "this model has no chat template",
+            "Choose another template, or leave chat out; or name a chat model; in an experiment: base = false.",
+        )
+    place, answer = "{instruction}", "{answer}"
+    asked = [{"role": "user", "content": place}]
+    remedy = "Choose another template, or leave chat out; or name another chat model; in an experiment: base = false."
+    prompt = render_chat(tokenizer, asked, remedy)
+    unasked = render_chat(tokenizer, asked, remedy, asks=False)
+    whole = render_chat(tokenizer, [*asked, {"role": "assistant", "content": answer}], remedy, asks=False)
+    if prompt.count(place) != 1:
+        raise ModelError("this model's chat template changes the text of a message", remedy)
+    header = prompt.removeprefix(unasked) if prompt.startswith(unasked) else ""
+    lead = whole.removeprefix(prompt).partition(answer)[0] if whole.startswith(prompt) else ""
+    start = tokenizer.bos_token or ""
+    adds = bool(start) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return AnswerFrame(prompt.removeprefix(start) if adds else prompt, header, lead)

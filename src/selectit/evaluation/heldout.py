@@ -8,24 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from selectit.config.settings import Settings
-from selectit.data import formats, read
+from selectit.data import layouts, read, samples, sources
 from selectit.data.records import Sample
 from selectit.engines.loading import load_engine
-from selectit.errors import EngineError, ModelError
+from selectit.errors import EngineError
 from selectit.evaluation.harness import draw
 from selectit.evaluation.results import Part, fingerprint, standard_error
 from selectit.evaluation.settings import EvalSettings
 from selectit.models.files import Model
 from selectit.signals.loss_templates import TEMPLATES
 from selectit.signals.losses import ResponseLosses, ScoresText
-from selectit.signals.requests import LossRequest
 
 _SEED = 42
-_PLACE = "{instruction}"
-_ANSWER = "{answer}"
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,11 @@ class HeldOut:
     def task_fingerprint(self, path: str) -> str:
         """The fingerprint of a data set's part."""
         own = self.settings
-        with read.open_source(path) as source:
-            data = read.fingerprint(source)
+        with sources.open_source(path) as source:
+            data = sources.fingerprint(source)
         what = [own.dtype, own.chat, own.template, own.format, own.map, own.limit]
         name = self._template_name()
-        if name != "chat" and TEMPLATES[name].with_input:
+        if TEMPLATES[name].with_input:
             what.append(TEMPLATES[name].with_input)
         return fingerprint(self.model.digest, "heldout", data, what)
 
@@ -61,10 +58,7 @@ class HeldOut:
         """
         began = time.monotonic()
         rows, samples = _samples(path, self.settings)
-        text, lead = self._text()
-        text = replace(text, both=False)
-        # An empty response stays one: it has no loss, and counts as failed.
-        samples = [replace(each, response=lead + each.response if each.response else "") for each in samples]
+        text = replace(TEMPLATES[self._template_name()], both=False)
         found = self.engine.losses(text, samples, lambda done, tokens: None)
         kept = [(row, each) for row, each in zip(rows, found, strict=True) if not isinstance(each, str)]
         if not kept:
@@ -89,44 +83,10 @@ class HeldOut:
     def _template_name(self) -> str:
         return "chat" if self.settings.chat else self.settings.template
 
-    def _text(self) -> tuple[LossRequest, str]:
-        name = self._template_name()
-        if name != "chat":
-            return TEMPLATES[name], ""
-        from selectit.engines.texts import load_tokenizer
-
-        return chat_text(load_tokenizer(self.model.path, self.settings.trust_remote_code))
-
 
 def heldout_name(path: str) -> str:
     """The name of a data set's line in the table."""
     return f"heldout {Path(path).name}"
-
-
-def chat_text(tokenizer: Any) -> tuple[LossRequest, str]:
-    """What stands before an answer in the model's chat template, and what the template begins each answer with.
-
-    The template writes its own start token, and the reader's tokenizer adds one where it is used to: one is taken away.
-    The second is '' or a space, which makes one token with the answer's first word. Raises ModelError where there is no
-    template, or it changes texts.
-    """
-    from selectit.engines.chat import render_chat
-
-    if not tokenizer.chat_template:
-        raise ModelError(
-            "this model has no chat template", "Leave chat out, or name a chat model; in an experiment: base = false."
-        )
-    asked = [{"role": "user", "content": _PLACE}]
-    remedy = "Leave chat out, or name another chat model; in an experiment: base = false."
-    prompt = render_chat(tokenizer, asked, remedy)
-    answered = [*asked, {"role": "assistant", "content": _ANSWER}]
-    whole = render_chat(tokenizer, answered, remedy, asks=False)
-    if prompt.count(_PLACE) != 1:
-        raise ModelError("this model's chat template changes the text of a message", "Leave --chat out.")
-    between = whole.removeprefix(prompt).partition(_ANSWER)[0] if whole.startswith(prompt) else ""
-    start = tokenizer.bos_token or ""
-    adds = bool(start) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return LossRequest(template=prompt.removeprefix(start) if adds else prompt, alone=""), between
 
 
 def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
@@ -165,10 +125,10 @@ def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
 
 def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     """The last answer of each row with what stands before it. Raises DataError."""
-    layout = formats.parse_layout(settings.format, settings.map)
-    with read.open_source(path) as source:
+    layout = layouts.parse_layout(settings.format, settings.map)
+    with sources.open_source(path) as source:
         return [
-            formats.build_samples(record.row, record.turns, "last", record.inputs)[0]
+            samples.build_samples(record.row, record.turns, "last", record.inputs)[0]
             for record in read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None)
         ]
 

@@ -63,7 +63,7 @@ class EvalSettings:
         for name in ("task", "heldout"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        choices = {"engine": ENGINES, "dtype": DTYPES, "template": (*TEMPLATES, "chat")}
+        choices = {"engine": ENGINES, "dtype": DTYPES, "template": tuple(TEMPLATES)}
         for name, known in choices.items():
             value = getattr(self, name)
             if value not in known:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.config.settings import Settings
+from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.errors import DataError, SettingsError
 from selectit.expansion import styles as expansion_styles
@@ -105,7 +106,7 @@ class _Generator:
 
 
 def expand(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     styles: Sequence[str] = STYLES,
     sample: int | None = None,
@@ -138,6 +139,8 @@ def expand(
     settings = _check_settings(settings, sample)
     run = open_or_create_run(data, settings)
     out = resolve_destination(run, settings, data, "expanded")
+    if out is None:
+        raise SettingsError("data in memory with new rows goes to a file", "Name it: Settings(out=…).")
     found = find_rewritable(run)
     check_layout(run, found.rows[:1])
     rows = _draw_rows(run, found.rows, sample, seed)

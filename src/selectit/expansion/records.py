@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.data import write
-from selectit.data.formats import DATA_LAYOUTS, parse_layout
+from selectit.data.layouts import DATA_LAYOUTS, parse_layout
 from selectit.data.tables import plain_records
 from selectit.errors import DataError
 from selectit.runs.run import Run

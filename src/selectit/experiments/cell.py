@@ -14,7 +14,7 @@ from typing import Any
 from selectit import methods as method_files
 from selectit.config import options
 from selectit.config.settings import GROUPS, Settings
-from selectit.data import read
+from selectit.data import sources
 from selectit.errors import RunError, SelectitError, SettingsError
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
@@ -265,8 +265,8 @@ def _evaluation_identity(settings: EvalSettings) -> dict[str, Any]:
 
 
 def _data_identity(path: str) -> str:
-    with read.open_source(path) as source:
-        return read.fingerprint(source)
+    with sources.open_source(path) as source:
+        return sources.fingerprint(source)
 
 
 def _content_identity(value: Any) -> Any:

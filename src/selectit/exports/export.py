@@ -17,7 +17,7 @@ import pyarrow as pa
 from selectit.atomic_files import folder_beside, replacing
 from selectit.config.groups import BAD_ROWS
 from selectit.data import write
-from selectit.data.formats import RowError
+from selectit.data.fields import RowError
 from selectit.data.records import Turn
 from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest
@@ -239,8 +239,8 @@ def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool, 
         if path.suffix == ".jsonl":
             rising = np.sort(kept.rows)
             none: dict[str, Any] = {field: [] for field in media}
-            made = ((row, _json(each, none)) for row, each in _convert_rows(run, to, rising))
-            texts = write.order_texts(kept.rows, made)
+            made = (_json(each, none) for _, each in _convert_rows(run, to, rising))
+            texts = write.order_texts(kept.rows, (pa.array([text], pa.string()) for text in made))
             if scores:
                 texts = (write.add_field(text, value) for text, value in zip(texts, _scores(kept), strict=True))
             write.write_texts(file, "jsonl", "", "", texts)

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selectit.data.formats import DATA_LAYOUTS, UNRATED, Layout, RowError, parse_map, unread_fields
+from selectit.data.fields import RowError
+from selectit.data.layouts import DATA_LAYOUTS, Layout, parse_map, unread_fields
 from selectit.data.records import Turn
+from selectit.data.turns import UNRATED
 from selectit.jsonable import parse_json
 
 TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")

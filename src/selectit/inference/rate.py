@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from selectit.config.settings import Settings
+from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.inference.execute import do_units
@@ -23,7 +23,7 @@ from selectit.signals.requests import RatingPrompt, kinds
 log = logging.getLogger(__name__)
 
 
-def open_or_create_run(data: str | Path | None, settings: Settings) -> Run:
+def open_or_create_run(data: Data | None, settings: Settings) -> Run:
     """The run of the data, created where it is not there; None = the run that the settings name."""
     if data is None:
         if settings.run is None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from selectit.methods._base import ScoringMethod
 from selectit.signals.loss_templates import loss_text
-from selectit.signals.requests import LossRequest
+from selectit.signals.requests import Need
 
 
 class LossMethod(ScoringMethod):
@@ -32,6 +32,16 @@ class LossMethod(ScoringMethod):
         loss_text(self.template, self.boundary)
 
     @property
-    def needs(self) -> tuple[LossRequest, ...]:
+    def text_label(self) -> str:
+        """The text that is read, for the method's label: 'alpaca', 'plain-split'."""
+        return label_text(self.template, self.boundary)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
         """The losses of the response after its instruction, and alone where `both`."""
         return (loss_text(self.template, self.boundary, both=self.both),)
+
+
+def label_text(template: str, boundary: str) -> str:
+    """A text that losses are read of, for a method's label: 'alpaca', 'plain-split'."""
+    return template if boundary == "joint" else f"{template}-{boundary}"

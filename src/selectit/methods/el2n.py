@@ -35,14 +35,15 @@ class El2n(LossMethod):
     """
 
     template: str = "alpaca"
-    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
-    lines of their own."""
-    boundary: str = "split"
-    """`split`: prompt and response are tokenised apart; `joint`: together."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; `chat`, the model's chat template; or
+    `plain`: instruction and input, each on lines of their own."""
+    boundary: str = "joint"
+    """`joint`: prompt and response are tokenised together, and a token of both is none of the response; `split`: apart,
+    so that the whole response counts."""
 
     @property
     def label(self) -> str:
-        return f"el2n-{self.template}"
+        return f"el2n-{self.text_label}"
 
     def score(self, signals: Signals) -> Float64:
         """(N,) mean errors; NaN where there are no losses. A row of several responses has the mean of theirs."""

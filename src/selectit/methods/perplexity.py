@@ -8,6 +8,7 @@ import numpy as np
 
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
+from selectit.methods._losses import label_text
 from selectit.numerics.segments import mean_by_row, mean_ranks, means
 from selectit.signals.arrays import Float64, Losses, Signals
 from selectit.signals.loss_templates import loss_text
@@ -20,6 +21,9 @@ SPANS = ("response", "instruction", "whole")
 @dataclass(frozen=True, slots=True)
 class Perplexity(ScoringMethod):
     """The least, most or middling surprising texts by a model's perplexity.
+
+    The perplexity of all responses of a data set together, each token counted once, is a figure of `selectit eval
+    --heldout`.
 
     Source: a family of the survey of Qin et al., arXiv 2408.02085; PPL = exp(mean of -log p), in nats. The middle band
     as in Ivison et al., arXiv 2503.01807.
@@ -44,10 +48,11 @@ class Perplexity(ScoringMethod):
     span: str = "response"
     """Whose tokens count: `response` after its instruction, `instruction`, or `whole`, both together."""
     template: str = "alpaca"
-    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
-    lines of their own."""
-    boundary: str = "split"
-    """`split`: prompt and response are tokenised apart; `joint`: together."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; `chat`, the model's chat template; or
+    `plain`: instruction and input, each on lines of their own."""
+    boundary: str = "joint"
+    """`joint`: prompt and response are tokenised together, and a token of both is none of the response; `split`: apart,
+    so that the whole response counts."""
     centre: float = 50.0
     """The percentile around which `middle` chooses, in [0, 100]."""
 
@@ -67,7 +72,7 @@ class Perplexity(ScoringMethod):
     @property
     def label(self) -> str:
         centre = f"{self.centre:g}" if self.policy == "middle" else ""
-        return f"perplexity-{self.policy}{centre}-{self.span}-{self.template}"
+        return f"perplexity-{self.policy}{centre}-{self.span}-{label_text(self.template, self.boundary)}"
 
     def score(self, signals: Signals) -> Float64:
         """(N,) scores; a row of several responses has the mean of their perplexities."""

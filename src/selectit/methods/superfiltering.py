@@ -8,8 +8,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.errors import SettingsError, nearest
 from selectit.methods.ifd import Ifd
 from selectit.signals.arrays import Float64
+from selectit.signals.loss_templates import loss_text
+from selectit.signals.requests import Need
+
+CUTS = ("same", "published")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,12 @@ class Superfiltering(Ifd):
 
     Cost: 2 forward passes a row, of the small model.
 
-    Differs: the published code tokenises prompt and response together (`--param boundary=joint`), gives a row that
-    failed the IFD 0, and always takes a share of 52,002 rows. Here a row that failed, is empty, or has one token only
-    has no score. A response over the limit it cuts a token later in the reading alone than after the instruction, here
-    in both after the same token; `--overflow refuse` gives such rows no score. Its way with diversity
-    (Superfiltering.D) is another method.
+    Differs: the published code gives a row that failed the IFD 0, and always takes a share of 52,002 rows. Here a row
+    that failed, is empty, or has one token only has no score. Prompt and response are tokenised together, as there;
+    where the response then has more tokens alone than after the instruction, its first ones do not count here. A
+    response over the limit of a model without a token for the beginning it cuts a token later in the reading alone than
+    after the instruction (`--param cut=published`), here in both after the same token; `--overflow refuse` gives such
+    rows no score. Its way with diversity (Superfiltering.D) is another method.
 
     Licence: tianyi-lab/Superfiltering has none; nothing was taken from it.
 
@@ -41,10 +47,26 @@ class Superfiltering(Ifd):
     """
 
     template: str = "plain"
-    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
-    lines of their own."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; `chat`, the model's chat template; or
+    `plain`: instruction and input, each on lines of their own."""
+    cut: str = "same"
+    """A response over the limit ends in both readings after the `same` token, or as `published`: alone a token later
+    where the model has no token for the beginning."""
 
     name: ClassVar[str] = "superfiltering"
+
+    def __post_init__(self) -> None:
+        if self.cut not in CUTS:
+            raise SettingsError(f"superfiltering has no cut {self.cut!r}", nearest(self.cut, CUTS))
+        Ifd.__post_init__(self)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return (loss_text(self.template, self.boundary, shifted=self.cut == "published"),)
+
+    @property
+    def label(self) -> str:
+        return f"superfiltering-{self.text_label}" + ("-published-cut" if self.cut == "published" else "")
 
     @property
     def about(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod, check_count
+from selectit.methods._losses import label_text
 from selectit.numerics.segments import mean_by_row, means, means_after_first
 from selectit.signals.arrays import Float32, Float64, Int64, Signals
 from selectit.signals.loss_templates import loss_text
@@ -50,10 +51,11 @@ class Tshirt(SetMethod):
     seed: int = 42
     """Of the noise."""
     template: str = "plain"
-    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
-    lines of their own."""
-    boundary: str = "split"
-    """`split`: prompt and response are tokenised apart; `joint`: together."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; `chat`, the model's chat template; or
+    `plain`: instruction and input, each on lines of their own."""
+    boundary: str = "joint"
+    """`joint`: prompt and response are tokenised together, and a token of both is none of the response; `split`: apart,
+    so that the whole response counts."""
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
@@ -67,8 +69,8 @@ class Tshirt(SetMethod):
 
     @property
     def label(self) -> str:
-        joint = "-joint" if self.boundary == "joint" else ""
-        return f"tshirt-r{self.ratio:g}-c{self.copies}-n{self.noise:g}-s{self.seed}-{self.template}{joint}"
+        text = label_text(self.template, self.boundary)
+        return f"tshirt-r{self.ratio:g}-c{self.copies}-n{self.noise:g}-s{self.seed}-{text}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, the steadiest first; fewer where fewer have an IFD below 1."""

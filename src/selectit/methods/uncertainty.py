@@ -42,10 +42,11 @@ class Uncertainty(LossMethod):
     measure: str = "entropy"
     """`entropy`, `least-confidence`, `margin` or `least-margin`."""
     template: str = "alpaca"
-    """`alpaca`, its prompt for rows with an input or that for rows without; or `plain`: instruction and input, each on
-    lines of their own."""
-    boundary: str = "split"
-    """`split`: prompt and response are tokenised apart; `joint`: together."""
+    """`alpaca`, its prompt for rows with an input or that for rows without; `chat`, the model's chat template; or
+    `plain`: instruction and input, each on lines of their own."""
+    boundary: str = "joint"
+    """`joint`: prompt and response are tokenised together, and a token of both is none of the response; `split`: apart,
+    so that the whole response counts."""
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
@@ -54,7 +55,7 @@ class Uncertainty(LossMethod):
 
     @property
     def label(self) -> str:
-        return f"uncertainty-{self.measure}-{self.template}"
+        return f"uncertainty-{self.measure}-{self.text_label}"
 
     def score(self, signals: Signals) -> Float64:
         """(N,) scores; NaN where there are no losses. A row of several responses has the mean of their scores."""

@@ -23,20 +23,18 @@ def means(values: NDArray[Any], start: Int64) -> Float64:
 
 
 def means_after_first(values: NDArray[Any], start: Int64) -> Float64:
-    """As `means`, but a first token without a value is left out of its item's mean, and of the number of tokens.
+    """As `means`, but the first tokens without a value are left out of their item's mean, and of the number of tokens.
 
     That is how losses without an instruction are stored where nothing stands before the response: T tokens have
-    T - 1 losses, and one token has none, so NaN.
+    T - 1 losses, and one token has none, so NaN. They are fewer still where the response has fewer tokens alone.
     """
-    sizes = np.diff(start)
-    first = start[:-1][sizes > 0]
-    missing = np.isnan(values[first])
-    filled = values.copy()
-    filled[first[missing]] = 0
-    counts = sizes.copy()
-    counts[sizes > 0] -= missing
+    first = np.repeat(start[:-1], np.diff(start))
+    known = np.maximum.accumulate(np.where(np.isnan(values), -1, np.arange(len(values))))
+    leading = known < first  # none of the item has a value up to here
+    filled = np.where(leading, 0, values)
+    counts = _reduced(np.add, ~leading, start)
     sums = _reduced(np.add, filled, start)
-    averages: Float64 = np.divide(sums, counts, out=np.full(len(sizes), np.nan), where=counts > 0)
+    averages: Float64 = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
     return averages
 
 
@@ -57,6 +55,20 @@ def mean_by_row(values: Float64, row: NDArray[np.int64], rows: int) -> Float64:
 def mean_losses(losses: Losses) -> tuple[Float64, Float64]:
     """(I,) mean losses of the clean reading of each response, after its instruction and alone."""
     return means(losses.given[0], losses.start), means_after_first(losses.alone[0], losses.start)
+
+
+def sums_by_row(values: NDArray[Any], losses: Losses, rows: int) -> tuple[Float64, Float64]:
+    """(T,) values of tokens to (rows,) sums over all responses of each row, and the numbers of their tokens.
+
+    NaN where a response has no token or any value is NaN, and for a row without a response.
+    """
+    sizes = np.diff(losses.start).astype(np.float64)
+    sizes[sizes == 0] = np.nan
+    sums = [_reduced(np.add, values, losses.start) + 0 * sizes, sizes]
+    known = np.isin(np.arange(rows), losses.row)
+    totals = (np.bincount(losses.row, weights=each, minlength=rows) for each in sums)
+    by_value, by_token = (np.where(known, total, np.nan) for total in totals)
+    return by_value, by_token
 
 
 def rows_of(columns: Mapping[str, Float64], row: Int64, rows: int) -> dict[str, Float64]:

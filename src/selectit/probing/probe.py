@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.data.memory import Data
 from selectit.errors import DataError, SettingsError
 from selectit.inference.rate import open_or_create_run, with_stored_engine
 from selectit.jsonable import digest_of, plain, without_nan
@@ -113,7 +114,7 @@ class Probe:
 
 
 def probe(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     methods: Sequence[str] = (),
     prompts: Sequence[str] = (),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.data.memory import Data
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.inference.rate import open_or_create_run, rate_prompts
 from selectit.numerics.label_probs import expected
@@ -46,7 +47,7 @@ class TunedPrompts:
 
 
 def tune_prompts(
-    data: str | Path | None,
+    data: Data | None,
     out: str | Path,
     settings: Settings = Settings(),
     k: int = 5,

@@ -210,7 +210,10 @@ def check_rows(run: Run, path: Path, table: pa.Table, start: int, stop: int) -> 
     """Raise DamagedError unless stored answers are of rows [start, stop), each at least once, in order."""
     column = table["row"] if "row" in table.column_names else None
     row = np.zeros(0) if column is None or column.type != pa.int64() or column.null_count else numbers(column)
-    if not np.array_equal(np.unique(row), np.arange(start, stop)) or (np.diff(row) < 0).any():
+    wanted = np.arange(start, stop)
+    if np.array_equal(row, wanted):  # one answer for each: quicker than to look for several
+        return
+    if not np.array_equal(np.unique(row), wanted) or (np.diff(row) < 0).any():
         raise DamagedError(path, f"its rows are not {start} to {stop - 1}", run.place(path))
 
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from selectit.atomic_files import folder_beside, replacing, sync, sync_tree
 from selectit.config.settings import Settings
 from selectit.data import write
+from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.runs.files import write_json
@@ -25,27 +27,34 @@ from selectit.signals.arrays import Int64
 STDOUT = Path("-")
 
 
-def resolve_destination(run: Run, settings: Settings, data: str | Path | None, kind: str = "selected") -> Path:
+def resolve_destination(run: Run, settings: Settings, data: Data | None, kind: str = "selected") -> Path | None:
     """The file to write (STDOUT for data from standard input without --out), checked before hours are spent.
 
-    Without --out it is <name>.<kind>.<ext> here.
+    Without --out it is <name>.<kind>.<ext> here, and none for data in memory.
+
+    Args:
+        run: of the data.
+        settings: `out` and `rest`.
+        data: as of `source.create`; None = it is in the run alone.
+        kind: what is written.
 
     Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest; RunError where
     it is a folder with something of somebody else in it.
     """
-    name = data_name(str(run.manifest["data"]))
-    out = settings.out or ("-" if str(data) == "-" else f"{name}.{kind}{run.manifest['suffix']}")
-    for flag, path in (("--out", Path(out)), ("--rest", Path(settings.rest or STDOUT))):
-        if path != STDOUT:
-            _check_destination(run, flag, path, data)
-    if settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
+    file = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    usual = "-" if file == "-" else f"{data_name(str(run.manifest['data']))}.{kind}{run.manifest['suffix']}"
+    out = settings.out or (usual if data is None or file is not None else None)
+    for flag, path in (("--out", out), ("--rest", settings.rest)):
+        if path is not None and path != "-":
+            _check_destination(run, flag, Path(path), file)
+    if out is not None and settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
         raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
     if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
         raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
-    return Path(out)
+    return None if out is None else Path(out)
 
 
-def _check_destination(run: Run, flag: str, path: Path, data: str | Path | None) -> None:
+def _check_destination(run: Run, flag: str, path: Path, data: str | None) -> None:
     """Raise SettingsError or RunError where a file or folder can't be written; see `resolve_destination`."""
     if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
         raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
@@ -165,7 +174,8 @@ def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Ma
     if manifest["written"] in ("parquet", "arrow"):
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
-    texts = write.order_texts(rows, _raw_texts(run))
+    rising = run.source_at(np.sort(rows), ["raw"])
+    texts = write.order_texts(rows, (part["raw"].combine_chunks() for part in rising))
     if values is not None:
         texts = (write.add_field(text, value) for text, value in zip(texts, values, strict=True))
     _write_texts(run, out, file, texts)
@@ -184,9 +194,9 @@ def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any
     if manifest["written"] in ("parquet", "arrow"):
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
-    (_, like), *_ = itertools.islice(_raw_texts(run), 1)
+    (like,) = itertools.islice(_raw_texts(run), 1)
     added = (write.format_record(record, like, manifest["indent"]) for record in new)
-    texts = itertools.chain((raw for _, raw in _raw_texts(run)), added)
+    texts = itertools.chain(_raw_texts(run), added)
     _write_texts(run, out, file, texts)
 
 
@@ -240,6 +250,6 @@ def _conflict(run: Run, out: Path, what: str) -> RunError:
     )
 
 
-def _raw_texts(run: Run) -> Iterator[tuple[int, str]]:
-    for part in run.source(["row", "raw"]):
-        yield from zip(part["row"].to_pylist(), part["raw"].to_pylist(), strict=True)
+def _raw_texts(run: Run) -> Iterator[str]:
+    for part in run.source(["raw"]):
+        yield from part["raw"].to_pylist()

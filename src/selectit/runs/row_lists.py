@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from selectit.data import read
+from selectit.data import read, sources
 from selectit.data.damage import reading
 from selectit.errors import DataError
 from selectit.jsonable import parse_json
@@ -120,7 +120,7 @@ def _parse_lines(path: str, text: str) -> list[int]:
 
 def _read_digests(path: str) -> list[bytes]:
     """The digest of each record of a data set."""
-    with read.open_source(path) as source:
+    with sources.open_source(path) as source:
         records = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
         return [record.digest for record in records]
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,8 +32,8 @@ import pyarrow as pa
 import tomli_w
 from numpy.typing import NDArray
 
-from selectit.data import formats
-from selectit.data.records import Record, Sample, Turn
+from selectit.data import layouts, samples
+from selectit.data.records import Sample, Turn
 from selectit.data.tables import plain_records
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
@@ -66,7 +66,7 @@ class Run:
         return -(-self.rows // PART_ROWS)
 
     def source(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The parts of the source in order, with the columns named (of `source.source_schema`)."""
+        """The parts of the source in order, with the columns named (of `records.record_schema`)."""
         for part in range(self.source_parts):
             yield self.source_part(part, columns)
 
@@ -157,7 +157,7 @@ class Run:
     def basic_rows(self) -> Rows:
         """What every method may know of the rows without a model."""
         parts = list(self.source(["digest", "words"]))
-        digest = np.concatenate([np.array(part["digest"].to_pylist(), dtype="V16") for part in parts])
+        digest = np.concatenate([_digests(part["digest"].combine_chunks()) for part in parts])
         return Rows(digest, _occurrences(digest), np.concatenate([numbers(part["words"]) for part in parts]))
 
     def samples(self, start: int, stop: int) -> list[Sample]:
@@ -169,24 +169,24 @@ class Run:
         return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
 
     @property
-    def _layout(self) -> formats.Layout:
+    def _layout(self) -> layouts.Layout:
         label = self.manifest["layout"]
-        return formats.Layout(label) if label in formats.DATA_LAYOUTS else formats.parse_map(label)
+        return layouts.Layout(label) if label in layouts.DATA_LAYOUTS else layouts.parse_map(label)
 
     @property
     def _sample_columns(self) -> list[str]:
-        return ["row", "turns", *(["raw"] if formats.has_inputs(self._layout) else [])]
+        return ["row", "turns", *(["raw"] if layouts.has_inputs(self._layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
         """The stored turns are texts as they are rated; which part of one is an input, the record says."""
         which, layout = self.manifest["identity"]["turns"], self._layout
         inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
-        if formats.has_inputs(layout):
-            inputs = (formats.read_inputs(record, layout) for record in plain_records(table["raw"]))
+        if layouts.has_inputs(layout):
+            inputs = (samples.read_inputs(record, layout) for record in plain_records(table["raw"]))
         return [
             sample
             for row, turns, extra in zip(table["row"].to_pylist(), table["turns"].to_pylist(), inputs, strict=True)
-            for sample in formats.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
+            for sample in samples.build_samples(row, [Turn(**turn) for turn in turns], which, extra)
         ]
 
     @property
@@ -250,17 +250,32 @@ class Run:
         if not os.path.lexists(path):
             return {}
         found = self.read_json(path)
-        entries = [entry if isinstance(entry, dict) else {"": None} for entry in found.values()]
-        if not all(isinstance(value, int | float) for entry in entries for value in entry.values()):
+        if not all(_is_amounts(key, entry) for key, entry in found.items()):
             raise DamagedError(path, "it is not of seconds and counts", self.place(path))
         return found
 
 
-def in_parts(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records in lists, each for one part of a source."""
-    remaining = iter(records)
-    while part := list(itertools.islice(remaining, PART_ROWS)):
-        yield part
+def in_parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of all tables in tables of one part of a source each."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= PART_ROWS:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, PART_ROWS)
+            waiting = [joined.slice(PART_ROWS)]
+    if any(map(len, waiting)):
+        yield pa.concat_tables(waiting)
+
+
+def _is_amounts(key: str, entry: Any) -> bool:
+    """Whether an entry of timing.json has what is read of it: a model's answers are counted, a training's are not."""
+    needed = {"seconds", "tokens", *(["ratings"] if "/" in key.partition(" ")[0] else [])}
+    return (
+        isinstance(entry, dict)
+        and needed <= set(entry)
+        and all(isinstance(value, int | float) and 0 <= value < math.inf for value in entry.values())
+    )
 
 
 MANIFEST = {
@@ -344,11 +359,15 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
+def _digests(column: pa.FixedSizeBinaryArray) -> NDArray[np.void]:
+    return np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]
+
+
 def _occurrences(digest: NDArray[np.void]) -> Int64:
     """(N,) how many earlier entries are equal."""
-    _, group = np.unique(digest, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0])
+    halves = np.frombuffer(digest.tobytes(), np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable, and faster than to compare 16 bytes
+    starts = np.flatnonzero(np.r_[True, (np.diff(halves[order], axis=0) != 0).any(axis=1)])
     counts = np.diff(np.r_[starts, len(order)])
     occurrence = np.empty(len(order), dtype=np.int64)
     occurrence[order] = np.arange(len(order)) - np.repeat(starts, counts)

@@ -12,7 +12,8 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,8 @@ import pyarrow as pa
 
 from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
-from selectit.data import formats, read
-from selectit.data.columns import stored_schema
-from selectit.data.records import Record
+from selectit.data import detect, layouts, read, sources, turns
+from selectit.data.memory import Data
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
@@ -49,7 +49,7 @@ def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:
     if not path.is_file() or path.read_bytes() != text:  # it may be damaged
         with replacing(path) as file:
             file.write(text)
-    return create(path, Settings(run=str(path.parent / "run"), format=formats.detect(pairs[0]).name))
+    return create(path, Settings(run=str(path.parent / "run"), format=detect.detect(pairs[0]).name))
 
 
 def _is_made_of(run: Path, text: bytes) -> bool:
@@ -59,11 +59,11 @@ def _is_made_of(run: Path, text: bytes) -> bool:
     return bool(open_run(run).manifest["identity"]["sha256"] == hashlib.sha256(text).hexdigest())
 
 
-def create(data: str | Path, settings: Settings) -> Run:
+def create(data: Data, settings: Settings) -> Run:
     """The run of a data set: opened where it is there, else read, checked and written.
 
     Args:
-        data: a file, a folder, a hub id, or '-' for standard input.
+        data: a file, a folder, a hub id, '-' for standard input, or a data set in memory.
         settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
             and what of the data is read, and how.
 
@@ -71,21 +71,21 @@ def create(data: str | Path, settings: Settings) -> Run:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
         RunError: `run` holds another source, or another process is writing it.
     """
-    layout = formats.parse_layout(settings.format, settings.map)
-    with read.open_source(str(data), settings.split, settings.subset) as source:
+    layout = layouts.parse_layout(settings.format, settings.map)
+    with sources.open_source(data, settings.split, settings.subset) as source:
         return _open_or_write(source, settings, layout)
 
 
-def _open_or_write(source: read.Source, settings: Settings, layout: formats.Layout | None) -> Run:
+def _open_or_write(source: sources.Source, settings: Settings, layout: layouts.Layout | None) -> Run:
     before = _times(source)
     identity = {
-        "sha256": read.fingerprint(source),
+        "sha256": sources.fingerprint(source),
         "limit": settings.limit,
         "format": settings.format,
         "map": settings.map,
         "turns": settings.turns,
         "bad_rows": settings.bad_rows,
-        "reading": formats.READING,
+        "reading": turns.READING,
     }
     fingerprint = digest_of(identity)
     run = settings.run
@@ -124,7 +124,7 @@ def _is_part_of_source(entry: Path) -> bool:
 
 
 def _check_same_source(
-    run: Run, source: read.Source, identity: Mapping[str, Any], layout: formats.Layout | None
+    run: Run, source: sources.Source, identity: Mapping[str, Any], layout: layouts.Layout | None
 ) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in identity if stored.get(key) != identity[key]]
@@ -145,7 +145,7 @@ def _check_same_source(
     return run
 
 
-def _reads_the_same(run: Run, source: read.Source, layout: formats.Layout | None) -> bool:
+def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | None) -> bool:
     """Whether the data gives the turns that a run of another version holds."""
     identity = run.manifest["identity"]
     stored = (digest for part in run.source(["digest"]) for digest in part["digest"].to_pylist())
@@ -163,8 +163,8 @@ def _reads_the_same(run: Run, source: read.Source, layout: formats.Layout | None
 
 def _write_source(
     path: Path,
-    source: read.Source,
-    layout: formats.Layout | None,
+    source: sources.Source,
+    layout: layouts.Layout | None,
     identity: Mapping[str, Any],
     before: list[tuple[int, int]],
 ) -> Run:
@@ -175,13 +175,10 @@ def _write_source(
     found = read.ReadReport()
     skip = identity["bad_rows"] == "skip"
     with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
-        records = read.read_records(
+        tables = read.read_tables(
             source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
         )
-        schema = source_schema(source.schema)
-        for number, part in enumerate(in_parts(records)):
-            place = Place(digest_of(identity)[:16], f"source/{part_name(number)}")
-            write_table(partial / part_name(number), _part(part, schema), place)
+        _write_parts(in_parts(tables), partial, digest_of(identity)[:16])
     if source.schema is not None:
         (partial / "schema.arrow").write_bytes(source.schema.serialize())
     if _times(source) != before:
@@ -213,59 +210,23 @@ def _write_source(
     return Run(path, manifest, has_sums=True)
 
 
+def _write_parts(parts: Iterable[pa.Table], folder: Path, source: str) -> None:
+    """Write the parts of a source; one is written while the next is read."""
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        for number, part in enumerate(parts):
+            if writing is not None:
+                writing.result()
+            place = Place(source, f"source/{part_name(number)}")
+            writing = writer.submit(write_table, folder / part_name(number), part, place)
+        if writing is not None:
+            writing.result()
+
+
 def _sum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _part(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
-    columns = {
-        "row": [record.row for record in records],
-        "digest": [record.digest for record in records],
-        "words": [record.words for record in records],
-        "turns": [[{"role": turn.role, "text": turn.text} for turn in record.turns] for record in records],
-        "left_out": [record.left_out for record in records],
-        "raw": _raw([record.raw for record in records], schema.field("raw").type),
-    }
-    return pa.table(columns, schema=schema)
-
-
-def _raw(values: Sequence[Any], kind: pa.DataType) -> Any:
-    """The records; of a table they are pyarrow's scalars, which make no array of a type that is in part unknown."""
-    if not pa.types.is_struct(kind) or not _untyped(kind):
-        return values
-    fields = []
-    for field in kind:
-        column = [value[field.name] for value in values]
-        if _untyped(field.type):
-            items = [each.as_py() for each in column]
-        else:
-            items = [each if each.is_valid else None for each in column]  # a map's null scalar makes no array
-        fields.append(pa.array(items, field.type))
-    return pa.StructArray.from_arrays(fields, fields=list(kind))
-
-
-def _untyped(kind: pa.DataType) -> bool:
-    """Whether a column, or something in it, is null throughout and so has no type."""
-    return pa.types.is_null(kind) or any(_untyped(kind.field(place).type) for place in range(kind.num_fields))
-
-
-def _times(source: read.Source) -> list[tuple[int, int]]:
+def _times(source: sources.Source) -> list[tuple[int, int]]:
     return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in source.files)]
-
-
-TURNS_TYPE = pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))
-
-
-def source_schema(table: pa.Schema | None) -> pa.Schema:
-    """Columns of the source. `raw` is the JSON text, or the row of a table with that schema."""
-    return pa.schema(
-        [
-            ("row", pa.int64()),
-            ("digest", pa.binary(16)),
-            ("words", pa.int64()),
-            ("turns", TURNS_TYPE),
-            ("left_out", pa.list_(pa.string())),
-            ("raw", pa.string() if table is None else pa.struct(list(stored_schema(table)))),
-        ]
-    )

@@ -54,6 +54,8 @@ class Place:
             return "Score or select again: that writes it anew. If it is refused there too, remove it first."
         if top == "prompts":
             return "Remove it, and name the prompts with --prompts."
+        if top == "timing.json":
+            return "Remove it: it holds durations alone."
         if top == "tokens":
             return "Remove it: it is counted again."
         if not rest.endswith(".parquet"):

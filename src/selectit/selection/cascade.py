@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.config.settings import Settings
-from selectit.data.formats import DATA_LAYOUTS
+from selectit.data.layouts import DATA_LAYOUTS
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import rate_prompts
 from selectit.inference.units import note_request

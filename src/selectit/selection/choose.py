@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from selectit.errors import SettingsError
 from selectit.filters.quotas import share_out
+from selectit.numerics.groups import best_of_groups
 from selectit.numerics.ranking import count_before, ranking
 from selectit.runs.selections import Selection
 from selectit.signals.arrays import Float64, Int64
@@ -31,6 +34,8 @@ class Budget:
     rows: int | None = None
     share: Decimal | None = None
     min_score: float | None = None
+    best_of: str | None = None
+    """Of which groups only the best row may be kept: 'instruction', or a field's name."""
     allow_fewer: bool = False
 
     def count(self, total: int) -> int:
@@ -61,6 +66,8 @@ class Budget:
             parts.append(f"{(self.share * 100).normalize():f}pct")
         if self.min_score is not None:
             parts.append(f"min{self.min_score:g}")
+        if self.best_of is not None:
+            parts.append(f"best-of-{re.sub(r'[^A-Za-z0-9_.]+', '_', self.best_of)}")
         return "-".join(parts)
 
 
@@ -116,35 +123,58 @@ class Groups:
         return ranked[count_before(group) < self.share_out(ranked, n)[group]]
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The rows that may be chosen, best first."""
+
+    rows: Int64
+    wanted: int
+    """How many of them the budget takes."""
+    of: int
+    """How many there are with those below the least score."""
+
+
 def rank_candidates(
-    scores: Float64, budget: Budget, *, ties: str | Float64 = "smaller", allowed: Bool | None = None
-) -> tuple[Int64, int]:
-    """The rows that may be chosen, best first, and how many are wanted.
+    scores: Float64,
+    budget: Budget,
+    *,
+    ties: str | Float64 = "smaller",
+    allowed: Bool | None = None,
+    alternatives: Sequence[Hashable] | None = None,
+) -> Ranked:
+    """The rows that may be chosen; those without a score never may.
 
     Args:
-        scores: (N,); rows without a score are never chosen.
-        budget: a share is one of the rows that are allowed.
+        scores: (N,) higher = keep; NaN = none.
+        budget: how many; a share is one of the rows that are allowed.
         ties: as of `ranking`.
         allowed: (N,) which rows may be chosen; None = all.
+        alternatives: (N,) of which group a row is, where only the best of each may be chosen.
 
     Raises:
         SettingsError: fewer rows than the budget asks for can be chosen, and `allow_fewer` is off.
     """
     rows = len(scores) if allowed is None else int(allowed.sum())
-    ranked = ranking(scores if allowed is None else np.where(allowed, scores, np.nan), ties)
+    scores = scores if allowed is None else np.where(allowed, scores, np.nan)
+    ranked = ranking(scores, ties)
     scored = len(ranked)
+    if alternatives is not None:
+        ranked = ranked[best_of_groups(scores, alternatives, ties)[ranked]]
+    best = len(ranked)
     if budget.min_score is not None:
         ranked = ranked[scores[ranked] >= budget.min_score]
     wanted = len(ranked) if budget.only_threshold else budget.count(rows)
     if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
-        below = f", {scored - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
+        below = f", {best - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
+        if best < scored:
+            below = f", and {best:,} are the best of their {budget.best_of}{below}"
         left = "" if rows == len(scores) else " that no filter left out"
         raise SettingsError(
             f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
             f"{scored:,} of {rows:,} rows{left} have a score{below}",
             _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
         )
-    return ranked, min(wanted, len(ranked))
+    return Ranked(ranked, min(wanted, len(ranked)), best)
 
 
 def select_top(
@@ -153,20 +183,20 @@ def select_top(
     *,
     ties: str | Float64 = "smaller",
     allowed: Bool | None = None,
+    alternatives: Sequence[Hashable] | None = None,
     groups: Groups | None = None,
 ) -> Selection:
     """The highest scores within the budget, best first, of each group as many as it gives.
 
     Arguments and errors as of `rank_candidates`; SettingsError too where the groups that give something are too small.
     """
-    ranked, wanted = rank_candidates(scores, budget, ties=ties, allowed=allowed)
-    rows = ranked[:wanted] if groups is None else groups.take(ranked, wanted)
-    check_filled(len(rows), wanted, budget)
-    scored = int((~np.isnan(scores if allowed is None else scores[allowed])).sum())
+    ranked = rank_candidates(scores, budget, ties=ties, allowed=allowed, alternatives=alternatives)
+    rows = ranked.rows[: ranked.wanted] if groups is None else groups.take(ranked.rows, ranked.wanted)
+    check_filled(len(rows), ranked.wanted, budget)
     ranks = np.empty(len(scores), np.int64)
-    ranks[ranked] = np.arange(1, len(ranked) + 1)
+    ranks[ranked.rows] = np.arange(1, len(ranked.rows) + 1)
     of = name_groups(rows, groups)
-    why = tuple(f"rank {rank} of {scored}{name}" for rank, name in zip(ranks[rows].tolist(), of, strict=True))
+    why = tuple(f"rank {rank} of {ranked.of}{name}" for rank, name in zip(ranks[rows].tolist(), of, strict=True))
     return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
 
 

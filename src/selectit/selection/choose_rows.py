@@ -33,7 +33,7 @@ from selectit.selection.choose import (
     select_top,
 )
 from selectit.selection.collect import Answered
-from selectit.selection.filter import Candidates, filter_rows
+from selectit.selection.filter import Candidates, filter_rows, read_alternatives
 from selectit.selection.score import Scored, combine, combine_ranks, score_part
 from selectit.selection.spec import Plan
 from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
@@ -126,6 +126,7 @@ def choose_rows(
     """
     order = None if scored.chooses_set else _best_first(scored.scores.score, tie_break(method, scored))
     candidates = filter_rows(run, plan.filters, plan.settings, order)
+    candidates = replace(candidates, alternatives=read_alternatives(run, plan.budget.best_of))
     step = None
     if plan.diversity is not None:
         assert isinstance(plan.diversity.method, SetMethod)
@@ -155,7 +156,14 @@ def choose(
         return Choice(_choose_set(method, scored.signals, budget, candidates), candidates)
     ties = tie_break(method, scored)
     if step is None:
-        top = select_top(scored.scores.score, budget, ties=ties, allowed=candidates.allowed, groups=candidates.groups)
+        top = select_top(
+            scored.scores.score,
+            budget,
+            ties=ties,
+            allowed=candidates.allowed,
+            alternatives=candidates.alternatives,
+            groups=candidates.groups,
+        )
         return Choice(top, candidates)
     return _diversify(scored, budget, candidates, step, ties)
 
@@ -189,7 +197,8 @@ def _diversify(
 ) -> Choice:
     """Rows unlike each other among the best, of each group its share; the pool of a group is in proportion to it."""
     scores, groups = scored.scores.score, candidates.groups
-    ranked, wanted = rank_candidates(scores, budget, ties=ties, allowed=candidates.allowed)
+    found = rank_candidates(scores, budget, ties=ties, allowed=candidates.allowed, alternatives=candidates.alternatives)
+    ranked, wanted = found.rows, found.wanted
     size = 2 * wanted if step.pool is None else step.pool.count(int(candidates.allowed.sum()))
     if size < wanted:
         raise SettingsError(f"--pool has {size:,} rows, and {wanted:,} are to be kept", "Give a larger --pool.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ from selectit.errors import DataError, SettingsError
 from selectit.filters.duplicates import Duplicates, find_exact, find_near, find_semantic
 from selectit.filters.language import detect_language, find_mismatches
 from selectit.filters.overlap import WORDS, QuestionSet, find_overlaps
+from selectit.numerics.groups import group_fields, group_instructions
 from selectit.numerics.subsets import k_means, row_vectors
 from selectit.runs.run import Run
 from selectit.runs.selections import Unchosen
@@ -44,6 +45,8 @@ class Candidates:
     """Rows whose question and answer are in different languages, with both; None = nobody looked."""
     answered: tuple[Answered, ...] = ()
     """Who was asked for it."""
+    alternatives: Sequence[Hashable] | None = None
+    """(N,) of which group each row is, where only the one with the best score may be chosen of each."""
 
 
 def filter_rows(run: Run, plan: FilterPlan, settings: Settings, order: Int64 | None = None) -> Candidates:
@@ -175,3 +178,17 @@ def weigh_groups(names: Sequence[str], shares: str | Mapping[str, Fraction]) -> 
     else:
         weights = tuple(Fraction(int(count)) for count in counts)
     return Groups(of.astype(np.int64), groups, weights)
+
+
+def read_alternatives(run: Run, best_of: str | None) -> list[Hashable] | None:
+    """(rows,) of which group of --best-of each row is; None = there are none. Raises SettingsError: no such field."""
+    if best_of is None:
+        return None
+    if best_of == "instruction":
+        return group_instructions(run.samples(0, run.rows), run.rows)
+    values = field_of(run, best_of)
+    if not any(values):
+        raise SettingsError(
+            f"no record has a field {best_of!r}", "Name one with --best-of, or write --best-of instruction."
+        )
+    return group_fields(values)

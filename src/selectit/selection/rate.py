@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from selectit.config.settings import Settings
+from selectit.data.memory import Data
 from selectit.inference.rate import open_or_create_run
 from selectit.progress import Progress, Silent
 from selectit.selection import cascade
@@ -12,7 +13,7 @@ from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
 
 
-def rate(data: str | Path | None, settings: Settings = Settings(), progress: Progress | None = None) -> Path:
+def rate(data: Data | None, settings: Settings = Settings(), progress: Progress | None = None) -> Path:
     """Ask the models for ratings and store them: the only stage that loads a model.
 
     Args:

@@ -234,14 +234,21 @@ def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int
 
 
 def resolve_budget(settings: Settings, parts: Sequence[MethodSpec]) -> Budget:
-    """Where neither an amount nor a minimum score is given: the only method's (`keep`, `min_score`), else 20 %."""
-    keep, min_score = settings.keep, settings.min_score
+    """Where no amount, minimum score or groups are given: the only method's (`keep`, `min_score`), else 20 %.
+
+    Raises SettingsError where groups are given and a method scores no rows.
+    """
+    keep, min_score, best_of = settings.keep, settings.min_score, settings.best_of
+    sets = [part.settings.method for part in parts if not isinstance(part.method, ScoringMethod)]
+    if best_of is not None and (sets or (settings.combine and settings.combine_by != "rank")):
+        what = sets[0] if sets else f"--combine-by {settings.combine_by}"
+        raise SettingsError(f"--best-of needs scores, and {what} chooses a set", "Use a method that scores rows.")
     if keep is None and min_score is None and len(parts) == 1:
         keep, min_score = parts[0].method.keep, parts[0].method.min_score
-    if keep is None and min_score is None:
+    if keep is None and min_score is None and best_of is None:
         keep = KEEP
     size = {} if keep is None else parse_keep(keep)
-    return Budget(**size, min_score=min_score, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
+    return Budget(**size, min_score=min_score, best_of=best_of, allow_fewer=settings.allow_fewer)  # type: ignore[arg-type]
 
 
 def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
@@ -270,6 +277,8 @@ def resolve_cascade(plan: Plan, run: Run | None) -> Stages | None:
 
 
 def _check_cascade(settings: Settings) -> None:
+    if settings.best_of is not None:
+        raise SettingsError("--cascade does not rate all rows, and --best-of compares all", "Leave one of them out.")
     if settings.combine is not None:
         raise SettingsError("--cascade takes one method, and --combine names several", "Leave one of them out.")
     if len(settings.model) > 1:

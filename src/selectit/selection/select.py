@@ -14,6 +14,8 @@ import numpy as np
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
 from selectit.config.options import flag, given
 from selectit.config.settings import Settings
+from selectit.data import memory
+from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
@@ -41,23 +43,26 @@ class Selected:
 
     run: Path
     name: str
-    out: Path
+    out: Path | None
+    """The file that was written; None for a data set in memory without `Settings.out`."""
     selection: Selection
     summary: Summary
     passes: float
     """Passes of a model, or replies, that the method's signals take for each row."""
     seconds: float | None
     """What they took in all, by timing.json; None = it does not say."""
+    data: Any = None
+    """The chosen rows of a data set in memory, in the type and with the columns that it has, as Settings.order says;
+    None where a file was given."""
 
 
-def select(
-    data: str | Path | None = None, settings: Settings = Settings(), progress: Progress | None = None
-) -> Selected:
+def select(data: Data | None = None, settings: Settings = Settings(), progress: Progress | None = None) -> Selected:
     """The whole job: read, rate what is not rated yet, score, choose, write the subset.
 
     Args:
-        data: a file, a folder, a hub id or '-' (standard input). None chooses from the run that `settings.run` names,
-            and loads no model.
+        data: a file, a folder, a hub id, '-' (standard input), or a data set in memory: a `datasets.Dataset` or
+            `DatasetDict` (with `Settings.split`), a pandas or polars frame, a pyarrow table, an iterable of dicts.
+            None chooses from the run that `settings.run` names, and loads no model.
         settings: everything else.
         progress: shows what is going on.
 
@@ -65,15 +70,16 @@ def select(
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     progress = progress or Silent()
-    rates = data is not None
+    held = None if data is None else memory.hold(data, settings.split)
+    rates = held is not None
     old = None if rates else open_or_create_run(None, settings)
     _refuse_idle(settings, reads=rates)
     plan = resolve(settings, old, asks=rates)
     stages, budget = resolve_cascade(plan, old), plan.budget
-    run = old or open_or_create_run(data, settings)
-    out = resolve_destination(run, settings, data)
+    run = old or open_or_create_run(held, settings)
+    out = resolve_destination(run, settings, held)
     budget.count(run.rows)
-    if rates and not settings.force:
+    if rates and out is not None and not settings.force:
         _refuse_foreign(run, plan, out)
     done = None
     if stages is None:
@@ -89,11 +95,21 @@ def select(
     name = _store(run, plan, scored, choice, summary, rest)
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
-    write_rows(run, out, selection.rows[order], values, force=settings.force)
+    if out is not None:
+        write_rows(run, out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
         write_rows(run, Path(settings.rest), *to_records(rest, scored), force=settings.force)
     spent = estimate_seconds(run if done is None else done.second.run, scored)
-    return Selected(run.path, name, out, selection, summary, count_passes(scored), spent)
+    return Selected(
+        run.path,
+        name,
+        out,
+        selection,
+        summary,
+        count_passes(scored),
+        spent,
+        memory.take_rows(held, selection.rows[order]),
+    )
 
 
 def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summary, rest: Mapping[int, Unchosen]) -> str:

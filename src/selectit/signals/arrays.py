@@ -103,8 +103,8 @@ class Losses(ItemArrays):
     given: Float32
     """(1 + C, T) -log p of each response token after its instruction; first the clean reading, then C noisy ones."""
     alone: Float32
-    """(1 + C, T) the same without the instruction; NaN for a first token that nothing stands before, and throughout
-    without `LossRequest.both`."""
+    """(1 + C, T) the same without the instruction; NaN for first tokens that have no loss since nothing stands before
+    them, and throughout without `LossRequest.both`."""
     entropy: Float32
     """(T,) -sum p log p of the clean reading, given the instruction."""
     largest: Float32
@@ -113,6 +113,8 @@ class Losses(ItemArrays):
     """(T,) the second largest."""
     squares: Float32
     """(T,) the sum of the squared probabilities."""
+    rank: Float32
+    """(T,) 1 + the number of tokens that are more likely than the response's own, after its instruction."""
     prompt_tokens: Int64
     """(I,) tokens before the response."""
     prompt_loss: Float32

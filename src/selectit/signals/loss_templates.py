@@ -26,19 +26,24 @@ PLAIN = LossRequest(template="{instruction}\n", alone="")
 """The instruction, a line break, the response; alone, nothing stands before the response."""
 
 
-TEMPLATES = {"alpaca": ALPACA, "plain": PLAIN}
+CHAT = LossRequest(template="{instruction}", alone="", chat=True)
+"""The instruction as a user's message in the model's chat template."""
+
+
+TEMPLATES = {"alpaca": ALPACA, "plain": PLAIN, "chat": CHAT}
 BOUNDARIES = ("split", "joint")
 
 
 def loss_text(
     template: str,
-    boundary: str = "split",
+    boundary: str = "joint",
     *,
     prompt: bool = False,
     both: bool = True,
     copies: int = 0,
     noise: float = 5.0,
     seed: int = 42,
+    shifted: bool = False,
 ) -> LossRequest:
     """A `LossRequest` by the name of its template. Raises SettingsError for a name or a number that it can't have."""
     if template not in TEMPLATES:
@@ -50,5 +55,12 @@ def loss_text(
     if not 0 < noise < float("inf"):
         raise SettingsError(f"noise is {noise}", "It is a number above 0; the paper's is 5.")
     return replace(
-        TEMPLATES[template], boundary=boundary, prompt=prompt, both=both, copies=copies, noise=noise, seed=seed
+        TEMPLATES[template],
+        boundary=boundary,
+        prompt=prompt,
+        both=both,
+        copies=copies,
+        noise=noise,
+        seed=seed,
+        shifted=shifted,
     )

@@ -27,6 +27,7 @@ class ResponseLosses:
     largest: Float32
     second: Float32
     squares: Float32
+    rank: Float32
     prompt_tokens: int
     prompt_loss: float
     truncated: bool
@@ -55,7 +56,7 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
     boundary: str = "split"
     """'split': prefix and response are tokenised apart and joined as ids, so that the boundary is exact. 'joint': the
     joined text is tokenised, and the prefix tokenised by itself says where the response begins (as Cherry,
-    Superfiltering and T-SHIRT do; off by one where a token spans the boundary)."""
+    Superfiltering and T-SHIRT do). A token that spans the boundary is none of the response then."""
     prompt: bool = False
     """Whether the losses of what stands before the response are wanted too."""
     both: bool = True
@@ -68,21 +69,28 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
     with_input: str = ""
     """What stands before the response to an instruction with an input; holds {instruction}, and after it {input}, once.
     Empty: the same as before any other, with the input at the instruction's end."""
+    chat: bool = False
+    """Whether the instruction is a user's message in the model's chat template instead; alone, the response keeps what
+    the template begins an answer with."""
+    shifted: bool = False
+    """Whether a response that is cut keeps one token more where it is read alone and nothing stands before it, so that
+    both readings have as many losses; else both are cut after the same token."""
 
     signal = "losses"
     doing = "reading losses with"
     capability = ScoresText
     columns = {  # the fields of `ResponseLosses`; of noisy copies one after another
-        **dict.fromkeys(("given", "alone", "entropy", "largest", "second", "squares"), pa.list_(pa.float32())),
+        **dict.fromkeys(("given", "alone", "entropy", "largest", "second", "squares", "rank"), pa.list_(pa.float32())),
         "prompt_tokens": pa.int64(),
         "prompt_loss": pa.float32(),
     }
 
     @property
     def about(self) -> dict[str, Any]:
-        """Without `with_input` where it is empty, as the folders of such requests have always been named."""
-        about = super().about
-        return about if self.with_input else {key: value for key, value in about.items() if key != "with_input"}
+        """Without what is left at its default, and with a mark: earlier versions stored no ranks."""
+        later = ("with_input", "chat", "shifted")
+        about = {key: value for key, value in super().about.items() if value or key not in later}
+        return {**about, "ranks": True}
 
     def template_for(self, sample: Sample) -> str:
         """The one of the two templates that the sample is read in."""
@@ -126,6 +134,7 @@ class LossRequest(SignalRequest[Losses, ScoresText]):
             largest=stored.floats("largest"),
             second=stored.floats("second"),
             squares=stored.floats("squares"),
+            rank=stored.floats("rank"),
             prompt_tokens=stored.numbers("prompt_tokens", missing=0),
             prompt_loss=stored.numbers("prompt_loss", missing=np.nan),
             truncated=(stored.numbers("flags") & FLAG_TRUNCATED).astype(bool),

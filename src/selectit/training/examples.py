@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from selectit.data.formats import UNRATED
 from selectit.data.records import Turn
+from selectit.data.turns import UNRATED
 from selectit.errors import ModelError
 from selectit.runs.run import Run
 from selectit.signals.arrays import Int64

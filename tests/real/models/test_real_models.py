@@ -6,12 +6,15 @@ Gemma Terms of Use (https://ai.google.dev/gemma/terms).
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import selectit
 from places import GOLDEN
+from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.engines.hf import engine as hf_engine
 from selectit.methods.selectit import SelectIT
@@ -59,6 +62,24 @@ def test_probabilities_and_choice_of_the_published_code(name, key):
         assert np.abs(scores - golden[level]["scores"]).max() < WITHIN
         chosen = select_top(scores, Budget(rows=4), ties=method.ties).rows.tolist()
         assert chosen == golden[level]["selected"]
+
+
+@pytest.mark.parametrize("boundary", ["joint", "split"])
+def test_ifd_perplexity_el2n_and_rsr_of_a_plain_loop(folder, boundary):
+    rows = json.loads((GOLDEN / "losses.json").read_text(encoding="utf-8"))
+    (folder / "rows.json").write_text(
+        json.dumps([{key: row[key] for key in ("instruction", "input", "output")} for row in rows])
+    )
+    own = Settings(param={"boundary": boundary, "template": "alpaca"}, run="run")
+    selectit.rate("rows.json", replace(own, method="ifd", model=("smollm2",), dtype="fp32"))
+    # The loop is in float64; losses in float32 are off by up to 2e-5, which a perplexity shows as it is.
+    for method, part, within in (("ifd", "ifd", 1e-5), ("perplexity", "perplexity", 5e-5), ("el2n", None, 5e-5)):
+        scores = selectit.score("run", replace(own, method=method))
+        found = scores.parts[part] if part else scores.score
+        expected = np.array([row[boundary][method] for row in rows], float)
+        np.testing.assert_allclose(found, expected, rtol=within, atol=1e-5, err_msg=method)
+    expected = np.array([row[boundary]["rsr"] for row in rows])
+    np.testing.assert_allclose(selectit.score("run", replace(own, method="rsr")).parts["rsr"], expected, rtol=5e-5)
 
 
 def test_a_gguf_file_becomes_the_weights_that_the_packaged_model_has(folder, monkeypatch):

@@ -98,8 +98,9 @@ class FakeEngine:
         second = (1 - largest) / 2
         entropy = draws.random(len(words)).astype(np.float32)
         cut = len(words) < len(sample.response.split())
+        squares, rank = largest**2 + 2 * second**2, np.ceil(np.exp(given[0]))
         return ResponseLosses(
-            given, alone, entropy, largest, second, largest**2 + 2 * second**2, prompt, float(given[0].mean()), cut
+            given, alone, entropy, largest, second, squares, rank, prompt, float(given[0].mean()), cut
         )
 
     def _draws(self, text: str) -> np.random.Generator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 
 from selectit.data.records import Sample
 from selectit.engines.base import Failures
+from selectit.engines.chat import frame_answer
 from selectit.engines.hf.packing import Reader, common_prefix
 from selectit.engines.texts import first_line, open_ids
 from selectit.signals.arrays import Float32
@@ -72,6 +73,7 @@ class _Sums:
     largest: Float32
     second: Float32
     squares: Float32
+    rank: Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class LossReader:
 
     def read(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """See `ScoresText.losses`."""
+        if text.chat:
+            text, samples = self._in_chat_template(text, samples)
         pairs = [self._pair(text, sample) for sample in samples]
         readings = [
             reading
@@ -107,6 +111,13 @@ class LossReader:
             pair if isinstance(pair, str) else _assembled(index, pair, text, found) for index, pair in enumerate(pairs)
         ]
 
+    def _in_chat_template(self, text: LossRequest, samples: Sequence[Sample]) -> tuple[LossRequest, Sequence[Sample]]:
+        """The request with what the chat template writes around an instruction, and the responses as it begins them."""
+        frame = frame_answer(self.tokenizer)
+        written = replace(text, template=frame.template, alone=frame.header, with_input="", chat=False)
+        # An empty response stays one: it has no loss.
+        return written, [replace(each, response=each.response and frame.lead + each.response) for each in samples]
+
     def _pair(self, text: LossRequest, sample: Sample) -> _Pair | str:
         """The sample's two texts as ids, the response cut to the token limit, or why there are none."""
         prefix = text.before(sample)
@@ -123,8 +134,9 @@ class LossReader:
         over = max(len(given) - self.max_tokens, 0)
         if over and self.overflow == "refuse":
             return f"the text has {len(given)} tokens, the limit is {self.max_tokens}, and --overflow is 'refuse'"
-        end = len(alone) - over if text.both else 0
-        alone = alone[: max(end, 0)]
+        if over:
+            alone = alone[: max(len(alone) - over + (text.shifted and not alone_before), 0)]
+        alone = alone if text.both else []
         return _Pair(
             given[: self.max_tokens], len(before), alone, len(alone_before), text.template_for(sample), over > 0
         )
@@ -187,7 +199,7 @@ class LossReader:
             logits = self.reader.plain_predictions(texts[0], firsts[0], noise)
         targets = torch.tensor([token for reading in batch for token in reading.ids[reading.first :]])
         full = batch[0].given and not batch[0].copy
-        columns = _columns(logits, targets.to(logits.device), full)
+        columns = read_columns(logits, targets.to(logits.device), full)
         ends = np.cumsum([len(reading.ids) - reading.first for reading in batch])[:-1]
         return [_Sums(*parts) for parts in zip(*(np.split(column, ends) for column in columns), strict=True)]
 
@@ -219,9 +231,9 @@ def _readings(index: int, copy: int, pair: _Pair, whole: bool) -> Iterator[_Read
         yield _Reading(index, copy, "", pair.alone, first)
 
 
-def _columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tuple[Float32, ...]:
-    """(n,) columns of `_Sums` from (n, vocabulary) logits; all but the loss are NaN unless `full`."""
-    columns = torch.full((5, len(targets)), torch.nan, device=logits.device)
+def read_columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tuple[Float32, ...]:
+    """(n,) columns of `_Sums` of targets from (n, vocabulary) logits; all but the loss are NaN unless `full`."""
+    columns = torch.full((6, len(targets)), torch.nan, device=logits.device)
     chunk = _CUDA_CHUNK if logits.is_cuda else _CHUNK
     for at in range(0, len(targets), chunk):
         part = slice(at, at + chunk)
@@ -232,6 +244,9 @@ def _columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tuple[F
             columns[1, part] = -(p * logp.clamp_min(-1e4)).sum(-1)
             columns[2:4, part] = p.topk(2).values.T
             columns[4, part] = (p * p).sum(-1)
+            own = logits[part].gather(1, targets[part, None])
+            above = torch.empty_like(logp, dtype=torch.float32)  # to count floats is ten times quicker than Booleans
+            columns[5, part] = 1 + torch.gt(logits[part], own, out=above).sum(-1)
     return tuple(columns.cpu().numpy())
 
 
@@ -258,10 +273,13 @@ def _assembled(
                 clean = sums
                 before = sums.loss[:-tokens]
                 prompt_loss = float(before.mean()) if len(before) else np.nan
-    rest = np.full((4, tokens), np.nan, np.float32)
+    rest = np.full((5, tokens), np.nan, np.float32)
     if clean is not None:
-        for out_row, column in zip(rest, (clean.entropy, clean.largest, clean.second, clean.squares), strict=True):
+        columns = (clean.entropy, clean.largest, clean.second, clean.squares, clean.rank)
+        for out_row, column in zip(rest, columns, strict=True):
             kept = column[-tokens:]
             out_row[tokens - len(kept) :] = kept
-    entropy, largest, second, squares = rest
-    return ResponseLosses(given, alone, entropy, largest, second, squares, pair.start, prompt_loss, pair.truncated)
+    entropy, largest, second, squares, rank = rest
+    return ResponseLosses(
+        given, alone, entropy, largest, second, squares, rank, pair.start, prompt_loss, pair.truncated
+    )

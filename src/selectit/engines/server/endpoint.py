@@ -239,11 +239,12 @@ def checked_url(base_url: str) -> str:
     """
     try:
         url = httpx2.URL(base_url.rstrip("/"))
-    except httpx2.InvalidURL as error:
+        host = url.host  # decodes it
+    except (httpx2.InvalidURL, UnicodeError) as error:
         raise SettingsError(f"--base-url is no address: {error}", "Write it as http://localhost:8000/v1.") from error
     if url.userinfo:
         raise SettingsError("--base-url has a password in it", f"Leave it out and set the variable {KEYS[0]}.")
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+    if url.scheme not in ("http", "https") or not host or url.query or url.fragment:
         raise SettingsError(f"--base-url is {base_url!r}, no plain address", "Write it as http://localhost:8000/v1.")
     return str(url).rstrip("/") if url.path.strip("/") else str(url).rstrip("/") + "/v1"
 

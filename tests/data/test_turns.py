@@ -17,7 +17,7 @@ import selectit
 from places import SHARED
 from selectit.cli.main import main
 from selectit.config.settings import Settings
-from selectit.data import formats
+from selectit.data import detect, fields, samples, turns
 from selectit.data.records import Turn
 from selectit.errors import DataError, SettingsError
 from selectit.runs.run import open_run
@@ -176,27 +176,27 @@ CONVERSATION = (
 
 
 def test_which_answers_are_rated():
-    (last,) = formats.build_samples(7, CONVERSATION, "last")
+    (last,) = samples.build_samples(7, CONVERSATION, "last")
     assert (last.row, last.item, last.response) == (7, 0, "Here")
     assert last.instruction == (
         "System: Be brief.\nUser: Hi\nAssistant: Hello\nUser: Find it\nTool call: {}\nTool result: found"
     )
-    (first,) = formats.build_samples(7, CONVERSATION, "first")
+    (first,) = samples.build_samples(7, CONVERSATION, "first")
     assert (first.instruction, first.response) == ("System: Be brief.\nUser: Hi", "Hello")
-    each = formats.build_samples(7, CONVERSATION, "each")
+    each = samples.build_samples(7, CONVERSATION, "each")
     assert [(sample.item, sample.response) for sample in each] == [(0, "Hello"), (1, "Here")]
-    (plain,) = formats.build_samples(0, (Turn("user", "a"), Turn("assistant", "b")), "last")
+    (plain,) = samples.build_samples(0, (Turn("user", "a"), Turn("assistant", "b")), "last")
     assert plain.instruction == "a"
 
 
 def test_bare_texts_are_question_and_answer_in_turn():
-    layout = formats.detect({"conversations": ["a", "b"]})
-    found, _ = formats.read_turns({"conversations": ["a", "b", "c", "d"]}, layout)
+    layout = detect.detect({"conversations": ["a", "b"]})
+    found, _ = turns.read_turns({"conversations": ["a", "b", "c", "d"]}, layout)
     assert found == (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d"))
-    with pytest.raises(formats.RowError, match="has no answer"):
-        formats.read_turns({"conversations": ["a"]}, layout)
-    with pytest.raises(formats.RowError, match=r"conversations\[0\] is a text, not an object"):
-        formats.read_turns({"conversations": ["a", {"from": "gpt", "value": "b"}]}, layout)
+    with pytest.raises(fields.RowError, match="has no answer"):
+        turns.read_turns({"conversations": ["a"]}, layout)
+    with pytest.raises(fields.RowError, match=r"conversations\[0\] is a text, not an object"):
+        turns.read_turns({"conversations": ["a", {"from": "gpt", "value": "b"}]}, layout)
 
 
 def test_each_answer_is_an_item_and_the_row_their_mean(folder):

@@ -1,0 +1,198 @@
+"""The rows of a data set some thousand at once: as columns where a fast reader takes them, and one by one."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import io
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from selectit.data import json_text, tables, write
+from selectit.data.json_text import RawValue
+from selectit.data.memory import NAME, Held
+from selectit.data.raw_rows import as_line
+from selectit.data.sources import Source, decompress, file_source, shown
+
+BLOCK_ROWS = 4096
+_MAX_LINE = 1 << 20
+_MAX_OPEN = 512
+"""Brackets in a line: one with more may be nested deeper than is read."""
+
+Columns = tuple[pa.Table, pa.Array]
+"""The fields of some rows, null where a row lacks one, and the column `raw`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows that follow each other."""
+
+    rows: int
+    items: Callable[[], Iterator[RawValue]]
+    """The rows one by one."""
+    columns: Callable[[pa.Schema], Columns | None]
+    """The rows at once, the fields of a schema in its types; None where that can't be had."""
+
+
+def read_blocks(source: Source) -> Iterator[Block]:
+    """All rows of a data set in order."""
+    if source.held is not None:
+        yield from _held_blocks(source.held)
+        return
+    if source.kind != "folder":
+        yield from _file_blocks(source.files, source)
+        return
+    for path in source.files:
+        part = dataclasses.replace(file_source(path, shown(path)), written="jsonl")
+        for block in _file_blocks((path,), part):
+            yield dataclasses.replace(block, items=_in_file(path.name, block), columns=_as_texts(block))
+
+
+def _held_blocks(held: Held) -> Iterator[Block]:
+    if held.schema is not None:
+        yield from map(_table_block, tables.split_batches(Path(NAME), held.batches(), held.schema, held.schema))
+        return
+    number = -1  # records count from 0, as those of a list do
+    for lines in held.lines():
+        yield _line_block(lines, number, "record {}")
+        number += lines.count(b"\n")
+
+
+def _in_file(name: str, block: Block) -> Callable[[], Iterator[RawValue]]:
+    def items() -> Iterator[RawValue]:
+        for item in block.items():
+            yield as_line(dataclasses.replace(item, place=f"{name}, {item.place}"))
+
+    return items
+
+
+def _as_texts(block: Block) -> Callable[[pa.Schema], Columns | None]:
+    """The columns where the rows are texts of one line each; rows of tables become such one by one."""
+
+    def columns(schema: pa.Schema) -> Columns | None:
+        found = block.columns(schema)
+        return found if found is not None and pa.types.is_string(found[1].type) else None
+
+    return columns
+
+
+def _file_blocks(files: Sequence[Path], source: Source) -> Iterator[Block]:
+    for path in files:
+        if source.kind in ("parquet", "arrow"):
+            yield from map(_table_block, tables.read_parts(path, source.kind, source.schema))
+            continue
+        with decompress(path, source.compression) as file:
+            if source.kind == "jsonl":
+                yield from _line_blocks(file)
+            else:
+                read = json_text.read_array if source.kind == "json" else json_text.read_objects
+                values = read(file, source.name)
+                while items := list(itertools.islice(values, BLOCK_ROWS)):
+                    yield _item_block(items, source)
+
+
+def _line_blocks(file: IO[bytes]) -> Iterator[Block]:
+    """The lines of a file, some MB of whole lines at a time."""
+    number = 0
+    while data := file.read(json_text.CHUNK):
+        if not number:
+            data = data.removeprefix(codecs.BOM_UTF8)
+        data += json_text.rest_of_line(file)
+        yield _line_block(data, number)
+        number += data.count(b"\n")
+
+
+def _line_block(data: bytes, number: int, place: str = "line {}") -> Block:
+    lines = [line for each in data.split(b"\n") if (line := each.strip(b" \t\r"))]
+    return Block(
+        len(lines),
+        lambda: json_text.read_lines(io.BytesIO(data), number, place),
+        lambda schema: read_texts(data, lines, schema),
+    )
+
+
+def read_texts(data: bytes, lines: Sequence[bytes], schema: pa.Schema) -> Columns | None:
+    """The columns of JSON objects.
+
+    Args:
+        data: one object a line.
+        lines: these lines without white space around them, and without blank ones.
+        schema: the types of some fields.
+
+    Returns:
+        None where Arrow's reader and Python's might not agree on whether, or as what, a line is read.
+    """
+    if {line[:1] for line in lines} != {b"{"} or {line[-1:] for line in lines} != {b"}"}:
+        return None
+    if max(map(len, lines)) > _MAX_LINE or any(map(_may_be_deep, lines)):
+        return None
+    try:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(data),
+            pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pyarrow.json.ParseOptions(schema, newlines_in_values=False),
+        )
+        raw = pa.array(lines, pa.binary()).view(pa.string())
+        raw.validate(full=True)
+        table.validate(full=True)
+    except pa.ArrowException:
+        return None
+    # A line that ends in a brace before one that begins with one is whole, or no JSON: equal numbers, equal lines.
+    if len(table) != len(lines) or any(_has_odd_numbers(column.combine_chunks()) for column in table.columns):
+        return None
+    return table, raw
+
+
+def _may_be_deep(line: bytes) -> bool:
+    return len(line) > 2 * _MAX_OPEN and line.count(b"{") + line.count(b"[") > _MAX_OPEN
+
+
+def _has_odd_numbers(column: pa.Array) -> bool:
+    """Whether some number is none: Arrow reads `Inf`, which is no JSON."""
+    if pa.types.is_struct(column.type):
+        return any(_has_odd_numbers(column.field(place)) for place in range(column.type.num_fields))
+    if pa.types.is_list(column.type):
+        return _has_odd_numbers(column.flatten())
+    return pa.types.is_floating(column.type) and not np.isfinite(pc.drop_null(column).to_numpy()).all()
+
+
+def _item_block(items: Sequence[RawValue], source: Source) -> Block:
+    lines = source.written == "jsonl"
+
+    def columns(schema: pa.Schema) -> Columns | None:
+        if any(item.problem for item in items):
+            return None
+        texts = [write.on_one_line(item.raw).encode(errors="replace") for item in items]
+        found = read_texts(b"\n".join(texts), texts, schema)
+        return None if found is None else (found[0], found[1] if lines else pa.array([item.raw for item in items]))
+
+    return Block(len(items), lambda: map(as_line, items) if lines else iter(items), columns)
+
+
+def _table_block(part: tables.Part) -> Block:
+    return Block(len(part.stored), part.items, lambda _: part.columns())
+
+
+def first_rows(blocks: Iterable[Block], limit: int | None) -> Iterator[Block]:
+    """The blocks of the first rows."""
+    if limit is None:
+        yield from blocks
+        return
+    left = limit
+    for block in blocks:
+        yield block if block.rows <= left else _beginning(block, left)
+        left -= block.rows
+        if left <= 0:
+            return
+
+
+def _beginning(block: Block, rows: int) -> Block:
+    return Block(rows, lambda: itertools.islice(block.items(), rows), lambda schema: None)
