@@ -33,8 +33,11 @@ def test_toml_is_refused_wherever_it_is_read(folder, text, says):
 
 
 def test_a_typed_value_that_is_no_toml_stays_a_text():
-    assert recipes._parse_value(DEEP, int) == DEEP and recipes._parse_value(LONG, int) == LONG
-    assert recipes._parse_value("7", int) == 7
+    for text in (DEEP, LONG):
+        with pytest.raises(SettingsError, match="batch_size"):
+            recipes.change(recipes.Recipe(), {"batch_size": text})
+        assert recipes.change(recipes.Recipe(), {"accelerate": text}).accelerate == text
+    assert recipes.change(recipes.Recipe(), {"batch_size": "8"}).batch_size == 8
 
 
 @pytest.mark.parametrize("share", ["0/" + "1" * 5000, "²/3", "٠/٣", "3/3", "0/0", "1", "-1/3", "0/3/4", ""])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from selectit.probing.tune_prompts import tune_prompts
     from selectit.runs.verify import Verified, verify
     from selectit.selection.compare import compare
-    from selectit.selection.describe import show
+    from selectit.selection.describe import list_runs, show
     from selectit.selection.rate import rate
     from selectit.selection.score import Scores, score
     from selectit.selection.select import Selected, select
@@ -53,6 +53,7 @@ _HOMES = {
     "fit_rule": "experiments.fit_rule",
     "list_methods": "methods",
     "list_models": "models.packaged",
+    "list_runs": "selection.describe",
     "plan": "costs.plan",
     "probe": "probing.probe",
     "rate": "selection.rate",
@@ -87,6 +88,7 @@ __all__ = [
     "fit_rule",
     "list_methods",
     "list_models",
+    "list_runs",
     "plan",
     "probe",
     "rate",

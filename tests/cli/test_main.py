@@ -63,8 +63,18 @@ def test_json_goes_to_stdout_and_notes_to_stderr(command, data):
     assert "smollm2" in json.loads(command("models", "--json")[1])
 
 
-def test_quiet_says_nothing(command, data):
-    assert command("select", data, *FAKE, "--quiet") == (0, "", "")
+@pytest.mark.parametrize("verb", ["select", "rate", "plan", "probe"])
+def test_a_missing_model_is_said_before_the_data_is_read(command, data, verb):
+    code, _, err = command(verb, data, "--model", "./missing", "--run", "run")
+    assert code == 2 and "there is no folder ./missing" in err and not Path("run").exists()
+
+
+@pytest.mark.parametrize("verb", ["select", "rate", "probe"])
+def test_quiet_hides_notes_and_no_result(command, data, verb):
+    arguments = (verb, data, *FAKE, "--run", "run")
+    command(*arguments)
+    loud, still = command(*arguments), command(*arguments, "--quiet")
+    assert still[:2] == loud[:2] and still[1] and still[2] == ""
 
 
 def test_rate_then_score_then_show(command, data):

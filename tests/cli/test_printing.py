@@ -78,7 +78,7 @@ def test_what_the_system_refuses_has_a_remedy(folder, capsys, monkeypatch, numbe
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number), "r/manifest.json")
 
-    monkeypatch.setattr("selectit.runs.source._write_source", refuse)
+    monkeypatch.setattr("selectit.runs.source.write_json", refuse)
     code, _, err = run(capsys, "select", "d.jsonl", "--run", "r", "--method", "length")
     assert (
         code == 2 and err.startswith(f"error: r/manifest.json: {os.strerror(number)}\n") and len(err.splitlines()) == 2
@@ -87,14 +87,14 @@ def test_what_the_system_refuses_has_a_remedy(folder, capsys, monkeypatch, numbe
 
 def test_a_full_memory_has_a_remedy(folder, capsys, monkeypatch):
     Path("d.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
-    monkeypatch.setattr("selectit.runs.source._write_source", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr("selectit.runs.source.write_json", lambda *_: (_ for _ in ()).throw(MemoryError()))
     code, _, err = run(capsys, "select", "d.jsonl", "--run", "r", "--method", "length")
     assert code == 2 and err.startswith("error: the memory is full\n")
 
 
 def test_a_bug_keeps_its_traceback(folder, monkeypatch):
     Path("d.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
-    monkeypatch.setattr("selectit.runs.source._write_source", lambda *_: os.lseek(0, 0, 99))
+    monkeypatch.setattr("selectit.runs.source.write_json", lambda *_: os.lseek(0, 0, 99))
     with pytest.raises(OSError):
         main(["select", "d.jsonl", "--run", "r", "--method", "length"])
 

@@ -127,7 +127,6 @@ def test_a_conversation_that_the_model_opens():
             {"query": "q", "response": "r", "history": [["a", "b"]]},
             "history=history,instruction=query,response=response",
         ),
-        ({"dialog": [ASK, TELL], "lang": "en"}, "messages=dialog"),
         ({"input": [ASK], "output": "r", "system_prompt": "s"}, "messages=input,system=system_prompt,response=output"),
     ],
 )  # fmt: skip
@@ -217,3 +216,58 @@ def test_a_run_of_another_reading_is_opened_where_it_holds_the_same(folder, monk
     monkeypatch.setattr(read, "digest_turns", lambda turns: bytes(16))
     with pytest.raises(RunError, match="read other turns"):
         selectit.select(path, chosen)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"conversation": [{"input": "q", "output": "a"}]},
+        {"conversation": [{"human": "q", "assistant": "a"}], "category": "c"},
+        {"dialog": [{"from": "Human", "value": "q"}, {"role": "GPT", "content": "a"}], "lang": "en"},
+        {"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'},
+        {"messages": [{"role": "user", "content": {"type": "text", "text": "q"}}, {"role": "model", "content": ["a"]}]},
+    ],
+)
+def test_conversations_in_other_words_are_read_without_being_named(record):
+    found, _ = turns.read_turns(record, detect.detect(record))
+    assert [(turn.role, turn.text) for turn in found] == [("user", "q"), ("assistant", "a")]
+
+
+def test_a_legacy_function_call_is_a_tool_call():
+    call = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    record = {"messages": [ASK, call, {"role": "function", "content": "1"}, TELL]}
+    assert [turn.role for turn in turns.read_turns(record, detect.detect(record))[0]] == [
+        "user", "call", "tool", "assistant",
+    ]  # fmt: skip
+
+
+def test_a_role_of_ones_own_is_what_the_settings_say():
+    record = {"messages": [{"role": "boss", "content": "q"}, {"role": "Laguna_S", "content": "a"}]}
+    with pytest.raises(fields.RowError, match="--roles boss=user"):
+        turns.read_turns(record, detect.detect(record))
+    roles = layouts.parse_roles(["laguna_s=gpt,BOSS=human"])
+    found, _ = turns.read_turns(record, detect.detect(record, roles))
+    assert [turn.role for turn in found] == ["user", "assistant"]
+    for wrong in ("boss", "boss=chief", "=user", "a=user,a=tool"):
+        with pytest.raises(SettingsError, match="--roles"):
+            layouts.parse_roles([wrong])
+
+
+def test_a_map_reads_lists_of_messages_in_two_columns():
+    layout = layouts.parse_map("instruction=q,response=a")
+    found, _ = turns.read_turns({"q": [{"role": "system", "content": "s"}, ASK], "a": [TELL]}, layout)
+    assert [turn.role for turn in found] == ["system", "user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"id": {"0": "a"}, "conversations": {"0": [ASK, TELL]}}, "column by column"),
+        ({"data": [{"instruction": "i", "output": "o"}]}, "the records seem to be in the list 'data'"),
+        ({"segments": [{"label": True, "text": "a b"}]}, "pieces of a finished prompt"),
+        ({"text": "<|im_start|>user\nHi there"}, "seem to be one text"),
+    ],
+)
+def test_what_is_no_record_is_named(record, says):
+    with pytest.raises(fields.LayoutError, match=says):
+        detect.detect(record)

@@ -6,7 +6,9 @@ import inspect
 import json
 import os
 import struct
+import threading
 import zlib
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -165,11 +167,12 @@ def test_files_of_one_folder_have_the_same_columns(folder):
     assert "more.arrow has other columns" in refused(folder / "set")
 
 
-def test_a_pipe_is_named_with_the_way_that_works(folder):
-    os.mkfifo("pipe.json")
-    with pytest.raises(DataError, match="pipe.json is a pipe") as error:
-        read_all("pipe.json")
-    assert "selectit select -" in error.value.hint
+def test_a_pipe_is_read_once_and_kept(folder):
+    os.mkfifo("pipe.csv")
+    writer = threading.Thread(target=Path("pipe.csv").write_text, args=("instruction,output\na,b\n",))
+    writer.start()
+    assert [record.turns[1].text for record in read_all("pipe.csv")] == ["b"]
+    writer.join()
 
 
 def test_a_name_that_is_not_utf8_is_read(folder):

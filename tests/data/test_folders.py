@@ -62,11 +62,11 @@ def test_side_files_and_empty_parts_are_no_data(folder):
     fill(folder / "d", "a.jsonl")
     (folder / "d" / "dataset_info.json").write_text('{\n "a": {}\n}')
     (folder / "d" / "part-1.jsonl").write_text("")
-    (folder / "d" / "notes.csv").write_text("a,b\n")
+    (folder / "d" / "notes.md5").write_text("a,b\n")
     (folder / "d" / "README.md").write_text("about")
     found, source = rows_of(folder / "d")
     assert found == ["a.jsonl"]
-    assert [each.partition(" ")[0] for each in source.left_out] == ["dataset_info.json", "notes.csv", "part-1.jsonl"]
+    assert [each.partition(" ")[0] for each in source.left_out] == ["dataset_info.json", "notes.md5", "part-1.jsonl"]
 
 
 def test_a_column_that_json_has_no_kind_for_costs_no_row(folder):
@@ -128,8 +128,8 @@ def formats_unknown(folder):
     return error.value.message.partition("the ")[2]
 
 
-def test_tables_of_texts_are_named(folder):
-    (folder / "d.tsv").write_text("instruction\toutput\na\tb\n")
-    with pytest.raises(DataError, match="table of texts") as error:
-        rows_of(folder / "d.tsv")
-    assert "delimiter" in error.value.hint
+def test_a_table_of_texts_is_told_by_its_ending(folder):
+    (folder / "d.txt").write_text("instruction\toutput\na\tb\n")
+    with pytest.raises(DataError, match="neither an array nor an object") as error:
+        rows_of(folder / "d.txt")
+    assert "ends in .csv or .tsv" in error.value.hint

@@ -109,7 +109,7 @@ def test_a_dataset_that_was_filtered_and_shuffled(folder):
     [
         (ROWS[0], "the data is a dict, which is no data set"),
         (7, "the data is a int"),
-        (["text"], "record 0 is a str, and a dict belongs there"),
+        ([7], "record 0 is a int, and a dict belongs there"),
         ([ROWS[0], {"instruction": "x"}], "record 1: the field 'output' is missing"),
         ([ROWS[0], {("a",): 1}], "record 1 can't be read"),
         ([], "data has no rows"),

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import selectit
 import tiny
 from selectit.data.records import Sample
 from selectit.engines import chat
 from selectit.engines.hf import reward
+from selectit.engines.hf.packing import Reader
 from selectit.engines.texts import Texts, load_tokenizer
 from selectit.errors import ModelError
 from selectit.signals.requests import JudgeRequest, RatingPrompt
@@ -79,7 +80,7 @@ def test_a_template_with_a_place_for_it_stays_as_it_is(with_template):
 def test_a_judge_without_system_role_is_asked_all_the_same(with_template, monkeypatch):
     asked = []
     engine = tiny.load(with_template(GEMMA))
-    monkeypatch.setattr(type(engine._reader), "generate", lambda _, ids, *rest: (asked.append(ids), ("1", True))[1])
+    monkeypatch.setattr(Reader, "generate", lambda _, ids, *rest: (asked.append(ids), ("1", True))[1])
     engine.reply(QUESTION, SAMPLES, nothing)
     said = engine.texts.tokenizer.decode(asked[0])
     assert said == f"<|user|>{SYSTEM}\n\n{USER} {ANSWER}<|end|><|assistant|>"
@@ -89,7 +90,7 @@ def test_a_judge_without_system_role_is_asked_all_the_same(with_template, monkey
 def test_a_template_that_fails_is_one_message_wherever_it_runs(with_template, template):
     folder = with_template(template)
     words, engine = load_tokenizer(folder), tiny.load(folder)
-    rewards = reward.RewardEngine(engine._reader.model, words, {"max_tokens": 100})
+    rewards = reward.RewardEngine(AutoModelForCausalLM.from_pretrained(folder), words, {"max_tokens": 100})
     places = [
         lambda: Texts(words, 100, "cut").chat(USER),
         lambda: engine.rate([PROMPT], SAMPLES, nothing),

@@ -15,8 +15,8 @@ from selectit.data.records import Sample
 from selectit.engines import device as engines_device
 from selectit.engines import texts
 from selectit.engines.base import CountsTokens
+from selectit.engines.hf import attention, fusing, packing
 from selectit.engines.hf import engine as hf_engine
-from selectit.engines.hf import fusing, packing
 from selectit.errors import EngineError, ModelError
 from selectit.signals import prompts, ratings
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED
@@ -391,8 +391,8 @@ def one_by_one(query, key, value, query_ends, key_ends, longest_query, longest_k
 
 def test_texts_without_padding_give_the_same_numbers(folders, engine, monkeypatch, reads):
     first = [rate(engine)[0], *engine.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)]
-    monkeypatch.setattr(packing, "varlen_attn", one_by_one)
-    monkeypatch.setattr(packing, "layout_kind", lambda model: packing.Ragged)
+    monkeypatch.setattr(attention, "varlen_attn", one_by_one)
+    monkeypatch.setattr(attention, "layout_kind", lambda model: attention.Ragged)
     ragged = load(folders["llama"])
     reads.clear()
     second = [rate(ragged)[0], *ragged.rate(SAMPLE_FIRST, SAMPLES, lambda *_: None)]

@@ -11,10 +11,9 @@ from transformers import AutoTokenizer
 
 import tiny
 from selectit.data.records import Sample
-from selectit.engines.hf import encoder
+from selectit.engines.hf import completeness, encoder
 from selectit.engines.texts import check_vocabulary, load_tokenizer, open_ids
 from selectit.errors import ModelError
-from selectit.evaluation import harness
 from selectit.signals.requests import EmbeddingRequest, JudgeRequest, LossRequest, RatingPrompt
 
 SAMPLES = [Sample(row, 0, "Name three colours.", "Red, " * row + "blue.") for row in range(1, 4)]
@@ -79,7 +78,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_before_anything_
     count = len(tiny.tokenizer())
     tiny.change_json(folder, "config.json", vocab_size=300)
     said = f"has {count} tokens, and the model 300"
-    for ask in (tiny.load, lambda path: harness.check_model(path, False)):
+    for ask in (tiny.load, lambda path: completeness.check_model(path, False)):
         with pytest.raises(ModelError, match=said) as caught:
             ask(folder)
         assert "resize_token_embeddings" in caught.value.hint

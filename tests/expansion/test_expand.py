@@ -407,6 +407,10 @@ def test_refusals(data, calls, changes, arguments, says):
 
 def test_a_file_that_is_there_stays(data, calls):
     Path("data.expanded.json").write_text("mine")
+    with pytest.raises(RunError, match="no row of this data has been rewritten so far"):
+        selectit.expand(data, FAKE)
+    assert not calls
+    selectit.expand(data, dataclasses.replace(FAKE, out="other.json"))
     with pytest.raises(RunError, match="something else than this expansion"):
         selectit.expand(data, FAKE)
     assert Path("data.expanded.json").read_text() == "mine"
@@ -428,7 +432,8 @@ def test_the_command(data, calls, capsys):
     assert "asking m: 22 of 22" in err
     code, out, err = command(capsys, *expand, "--json")
     assert json.loads(out)["added"] == {"depth": 11, "reasoning": 11}
-    assert command(capsys, *expand, "--quiet") == (0, "", "")
+    code, out, err = command(capsys, *expand, "--quiet")
+    assert (code, err) == (0, "") and out.startswith("added     22 to 12 rows")
     assert len(calls) == 4
     code, _, err = command(capsys, *expand[:-1], "dept")
     assert code == 2 and "'depth'" in err
@@ -439,7 +444,8 @@ def test_the_command_with_the_rows_on_standard_output(data, rows, calls, capfd):
     code, out, err = command(capfd, *expand)
     assert (code, json.loads(out)) == (0, rows + new_rows(rows))
     assert "added     33 to 12 rows (11 depth, 11 breadth, 11 reasoning)\n" in err
-    assert command(capfd, *expand, "--quiet")[1:] == (out, "")
+    quiet = command(capfd, *expand, "--quiet")
+    assert quiet[1] == out and quiet[2].startswith("added     33 to 12 rows")
     asked = len(calls)
     for verb in (expand, ("select", data, "--method", "full", "--run", "other", "--out", "-")):
         code, out, err = command(capfd, *verb, "--json")

@@ -124,6 +124,16 @@ def test_files_that_are_refused(folder, text, message):
     assert message in error.value.message
 
 
+@pytest.mark.parametrize("missing", ["data.json", "heldout.json", "./model"])
+def test_what_is_missing_is_said_before_anything_is_read(folder, capfd, missing):
+    for name in {"data.json", "heldout.json"} - {missing}:
+        Path(name).write_text('[{"instruction": "a?", "output": "b"}]')
+    model = "./model" if missing == "./model" else "smollm2"
+    Path("e.toml").write_text(experiment_file(model, "[[choices]]\nmethod = 'random'", top="data = 'data.json'"))
+    code, _, err = run(capfd, "experiment", "e.toml", "--plan")
+    assert code == 2 and missing in err.splitlines()[0] and not Path("selectit-experiments").exists()
+
+
 def test_a_file_without_data(folder):
     Path("e.toml").write_text("[[choices]]\nmethod = 'random'")
     with pytest.raises(SettingsError, match="no data set is named"):

@@ -253,6 +253,15 @@ def test_openai_takes_ten_rows_or_more():
     assert not Path("talks.openai").exists()
 
 
+def test_openai_keeps_weights_and_whether_calls_are_parallel():
+    turns = [Turn("user", "q"), Turn("unrated", "a"), Turn("user", "q"), Turn("assistant", "b")]
+    own = [message("user", "q"), message("assistant", "a", weight=0), message("user", "q")]
+    record = {"messages": [*own, message("assistant", "b", weight=0.5)], "parallel_tool_calls": False}
+    row = convert_row("openai", "messages", turns, record)
+    assert [each.get("weight") for each in row["messages"]] == [None, 0, None, 0.5]
+    assert row["parallel_tool_calls"] is False
+
+
 def test_fields_that_have_no_place_are_named():
     record = {"id": 1, "source": "", "messages": [message("user", "q", name="n"), message("assistant", "a", weight=1)]}
     run = made([record] * 10)
@@ -461,7 +470,7 @@ def test_the_command(data, capsys):
     assert (found["path"], found["rows"], found["files"]) == ("data.trl", 10, ["train.jsonl", "README.md"])
     assert lines("data.trl/train.jsonl")[0]["selectit"]["rank"] == 1
     code, out, err = command(capsys, "export", "run", "--to", "parquet", "--quiet")
-    assert (code, out, err) == (0, "", "")
+    assert (code, err) == (0, "") and out.startswith("exported  10 rows")
     code, _, err = command(capsys, "export", "run", "--to", "csv")
     assert code == 2 and "there is no --to 'csv'" in err and "Traceback" not in err
     code, out, _ = command(capsys, "export", "run", "--to", "trl", "--out", "b", "--selection", "all")

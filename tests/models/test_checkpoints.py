@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,8 @@ from transformers import (
 )
 
 import tiny
-from selectit.engines.hf import encoder, reward
+from selectit.engines.hf import completeness, encoder, reward
 from selectit.errors import ModelError
-from selectit.evaluation import harness
 from selectit.models.checkpoints import load_checkpoint
 
 SMALL = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
@@ -51,7 +51,7 @@ def embed(folder):
 
 
 def evaluate(folder):
-    return harness.check_model(folder, False)
+    return completeness.check_model(folder, False)
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
@@ -167,3 +167,40 @@ def test_an_index_whose_shard_is_missing_is_an_error(untied):
     file.unlink()
     with pytest.raises(ModelError, match="can't load the model"):
         tiny.load(untied)
+
+
+def spoil(name, content):
+    return lambda folder: (Path(folder) / name).write_bytes(content)
+
+
+def lose_a_part(folder):
+    """In two parts, of which the second is missing."""
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    (Path(folder) / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size=model.num_parameters() * 2)
+    sorted(Path(folder).glob("model-*.safetensors"))[1].unlink()
+
+
+def be_a_pickle(folder):
+    (Path(folder) / "model.safetensors").unlink()
+    (Path(folder) / "pytorch_model.bin").write_bytes(pickle.dumps(Path("a"), 2))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"),
+    [
+        (spoil("model.safetensors", b"\x00" * 40), "deserializing header"),
+        (spoil("model.safetensors", b"<html>404</html>"), "deserializing header"),
+        (lose_a_part, "No such file or directory: .*model-00002-of"),
+        (be_a_pickle, "Weights only load failed"),
+        (spoil("config.json", b'{"a":'), "valid JSON"),
+        (lambda folder: tiny.change_json(folder, "config.json", hidden_size="64"), "hidden_size"),
+        (spoil("tokenizer.json", b"["), "Expecting value"),
+        (spoil("chat_template.jinja", b"\xff\xfe"), "codec can't decode"),
+    ],
+)
+def test_damaged_files_are_a_message_that_says_to_copy_them_again(untied, spoilt, says):
+    spoilt(untied)
+    with pytest.raises(ModelError, match=says) as caught:
+        tiny.load(untied)
+    assert "Copy or fetch the model again." in caught.value.hint

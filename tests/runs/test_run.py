@@ -67,6 +67,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data, calls, stop_at):
     assert len(calls) == 6, "a finished unit was computed again"
     interrupted = contents("run")
     Path("run").rename("first")
+    Path("a.json").unlink()
     selectit.select(data, settings)
     assert interrupted == contents("run")
 

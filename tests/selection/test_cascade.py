@@ -113,6 +113,7 @@ def test_an_interrupted_cascade_ends_as_an_uninterrupted_one(many, small, calls,
     calls.clear()
     stored = contents("run")
     Path("run").rename("first")
+    Path(settings.out).unlink()
     selectit.select(many, settings)
     assert len(calls) == interrupted, "a finished unit was rated again"
     assert stored == contents("run")
@@ -122,6 +123,7 @@ def test_an_interruption_while_ratings_are_handed_on(many, small, calls, monkeyp
     selectit.select(many, CASCADE)
     stored, asked = contents("run"), list(calls)
     Path("run").rename("first")
+    Path(CASCADE.out).unlink()
     original, written = Run.write_table, []
 
     def write_table(run, path, table):

@@ -1,7 +1,9 @@
 """The files that a selection writes: of the kind that their ending says, and no foreign file found too late."""
 
+import dataclasses
 import gzip
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,3 +71,63 @@ def test_a_foreign_file_is_found_before_a_model_is_asked(folder, lines):
 def test_only_known_endings_are_cut_off_a_name():
     names = ["a/OpenHermes-2.5.jsonl.gz", "OpenHermes-2.5", "v3.1.parquet", ".jsonl", "b.JSON"]
     assert [data_name(name) for name in names] == ["OpenHermes-2.5", "OpenHermes-2.5", "v3.1", ".jsonl", "b"]
+
+
+@pytest.mark.parametrize("which", ["out", "rest"])
+def test_what_is_in_the_way_of_a_fresh_run_is_known_before_a_model_is_asked(folder, lines, which):
+    files = {"out": str(folder / "o.jsonl"), "rest": str(folder / "r.jsonl")}
+    (folder / files[which]).write_text("mine")
+    with pytest.raises(RunError, match=f"{files[which]} is there and .* has none yet"):
+        selectit.select(lines, Settings(engine="fake", model="x", keep="2", run="run", **files))
+    assert not Path("run/ratings").exists() and Path(files[which]).read_text() == "mine"
+
+
+@pytest.mark.parametrize("change", [{"model": "y"}, {"alpha": 0.5}, {"k": 2}, {"order": "source"}, {"keep": "3"}])
+def test_the_file_of_a_selection_with_other_settings_is_in_the_way(folder, lines, change):
+    settings = Settings(engine="fake", model="x", keep="2", run="run", out="o.jsonl")
+    selectit.select(lines, settings)
+    assert selectit.select(lines, settings).out.exists()  # typed again
+    with pytest.raises(RunError, match="has only others: selectit-sentence") as error:
+        selectit.select(lines, dataclasses.replace(settings, **change))
+    assert "No model was asked." in error.value.hint
+
+
+def test_a_name_that_is_taken_is_known_before_a_model_is_asked(folder, lines):
+    settings = Settings(method="length", keep="2", run="run", name="mine")
+    selectit.select(lines, settings)
+    with pytest.raises(SettingsError, match="has a selection 'mine' with other settings"):
+        selectit.select(lines, Settings(engine="fake", model="x", keep="2", run="run", name="mine", out="p.jsonl"))
+    assert not Path("run/ratings").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [("run/o.jsonl", "lies in the run directory"), ("o.yaml", "JSON is written"), ("no/o.jsonl", "there is no folder")],
+)
+def test_places_that_are_none(folder, lines, out, says):
+    with pytest.raises(SettingsError, match=says):
+        selectit.select(lines, Settings(method="length", keep="2", run="run", out=out))
+
+
+def test_one_file_by_two_names_is_one_file(folder, lines):
+    Path("there").symlink_to(folder)
+    with pytest.raises(SettingsError, match="--out and --rest are both"):
+        selectit.select(lines, Settings(method="length", keep="2", run="run", out="o.jsonl", rest="there/o.jsonl"))
+
+
+def test_a_closed_standard_output_is_no_place(folder, lines, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SettingsError, match="standard output is closed"):
+        selectit.select(lines, Settings(method="length", keep="2", run="run", out="-"))
+
+
+def test_other_verbs_look_at_the_ending_too(folder, lines):
+    run = selectit.select(lines, chosen(folder, "o.jsonl")).run
+    with pytest.raises(SettingsError, match="--out tuned.gguf: a folder is written"):
+        selectit.train(run, model="no-model-is-looked-for", recipe="small", out="tuned.gguf")
+    with pytest.raises(SettingsError, match=r"--out best.jsonl: a folder is written, and no .jsonl file"):
+        selectit.export(run, "trl", "best.jsonl")
+    with pytest.raises(SettingsError, match=r"--out results.csv: JSON is written"):
+        selectit.evaluate("no-model-is-looked-for", selectit.EvalSettings(out="results.csv"))
+    with pytest.raises(SettingsError, match=r"--out prompts.json: TOML is written"):
+        selectit.tune_prompts(lines, "prompts.json")

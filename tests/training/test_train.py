@@ -275,7 +275,8 @@ def test_the_command(run, model, capsys):
     table = json.loads(out)
     assert (table["fresh"], table["steps"], table["path"]) == (False, 2, "tuned")
     assert "nothing is done" in err
-    assert commandline.run(capsys, "train", run, *arguments, "--out", "tuned", "--seed", 3, "--quiet") == (0, "", "")
+    code, out, err = commandline.run(capsys, "train", run, *arguments, "--out", "tuned", "--seed", 3, "--quiet")
+    assert (code, err) == (0, "") and "2 steps (by equal steps)" in out
     code, out, err = commandline.run(capsys, "train", run, "--recipe-param", "stepps=2")
     assert (code, out) == (2, "")
     assert "a recipe has no 'stepps'" in err

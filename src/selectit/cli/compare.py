@@ -51,5 +51,5 @@ def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) 
         found = compare(given["run"], names, chosen, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
-    elif not quiet:
+    else:
         say("\n".join(comparison_lines(found)))

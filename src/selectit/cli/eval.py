@@ -51,5 +51,5 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -
         results = evaluate(models, settings)
     if as_json:
         print_json([to_plain(each) for each in results])
-    elif not quiet:
+    else:
         say("\n\n".join("\n".join(result_lines(each)) for each in results))

@@ -11,6 +11,7 @@ import cloup
 from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, split_names, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import PlaceOptions, SourceOptions
+from selectit.data.memory import Data
 
 if TYPE_CHECKING:
     from selectit.expansion.expand import Expanded
@@ -47,7 +48,7 @@ _NAMED = 10
     "trust_remote_code", "accept_terms", "force", *COMMON,
 )  # fmt: skip
 def command(
-    data: str | None,
+    data: Data | None,
     styles: str,
     sample: int | None,
     sample_seed: int,
@@ -73,7 +74,7 @@ def command(
         done = expand(data, chosen, names, sample, sample_seed, max_new_tokens, progress)
     if as_json:
         print_json(dataclasses.asdict(done))
-    elif not quiet:
+    else:
         say("\n".join(_lines(done)), err=str(done.out) == "-")  # the rows have standard output
 
 

@@ -28,19 +28,21 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
     Interrupt it at any moment and type it again: what is finished is not done again.
     """
     from selectit.cli.progress import notes
-    from selectit.experiments import experiment
-    from selectit.experiments.load import load
-    from selectit.experiments.plan import plan
+    from selectit.experiments.load import check_files, load
 
     loaded = load(file, data)
+    check_files(loaded)  # what is missing is said before torch is imported, which takes seconds
+    from selectit.experiments import experiment
+
     folder = Path(out) if out is not None else Path("selectit-experiments") / file.stem
     with notes(quiet) as progress:
         if only_plan:
+            from selectit.experiments.plan import plan
+
             say("\n".join(plan(loaded, folder, progress)))
             return
         finished = experiment.experiment(loaded, folder, progress)
-    if not quiet:
-        say(finished.report)
-        say(f"tables: {finished.out}/results.md, .csv, .tex")
-        if finished.page is not None:
-            say(f"page: {finished.page}")
+    say(finished.report)
+    say(f"tables: {finished.out}/results.md, .csv, .tex")
+    if finished.page is not None:
+        say(f"page: {finished.page}")

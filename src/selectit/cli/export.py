@@ -54,7 +54,7 @@ def command(
     )
     if as_json:
         print_json(dataclasses.asdict(done))
-    elif not quiet:
+    else:
         say("\n".join(_lines(done)))
 
 

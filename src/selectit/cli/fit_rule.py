@@ -80,5 +80,5 @@ def command(
         )
     if as_json:
         print_json(dataclasses.asdict(found))
-    elif not quiet:
+    else:
         say("\n".join(rule_lines(found)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -51,18 +52,27 @@ VERBS = [verb for section in SECTIONS.values() for verb in section]
 
 _REMEDIES = {
     "Make room, and type the same command again: it goes on.": (errno.ENOSPC, errno.EDQUOT),
-    "Give access, and type the same command again: it goes on.": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "Give access, or name another folder, and type the command again: it goes on.": (
+        errno.EACCES, errno.EPERM, errno.EROFS,
+    ),
     "Files may not become that large here: see ulimit -f, or use another disk, and type the same command again.": (
         errno.EFBIG,
     ),
     "Look after the disk or the network it is on, and type the same command again: it goes on.": (
         errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.EBUSY,
+        errno.ENOTCONN, errno.EHOSTDOWN,
+    ),
+    "This disk has no locks, or lacks something else that is asked of it: have them switched on, or use another.": (
+        errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS,
     ),
     "Raise the limit of open files (ulimit -n 4096), and type the same command again: it goes on.": (
         errno.EMFILE, errno.ENFILE,
     ),
     "Something else has this name: move it away, or name another place.": (
         errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG,
+    ),
+    "It was moved or removed meanwhile, or the folder that the command runs in was: put it back, and type it again.": (
+        errno.ENOENT,
     ),
     "Use a machine with more memory, or stop what else runs on this one.": (errno.ENOMEM,),
 }  # fmt: skip
@@ -101,6 +111,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. A user's error prints one message with a remedy and exits with 2; a bug keeps its traceback."""
+    write_every_text()
     try:
         cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
@@ -120,6 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         place = f"{error.filename}: " if error.filename else ""
         fail(f"{place}{error.strerror}", remedy)
+
+
+def write_every_text() -> None:
+    r"""Have characters that a terminal's encoding lacks written out (\\u4e2d), where Python would raise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # it may be closed, or a test's
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str, hint: str) -> None:

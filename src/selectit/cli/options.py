@@ -13,6 +13,7 @@ import cloup
 from selectit.config.groups import OptionGroup
 from selectit.config.options import flag, names, options_of
 from selectit.config.settings import GROUPS, Settings, read_settings
+from selectit.data.memory import Data
 from selectit.errors import SettingsError
 from selectit.jsonable import parse_json
 
@@ -86,7 +87,7 @@ COMMON = {
         help="TOML with any of these options; what is typed wins.",
     ),
     "json": cloup.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
-    "quiet": cloup.option("--quiet", is_flag=True, help="No notes and no progress."),
+    "quiet": cloup.option("--quiet", is_flag=True, help="No notes and no progress; results are printed all the same."),
 }
 """The options that are no settings: how the command itself behaves."""
 
@@ -163,11 +164,15 @@ def split_names(*texts: str) -> list[str]:
 
 
 def data_argument(function: F) -> F:
-    """The data set. Whether it is there, and what is in it, the reader says."""
-    return click.argument("data", required=False)(function)
+    """The data set, one file or several. Whether it is there, and what is in it, the reader says."""
+    return click.argument("data", nargs=-1, callback=_read_data)(function)
 
 
-def refuse_mixed(data: str | None, chosen: Settings) -> None:
+def _read_data(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> Data | None:
+    return names if names[1:] else names[0] if names else None
+
+
+def refuse_mixed(data: Data | None, chosen: Settings) -> None:
     """Refuse --json where the rows go to standard output. Raises SettingsError."""
     if (chosen.out or data) == "-":
         raise SettingsError("--json and the rows can't both go to standard output", "Name a file with --out.")

@@ -19,6 +19,7 @@ from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @options(
     PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, EngineOptions, LoadingOptions, *COMMON
 )  # it measures this process
-def command(data: str | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Say what rating DATA, or the run that --run names, will cost: tokens, time, memory, disk, and what costs less.
 
     The tokens are counted, and the time is measured: the model is loaded (a packaged one or one of the hub is fetched)
@@ -49,7 +50,7 @@ def command(data: str | None, sample: int, proxy: str | None, as_json: bool, qui
         cost = plan(data, chosen, sample, proxy, progress)
     if as_json:
         print_json(dataclasses.asdict(cost))
-    elif not quiet:
+    else:
         say("\n".join(_lines(cost)))
 
 

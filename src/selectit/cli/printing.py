@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -16,6 +17,12 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
+def on_terminal(*, err: bool) -> bool:
+    """Whether notes, which go to stderr, and what is printed are seen together; `err`: that goes to stderr too."""
+    return err or all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+
+
 def print_json(value: Any) -> None:
     """One JSON value on stdout; a number that is none (NaN) becomes null."""
-    click.echo(printable_json(json.dumps(plain(value), ensure_ascii=False)))
+    escaped = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()  # else it has no place for some
+    click.echo(printable_json(json.dumps(plain(value), ensure_ascii=escaped)))

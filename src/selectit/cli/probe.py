@@ -21,6 +21,7 @@ from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 
 @cloup.command("probe")
@@ -39,12 +40,19 @@ from selectit.config.groups import (
         metavar="FILE",
         help="Rating prompts: a file, or default, aspects, yes-no; repeatable.",
     ),
-    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows to draw [200]."),
+    cloup.option("--sample", type=int, default=200, metavar="N", help="Rows, or pairs, to draw [200]."),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and planting [0]."),
     cloup.option(
         "--labelled",
         metavar="FIELD=VALUE",
         help="Your own labels instead of planted defects: what marks a good row; also FIELD>=NUMBER.",
+    ),
+    cloup.option(
+        "--pairs",
+        is_flag=True,
+        help="DATA has two answers to a question, one of them preferred: count how many pairs a score wins. Rows with "
+        "chosen and rejected are known; name other fields by --map instruction=…,chosen=…,rejected=… and, where a "
+        "field says which won, label=… (1, 2) or strength=… (below 0: the first).",
     ),
 )
 @options(
@@ -52,12 +60,13 @@ from selectit.config.groups import (
     ExecutionOptions, MethodOptions, ParameterOptions, *COMMON, without=("prompts",),
 )  # fmt: skip
 def command(
-    data: str | None,
+    data: Data | None,
     methods: tuple[str, ...],
     prompts: tuple[str, ...],
     sample: int,
     sample_seed: int,
     labelled: str | None,
+    pairs: bool,
     as_json: bool,
     quiet: bool,
     **given: Any,
@@ -73,8 +82,8 @@ def command(
 
     names = split_names(*methods)
     with notes(quiet) as progress:
-        found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress)
+        found = probe(data, chosen, names, prompts, sample, sample_seed, labelled, progress, pairs)
     if as_json:
         print_json(dataclasses.asdict(found))
-    elif not quiet:
+    else:
         say("\n".join(probe_lines(found)))

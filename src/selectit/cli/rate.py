@@ -20,6 +20,7 @@ from selectit.config.groups import (
     ResumeOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 
 @cloup.command("rate")
@@ -29,7 +30,7 @@ from selectit.config.groups import (
     LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", "dedup", "by",
     "diversity", *COMMON,
 )  # fmt: skip
-def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 
     Only what is missing is computed: another model, more prompts, or what an interruption left. With --method,
@@ -43,5 +44,5 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
         run = rate(data, chosen, progress)
     if as_json:
         print_json({"run": run})
-    elif not quiet:
+    else:
         say(f"run {run}")

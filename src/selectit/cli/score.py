@@ -47,7 +47,7 @@ def command(as_json: bool, quiet: bool, **given: Any) -> None:
         columns = [scores.parts[name].tolist() for name in names]
         for row, (value, *parts) in enumerate(zip(scores.score.tolist(), *columns, strict=True)):
             print_json({"row": row, "score": value, **dict(zip(names, parts, strict=True))})
-    elif not quiet:
+    else:
         present = scores.score[~np.isnan(scores.score)]
         spread = f", from {present.min():.4g} to {present.max():.4g}, mean {present.mean():.4g}" if len(present) else ""
         say(f"{scores.name}: {len(present):,} of {len(scores.score):,} rows scored{spread}")

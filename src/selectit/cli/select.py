@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, to_settings
-from selectit.cli.printing import print_json, say
+from selectit.cli.printing import on_terminal, print_json, say
 from selectit.config.settings import GROUPS
+from selectit.data.memory import Data
 
 if TYPE_CHECKING:
     from selectit.selection.select import Selected
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 @cloup.command("select")
 @data_argument
 @options(*GROUPS, *COMMON, without=("share",))  # a choice is made once all units are done
-def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 
-    DATA is a file (JSON, JSON Lines, Parquet; .gz and .zst too), a folder, a hub id, or - for standard input. Typed
-    again, the command goes on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings,
-    without a model.
+    DATA is a file or several (JSON, JSON Lines, CSV, TSV; .gz and .zst too; Parquet, Arrow, Feather), a pattern, a
+    folder, a hub id, or - for standard input. Typed again, the command goes
+    on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings, without a model.
     """
     chosen = to_settings(given)
     if as_json:
@@ -35,13 +36,16 @@ def command(data: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
         selected = select(data, chosen, progress)
     if as_json:
         print_json(_table(selected))
-    elif not quiet:
+    else:
         from selectit.runs.run import open_run
         from selectit.selection.cascade_report import read_timing
         from selectit.selection.summary import summary_lines
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
-        for line in summary_lines(selected.summary, read_timing(open_run(selected.run))):
+        summary = selected.summary
+        if data is not None and on_terminal(err=on_stderr):  # what was read stands there already, as a note
+            summary = dataclasses.replace(summary, reading=None)
+        for line in summary_lines(summary, read_timing(open_run(selected.run))):
             say(line, err=on_stderr)
         say(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
 

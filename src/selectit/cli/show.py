@@ -14,13 +14,22 @@ from selectit.cli.printing import print_json, say
 
 
 @cloup.command("show")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--row", type=int, metavar="N", help="Everything known of row N (from 0).")
 @options("json")
-def command(run: Path, row: int | None, as_json: bool) -> None:
-    """Show the run directory RUN, or one of its rows with its ratings and scores."""
-    from selectit.selection.describe import show
+def command(run: Path | None, row: int | None, as_json: bool) -> None:
+    """Show the run directory RUN, or one of its rows with its ratings and scores; without RUN list the runs here."""
+    from selectit.selection.describe import list_runs, show
 
+    if run is None:
+        if row is not None:
+            raise click.UsageError("--row is a row of a run: name its directory.")
+        runs = list_runs()
+        if as_json:
+            print_json(runs)
+        else:
+            say("\n".join(map(_overview_line, runs)))
+        return
     known = show(run, row)
     if as_json:
         print_json(known)
@@ -28,15 +37,28 @@ def command(run: Path, row: int | None, as_json: bool) -> None:
         say("\n".join(_run_lines(known) if row is None else _row_lines(known)))
 
 
-def _run_lines(known: dict[str, Any]) -> Iterator[str]:
+def _overview_line(known: dict[str, Any]) -> str:
+    if "error" in known:
+        return f"{known['run']}: {known['error']}"
+    chosen = f"; {', '.join(known['selections'])}" if known["selections"] else ""
+    return f"{known['run']}: {known['rows']:,} rows of {known['data']}, {_source_line(known)}{chosen}"
+
+
+def _source_line(known: dict[str, Any]) -> str:
+    """How the data was read, in flags."""
     from selectit.config.options import flag
+
+    return ", ".join(f"{flag(key)} {value}" for key, value in known["source"].items())
+
+
+def _run_lines(known: dict[str, Any]) -> Iterator[str]:
     from selectit.runs.run import reading_lines
     from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 
     if known["note"]:
         yield f"note: {known['note']}"
     yield f"{known['run']}: {known['rows']:,} rows of {known['data']}"
-    yield ", ".join(f"{flag(key)} {value}" for key, value in known["source"].items())
+    yield _source_line(known)
     yield from reading_lines(known["reading"])
     yield from left_out_lines(**known["left_out"])
     for annotator in known["raters"]:
@@ -63,7 +85,8 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
     for probe in probes:
-        yield f"probe of {probe['rows']:,} rows, {probe['labelled'] or 'planted defects'}, seed {probe['seed']}"
+        what = "preference pairs" if probe.get("length") else probe["labelled"] or "planted defects"
+        yield f"probe of {probe['rows']:,} rows, {what}, seed {probe['seed']}"
         for result in probe["results"]:
             asked = f" by {result['model']}" if result["model"] else ""
             prompts = f", prompts {result['prompts']}" if result["prompts"] else ""

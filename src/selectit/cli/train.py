@@ -68,7 +68,7 @@ def command(
         )
     if as_json:
         print_json(dataclasses.asdict(trained))
-    elif not quiet:
+    else:
         say("\n".join(_lines(trained)))
 
 

@@ -18,6 +18,7 @@ from selectit.config.groups import (
     ReadingOptions,
     SourceOptions,
 )
+from selectit.data.memory import Data
 
 
 @cloup.command("tune-prompts")
@@ -44,7 +45,7 @@ from selectit.config.groups import (
     without=("k",),
 )
 def command(
-    data: str | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
+    data: Data | None, out: str, k: int, sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any
 ) -> None:
     """Pick K prompts of a pool by what they detect among defects planted in a sample of DATA.
 
@@ -58,8 +59,6 @@ def command(
         found = tune_prompts.tune_prompts(data, out, chosen, k, sample, sample_seed, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
-        return
-    if quiet:
         return
     figures = {"picked": found.wins, f"the first {k} of the pool": found.first, "difference": found.gain}
     say(f"wrote {found.out}: {len(found.prompts)} of {len(found.alone)} prompts")

@@ -49,6 +49,7 @@ class SourceOptions(OptionGroup):
     map: str | None = option(
         None, "instruction=FIELD,response=FIELD (input, system, history, reasoning), or messages=FIELD.", "FIELDS"
     )
+    roles: tuple[str, ...] = option((), "What a speaker is, for example boss=user; repeatable.", "NAME=ROLE")
     split: str | None = option(None, "Of a hub data set or a folder [train].", "NAME")
     subset: str | None = option(None, "Of a hub data set.", "NAME")
 

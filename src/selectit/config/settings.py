@@ -49,7 +49,7 @@ class Settings(  # the fields of the last base come first
     """
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights", "labels", "decontaminate"):  # one alone is a list of one
+        for name in ("model", "weights", "labels", "roles", "decontaminate"):  # one alone is a list of one
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))

@@ -27,6 +27,7 @@ from selectit.costs.token_counts import (
 )
 from selectit.data.memory import Data
 from selectit.data.records import Sample
+from selectit.engines import loading
 from selectit.engines.base import CountsTokens
 from selectit.engines.loading import load_counter
 from selectit.errors import SettingsError
@@ -377,6 +378,8 @@ def plan(
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
     old = open_or_create_run(None, settings) if data is None else None
     settings, first = resolve_rating(settings, old)
+    if proxy is not None:
+        loading.find(settings.engine or loading.DEFAULT).check_name(proxy)
     run = old or open_or_create_run(data, settings)
     settings = dataclasses.replace(settings, engine=settings.engine or find_engine(run, settings.model))
     models = [find_model(name, settings) for name in settings.model]

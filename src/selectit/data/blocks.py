@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from selectit.data import json_text, tables, write
+from selectit.data import csv_text, json_text, tables, write
+from selectit.data.columns import TABLES
 from selectit.data.json_text import RawValue
 from selectit.data.memory import NAME, Held
-from selectit.data.raw_rows import as_line
+from selectit.data.raw_rows import as_line, as_object
 from selectit.data.sources import Source, decompress, file_source, shown
 
 BLOCK_ROWS = 4096
@@ -86,17 +87,22 @@ def _as_texts(block: Block) -> Callable[[pa.Schema], Columns | None]:
 
 def _file_blocks(files: Sequence[Path], source: Source) -> Iterator[Block]:
     for path in files:
-        if source.kind in ("parquet", "arrow"):
+        if source.kind in TABLES:
             yield from map(_table_block, tables.read_parts(path, source.kind, source.schema))
             continue
         with decompress(path, source.compression) as file:
             if source.kind == "jsonl":
                 yield from _line_blocks(file)
             else:
-                read = json_text.read_array if source.kind == "json" else json_text.read_objects
-                values = read(file, source.name)
+                values = _read_values(file, source)
                 while items := list(itertools.islice(values, BLOCK_ROWS)):
                     yield _item_block(items, source)
+
+
+def _read_values(file: IO[bytes], source: Source) -> Iterator[RawValue]:
+    if source.kind == "csv":
+        return csv_text.read_csv(file, source.name, source.delimiter)
+    return (json_text.read_array if source.kind == "json" else json_text.read_objects)(file, source.name)
 
 
 def _line_blocks(file: IO[bytes]) -> Iterator[Block]:
@@ -114,7 +120,7 @@ def _line_block(data: bytes, number: int, place: str = "line {}") -> Block:
     lines = [line for each in data.split(b"\n") if (line := each.strip(b" \t\r"))]
     return Block(
         len(lines),
-        lambda: json_text.read_lines(io.BytesIO(data), number, place),
+        lambda: map(as_object, json_text.read_lines(io.BytesIO(data), number, place)),
         lambda schema: read_texts(data, lines, schema),
     )
 
@@ -174,7 +180,7 @@ def _item_block(items: Sequence[RawValue], source: Source) -> Block:
         found = read_texts(b"\n".join(texts), texts, schema)
         return None if found is None else (found[0], found[1] if lines else pa.array([item.raw for item in items]))
 
-    return Block(len(items), lambda: map(as_line, items) if lines else iter(items), columns)
+    return Block(len(items), lambda: map(as_line, map(as_object, items)) if lines else map(as_object, items), columns)
 
 
 def _table_block(part: tables.Part) -> Block:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from selectit.errors import DataError
+
+TABLES = ("parquet", "arrow", "ipc", "stream")
+"""The kinds of files that are tables: Parquet, a folder of `datasets`, an Arrow or Feather file, an Arrow stream."""
+
+
+def open_writer(file: IO[bytes], schema: pa.Schema, kind: str) -> Any:
+    """What writes a table of such a kind, one of TABLES, part by part."""
+    if kind == "parquet":
+        return pq.ParquetWriter(file, schema, compression="zstd")
+    return pa.ipc.new_file(file, schema) if kind == "ipc" else pa.ipc.new_stream(file, schema)
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
@@ -110,7 +121,7 @@ def check_schema(path: Path | str, schema: pa.Schema, kind: str) -> None:
     Args:
         path: for the message.
         schema: the table's.
-        kind: 'parquet' or 'arrow', as which it would be written.
+        kind: one of TABLES, as which it would be written.
 
     Raises:
         DataError: it names the column.
@@ -143,11 +154,8 @@ def _pass_through(schema: pa.Schema, kind: str) -> None:
     with pq.ParquetFile(file) as kept:
         columns = [column.combine_chunks().take(pa.nulls(0, pa.int64())) for column in kept.read().columns]
     back = from_stored(columns, schema)
-    if kind == "parquet":
-        pq.write_table(pa.Table.from_arrays(back, schema=schema), io.BytesIO())
-    else:
-        with pa.ipc.new_stream(io.BytesIO(), schema) as writer:
-            writer.write_batch(pa.RecordBatch.from_arrays(back, schema=schema))
+    with open_writer(io.BytesIO(), schema, kind) as writer:
+        writer.write_table(pa.Table.from_arrays(back, schema=schema))
 
 
 def _check_names(kind: pa.DataType) -> None:

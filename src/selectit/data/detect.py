@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selectit.data.fields import LayoutError, RowError
-from selectit.data.layouts import PARTS, Layout, parse_map
+from selectit.data.fields import LayoutError, RowError, list_at
+from selectit.data.layouts import PARTS, Layout, Roles, pair_in, parse_map
 from selectit.data.turns import read_turns
 from selectit.errors import SettingsError
 
 
-def detect(record: Mapping[str, Any]) -> Layout:
-    """The layout of a record. Raises LayoutError, which says what keys it has and what to try."""
+def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
+    """The layout of a record. Raises LayoutError, which says what keys it has and what to try.
+
+    Args:
+        record: with its fields.
+        roles: what speakers are called; see `Layout.roles`.
+    """
+    if _are_columns(record):
+        raise LayoutError("it is a whole table, column by column; make records of it: " + _FROM_COLUMNS)
     found = _named_layout({key for key, value in record.items() if value is not None}) or _named_layout(set(record))
     if found:
-        return Layout(found)
+        return Layout(found, roles=roles)
+    suggested = _suggest_map(record, roles)
+    talk = suggested.get("messages", "")
+    if set(suggested) <= {"messages", "system"} and (is_talk(record.get(talk)) or talk in _TALKS):
+        return Layout("", tuple(suggested.items()), roles)
     names = ", ".join(map(repr, list(record)[:12])) or "none at all"
-    raise LayoutError(f"the layout is unknown: the keys are {names}; {_way_on(record)}")
+    raise LayoutError(f"the layout is unknown: the keys are {names}; {_way_on(record, suggested)}")
 
 
 def _named_layout(keys: set[str]) -> str:
@@ -38,54 +49,110 @@ _SIGNS = (
 )
 
 
-def _way_on(record: Mapping[str, Any]) -> str:
+def _way_on(record: Mapping[str, Any], suggested: Mapping[str, str]) -> str:
     """What to do about a record of unknown layout."""
     if set(record) == {"role", "content"} or set(record) == {"from", "value"}:
         return 'it is one message, and a conversation belongs in one object: {"messages": […]}'
-    tables = [
-        key
-        for key, value in record.items()
-        if isinstance(value, list) and value and isinstance(value[0], Mapping) and not _is_conversation(value)
-    ]
-    suggested = _suggest_map(record)
     if suggested:
-        return f"try --map {suggested}"
-    if len(tables) == 1 and not any(isinstance(value, str) and " " in value for value in record.values()):
+        return f"try --map {','.join(f'{part}={path}' for part, path in suggested.items())}"
+    tables = [key for key, value in record.items() if _is_table(value)]
+    texts = [value for value in record.values() if isinstance(value, str) and value.split()[1:]]
+    if tables == ["segments"]:
+        return "its segments are pieces of a finished prompt, which say no roles; write them as messages"
+    if len(tables) == 1 and not texts:
         return f"the records seem to be in the list {tables[0]!r}; take them out: jq -c '.{tables[0]}[]' OLD > NEW"
+    if len(texts) == 1:
+        return "question and answer seem to be one text; write them as fields of their own, or as messages"
     return "no map reads it: name the fields with --map instruction=FIELD,response=FIELD or --map messages=FIELD"
 
 
-def _suggest_map(record: Mapping[str, Any]) -> str:
-    """A map that reads all of the record's conversation, tried on it; '' = none does."""
+_FROM_COLUMNS = "python -c \"import pandas; pandas.read_json('OLD').to_json('NEW', orient='records', lines=True)\""
+
+
+def _are_columns(record: Mapping[str, Any]) -> bool:
+    """Whether an object is a table as pandas writes it: for each column the values by the number of their row."""
+    return len(record) > 1 and all(
+        isinstance(value, Mapping) and len(value) > 0 and all(isinstance(key, str) and key.isdigit() for key in value)
+        for value in record.values()
+    )
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and not is_talk(value)
+
+
+def _suggest_map(record: Mapping[str, Any], roles: Roles) -> dict[str, str]:
+    """A map that reads all of the record's conversation, tried on it; empty = none does."""
     parts: dict[str, str] = {}
-    lists = [key for key, value in record.items() if _is_conversation(value)]
-    talks = [key for key in lists if key not in PARTS["history"]]
+    talks = [path for path, value in _values(record) if path not in PARTS["history"] and _is_conversation(path, value)]
+    answers = [path for path in talks if path.partition(".")[0] in PARTS["response"]]
+    talks = [path for path in talks if path not in answers]
     wanted = ("system", "reasoning", "response") if talks else tuple(PARTS)
     if talks:
         parts["messages"] = talks[0]
     for part in wanted:
-        kind = list if part == "history" else str
-        known = (key for key in PARTS[part] if isinstance(record.get(key), kind) and record[key])
-        found = next((key for key in known if key not in parts.values()), None)
-        if found is not None:
+        found = next(
+            (path for key in PARTS[part] for path in _paths(record, part, key) if path not in parts.values()), ""
+        )
+        if found:
             parts[part] = found
     for tried in (parts, {key: value for key, value in parts.items() if key not in ("response", "reasoning")}):
-        text = ",".join(f"{key}={value}" for key, value in tried.items())
         try:
-            read_turns(record, parse_map(text))
+            text = ",".join(f"{key}={value}" for key, value in tried.items())
+            read_turns(record, Layout("", parse_map(text).fields, roles))
         except (RowError, SettingsError):
             continue
-        return text
-    return ""
+        return tried
+    return {}
 
 
-def _is_conversation(value: Any) -> bool:
-    """Whether a value looks like a list of turns."""
+def _values(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The fields, and those of objects in them."""
+    for key, value in record.items():
+        yield key, value
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", each) for inner, each in value.items())
+
+
+def _paths(record: Mapping[str, Any], part: str, key: str) -> Iterator[str]:
+    """The paths at a key that may hold a part of the conversation."""
+    value = record.get(key)
+    if part == "history":
+        yield from [key] * (isinstance(value, list) and bool(value))
+        return
+    if (isinstance(value, str) and value) or (part == "response" and is_talk(value)):
+        yield key
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        yield f"{key}.0"
+    if isinstance(value, Mapping):  # as SQuAD's answers
+        yield from (f"{key}.{inner}" for inner in _paths(value, part, "text"))
+
+
+def _is_conversation(name: str, value: Any) -> bool:
+    """Whether a field looks like a list of turns, of texts in turn, or of questions with their answers."""
+    if is_talk(value):
+        return True
     if not isinstance(value, list) or not value:
         return False
     if all(isinstance(each, str) for each in value):
         return len(value) > 1
-    return all(
-        isinstance(each, Mapping) and ({"role", "content"} <= set(each) or {"from", "value"} <= set(each))
-        for each in value
-    )
+    return name in _TALKS and all(isinstance(each, Mapping) and pair_in(each) for each in value)
+
+
+_TALKS = ("conversation", "dialog", "dialogue", "chat", "turns")
+"""Names of fields with turns. In others a list of questions with their answers may be a whole data set."""
+
+
+def is_talk(value: Any) -> bool:
+    """Whether a value is a list of messages, perhaps as JSON text."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            value = list_at({"": value}, "")
+        except RowError:
+            return False
+    return isinstance(value, list) and bool(value) and all(_is_message(each) for each in value)
+
+
+def _is_message(value: Any) -> bool:
+    signs = ({"role", "content"}, {"from", "value"}, {"role", "value"})
+    return isinstance(value, Mapping) and any(sign <= value.keys() for sign in signs)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
+
+from selectit.jsonable import parse_json
 
 
 class RowError(Exception):
@@ -62,7 +64,12 @@ def _as_place(part: str) -> int:
 
 def text_of(record: Mapping[str, Any], field: str, within: str = "") -> str:
     """The text of a field. Raises RowError, which says where the record lies within another."""
-    return _of_kind(record, field, f"{within}.{field}" if within else field, str)
+    name = f"{within}.{field}" if within else field
+    if field not in record:
+        raise RowError(f"the field {name!r} is missing")
+    if not isinstance(record[field], str):
+        raise _wrong_kind(name, record[field], str)
+    return str(record[field])
 
 
 def optional_text(record: Mapping[str, Any], field: str, within: str = "") -> str:
@@ -70,19 +77,25 @@ def optional_text(record: Mapping[str, Any], field: str, within: str = "") -> st
     return "" if record.get(field) is None else text_of(record, field, within)
 
 
-def list_of(record: Mapping[str, Any], field: str) -> list[Any]:
-    """The list of a field. Raises RowError."""
-    return _of_kind(record, field, field, list)
-
-
-def _of_kind(record: Mapping[str, Any], field: str, name: str, kind: type[_Value]) -> _Value:
-    """The value of a field. Raises RowError, which calls it `name`, where it is missing or of another kind."""
-    if field not in record:
-        raise RowError(f"the field {name!r} is missing")
-    value = record[field]
-    if not isinstance(value, kind):
-        raise RowError(f"the field {name!r} is {kind_of(value)}, and {_KINDS[kind]} belongs there")
+def list_at(record: Mapping[str, Any], path: str) -> list[Any]:
+    """The list at a path; a text that is a list in JSON, as tables have them, counts as that. Raises RowError."""
+    value = find_field(record, path)
+    if value is None:
+        raise RowError(f"the field {path!r} is missing") if path not in record else _wrong_kind(path, None, list)
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            value = parse_json(value)
+        except ValueError as error:
+            raise RowError(
+                f"the field {path!r} is a text that is no list in JSON (does it come from Python's str?): {error}"
+            ) from error
+    if not isinstance(value, list):
+        raise _wrong_kind(path, value, list)
     return value
+
+
+def _wrong_kind(name: str, value: Any, kind: type) -> RowError:
+    return RowError(f"the field {name!r} is {kind_of(value)}, and {_KINDS[kind]} belongs there")
 
 
 def kind_of(value: Any) -> str:
@@ -92,7 +105,6 @@ def kind_of(value: Any) -> str:
     return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), f"a {type(value).__name__}")
 
 
-_Value = TypeVar("_Value", str, list[Any])
 _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a number",

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from selectit.errors import DataError, nearest
 
-_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst", ".parquet")
+_TEXTS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+_ENDINGS = (
+    *_TEXTS,
+    *(f"{text}{packed}" for text in _TEXTS for packed in (".gz", ".zst")),
+    ".parquet",
+    ".arrow",
+    ".feather",
+)
 _ABOUT = ("README.md", "LICENSE", "LICENSE.txt")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
@@ -19,7 +26,7 @@ def find_files(path: Path, name: str, split: str | None) -> tuple[list[Path], di
         for file in sorted(path.rglob("*"))
         if not any(p.startswith(".") for p in file.relative_to(path).parts) and file.name not in _ABOUT
     ]
-    left_out = {file: why for file in found if (why := _no_data(file))}
+    left_out = {file: why for file in found if (why := refuse_file(file))}
     files = [file for file in found if file not in left_out and not file.is_dir()]
     if not files:
         raise DataError(f"the folder {name} has no data files", f"They end in {', '.join(_ENDINGS)}.")
@@ -29,7 +36,7 @@ def find_files(path: Path, name: str, split: str | None) -> tuple[list[Path], di
     return [file for file in files if file not in left_out], left_out
 
 
-def _no_data(file: Path) -> str:
+def refuse_file(file: Path) -> str:
     """Why something in a folder is not read; '' = it is data, or a folder whose files are seen by themselves."""
     if file.is_dir():
         return "a link to a folder" if file.is_symlink() else ""

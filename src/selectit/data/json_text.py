@@ -105,6 +105,17 @@ def is_not_by_lines(start: bytes) -> bool:
     return end > len(line) or line[end:].lstrip(" \t\r,")[:1] == "{" or line[end:].strip() == ","
 
 
+def has_arrays_by_lines(start: bytes) -> bool:
+    """Whether a text that starts with an array holds one a line."""
+    text = start.decode("utf-8-sig", errors="replace").lstrip()
+    line, _, rest = text.partition("\n")
+    try:
+        _, end = _PLAIN.raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return end <= len(line) and rest.lstrip()[:1] == "["
+
+
 def read_objects(file: IO[bytes], name: str) -> Iterator[RawValue]:
     """The values that follow each other in a file, whatever lines they are on. Raises DataError where one is broken."""
     window = _Window(name, file)

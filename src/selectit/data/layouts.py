@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,41 @@ from selectit.errors import SettingsError, nearest
 DATA_LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks", "preference")
 SYSTEM = ("system", "system_prompt")
 REASONING = ("reasoning_content", "thinking", "reasoning")
-LEARNED = ("weight", "loss_weight", "train", "training", "trainable", "loss", "learn")
+LEARNED = ("weight", "loss_weight", "train", "training", "trainable", "loss", "learn", "output_with_loss")
 MASKED = ("mask", "masked")
+PAIRS = (
+    ("input", "output"),
+    ("human", "assistant"),
+    ("user", "assistant"),
+    ("question", "answer"),
+    ("prompt", "response"),
+    ("instruction", "response"),
+    ("instruction", "output"),
+)
+"""The fields of a question and its answer in one object of a conversation."""
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "function_call": "call",
+    "tool_call": "call",
+    "observation": "tool",
+    "tool": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "ipython": "tool",
+    "function": "tool",
+}
+"""What speakers are called, in small letters, each with the role of its turns."""
 
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 """Fields beside the text with content that is not text."""
@@ -37,12 +70,28 @@ _READ_AS = {
 PARTS = {
     "system": ("system", "system_prompt", "system_message"),
     "history": ("history",),
-    "instruction": ("instruction", "prompt", "question", "query", "problem", "input", "text"),
+    "instruction": ("instruction", "prompt", "question", "query", "problem", "input", "inputs", "source", "text"),
     "input": ("input", "context", "passage", "document"),
     "reasoning": REASONING,
-    "response": ("response", "output", "answer", "completion", "solution", "target", "label", "chosen"),
+    "response": (
+        "response",
+        "output",
+        "answer",
+        "completion",
+        "solution",
+        "target",
+        "targets",
+        "answers",
+        "preferred_output",
+        "label",
+        "chosen",
+    ),
 }
 """For each part of a map the fields that may be meant, likely ones first."""
+
+
+Roles = tuple[tuple[str, str], ...]
+"""Names of speakers, in small letters, each with the role of its turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +100,8 @@ class Layout:
 
     name: str
     fields: tuple[tuple[str, str], ...] = ()
+    roles: Roles = ()
+    """Beside those of ROLES."""
 
     @property
     def label(self) -> str:
@@ -79,6 +130,20 @@ def parse_map(text: str) -> Layout:
     if "reasoning" in fields and "response" not in fields:
         raise SettingsError("--map names a reasoning without its response", hint)
     return Layout("", tuple(fields.items()))
+
+
+def parse_roles(texts: Sequence[str]) -> Roles:
+    """'laguna=assistant,boss=user' and the like as `Layout.roles`. Raises SettingsError."""
+    known = dict.fromkeys(ROLES.values())
+    roles: dict[str, str] = {}
+    for part in (part for text in texts for part in text.split(",")):
+        name, equals, role = (each.strip().lower() for each in part.rpartition("="))
+        if not equals or not name or role not in ROLES:
+            raise SettingsError(f"--roles: {part!r} is not NAME=ROLE", f"A role is one of {', '.join(known)}.")
+        if roles.get(name, ROLES[role]) != ROLES[role]:
+            raise SettingsError(f"--roles says two things of {name!r}", "Leave one of them out.")
+        roles[name] = ROLES[role]
+    return tuple(sorted(roles.items()))
 
 
 def find_layout(name: str) -> Layout:
@@ -124,14 +189,40 @@ def unread_fields(layout: Layout, record: Mapping[str, Any]) -> set[str]:
     fields = read_as(layout)
     found = {name for name, value in record.items() if name not in fields and value not in NOTHING}
     found -= set(MEDIA)
-    inner = _INNER | ({"input", "output"} if layout.name == "seed-tasks" else set())
     for field in fields:
         value = record.get(field)
         for message in value if isinstance(value, list) else ():
-            if isinstance(message, Mapping) and not message.keys() <= inner:
-                found |= {f"{field}.{name}" for name in message.keys() - inner if message[name] not in NOTHING}
+            if isinstance(message, Mapping):
+                found |= {f"{field}.{name}" for name in _unread_parts(message, layout)}
     return found
 
 
-_INNER = {"from", "value", "role", "content", "tool_calls", "tool_call_id", *REASONING, *LEARNED, *MASKED}
+def _unread_parts(message: Mapping[str, Any], layout: Layout) -> set[str]:
+    """The fields of one message, or of one instance of a task, that are not read and not empty."""
+    if message.keys() <= _INNER:
+        return set()
+    pair = ("input", "output") if layout.name == "seed-tasks" else pair_in(message)
+    read = {*pair, "system", *LEARNED, *MASKED} if pair else _INNER
+    return {name for name in message.keys() - read if message[name] not in NOTHING}
+
+
+def pair_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The fields of a question and its answer, where both stand in one object; None where it is one message."""
+    if not message.keys().isdisjoint(("role", "from")):
+        return None
+    return next((pair for pair in PAIRS if message.keys() >= set(pair)), None)
+
+
+_INNER = {
+    "from",
+    "value",
+    "role",
+    "content",
+    "tool_calls",
+    "function_call",
+    "tool_call_id",
+    *REASONING,
+    *LEARNED,
+    *MASKED,
+}
 """The fields of a message that are read."""

@@ -21,8 +21,9 @@ from selectit.data.raw_rows import as_text
 from selectit.errors import DataError
 
 Data = Any
-"""What a data set may be: a name (a file, a folder, a hub id, '-' for standard input), `datasets.Dataset` or
-`DatasetDict`, a pandas or polars `DataFrame`, a `pyarrow.Table`, or records (an iterable of dicts)."""
+"""What a data set may be: a name (a file, a folder, a hub id, a pattern, '-' for standard input), names of several
+files, `datasets.Dataset` or `DatasetDict`, a pandas or polars `DataFrame`, a `pyarrow.Table`, or records (an iterable
+of dicts)."""
 
 NAME = "data"
 _ROWS = 1024
@@ -70,16 +71,24 @@ class Held:
             yield b"".join(_as_line(record, start + place) for place, record in enumerate(some))
 
 
-def hold(data: Any, split: str | None = None) -> str | os.PathLike[str] | Held:
-    """The data set, ready to be read more than once: a name stays one.
+def hold(data: Any, split: str | None = None) -> list[str] | Held:
+    """The data set, ready to be read more than once; of names the names.
 
     Raises DataError where it is nothing that holds records, or where it is not clear which split is meant.
     """
-    if isinstance(data, str | os.PathLike | Held):
+    if isinstance(data, Held):
         return data
+    if isinstance(data, str | os.PathLike):
+        return [os.fspath(data)]
+    if isinstance(data, list | tuple) and data and all(isinstance(each, str | os.PathLike) for each in data):
+        return [os.fspath(each) for each in data]
+    return _hold_content(data, split)
+
+
+def _hold_content(data: Any, split: str | None) -> Held:
     kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}"
     if kind in ("datasets.DatasetDict", "datasets.IterableDatasetDict"):
-        return hold(_one_split(data, split))
+        return _hold_content(_one_split(data, split), None)
     if split is not None:
         raise DataError(f"--split {split} does nothing here: the data is no dictionary of splits", "Leave it out.")
     if kind == "datasets.Dataset":
@@ -137,6 +146,6 @@ def _plain(value: Any) -> Any:
         return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
-def take_rows(data: str | os.PathLike[str] | Held | None, rows: NDArray[np.int64]) -> Any:
+def take_rows(data: list[str] | Held | None, rows: NDArray[np.int64]) -> Any:
     """These rows of a data set in memory, in its own type; None where it is a name."""
     return data.take(rows.tolist()) if isinstance(data, Held) else None

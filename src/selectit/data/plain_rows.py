@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from selectit.data.layouts import MEDIA, REASONING, SYSTEM, Layout, read_as
+from selectit.data.layouts import MEDIA, REASONING, ROLES, SYSTEM, Layout, read_as
 from selectit.data.records import TURNS_TYPE
-from selectit.data.turns import find_role
+from selectit.data.words import count_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _conversations(table: pa.Table, layout: Layout) -> _Talk | None:
     spoken, texts = (filled[name] for name in names)
     if any(each.null_count or not pa.types.is_string(each.type) for each in (spoken, texts)):
         return None
-    roles = _role_codes(spoken)
+    roles = _role_codes(spoken, layout)
     offsets = np.asarray(column.offsets).astype(np.int64)
     offsets -= offsets[0]
     if roles is None or (np.diff(offsets) == 0).any():
@@ -147,10 +147,11 @@ def _conversations(table: pa.Table, layout: Layout) -> _Talk | None:
     return _Talk(roles, texts, offsets)
 
 
-def _role_codes(spoken: pa.Array) -> NDArray[np.int64] | None:
+def _role_codes(spoken: pa.Array, layout: Layout) -> NDArray[np.int64] | None:
     """(T,) places in _ROLES; None where one is unknown."""
     coded = spoken.dictionary_encode()
-    roles = [find_role(name) for name in coded.dictionary.to_pylist()]
+    known = {**ROLES, **dict(layout.roles)}
+    roles = [known.get(name.lower().strip()) for name in coded.dictionary.to_pylist()]
     if not all(role in _ROLES for role in roles):
         return None
     codes: NDArray[np.int64] = np.array([_ROLES.index(str(role)) for role in roles])[np.asarray(coded.indices)]
@@ -234,7 +235,7 @@ def _count_words(texts: pa.Array, counted: NDArray[np.bool_]) -> NDArray[np.int6
     begins[edges] = letters[edges]
     words[places] = np.diff(np.searchsorted(np.flatnonzero(begins), starts))
     for place in np.flatnonzero(~np.asarray(pc.string_is_ascii(chosen))):
-        words[places[place]] = len(chosen[int(place)].as_py().split())
+        words[places[place]] = count_words(chosen[int(place)].as_py())
     return words
 
 

@@ -13,7 +13,15 @@ from typing import Any
 import pyarrow as pa
 
 from selectit.data import write
+from selectit.data.detect import is_talk
 from selectit.data.json_text import RawValue
+
+
+def as_object(item: RawValue) -> RawValue:
+    """The item; where it is a list of messages and nothing else, an object with them."""
+    if not isinstance(item.value, list) or not is_talk(item.value):
+        return item
+    return dataclasses.replace(item, raw=f'{{"messages": {item.raw}}}', value={"messages": item.value})
 
 
 def as_line(item: RawValue) -> RawValue:

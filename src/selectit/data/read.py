@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections import Counter
@@ -16,12 +17,13 @@ from selectit.data.blocks import Block, first_rows, read_blocks
 from selectit.data.detect import detect
 from selectit.data.fields import LayoutError, RowError
 from selectit.data.json_text import RawValue
-from selectit.data.layouts import Layout, check_parts, read_as, unread_fields
+from selectit.data.layouts import Layout, Roles, check_parts, read_as, unread_fields
 from selectit.data.plain_rows import plain_schema, read_plain
 from selectit.data.records import Record, record_schema, record_table
 from selectit.data.samples import check_contexts, rated_turns, read_inputs
 from selectit.data.sources import HINT, Source
 from selectit.data.turns import digest_turns, read_turns
+from selectit.data.words import count_words
 from selectit.errors import DataError
 
 _SHOWN = 10
@@ -60,6 +62,7 @@ def read_records(
     layout: Layout | None,
     which: str,
     limit: int | None,
+    roles: Roles = (),
     rejected: IO[bytes] | None = None,
 ) -> Iterator[Record]:
     """The good records in order, numbered from 0.
@@ -70,14 +73,15 @@ def read_records(
         layout: None = found from the first record that has one.
         which: the answers that are rated; see `samples.build_samples`.
         limit: the most rows to read.
+        roles: what speakers are called; see `Layout.roles`.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
         DataError: the files are broken, every row is bad for one reason, there is no row, or, after the last row and
             without `rejected`, any row was bad (the first ten are listed).
     """
-    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout):
-        yield from _read_block(block, source, found, which, rejected)
+    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout, roles):
+        yield from _read_block(block, source, found, which, roles, rejected)
     _check_end(source, found, rejected)
 
 
@@ -88,14 +92,15 @@ def read_tables(
     layout: Layout | None,
     which: str,
     limit: int | None,
+    roles: Roles = (),
     rejected: IO[bytes] | None = None,
 ) -> Iterator[pa.Table]:
     """The good records in order, as tables of `records.record_schema`, each of some rows. See `read_records`."""
     schema = record_schema(source.schema)
-    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout):
+    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout, roles):
         table = _read_plain_block(block, found, which, schema)
         if table is None:
-            table = record_table(list(_read_block(block, source, found, which, rejected)), schema)
+            table = record_table(list(_read_block(block, source, found, which, roles, rejected)), schema)
         yield table
     _check_end(source, found, rejected)
 
@@ -125,11 +130,11 @@ def _read_plain_block(block: Block, found: ReadReport, which: str, schema: pa.Sc
 
 
 def _read_block(
-    block: Block, source: Source, found: ReadReport, which: str, rejected: IO[bytes] | None
+    block: Block, source: Source, found: ReadReport, which: str, roles: Roles, rejected: IO[bytes] | None
 ) -> Iterator[Record]:
     for item in block.items():
         try:
-            record = _record(item, found, which)
+            record = _record(item, found, which, roles)
         except RowError as error:
             _reject(item, str(error)[:_MESSAGE], found, rejected)
             continue
@@ -167,13 +172,13 @@ _LAYOUT_HINT = (
 
 
 def _settle_layout(
-    blocks: Iterator[Block], source: Source, found: ReadReport, layout: Layout | None
+    blocks: Iterator[Block], source: Source, found: ReadReport, layout: Layout | None, roles: Roles
 ) -> Iterator[Block]:
     """All blocks, once `found.layout` is known: from the first row that has one, or the one that is named.
 
     Raises DataError, which says what is wrong with the first row, where none of the first ones has a layout.
     """
-    found.layout = layout
+    layout = found.layout = dataclasses.replace(layout, roles=roles) if layout else None
     if layout is not None and layout.name:
         return blocks
     ahead: list[Block] = []
@@ -184,7 +189,7 @@ def _settle_layout(
         if item.problem or not isinstance(item.value, dict):
             continue
         try:
-            found.layout = layout or detect(item.value)
+            found.layout = layout or detect(item.value, roles)
             check_parts(item.value, found.layout)
             break
         except LayoutError as error:
@@ -205,18 +210,18 @@ def _characters(record: Record) -> int:
     return characters
 
 
-def _record(item: RawValue, found: ReadReport, which: str) -> Record:
+def _record(item: RawValue, found: ReadReport, which: str, roles: Roles) -> Record:
     if item.problem:
         raise RowError(item.problem)
     if found.layout is None:  # nothing among the first items is an object
         if not isinstance(item.value, dict):
             raise RowError("it is not an object with fields")
-        found.layout = detect(item.value)
+        found.layout = detect(item.value, roles)
     found.parts |= check_parts(item.value, found.layout)
     conversation, left_out = read_turns(item.value, found.layout)
     rated = rated_turns(conversation, which)
     check_contexts(conversation, rated)
-    words = sum(len(conversation[place].text.split()) for place in rated)
+    words = sum(count_words(conversation[place].text) for place in rated)
     inputs = read_inputs(item.value, found.layout)
     _note_fields(item.value, found)
     return Record(found.rows, digest_turns(conversation), conversation, item.raw, words, left_out, inputs)

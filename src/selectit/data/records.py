@@ -32,7 +32,7 @@ class Record:
     turns: tuple[Turn, ...]
     raw: Any
     words: int
-    """Words (runs without white space) of the responses that are rated."""
+    """Words of the responses that are rated; see `words`."""
     left_out: tuple[str, ...]
     """Kinds of content that are not text ('image') and are not rated."""
     inputs: Mapping[str, str]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from selectit.data.fields import RowError, text_at
+from selectit.data.fields import RowError, find_field, text_at
 from selectit.data.layouts import Layout, has_inputs
 from selectit.data.records import Sample, Turn
 from selectit.data.turns import UNRATED, join_input, rated_answers
@@ -59,7 +59,8 @@ def read_inputs(record: Mapping[str, Any], layout: Layout) -> dict[str, str]:
         pairs = [(record["instruction"], instance.get("input")) for instance in record["instances"]]
     else:
         fields = dict(layout.fields)
-        pairs = [(text_at(record, fields["instruction"]), text_at(record, fields["input"]))]
+        asked = find_field(record, fields["instruction"])
+        pairs = [(asked, text_at(record, fields["input"]))] if isinstance(asked, str) else []
     return {join_input(instruction, extra): extra for instruction, extra in pairs if extra}
 
 

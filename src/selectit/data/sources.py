@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import dataclasses
+import glob
 import gzip
 import hashlib
 import io
@@ -14,21 +15,35 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
 
-from selectit.data import columns, folders, hub, json_text, memory, tables
+from selectit.data import columns, csv_text, folders, hub, json_text, memory, tables
 from selectit.data.damage import reading
 from selectit.data.memory import Data, Held
 from selectit.errors import DataError, SettingsError
 
-HINT = "A data set is JSON, JSON Lines (both also .gz or .zst), Parquet, a folder of these, or a hub id."
-_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"PAR1": "parquet", b"ARROW1": "an Arrow file"}
+HINT = (
+    "A data set is JSON, JSON Lines, CSV, TSV (all also .gz or .zst), Parquet, Arrow, Feather, one file or several, a "
+    "folder of these, or a hub id."
+)
+_MAGIC = {
+    b"\x1f\x8b": "gz",
+    b"\x28\xb5\x2f\xfd": "zst",
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
+    b"FEA1": "feather 1",
+}
+_SAID_BY = {"gz": "gz", "zst": "zst", "parquet": "parquet", "arrow": "arrow", "feather": "arrow", "ipc": "arrow"}
+_SAID_BY |= dict.fromkeys(("json", "jsonl", "ndjson", "csv", "tsv", "txt"), "")
+"""What the last ending of a name says the first bytes are; '' = text."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_ENDINGS = re.compile(r"(\.(json|jsonl|ndjson|csv|tsv|parquet|arrow|feather|ipc))?(\.(gz|zst))?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,58 +54,128 @@ class Source:
     """For messages and names of files."""
     files: tuple[Path, ...]
     kind: str
-    """'json' (an array), 'jsonl', 'objects' (JSON, not one a line), 'parquet', 'arrow' (a folder of `datasets`), or
-    'folder' (several of these); in memory 'table' or 'records'."""
+    """'json' (an array), 'jsonl', 'objects' (JSON, not one a line), 'csv', 'parquet', 'ipc' (an Arrow or Feather file),
+    'stream' (an Arrow stream), 'arrow' (a folder of `datasets`), or 'folder' (several of these); in memory 'table' or
+    'records'."""
     written: str
-    """The kind in which a part of it is written: its own, or 'jsonl' for a folder and standard input."""
+    """The kind in which a part of it is written: its own, or 'jsonl' for several files and for pipes."""
     suffix: str
     """The ending of what is written: '.json', '.jsonl.gz', '' for an Arrow folder."""
     compression: str = ""
     indent: str = ""
     """What stands before the first record of an array: line break and spaces."""
+    delimiter: str = ""
+    """What stands between the cells of a CSV file."""
     schema: pa.Schema | None = None
     """Of a table."""
     left_out: tuple[str, ...] = ()
-    """The files of a folder that are not read, each with the reason."""
+    """The files of a folder or a pattern that are not read, each with the reason."""
     held: Held | None = None
     """What is in memory, where it is no file."""
 
 
 @contextlib.contextmanager
-def open_source(given: Data, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
-    """The data set in memory, or the one that a name stands for: '-' is standard input, then file, folder, hub id.
+def open_source(data: Data, split: str | None = None, subset: str | None = None) -> Iterator[Source]:
+    """The data set in memory, or that names stand for: '-' is standard input, then files, a folder, a hub id.
 
     Raises DataError, and SettingsError where `split` or `subset` would have no effect.
     """
-    held = memory.hold(given, split)
-    if isinstance(held, memory.Held):
+    held = memory.hold(data, split)
+    if isinstance(held, Held):
         yield _checked(_held_source(held))
         return
-    data = str(held)
-    if data == "-":
-        _refuse_split(split, "standard input is one file")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "stdin"
-            with path.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            source = _checked(file_source(path, "standard input"))
-            yield dataclasses.replace(source, name="stdin", written="jsonl", suffix=".jsonl")
-        return
-    path = Path(data)
-    if subset is not None and (path.exists() or not _HUB_ID.fullmatch(data)):
+    files, left_out = _expand(held)
+    name = files[0]
+    path = Path(name)
+    from_hub = len(files) == 1 and not path.exists() and _HUB_ID.fullmatch(name) is not None
+    if subset is not None and not from_hub:
         raise SettingsError("--subset does nothing here: only data sets of the hub have subsets", "Leave it out.")
-    try:
-        if path.is_dir():
+    with contextlib.ExitStack() as stack:
+        if from_hub:
+            yield Source(name.partition("/")[2], hub.fetch(name, split, subset), "folder", "jsonl", ".jsonl")
+        elif len(files) > 1:
+            _refuse_split(split, "files are named, and all of them are read")
+            yield _several(files, left_out, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        elif _is_pipe(name):
+            _refuse_split(split, f"{_shown_pipe(name)} is one file")
+            copy = _copy_pipe(name, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            source = _checked(file_source(copy, _shown_pipe(name)))
+            yield dataclasses.replace(source, name=copy.name, written="jsonl", suffix=".jsonl", schema=None)
+        elif path.is_dir():
             yield _checked(_folder(path, split))
-        elif not path.exists() and _HUB_ID.fullmatch(data):
-            yield Source(data.partition("/")[2], hub.fetch(data, split, subset), "folder", "jsonl", ".jsonl")
         else:
             _refuse_split(split, f"{shown(path)} is one file")
-            yield _checked(file_source(path, shown(path)))
+            with _finding(path):
+                source = _checked(file_source(path, shown(path)))
+            yield source
+
+
+def _expand(data: Sequence[str]) -> tuple[list[str], dict[Path, str]]:
+    """The names, patterns as the files that they match, and what of these is no data. Raises DataError."""
+    files: list[str] = []
+    left_out: dict[Path, str] = {}
+    for name in map(str, data):
+        if not glob.has_magic(name) or Path(name).exists():
+            files.append(name)
+            continue
+        found = [Path(each) for each in sorted(glob.glob(name, recursive=True))]
+        left_out |= {each: why for each in found if (why := folders.refuse_file(each))}
+        matched = [str(each) for each in found if each.is_file() and each not in left_out]
+        if not matched:
+            raise DataError(f"no data file matches {name}", f"Look for a typing error. {HINT}")
+        files += matched
+    twice = next((name for place, name in enumerate(files) if name in files[:place]), None)
+    if twice is not None:
+        raise DataError(f"{twice} is named twice", "Name it once.")
+    return files, left_out
+
+
+def _several(names: Sequence[str], left_out: Mapping[Path, str], folder: Path) -> Source:
+    """Several files as one data set, in the order in which they are named."""
+    files = []
+    for place, name in enumerate(names):
+        if Path(name).is_dir():
+            raise DataError(f"{name} is a folder, and beside it others are named", "Name files, or one folder.")
+        (folder / str(place)).mkdir()
+        files.append(_copy_pipe(name, folder / str(place)) if _is_pipe(name) else Path(name))
+        with _finding(files[-1]):
+            file_source(files[-1], shown(Path(name)))  # so that each is known to be there before any is read
+    name = f"{strip_ending(shown(Path(files[0].name)))}-and-{len(files) - 1}-more"
+    told = [f"{shown(file)} ({why})" for file, why in sorted(left_out.items())]
+    return Source(name, tuple(files), "folder", "jsonl", ".jsonl", left_out=tuple(told))
+
+
+@contextlib.contextmanager
+def _finding(path: Path) -> Iterator[None]:
+    """Turn what is raised where a file is not there, or its folder is not, into a DataError."""
+    try:
+        yield
     except OSError as error:
         if error.filename is None or Path(error.filename) not in (path, *path.parents):
             raise
-        raise DataError(f"can't read {data}: {error.strerror}", f"Look for a typing error. {HINT}") from error
+        raise DataError(f"can't read {path}: {error.strerror}", f"Look for a typing error. {HINT}") from error
+
+
+def _is_pipe(name: str) -> bool:
+    return name == "-" or Path(name).is_fifo()
+
+
+def _shown_pipe(name: str) -> str:
+    return "standard input" if name == "-" else shown(Path(name))
+
+
+def _copy_pipe(name: str, folder: Path) -> Path:
+    """What comes out of a pipe, as a file: a data set is read more than once. /dev/fd/63 is called pipe."""
+    own = Path(name).name
+    copy = folder / ("stdin" if name in ("-", "/dev/stdin") else "pipe" if own.isdigit() else own)
+    with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as pipe, copy.open("wb") as file:
+        shutil.copyfileobj(pipe, file)
+    return copy
+
+
+def strip_ending(name: str) -> str:
+    """The name of a file without the ending that says its kind."""
+    return _ENDINGS.sub("", name) or name
 
 
 def _held_source(held: memory.Held) -> Source:
@@ -114,52 +199,66 @@ def _checked(source: Source) -> Source:
 def file_source(path: Path, name: str) -> Source:
     """One file; its first bytes show its kind. Raises DataError where it holds no data, or not what its ending says."""
     if path.exists() and not path.is_file():
-        raise DataError(
-            f"{name} is a pipe or a device, and a data set is read more than once",
-            "Send it through standard input: … | selectit select -",
-        )
+        raise DataError(f"{name} is a device", HINT)
     with path.open("rb") as file, reading(path):
         start = file.read(8)
     magic = next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), "")
     endings = [ending.lower() for ending in path.suffixes]
     last = endings[-1].lstrip(".") if endings else ""
-    if magic == "an Arrow file":
-        raise DataError(f"{name} is an Arrow file", "Save it as Parquet, or the whole data set with save_to_disk.")
-    if (last in ("gz", "zst", "parquet") or (magic and endings)) and last != magic:
+    if magic == "feather 1":
+        raise DataError(f"{name} is Feather of version 1", "Save it again: pandas.read_feather, then to_feather.")
+    if last in _SAID_BY and _SAID_BY[last] != magic:
         is_what = f"{magic} data" if magic else "something else"
         raise DataError(f"{name} ends in .{last}, and its content is {is_what}", "Rename it to what it is.")
-    if magic == "parquet":
-        return Source(name, (path,), "parquet", "parquet", ".parquet", schema=tables.read_schema(path, "parquet"))
-    with decompress(path, magic) as file:
-        kind = _json_kind(file, name)
-    suffix = "".join(path.suffixes[-2:] if magic else path.suffixes[-1:]) or f".{kind}"
+    if magic in ("parquet", "arrow"):
+        return _table_source(path, name, "parquet" if magic == "parquet" else "ipc" if start[:1] == b"A" else "stream")
+    return _text_source(path, name, magic)
+
+
+def _table_source(path: Path, name: str, kind: str) -> Source:
+    own = path.suffix.lower()
+    suffix = ".parquet" if kind == "parquet" else path.suffix if own.lstrip(".") in _SAID_BY else ".arrow"
+    return Source(name, (path,), kind, kind, suffix, schema=tables.read_schema(path, kind))
+
+
+def _text_source(path: Path, name: str, compression: str) -> Source:
+    with decompress(path, compression) as file:
+        start = file.read(4096)
+        _check_text(start, name)
+        suffixes = path.suffixes[-2:] if compression else path.suffixes[-1:]
+        ending = suffixes[0].lower() if suffixes else ""
+        if ending in (".csv", ".tsv"):
+            delimiter = csv_text.find_delimiter(ending, start)
+            return Source(name, (path,), "csv", "csv", "".join(suffixes), compression, delimiter=delimiter)
+        kind = _json_kind(start, file, name)
+    suffix = "".join(suffixes) or f".{kind}"
     if kind == "objects":
-        return Source(name, (path,), kind, "jsonl", ".jsonl" + suffix[5:] * bool(magic), magic)
-    with decompress(path, magic) as file:
-        return Source(name, (path,), kind, kind, suffix, magic, json_text.read_indent(file) if kind == "json" else "")
+        return Source(name, (path,), kind, "jsonl", ".jsonl" + suffix[5:] * bool(compression), compression)
+    with decompress(path, compression) as file:
+        indent = json_text.read_indent(file) if kind == "json" else ""
+        return Source(name, (path,), kind, kind, suffix, compression, indent)
 
 
-def _json_kind(file: IO[bytes], name: str) -> str:
-    start = file.read(4096)
+def _check_text(start: bytes, name: str) -> None:
+    """Raise DataError where a text is none that is read, or empty."""
     if start[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
         raise DataError(f"{name} is UTF-32", "Convert it: iconv -f UTF-32 -t UTF-8 OLD > NEW")
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise DataError(f"{name} is UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
-    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
-    if not text:
+    if not start.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{name} {'starts with 4,096 blanks' if start[4095:] else 'is empty'}", HINT)
-    if name.lower().endswith((".csv", ".tsv")):
-        tab = ", delimiter='\\t'" if name.lower().endswith(".tsv") else ""
-        raise DataError(
-            f"{name} is a table of texts, which is not read",
-            'Convert it: python -c "import csv, json, sys; [print(json.dumps(row)) for row in '
-            f'csv.DictReader(sys.stdin{tab})]" < {name} > {name[:-4]}.jsonl',
-        )
+
+
+def _json_kind(start: bytes, file: IO[bytes], name: str) -> str:
+    """Which kind of JSON a text is, whose beginning is read already."""
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if text[:1] not in (b"[", b"{"):
-        raise DataError(f"{name} starts with {text[:20]!r}, which is neither an array nor an object", HINT)
+        hint = f"The name of a table of texts ends in .csv or .tsv. {HINT}"
+        raise DataError(f"{name} starts with {text[:20]!r}, which is neither an array nor an object", hint)
+    start += file.read(json_text.CHUNK)
     if text[:1] == b"[":
-        return "json"
-    return "objects" if json_text.is_not_by_lines(start + file.read(json_text.CHUNK)) else "jsonl"
+        return "jsonl" if json_text.has_arrays_by_lines(start) else "json"
+    return "objects" if json_text.is_not_by_lines(start) else "jsonl"
 
 
 def _folder(path: Path, split: str | None) -> Source:
@@ -181,7 +280,7 @@ def fingerprint(source: Source) -> str:
     for path in source.files:
         with path.open("rb") as file, reading(path):
             digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    if source.kind in ("json", "jsonl", "objects", "parquet"):
+    if source.kind not in ("arrow", "folder"):
         return digests[0][1]
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 

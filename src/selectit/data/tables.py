@@ -1,4 +1,4 @@
-"""Parquet files, and the Arrow folders that `datasets` saves: rows with their Arrow types."""
+"""Parquet, Arrow and Feather files, and the folders that `datasets` saves: rows with their Arrow types."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read_schema(path: Path, kind: str) -> pa.Schema:
             schema = pq.read_schema(path)
         else:
             with pa.OSFile(str(path)) as file:
-                schema = pa.ipc.open_stream(file).schema
+                schema = (pa.ipc.open_file if kind == "ipc" else pa.ipc.open_stream)(file).schema
         columns.decode_names(schema)
         return schema
 
@@ -115,7 +115,7 @@ def read_parts(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[Part
 
     Args:
         path: the file.
-        kind: 'parquet' or 'arrow'.
+        kind: one of columns.TABLES.
         schema: the whole table's; `raw` then has the types in which a run stores its columns. None where the file
             stands for itself, and its rows become JSON: `raw` has the table's own types.
 
@@ -201,7 +201,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
-    batches = _parquet_batches(path) if kind == "parquet" else _arrow_batches(path)
+    batches = _parquet_batches(path) if kind == "parquet" else _arrow_batches(path, kind)
     while True:
         with limited(path):
             batch = next(batches, None)
@@ -210,9 +210,9 @@ def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _arrow_batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _arrow_batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
     with pa.OSFile(str(path)) as file:
-        for batch in pa.ipc.open_stream(file):
+        for batch in _batches_of_file(file) if kind == "ipc" else pa.ipc.open_stream(file):
             batch.validate(full=True)  # a wrong offset is memory of somebody else, or the end of the process
             yield batch
 
@@ -225,6 +225,11 @@ def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 _NO_NUMBERS = (pa.ArrowNotImplementedError, OSError)
 """What Arrow says of texts that it can't read as numbers into a dictionary, which are no damage."""
+
+
+def _batches_of_file(file: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    reader = pa.ipc.open_file(file)
+    yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
 
 
 def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:

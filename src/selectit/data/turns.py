@@ -5,10 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from selectit.data.fields import NOTHING, RowError, find_field, kind_of, list_of, optional_text, text_at, text_of
-from selectit.data.layouts import LEARNED, MASKED, MEDIA, REASONING, SYSTEM, Layout
+from selectit.data.fields import (
+    NOTHING,
+    RowError,
+    find_field,
+    kind_of,
+    list_at,
+    no_field,
+    optional_text,
+    text_at,
+    text_of,
+)
+from selectit.data.layouts import (
+    LEARNED,
+    MASKED,
+    MEDIA,
+    REASONING,
+    ROLES,
+    SYSTEM,
+    Layout,
+    pair_in,
+)
 from selectit.data.records import Turn
 
 READING = 2
@@ -20,28 +40,24 @@ MAX_CHARACTERS = 8_000_000
 UNRATED = "unrated"
 """The role of an answer that the data excludes from learning: it is context of what follows, and not rated."""
 
-_ROLES = {
-    "system": "system",
-    "developer": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "function_call": "call",
-    "tool_call": "call",
-    "observation": "tool",
-    "tool": "tool",
-    "function": "tool",
-}
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is needed to read one record, and what is found on the way."""
+
+    roles: Mapping[str, str]
+    """In small letters, each with the role of a turn."""
+    left_out: set[str]
+    """What of the record is not text."""
 
 
 def read_turns(record: Any, layout: Layout) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
     """The turns of one record, and what of it is not text. Raises RowError."""
     if not isinstance(record, Mapping):
         raise RowError(f"it is {kind_of(record)}, not an object with fields")
-    left_out = {name for name in MEDIA if record.get(name) not in NOTHING}
-    found = tuple(_READERS[layout.name](record, layout, left_out))
+    roles = {**ROLES, **dict(layout.roles)} if layout.roles else ROLES
+    reading = _Reading(roles, {name for name in MEDIA if record.get(name) not in NOTHING})
+    found = tuple(_READERS[layout.name](record, layout, reading))
     answers = [place for place, turn in enumerate(found) if turn.role in ("assistant", UNRATED)]
     if not answers:
         raise RowError("the conversation has no answer" if found else "the conversation has no turns")
@@ -54,7 +70,7 @@ def read_turns(record: Any, layout: Layout) -> tuple[tuple[Turn, ...], tuple[str
     for turn in found:
         if "\0" in turn.text:
             raise RowError(f"a text has a null byte at character {turn.text.index(chr(0))}")
-    return found, tuple(sorted(left_out))
+    return found, tuple(sorted(reading.left_out))
 
 
 def rated_answers(turns: Sequence[Turn]) -> list[int]:
@@ -63,29 +79,30 @@ def rated_answers(turns: Sequence[Turn]) -> list[int]:
     return [place for place, turn in enumerate(turns) if turn.role == "assistant" and place > asked]
 
 
-def _alpaca(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+def _alpaca(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     _refuse_label(record, "kto_tag")
-    yield from _system(record)
-    yield from _history(record, "history", left_out)
+    yield from _system(record, reading)
+    yield from _history(record, "history", reading)
     yield Turn("user", join_input(text_of(record, "instruction"), optional_text(record, "input")))
     yield Turn("assistant", _reasoned(record, text_of(record, "output")))
 
 
-def _system(record: Mapping[str, Any], fields: Sequence[str] = SYSTEM) -> Iterable[Turn]:
-    """The system prompt in a field of its own."""
-    texts = [optional_text(record, field) for field in fields]
+def _system(record: Mapping[str, Any], reading: _Reading) -> Iterable[Turn]:
+    """The system prompt in a field of its own: a text, or a list of texts or of parts."""
+    texts = [
+        _parts(record[field], field, reading) if isinstance(record.get(field), list) else optional_text(record, field)
+        for field in SYSTEM
+    ]
     yield from (Turn("system", text) for text in dict.fromkeys(texts) if text)
 
 
-def _history(record: Mapping[str, Any], field: str, left_out: set[str]) -> Iterable[Turn]:
+def _history(record: Mapping[str, Any], field: str, reading: _Reading) -> Iterable[Turn]:
     """Earlier turns: a list of [question, answer], or of messages."""
-    earlier = find_field(record, field)
-    if earlier in NOTHING:
+    if find_field(record, field) in NOTHING:
         return
-    if not isinstance(earlier, list):
-        raise RowError(f"the field {field!r} is {kind_of(earlier)}, and a list belongs there")
+    earlier = list_at(record, field)
     if all(isinstance(pair, Mapping) for pair in earlier):
-        yield from _turns_in(earlier, field, left_out)
+        yield from _turns_in(earlier, field, reading)
         return
     for place, pair in enumerate(earlier):
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
@@ -107,55 +124,52 @@ def _thought(reasoning: str) -> str:
 def _refuse_label(record: Mapping[str, Any], *fields: str) -> None:
     """Refuse an answer that a preference label calls a bad one (KTO). Raises RowError."""
     for field in fields:
-        if record.get(field) is False:
+        if record.get(field) is False or str(record.get(field)).lower() == "false":  # a CSV file has texts only
             raise RowError(f"preference data: its {field!r} is false, so the answer is not one to learn")
 
 
-def _sharegpt(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
-    return _talk(record, ("conversations", "messages"), left_out)
+def _sharegpt(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
+    return _talk(record, ("conversations", "messages"), reading)
 
 
-def _messages(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
-    return _talk(record, ("messages", "conversations"), left_out)
+def _messages(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
+    return _talk(record, ("messages", "conversations"), reading)
 
 
-def _talk(record: Mapping[str, Any], fields: Sequence[str], left_out: set[str]) -> Iterable[Turn]:
+def _talk(record: Mapping[str, Any], fields: Sequence[str], reading: _Reading) -> Iterable[Turn]:
     """A whole conversation in the first of these fields that is there, with the system prompt beside it."""
     _refuse_label(record, "kto_tag", "label")
     field = next((each for each in fields if record.get(each) is not None), fields[0])
-    said = list(_turns_in(list_of(record, field), field, left_out))
+    said = list(_turns_in(list_at(record, field), field, reading))
     stated = {turn.text for turn in said if turn.role == "system"}
-    yield from (turn for turn in _system(record) if turn.text not in stated)
+    yield from (turn for turn in _system(record, reading) if turn.text not in stated)
     yield from said
 
 
-def _prompt_completion(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+def _prompt_completion(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     _refuse_label(record, "kto_tag", "label")
-    yield from _system(record)
-    yield from _either(record, "prompt", "user", left_out)
-    if isinstance(record.get("completion"), list):
-        yield from _turns_in(record["completion"], "completion", left_out)
+    yield from _system(record, reading)
+    yield from _either(record, "prompt", "user", reading)
+    if isinstance(record.get("completion"), list | Mapping):
+        yield from _either(record, "completion", "assistant", reading)
     else:
         yield Turn("assistant", _reasoned(record, text_of(record, "completion")))
 
 
-def _either(record: Mapping[str, Any], field: str, role: str, left_out: set[str]) -> Iterable[Turn]:
-    """A text as one turn, or a list of messages."""
-    if isinstance(record.get(field), list):
-        yield from _turns_in(record[field], field, left_out)
+def _either(record: Mapping[str, Any], field: str, role: str, reading: _Reading) -> Iterable[Turn]:
+    """A text as one turn, a message, or a list of messages; of two parts of a conversation that is one of them."""
+    said = find_field(record, field)
+    if isinstance(said, list | Mapping):
+        yield from _turns_in([said] if isinstance(said, Mapping) else said, field, reading, role)
+    elif said is None:
+        raise RowError(f"the field {field!r} is missing")
     else:
-        yield Turn(role, text_of(record, field))
+        yield Turn(role, text_at(record, field))
 
 
-def _preference(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+def _preference(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     """The chosen answer to the question; the rejected one is not read."""
-    chosen = record.get("chosen")
-    answer = [chosen] if isinstance(chosen, Mapping) else chosen
-    turns = list(
-        _turns_in(answer, "chosen", left_out)
-        if isinstance(answer, list)
-        else [Turn("assistant", text_of(record, "chosen"))]
-    )
+    turns = list(_either(record, "chosen", "assistant", reading))
     field = next((each for each in _ASKED if record.get(each) is not None), None)
     if any(turn.role == "user" for turn in turns):
         asked: list[Turn] = []  # the whole conversation, whose beginning `prompt` repeats
@@ -164,10 +178,10 @@ def _preference(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -
     elif field == "instruction":
         asked = [Turn("user", join_input(text_of(record, field), optional_text(record, "input")))]
     else:
-        asked = list(_either(record, field, "user", left_out))
+        asked = list(_either(record, field, "user", reading))
     stated = {turn.text for turn in (*asked, *turns) if turn.role == "system"}
-    yield from (turn for turn in _system(record) if turn.text not in stated)
-    yield from _history(record, "history", left_out)
+    yield from (turn for turn in _system(record, reading) if turn.text not in stated)
+    yield from _history(record, "history", reading)
     yield from asked
     yield from turns
 
@@ -175,10 +189,10 @@ def _preference(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -
 _ASKED = ("conversations", "messages", "prompt", "instruction", "question", "input")
 
 
-def _seed_tasks(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+def _seed_tasks(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     """Several instances of one task follow each other as a conversation."""
     instruction = text_of(record, "instruction")
-    for place, instance in enumerate(list_of(record, "instances")):
+    for place, instance in enumerate(list_at(record, "instances")):
         if not isinstance(instance, Mapping):
             raise RowError(f"instances[{place}] is {kind_of(instance)}, not an object with fields")
         extra = optional_text(instance, "input", f"instances[{place}]")
@@ -186,24 +200,25 @@ def _seed_tasks(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -
         yield Turn("assistant", text_of(instance, "output", f"instances[{place}]"))
 
 
-def _by_map(record: Mapping[str, Any], layout: Layout, left_out: set[str]) -> Iterable[Turn]:
+def _by_map(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     fields = dict(layout.fields)
     texts = {part: text_at(record, fields[part]) for part in ("system", "input", "reasoning") if part in fields}
     if texts.get("system"):
         yield Turn("system", texts["system"])
     if "history" in fields:
-        yield from _history(record, fields["history"], left_out)
+        yield from _history(record, fields["history"], reading)
     if "messages" in fields:
-        said = find_field(record, fields["messages"])
-        if not isinstance(said, list):
-            raise RowError(f"the field {fields['messages']!r} is {kind_of(said)}, and a list belongs there")
-        yield from _turns_in(said, fields["messages"], left_out)
+        yield from _turns_in(list_at(record, fields["messages"]), fields["messages"], reading)
+    elif find_field(record, fields["instruction"]) is None:
+        raise no_field(record, fields["instruction"])
     else:
-        yield Turn("user", join_input(text_at(record, fields["instruction"], needed=True), texts.get("input", "")))
+        asked = list(_either(record, fields["instruction"], "user", reading))
+        extra = texts.get("input", "")
+        yield from (*asked[:-1], *(Turn(turn.role, join_input(turn.text, extra)) for turn in asked[-1:]))
     if "response" in fields:
-        reasoning = texts.get("reasoning", "")
-        answer = text_at(record, fields["response"], needed=True)
-        yield Turn("assistant", (_thought(reasoning) if reasoning.strip() else "") + answer)
+        answer = list(_either(record, fields["response"], "assistant", reading))
+        thought = _thought(texts["reasoning"]) if texts.get("reasoning", "").strip() else ""
+        yield from (*(Turn(turn.role, thought + turn.text) for turn in answer[:1]), *answer[1:])
 
 
 _READERS = {
@@ -217,45 +232,53 @@ _READERS = {
 }
 
 
-def _turns_in(said: list[Any], field: str, left_out: set[str]) -> Iterable[Turn]:
-    """Turns with from and value, or role and content, or bare texts, question and answer in turn."""
+def _turns_in(said: list[Any], field: str, reading: _Reading, first: str = "user") -> Iterable[Turn]:
+    """Turns with from and value, role and content, or question and answer; or bare texts in turn, `first` the first."""
     if said and all(isinstance(text, str) for text in said):
-        yield from (Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(said))
+        second = {"user": "assistant", "assistant": "user"}[first]
+        yield from (Turn(second if place % 2 else first, text) for place, text in enumerate(said))
         return
     for place, message in enumerate(said):
         name = f"{field}[{place}]"
         if not isinstance(message, Mapping):
             raise RowError(f"{name} is {kind_of(message)}, not an object with fields")
-        yield from _turns_of(message, name, left_out)
+        pair = pair_in(message)
+        yield from _turns_of_pair(message, *pair, name) if pair else _turns_of(message, name, reading)
 
 
-def _turns_of(message: Mapping[str, Any], name: str, left_out: set[str]) -> Iterable[Turn]:
+def _turns_of_pair(message: Mapping[str, Any], asked: str, answered: str, name: str) -> Iterable[Turn]:
+    system = optional_text(message, "system", name)
+    if system:
+        yield Turn("system", system)
+    yield Turn("user", text_of(message, asked, name))
+    yield Turn(UNRATED if is_excluded(message) else "assistant", text_of(message, answered, name))
+
+
+def _turns_of(message: Mapping[str, Any], name: str, reading: _Reading) -> Iterable[Turn]:
     """One message: its tool calls, then its words, which only a message with calls may lack."""
     who, what = ("from", "value") if message.get("from") is not None else ("role", "content")
     if message.get(what) is None:  # role and value, as some write
         what = next((key for key in ("content", "value") if message.get(key) is not None), what)
     spoken = text_of(message, who, name)
-    role = find_role(spoken)
+    role = reading.roles.get(spoken.lower().strip())
     if role is None:
-        raise RowError(f"{name} has the unknown role {spoken!r}; known: {', '.join(_ROLES)}")
-    calls = message.get("tool_calls")
+        raise RowError(
+            f"{name} has the unknown role {spoken!r}; say what it is: --roles {spoken}=user, or assistant, system, tool"
+        )
+    calls = message.get("tool_calls") or message.get("function_call")
     if calls:
-        yield Turn("call", json.dumps(calls, ensure_ascii=False))
+        yield Turn("call", calls if isinstance(calls, str) else json.dumps(calls, ensure_ascii=False))
     thinks = role == "assistant" and any(message.get(key) for key in REASONING)
-    if isinstance(message.get(what), list):
-        text = _parts(message[what], f"{name}.{what}", left_out)
-    elif not message.get(what) and (calls or thinks):
+    content = message.get(what)
+    if isinstance(content, list | Mapping):
+        text = _parts([content] if isinstance(content, Mapping) else content, f"{name}.{what}", reading)
+    elif not content and (calls or thinks):
         text = ""
     else:
         text = text_of(message, what, name)
     text = _reasoned(message, text) if thinks else text
     if text or not calls:
         yield Turn(UNRATED if role == "assistant" and is_excluded(message) else role, text)
-
-
-def find_role(name: str) -> str | None:
-    """The role of a turn whose speaker has that name; None = no name that is known."""
-    return _ROLES.get(name) or _ROLES.get(name.lower())
 
 
 def is_excluded(message: Mapping[str, Any]) -> bool:
@@ -265,8 +288,10 @@ def is_excluded(message: Mapping[str, Any]) -> bool:
     return any(message.get(key) in (True, 1) for key in MASKED)
 
 
-def _parts(parts: list[Any], name: str, left_out: set[str]) -> str:
-    """The text parts of a content, joined; what other kinds there are goes to `left_out`."""
+def _parts(parts: list[Any], name: str, reading: _Reading) -> str:
+    """The text parts of a content, joined; what other kinds there are is noted."""
+    if parts and all(isinstance(part, str) for part in parts):
+        return "\n".join(parts)
     texts = []
     for place, part in enumerate(parts):
         if not isinstance(part, Mapping):
@@ -279,7 +304,7 @@ def _parts(parts: list[Any], name: str, left_out: set[str]) -> str:
         elif kind in ("thinking", "reasoning") and isinstance(part.get(kind), str):
             texts.append(_thought(part[kind]))
         else:
-            left_out.add(kind)
+            reading.left_out.add(kind)
     return "".join(texts)
 
 

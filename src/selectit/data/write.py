@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 import mmap
 import tempfile
@@ -12,10 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from selectit.data.columns import check_schema, from_stored, stored_schema, to_stored
+from selectit.data.columns import check_schema, from_stored, open_writer, stored_schema, to_stored
+from selectit.data.csv_text import write_csv
 from selectit.data.tables import without_nulls
 from selectit.errors import DataError
 
@@ -81,6 +82,15 @@ def write_texts(file: IO[bytes], written: str, indent: str, compression: str, te
         out.write(b"\n]\n")
 
 
+def write_cells(file: IO[bytes], delimiter: str, compression: str, like: str, texts: Iterable[str]) -> None:
+    """Write records of one set of fields as a CSV file; `like` is one of them, where there may be none to write."""
+    records = map(json.loads, texts)
+    first = next(records, None)
+    names = list(json.loads(like) if first is None else first)
+    with _compress(file, compression) as out:
+        write_csv(out, delimiter, names, [] if first is None else itertools.chain([first], records))
+
+
 def format_record(record: Mapping[str, Any], like: str, indent: str) -> str:
     """A record as JSON: on one line, or on lines of its own where the record `like` is, each after `indent`."""
     if "\n" not in like:
@@ -96,11 +106,11 @@ def write_table(
     schema: pa.Schema,
     values: Sequence[Mapping[str, Any]] | None,
 ) -> None:
-    """Write rows of a table as a Parquet file, or as the data file of a folder that `datasets` loads ('arrow').
+    """Write rows of a table as a file of its kind; 'arrow' is the data file of a folder that `datasets` loads.
 
     Args:
         file: what is written to.
-        kind: 'parquet' or 'arrow'.
+        kind: one of columns.TABLES.
         rows: row numbers, in the order wanted.
         parts: the stored column `raw` in source order, from row 0 on.
         schema: the table's; with `values` there is a column more, and no metadata, which may be untrue of that.
@@ -116,14 +126,27 @@ def write_table(
         if FIELD in schema.names:
             raise DataError(f"the data has a column {FIELD!r} already", "Rename it in the data.")
         written = schema.append(pa.field(FIELD, added.type)).remove_metadata()
-    parquet = kind == "parquet"
-    with pq.ParquetWriter(file, written, compression="zstd") if parquet else pa.ipc.new_stream(file, written) as writer:
-        start = 0
-        for group in _groups(rows, parts, stored_schema(schema)):
-            extra = [] if added is None else [added.slice(start, len(group))]
-            own = from_stored([column.combine_chunks() for column in group.columns], schema)
-            writer.write_table(pa.Table.from_arrays([*own, *extra], schema=written))
-            start += len(group)
+    _write_parts(file, kind, written, _chosen_parts(rows, parts, schema, written, added))
+
+
+def _chosen_parts(
+    rows: NDArray[np.int64], parts: Iterable[pa.Table], schema: pa.Schema, written: pa.Schema, added: pa.Array | None
+) -> Iterator[pa.Table]:
+    start = 0
+    for group in _groups(rows, parts, stored_schema(schema)):
+        extra = [] if added is None else [added.slice(start, len(group))]
+        own = from_stored([column.combine_chunks() for column in group.columns], schema)
+        yield pa.Table.from_arrays([*own, *extra], schema=written)
+        start += len(group)
+
+
+def _write_parts(file: IO[bytes], kind: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
+    """Write the parts of a table. An Arrow file holds one dictionary a column, so that all parts have to be seen."""
+    if kind == "ipc" and any(pa.types.is_dictionary(field.type) for field in schema):
+        parts = [pa.concat_tables([schema.empty_table(), *parts]).unify_dictionaries()]
+    with open_writer(file, schema, kind) as writer:
+        for part in parts:
+            writer.write_table(part)
 
 
 def write_longer_table(
@@ -138,7 +161,7 @@ def write_longer_table(
 
     Args:
         file: what is written to.
-        kind: 'parquet' or 'arrow'.
+        kind: one of columns.TABLES.
         parts: the stored column `raw` in source order.
         schema: the table's.
         fields: columns that only the new rows have; the others' are null.
@@ -148,14 +171,22 @@ def write_longer_table(
         DataError: the table can't hold a new row.
     """
     written = pa.schema([*schema, *fields])  # without metadata, which may be untrue of that
-    parquet = kind == "parquet"
-    with pq.ParquetWriter(file, written, compression="zstd") if parquet else pa.ipc.new_stream(file, written) as writer:
-        for part in parts:
-            nulls = [pa.nulls(len(part), field.type) for field in fields]
-            columns = [*from_stored(part["raw"].combine_chunks().flatten(), schema), *nulls]
-            writer.write_table(pa.Table.from_arrays(columns, schema=written))
-        for start in range(0, len(new), GROUP_ROWS):
-            writer.write_table(build_table(new[start : start + GROUP_ROWS], written))
+    _write_parts(file, kind, written, _longer_parts(parts, schema, fields, new, written))
+
+
+def _longer_parts(
+    parts: Iterable[pa.Table],
+    schema: pa.Schema,
+    fields: Sequence[pa.Field],
+    new: Sequence[Mapping[str, Any]],
+    written: pa.Schema,
+) -> Iterator[pa.Table]:
+    for part in parts:
+        nulls = [pa.nulls(len(part), field.type) for field in fields]
+        columns = [*from_stored(part["raw"].combine_chunks().flatten(), schema), *nulls]
+        yield pa.Table.from_arrays(columns, schema=written)
+    for start in range(0, len(new), GROUP_ROWS):
+        yield build_table(new[start : start + GROUP_ROWS], written)
 
 
 def build_table(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -68,6 +68,10 @@ class EngineLoader:
     def check_replies(self, settings: Settings) -> None:
         """Refuse options that have no effect where a model answers in words. Raises SettingsError."""
 
+    def check_name(self, name: str) -> None:
+        """Refuse, before anything is read, a name that no model can have. Raises ModelError."""
+        resolve.check_name(name)
+
     def model(self, name: str, settings: Settings) -> Model:
         """The model of that name: here, on the machine. Raises ModelError."""
         return resolve.resolve(name, accept_terms=settings.accept_terms)
@@ -82,6 +86,9 @@ class EngineLoader:
             signal: one of `signals`.
         """
         raise NotImplementedError
+
+    def check_model(self, model: Model, settings: Settings, signal: str) -> None:
+        """Refuse a model that `load` would refuse, as far as it is seen without its weights. Raises ModelError."""
 
     def counter(self, model: Model, settings: Settings) -> CountsTokens:
         """What counts tokens as the model does; loads no weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -29,6 +31,7 @@ _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_se
 _NO_TOKENIZER = (
     "Copy the tokenizer's files (tokenizer.json, tokenizer_config.json) from the model that it was tuned from."
 )
+_COPY = "A file of it is missing, cut short or another kind. Copy or fetch the model again."
 _REMEDIES = {
     "gated": "Ask for access on the model's page, then sign in with `hf auth login`.",
     "trust_remote_code": "Give --trust-remote-code if you trust the code in that repository.",
@@ -36,9 +39,25 @@ _REMEDIES = {
     "Unrecognized configuration class": "Name a causal language model, or a reward model where one is asked.",
     "accelerate": "Install accelerate, or leave the device map out.",
     "sentence_transformers": f"Install it, {install_extra('methods')}, or name a causal model with --encoder.",
+    "deserializing header": _COPY,
+    "No such file or directory": _COPY,
+    "Weights only load failed": _COPY,
+    "PytorchStreamReader": _COPY,
+    "JSON": _COPY,
+    "Expecting ": _COPY,
+    "codec can't decode": _COPY,
+    "Validation error": "Its config.json has a value of the wrong kind. Copy or fetch the model again.",
+    "no file named": "Its weights have other names, or the index of their parts is missing. Copy or fetch it again.",
     "max_model_len": "Give a smaller --max-tokens.",
     "Engine core initialization failed": "vLLM said above why. Where memory is short, give a smaller --max-tokens.",
 }
+
+
+_LOADING_ERRORS = (
+    OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError, pickle.UnpicklingError,
+    AttributeError, LookupError, TypeError, EOFError, ArithmeticError,
+)  # fmt: skip
+"""What loading files raises that are not as they should be; config.json is read as it stands, so the last ones too."""
 
 
 def context_length(path: str, trust_remote_code: bool = False) -> int:
@@ -233,7 +252,7 @@ class Texts:
 @contextmanager
 def model_errors(path: str, *others: type[Exception]) -> Iterator[None]:
     """Turn what transformers, the hub and `others` raise for a model that can't be loaded into a ModelError."""
-    known: tuple[type[Exception], ...] = (OSError, ValueError, ImportError, RuntimeError, SafetensorError, *others)
+    known: tuple[type[Exception], ...] = (*_LOADING_ERRORS, *others)
     try:
         yield
     except known as error:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from selectit.errors import ModelError, SelectitError, SettingsError
-from selectit.evaluation import alpacaeval, harness, humaneval, translation
+from selectit.evaluation import alpacaeval, humaneval, tasks, translation
 from selectit.evaluation.harness import Harness
 from selectit.evaluation.heldout import HeldOut, heldout_name
 from selectit.evaluation.results import Part, Results, combine_parts, load_parts, store_results
@@ -18,6 +18,7 @@ from selectit.evaluation.suites import Protocol, choose_protocols
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.runs.files import slug
+from selectit.runs.output import check_new_file
 from selectit.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
         raise SettingsError("no model is named", "Name a packaged model, a hub id or a folder.")
     if len(names) > 1 and settings.out is not None:
         raise SettingsError("--out is one file, and several models are named", "Leave it out: each has its own file.")
+    if settings.out is not None:
+        check_new_file("--out", Path(settings.out), ".json")
     if len(names) > 1 and settings.served:
         raise SettingsError(
             "several models are named, and a server's --tokenizer is that of one", "Evaluate one at a time."
@@ -179,7 +182,7 @@ def _plan_protocol(lm: Harness, protocol: Protocol, path: Path) -> list[Evaluati
         ]
     return [
         Evaluation(eval_task.name, lm.task_fingerprint(eval_task), partial(lm.run, eval_task, folder / "answers"))
-        for eval_task in harness.find_tasks(protocol, lm.settings, folder / "tasks")
+        for eval_task in tasks.find_tasks(protocol, lm.settings, folder / "tasks")
     ]
 
 

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: its task definitions, prompts, filters, metrics and model classes, also on local files."""
+"""lm-evaluation-harness with one model: its prompts, filters, metrics and model classes."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from selectit.engines.memory import release_cached
-from selectit.errors import EngineError, ModelError, SettingsError, nearest
-from selectit.evaluation import extras, local_files
+from selectit.errors import EngineError, ModelError, SettingsError
+from selectit.evaluation import extras
 from selectit.evaluation.results import Part, fingerprint
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import Protocol
-from selectit.models.checkpoints import load_checkpoint
+from selectit.evaluation.tasks import EvalTask
 from selectit.models.files import Model
 
 log = logging.getLogger(__name__)
-_LANGUAGES = {
-    "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ko": "korean",
-    "ru": "russian", "sw": "swahili", "te": "telugu",
-}  # fmt: skip
 
 
 _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "shots": 1234}
@@ -38,127 +34,6 @@ _SEEDS = {"random": 0, "numpy": 1234, "torch": 1234, "shots": 1234}
 
 _CHAT_HINT = "Leave chat out, or name another chat model."
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-
-
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """A set of lm-eval's tasks that are one benchmark."""
-
-    folder: str
-    """Of lm_eval/tasks; '' = all of them."""
-    tasks: tuple[str, ...]
-    """Empty = every task in the folder."""
-    metric: str
-    filter: str
-    """The filter of lm-eval whose metric is the score."""
-
-
-BENCHMARKS = {
-    "mmlu": Benchmark("mmlu/default", (), "acc", "none"),
-    "bbh": Benchmark("bbh/cot_fewshot", (), "exact_match", "get-answer"),
-    "gsm8k": Benchmark("gsm8k", ("gsm8k_cot",), "exact_match", "flexible-extract"),  # the last number
-    "tydiqa": Benchmark("tydiqa", (), "f1", "none"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EvalTask:
-    """One task of lm-eval to run."""
-
-    name: str
-    benchmark: str
-    """The name of its benchmark, or its own."""
-    metric: str
-    filter: str
-    manager: Any
-    """lm-eval's TaskManager, which knows the task."""
-    protocol: Protocol
-    data: str = ""
-    """The digest of its local files, or '' where it comes from the hub."""
-
-
-def find_tasks(protocol: Protocol, settings: EvalSettings, folder: Path) -> list[EvalTask]:
-    """The tasks of lm-eval that a protocol's task stands for.
-
-    Args:
-        protocol: its task is a benchmark, a part of one, or any single task of lm-eval.
-        settings: its `data_dir` has local files of the benchmarks; None = the hub.
-        folder: where the task files that read local files are written; lm-eval's command takes them by --include_path.
-
-    Raises:
-        SettingsError: no such task, or a group of tasks that is not a benchmark here.
-        DataError: a local file is missing.
-    """
-    for name, benchmark in BENCHMARKS.items():
-        root = _root() / benchmark.folder
-        if protocol.task != name and not protocol.task.startswith(f"{name}_"):
-            continue
-        manager = _manager(root)
-        known = benchmark.tasks or tuple(sorted(_tasks_in(manager, root)))
-        if protocol.task != name and protocol.task not in known:
-            break
-        wanted = known if protocol.task == name else (protocol.task,)
-        found = [EvalTask(each, name, benchmark.metric, benchmark.filter, manager, protocol) for each in wanted]
-        return found if settings.data_dir is None else _read_locally(found, settings.data_dir, folder / name)
-    # Of a benchmark's protocol nothing holds for a task that only has its name ('mmlu_pro').
-    return [_find_any_task(Protocol(task=protocol.task).limited(settings.limit))]
-
-
-def _read_locally(found: Sequence[EvalTask], data_dir: str, folder: Path) -> list[EvalTask]:
-    """The same with local files: each a task file that includes lm-eval's and names a reader of `local`."""
-    digests = []
-    for eval_task in found:
-        name, task, manager = eval_task.benchmark, eval_task.name, eval_task.manager
-        entry = manager.task_index[task]
-        part = _LANGUAGES[task.rpartition("_")[2]] if name == "tydiqa" else str(entry.cfg.get("dataset_name"))
-        digests.append(local_files.digest(local_files.find_files(name, data_dir, part)))
-        write_task(folder / f"{task}.yaml", entry.yaml_path, task, name, data_dir, part)
-    manager = _manager(folder)
-    return [replace(eval_task, manager=manager, data=digest) for eval_task, digest in zip(found, digests, strict=True)]
-
-
-def write_task(path: Path, own: Path, task: str, benchmark: str, data_dir: str, part: str) -> None:
-    """Write a task file for lm-eval: its own definition (`own`), with the data from a reader of `local`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arguments = json.dumps({"data_dir": str(Path(data_dir).resolve()), "name": part}, ensure_ascii=False)
-    path.write_text(
-        f"include: {json.dumps(str(own))}\ntask: {task}\n"
-        f"custom_dataset: !function {local_files.__name__}.{benchmark}\ndataset_kwargs: {arguments}\n",
-        encoding="utf-8",
-    )
-
-
-def _find_any_task(protocol: Protocol) -> EvalTask:
-    name = protocol.task
-    log.info("looking for %s among all tasks of lm-eval: half a minute", name)
-    manager = _task_manager()()
-    if name not in manager.all_subtasks:
-        if name in manager.all_tasks:
-            raise SettingsError(f"{name} is a group of lm-eval's tasks", "Name its tasks, each with --task.")
-        known = [*BENCHMARKS, "humaneval", "alpacaeval", "wmt22", *manager.all_subtasks]
-        raise SettingsError(f"there is no task {name!r}", nearest(name, known))
-    config = manager.task_index[name].cfg
-    filters = config.get("filter_list") or [{"name": "none"}]
-    metric = str((config.get("metric_list") or [{}])[0].get("metric"))
-    return EvalTask(name, name, metric, filters[0]["name"], manager, protocol)
-
-
-def _task_manager() -> Any:
-    return extras.load_module("lm_eval.tasks").TaskManager
-
-
-def _manager(folder: Path) -> Any:
-    """A TaskManager of one folder: reading all of lm-eval's takes half a minute."""
-    return _task_manager()(include_path=str(folder), include_defaults=False)
-
-
-def _root() -> Path:
-    return Path(extras.load_module("lm_eval.tasks").__file__).parent
-
-
-def _tasks_in(manager: Any, folder: Path) -> list[str]:
-    """The single tasks whose files lie in this very folder."""
-    return [name for name in manager.all_subtasks if manager.task_index[name].yaml_path.parent == folder]
 
 
 @dataclass(frozen=True)
@@ -178,7 +53,9 @@ class Harness:
         sizes = {"batch_size": arguments.pop("batch_size"), "max_batch_size": None, "device": _device(name)}
         extras.load_module("lm_eval.evaluator")
         if name == "hf":
-            check_model(self.model.path, self.settings.trust_remote_code)
+            from selectit.engines.hf import completeness
+
+            completeness.check_model(self.model.path, self.settings.trust_remote_code)  # lm-eval doesn't look
         try:
             own = extras.load_module("lm_eval.api.registry").get_model(name)
             with quiet_lm_eval():
@@ -286,24 +163,6 @@ class Harness:
         self.__dict__.pop("lm", None)
         gc.collect()
         release_cached()
-
-
-def check_model(path: str, trust_remote_code: bool) -> None:
-    """Refuse a model that is not complete: lm-eval doesn't look. One that is quantised is left to its loader.
-
-    It is looked at without its weights. Raises ModelError.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from selectit.engines import texts
-
-    texts.check_vocabulary(path, texts.load_tokenizer(path, trust_remote_code), trust_remote_code)
-    with texts.model_errors(path):
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        if not hasattr(config, "quantization_config"):
-            load_checkpoint(
-                AutoModelForCausalLM, path, dtype="auto", trust_remote_code=trust_remote_code, device_map="meta"
-            )
 
 
 def place_system_text(lm: Any) -> None:

@@ -1,6 +1,6 @@
 """Benchmarks from local files, in the layouts in which their authors publish them: docs/evaluation.md lists these.
 
-The readers are what the task files of `harness` name as lm-eval's `custom_dataset`: they give the columns that the
+The readers are what the task files of `tasks` name as lm-eval's `custom_dataset`: they give the columns that the
 hub's data sets have, so that lm-eval's prompts, filters and metrics stay as they are.
 """
 

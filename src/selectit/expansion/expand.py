@@ -17,7 +17,7 @@ import numpy as np
 from selectit.config.settings import Settings
 from selectit.data.memory import Data
 from selectit.engines import loading
-from selectit.errors import DataError, SettingsError
+from selectit.errors import DataError, RunError, SettingsError
 from selectit.expansion import styles as expansion_styles
 from selectit.expansion.records import FIELDS, NewRow, build_records, check_layout, find_rewritable
 from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, find_fault
@@ -146,6 +146,11 @@ def expand(
     rows = _draw_rows(run, found.rows, sample, seed)
     asking = _Generator(find_model(settings.model[0], settings), settings, progress or Silent())
     folder = run.path / "expansions" / ("all" if sample is None else f"{sample}-s{seed}")
+    if out.is_file() and not folder.exists() and not settings.force:
+        raise RunError(
+            f"{out} is there, and no row of this data has been rewritten so far",
+            "Name another file with --out, or replace it with --force. No model was asked.",
+        )
     new, not_made, seconds = _write_new_rows(run, folder, rows, ways, asking)
     if not new:
         raise DataError(

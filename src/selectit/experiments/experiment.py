@@ -25,6 +25,7 @@ from selectit.experiments.run_cells import make_cells
 from selectit.experiments.search import check_search, search
 from selectit.experiments.settings import Experiment, list_cells
 from selectit.progress import Progress, Silent
+from selectit.runs.output import check_new_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def experiment(experiment: Experiment, out: str | Path, progress: Progress | Non
         SelectitError: any of its children, with a remedy. What is finished stays.
     """
     folder = Path(out)
+    check_new_folder("--out", folder)
     folder.mkdir(parents=True, exist_ok=True)
     check_search(experiment)
     progress = progress or Silent()

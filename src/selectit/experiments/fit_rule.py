@@ -28,6 +28,7 @@ from selectit.experiments.rule_report import Rule, rule_header
 from selectit.experiments.settings import Cell, Experiment, build_method, list_cells, with_method
 from selectit.numerics.regression import check_values, regress
 from selectit.progress import Progress, Silent
+from selectit.runs.output import check_new_file
 from selectit.runs.selections import load_rows
 from selectit.selection.rate import rate
 from selectit.selection.score import score
@@ -78,6 +79,8 @@ def fit_rule(
         DataError: a subset in which no row has an indicator's score.
     """
     folder = Path(out)
+    path = Path(rule) if rule is not None else folder / "rule.toml"
+    check_new_file("--rule", path, ".toml")
     _check_indicators(indicators, drop)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
     place = _open_folder(experiment, folder)
@@ -88,7 +91,6 @@ def fit_rule(
     scores = _score_indicators(asking, indicators, progress or Silent())
     means = _mean_scores(scores, place, found, indicators)
     regression = regress(indicators, means, np.log(losses), drop)
-    path = Path(rule) if rule is not None else folder / "rule.toml"
     made = Rule(
         line=found[0].line,
         recipe=_describe_recipe(experiment.recipe),

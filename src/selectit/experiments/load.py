@@ -17,6 +17,8 @@ from selectit.config.groups import (
     SourceOptions,
 )
 from selectit.config.settings import Settings, toml_table
+from selectit.data.sources import open_source
+from selectit.engines import loading
 from selectit.errors import SettingsError, nearest
 from selectit.evaluation.evaluate import find_refusal
 from selectit.evaluation.settings import EvalSettings
@@ -30,7 +32,9 @@ from selectit.experiments.settings import (
     build_settings,
     largest_trials,
     list_cells,
+    merge_settings,
 )
+from selectit.models.resolve import check_name
 from selectit.selection.choose import parse_keep
 from selectit.selection.resolve import resolve
 from selectit.training import recipes
@@ -120,6 +124,30 @@ def _check_experiment(experiment: Experiment) -> None:
                 f"two cells are {' '.join(filter(None, line[0]))}, seed {line[1]}",
                 "Give the choices different names, and name budgets and seeds once.",
             )
+
+
+def check_files(experiment: Experiment) -> None:
+    """Raise SelectitError, before any data set is read, where a data set, a folder or a model is not there."""
+    reading = experiment.settings
+    with open_source(experiment.data, reading.split, reading.subset):
+        pass
+    for choice in experiment.choices:
+        if choice.data:
+            read = merge_settings(experiment, choice)
+            with open_source(choice.data, read.split, read.subset):
+                pass
+    evaluation = experiment.evaluation
+    for data in evaluation.heldout:
+        with open_source(data):
+            pass
+    if evaluation.data_dir is not None and not Path(evaluation.data_dir).is_dir():
+        raise SettingsError(f"evaluation: there is no folder {evaluation.data_dir}", "Mend data_dir.")
+    for name in experiment.models:
+        check_name(name)
+    raters = (name for choice in experiment.choices for name in choice.rater)
+    for asked in (*raters, reading.encoder, reading.judge, reading.reward_model):
+        if asked is not None:
+            loading.find(reading.engine or loading.DEFAULT).check_name(asked)
 
 
 def _check_choice(choice: Choice) -> None:

@@ -25,6 +25,7 @@ from selectit.exports.card import DATE, Provenance, render_card
 from selectit.exports.layouts import FILES, NO_TOOLS, PATHS, TARGETS, convert_row, find_left_behind, side_files
 from selectit.jsonable import without_nan
 from selectit.runs.files import numbers
+from selectit.runs.output import check_new_folder
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import ALL, find_selection, load_rows, read_selection
 from selectit.runs.source import data_name
@@ -165,8 +166,7 @@ def _leave_out(chosen: _ChosenRows, bad: Int64) -> _ChosenRows:
 
 def _check_folder(folder: Path, files: Sequence[str]) -> None:
     """Refuse a place that can't be written, and a folder with anything else in it, which a reader might read too."""
-    if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"--out {folder} is a file", "Name a folder.")
+    check_new_folder("--out", folder)
     if not folder.resolve().parent.is_dir():
         raise SettingsError(f"--out: there is no folder {folder.resolve().parent}", "Make it, or name another.")
     there = (

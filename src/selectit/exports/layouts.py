@@ -100,6 +100,7 @@ def convert_row(
 def find_left_behind(target: str, layout: str, record: Mapping[str, Any]) -> set[str]:
     """The fields of a record that no layout of turns has a place for, such as an id; dots for fields within fields."""
     kept = {"tools"} if target in CARRY_TOOLS else set()
+    kept |= {"parallel_tool_calls"} if target == "openai" else set()
     return unread_fields(Layout(layout) if layout in DATA_LAYOUTS else parse_map(layout), record) - kept
 
 
@@ -197,10 +198,23 @@ def _openai(turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
     stated = [each["tool_call_id"] for each in own if each.get("tool_call_id")]
     if stated and stated != given:
         raise RowError("the results of its tool calls are not in the order of the calls")
+    _keep_weights(messages, own)
     row: dict[str, Any] = {"messages": messages}
     if record.get("tools"):
         row["tools"] = _tools(record["tools"])
+    if record.get("parallel_tool_calls") is not None:
+        row["parallel_tool_calls"] = record["parallel_tool_calls"]
     return row
+
+
+def _keep_weights(messages: Sequence[dict[str, Any]], own: Sequence[Mapping[str, Any]]) -> None:
+    """Give the answers the weights that those of the record have; 0 they have already."""
+    answers = [message for message in messages if message["role"] == "assistant" and "content" in message]
+    weights = [each.get("weight") for each in own if each.get("role") == "assistant" and each.get("content")]
+    if len(weights) == len(answers):
+        for message, weight in zip(answers, weights, strict=True):
+            if isinstance(weight, int | float):
+                message["weight"] = weight
 
 
 def _openai_messages(turns: Sequence[Turn]) -> Iterator[dict[str, Any]]:

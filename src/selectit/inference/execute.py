@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import TypeVar
 
 from selectit.config.settings import Settings
+from selectit.engines.loading import DEFAULT, find
 from selectit.errors import SettingsError, install_extra
 from selectit.inference import local
 from selectit.inference.units import Task, refuse_twice
@@ -35,6 +36,16 @@ def do_units(
     busy = f"another selectit is rating share {share}/{shares} of {run.path}"
     with run.lock(f"rate-{share}-of-{shares}", busy):
         return [do_task(Task(run, model, tuple(requests), settings), progress) for model in models]
+
+
+def check_models(tasks: Iterable[Task]) -> None:
+    """Look at the models that are to be loaded here one after another before the first is: hours may lie between.
+
+    Raises ModelError where one is not complete, or can't give what is asked of it.
+    """
+    due = [task for task in tasks if task.settings.executor == "local" and task.is_due()]
+    for task in due if len(due) > 1 else ():
+        find(task.settings.engine or DEFAULT).check_model(task.model, task.settings, task.signal)
 
 
 def call_for_each(function: Callable[[T], None], items: Sequence[T], settings: Settings, run: Run) -> Iterator[T]:

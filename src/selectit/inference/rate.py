@@ -29,6 +29,9 @@ def open_or_create_run(data: Data | None, settings: Settings) -> Run:
         if settings.run is None:
             raise SettingsError("there is neither a data file nor a run", "Name a data file, or a run with --run.")
         return open_run(settings.run)
+    for name in (*settings.model, settings.encoder, settings.judge, settings.reward_model):
+        if name is not None:
+            loading.find(settings.engine or loading.DEFAULT).check_name(name)
     run = create(data, settings)
     log.info("run directory: %s (%d rows, layout %s)", run.path, run.rows, run.manifest["layout"])
     for line in reading_lines(run.manifest.get("reading")):
@@ -42,15 +45,20 @@ def rate_prompts(
     run: Run, settings: Settings, prompts: PromptSet, requests: tuple[RatingPrompt, ...], progress: Progress
 ) -> list[Annotator]:
     """Have every model of the settings answer `requests`, which are of the prompts; the set is stored with the run."""
-    settings = with_stored_engine(run, settings, settings.model)
-    loading.check(settings, prompts.chat)
-    models = [find_model(name, settings) for name in settings.model]
+    settings, models = find_raters(run, settings, prompts)
     try:
         return do_units(run, models, requests, settings, progress)
     finally:
         # Only a set under which there are ratings: one whose labels were refused leaves nothing behind.
         if any(run.path.glob(f"ratings/*/prompt-{requests[0].fingerprint}/part-*")):
             store_prompts(run, prompts)
+
+
+def find_raters(run: Run, settings: Settings, prompts: PromptSet) -> tuple[Settings, list[Model]]:
+    """The settings with the engine that is asked, and the models. Raises SettingsError or ModelError."""
+    settings = with_stored_engine(run, settings, settings.model)
+    loading.check(settings, prompts.chat)
+    return settings, [find_model(name, settings) for name in settings.model]
 
 
 def with_stored_engine(run: Run, settings: Settings, names: Sequence[str]) -> Settings:

@@ -81,6 +81,11 @@ class Task:
         share, shares = self.settings.share_numbers()
         return units(self.run, annotator, self.requests)[share::shares]
 
+    def is_due(self) -> bool:
+        """Whether any of its answers is not there yet; it may be damaged."""
+        annotator = self.annotator()
+        return annotator is None or any(not os.path.lexists(unit.path) for unit in self.units(annotator))
+
     def pending(self, some: Iterable[Unit]) -> list[Unit]:
         """Those of `some` that have to be done: not finished, or to be tried again."""
         return [unit for unit in some if not self._is_done(unit)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from selectit.data.records import Sample
+from selectit.data.words import count_words
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.lexical import distinct, words
@@ -46,8 +47,8 @@ class Length(ScoringMethod):
     """
 
     unit: str = "words"
-    """`words` (runs without white space), `chars`, or `tokens` of the named model (its default where --model is
-    given)."""
+    """`words` (runs without white space; in Chinese, Japanese, Thai and the like each letter), `chars`, or `tokens` of
+    the named model (its default where --model is given)."""
     field: str = "response"
     """`response` (of a conversation the sum of the rated ones), `instruction` (what stands before the last rated
     response), or `both`. In tokens only the response."""
@@ -126,7 +127,7 @@ class Length(ScoringMethod):
                 "instruction": [last.instruction],
                 "both": [last.instruction, last.response],
             }[self.field]
-            lengths[row] = sum(len(text.split()) if self.unit == "words" else len(text) for text in texts)
+            lengths[row] = sum(count_words(text) if self.unit == "words" else len(text) for text in texts)
         return lengths
 
 
@@ -136,7 +137,7 @@ METHOD = Length
 def repetition(text: str) -> float:
     """The share of runs of `GRAM` words that stood in the text before: 1 - distinct-4, in [0, 1); 0 without two runs.
 
-    Words are those of `lexical.words`; of a script without spaces a clause is one, so that little is found.
+    Words are those of `lexical.words`.
     """
     found = words(text)
     return 1 - distinct(found, GRAM) if len(found) > GRAM else 0.0

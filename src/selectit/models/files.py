@@ -39,11 +39,19 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 
 
 def cache_dir() -> Path:
-    """Where models and digests are kept: $SELECTIT_CACHE, $XDG_CACHE_HOME/selectit or ~/.cache/selectit."""
-    if own := os.environ.get("SELECTIT_CACHE"):
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "selectit"
+    """Where models and digests are kept: $SELECTIT_CACHE, $XDG_CACHE_HOME/selectit or ~/.cache/selectit.
+
+    Raises ModelError where there is no home folder.
+    """
+    try:
+        if own := os.environ.get("SELECTIT_CACHE"):
+            return Path(own).expanduser()
+        shared = os.environ.get("XDG_CACHE_HOME")
+        return (Path(shared) if shared else Path.home() / ".cache") / "selectit"
+    except RuntimeError as error:
+        raise ModelError(
+            "there is no home folder to keep models in", "Set SELECTIT_CACHE to a folder that you can write into."
+        ) from error
 
 
 def count_parameters(path: str | Path) -> int:

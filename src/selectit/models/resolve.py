@@ -47,13 +47,25 @@ def resolve(name: str, *, accept_terms: bool = False) -> Model:
         return _from_gguf(name, path)
     if name and path.is_dir():
         return Model(name, str(path.resolve()), digest_folder(path.resolve()), False)
+    check_name(name)
+    return _from_hub(name)
+
+
+def check_name(name: str) -> None:
+    """Raise ModelError where no model can have that name: it is not packaged, not here, and no hub id."""
+    path = Path(os.path.expanduser(name))
+    if name in PACKAGED or (name and path.is_dir()):
+        return
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"there is no file {name}", "Look for a typing error.")
+        return
     if path.is_file() or name.startswith((".", "/", "~", "\\")) or name.partition("@")[0].count("/") > 1:
         hint = "Name the folder that holds the model's config.json; a hub id looks like owner/name."
         raise ModelError(f"there is no folder {name}", hint)
-    if _HUB_ID.fullmatch(name):
-        return _from_hub(name)
-    hint = f"{nearest(name, PACKAGED)} Or give a hub id (owner/name) or a folder (./my-model)."
-    raise ModelError(f"unknown model {name!r}", hint)
+    if not _HUB_ID.fullmatch(name):
+        hint = f"{nearest(name, PACKAGED)} Or give a hub id (owner/name) or a folder (./my-model)."
+        raise ModelError(f"unknown model {name!r}", hint)
 
 
 def resolve_tokenizer(name: str) -> Model:
@@ -75,8 +87,7 @@ def resolve_tokenizer(name: str) -> Model:
 
 def _from_gguf(name: str, path: Path) -> Model:
     """A GGUF file, converted once into the cache under the digest of its bytes. Raises ModelError."""
-    if not path.is_file():
-        raise ModelError(f"there is no file {name}", "Look for a typing error.")
+    check_name(name)
     with path.open("rb") as handle:
         if handle.read(4) != b"GGUF":
             raise ModelError(f"{name} is not a GGUF file", "Download it again; a page of HTML is a common cause.")

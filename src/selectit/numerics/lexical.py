@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from selectit.data.words import split_words
+
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _VOWELS = re.compile(r"[aeiouy]+")
 _SILENT = re.compile(r"[^aeiouyl]e$|[^aeiouy]es$|[^aeiouytd]ed$")
@@ -15,8 +17,11 @@ _SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|\n{2,}")
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case: runs of letters and digits, with apostrophes and hyphens inside them."""
-    return _WORD.findall(text.lower())
+    """Words in lower case: runs of letters and digits, with apostrophes and hyphens inside them.
+
+    In a script without spaces each letter is one; see `split_words`.
+    """
+    return [word for run in split_words(text.lower()) for word in _WORD.findall(run)]
 
 
 def ttr(tokens: Sequence[str]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import unicodedata
@@ -10,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from selectit.data.records import Sample
+from selectit.data.words import count_words, find_words, split_words
 
 ORIGINAL = "original"
 REFUSAL = "I'm sorry, but I can't help with that."
-_WORD = re.compile(r"\S+")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -96,23 +97,30 @@ def _swapped(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str |
 
 
 def _cut(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
-    words = list(_WORD.finditer(pair.response))
+    words = list(find_words(pair.response))
     return pair.response[: words[len(words) // 3].start()].rstrip() if len(words) >= 9 else None
 
 
 def _shuffled(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
-    words = pair.response.split()
+    words = split_words(pair.response)
     if len(set(words)) < 4:
         return None
-    return " ".join(draw.sample(words, len(words)))
+    gaps = _gaps(pair.response)
+    return "".join(word + gap for word, gap in zip(draw.sample(words, len(words)), gaps, strict=True))
 
 
 def _repeated(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
-    words = pair.response.split()
+    words = split_words(pair.response)
     if len(words) < 9:
         return None
-    phrase = words[: max(3, len(words) // 8)]
-    return " ".join((phrase * len(words))[: len(words)])
+    phrase = [word + gap for word, gap in zip(words, _gaps(pair.response), strict=True)][: max(3, len(words) // 8)]
+    return "".join((phrase * len(words))[: len(words)]).rstrip()
+
+
+def _gaps(text: str) -> list[str]:
+    """What stands after each word: a space, or nothing in a script without spaces and at the end."""
+    found = list(find_words(text))
+    return [" " if one.end() < other.start() else "" for one, other in itertools.pairwise(found)] + [""]
 
 
 def _wrong_number(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
@@ -139,11 +147,11 @@ def _calculates(instruction: str) -> bool:
 def _result(response: str) -> re.Match[str] | None:
     """The number that a short response ends in; None where its last digits are part of a word, or mark a list."""
     digits, numbers = list(_DIGITS.finditer(response)), list(_NUMBER.finditer(response))
-    if not numbers or len(response.split()) > _SHORT or numbers[-1].end() != digits[-1].end():
+    if not numbers or count_words(response) > _SHORT or numbers[-1].end() != digits[-1].end():
         return None
     last = numbers[-1]
     before, after = response[: last.start()], response[last.end() :]
-    if len(after.split()) > _AFTER or re.search(r"[;{}]", after):  # or code
+    if count_words(after) > _AFTER or re.search(r"[;{}]", after):  # or code
         return None
     opens_line = not before.rpartition("\n")[2].strip(" \t-*#")
     return None if opens_line and re.match(r"[.):]\s+\S", after) else last

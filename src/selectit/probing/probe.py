@@ -1,7 +1,7 @@
 """Can this model, with these prompts and this method, tell good rows of my data from bad ones?
 
-The sample with its planted defects is a data set of its own, with a run directory of its own inside the data's run:
-so it is rated, stored and resumed like any other.
+The sample with its planted defects, the labelled rows or the answers of preference pairs are a data set of their own,
+with a run directory of its own inside the data's run: so they are rated, stored and resumed like any other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from selectit.config.settings import DEFAULT_MODEL, Settings
+from selectit.data.fields import LayoutError
 from selectit.data.memory import Data
+from selectit.data.words import count_words
 from selectit.errors import DataError, SettingsError
 from selectit.inference.rate import open_or_create_run, with_stored_engine
 from selectit.jsonable import digest_of, plain, without_nan
@@ -27,12 +29,27 @@ from selectit.numerics.ranking import spearman
 from selectit.numerics.statistics import Estimate, auroc_estimate, bootstrap_mean, holm, preferences, rank_sum_test
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted
 from selectit.probing.names import describe_differences
+from selectit.probing.pairs import (
+    CHOSEN,
+    PAIRS_HINT,
+    REJECTED,
+    PairMap,
+    PairStats,
+    draw_pairs,
+    measure_pairs,
+    more_than,
+    pairs_name,
+    split_map,
+)
 from selectit.probing.rows import (
     BAD,
     GOOD,
+    PLANTED,
+    Labels,
     create_probe_run,
     draw_labelled_rows,
     draw_rows,
+    labels_name,
     pair_scores,
     parse_labels,
     probe_folder,
@@ -58,6 +75,7 @@ DETECTS, DETECTS_SOME, DETECTS_NONE = (
 )
 UNSCORED_HINT = "Try --max-tokens, --overflow cut, a server's --missing-label floor, --labels, or another --model."
 JUDGES, JUDGES_NOT, JUDGES_WRONG = "judges", "does not judge", "judges the wrong way round"
+JUDGES_AS_LENGTH = "judges, not shown to be better than length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +94,18 @@ class Probed:
     scores: str
     """The name of its scores in the probe's own run."""
     kinds: tuple[KindStats, ...]
-    """Empty where the user's own labels were used."""
+    """Empty where no defects were planted."""
     wins: Estimate | None
     """Mean over the kinds of the share of pairs in which the original scores higher."""
+    pairs: PairStats | None
+    """Of preference pairs."""
+    over_length: Estimate | None
+    """How many more of the preference pairs are won than by the length of the answers."""
     auroc: Estimate | None
     """Of the user's own labels: chance that a good row scores above a bad one."""
     p: float | None
-    """Of the two-sided Mann-Whitney test of the user's own labels, times Holm's factor for the number of results."""
+    """Of the two-sided Mann-Whitney test of the user's own labels, or sign test of the preference pairs, times Holm's
+    factor for the number of results."""
     verdict: str
     mass: float | None
     """Mean probability of all labels together, over the same rows as `spread`."""
@@ -109,7 +132,11 @@ class Probe:
     labelled: str
     """The user's own labels; '' = planted defects."""
     counts: dict[str, int]
-    """Rows of each kind, 'original' or 'good' and 'bad' among them."""
+    """Rows of each kind, 'original', 'good' and 'bad', or 'chosen' and 'rejected' among them."""
+    left_out: dict[str, int]
+    """Preference pairs that tell nothing, by the reason."""
+    length: PairStats | None
+    """Of preference pairs: how many the longer answer wins, in words."""
     results: tuple[Probed, ...]
 
 
@@ -122,8 +149,11 @@ def probe(
     seed: int = 0,
     labelled: str | None = None,
     progress: Progress | None = None,
+    pairs: bool = False,
 ) -> Probe:
     """Rate a sample of the rows and copies of them with planted defects, and say whether the scores tell them apart.
+
+    Or rows that carry labels, or the two answers of preference pairs.
 
     Args:
         data: as for `rate`; None = the run that `settings.run` names, whose models and prompts are the default.
@@ -134,29 +164,68 @@ def probe(
         seed: of the drawing, the planting and the bootstrap.
         labelled: 'FIELD=VALUE' or 'FIELD>=NUMBER' of good rows: the user's own labels instead of planted defects.
         progress: shows what is going on.
+        pairs: the data has two answers to a question, of which one is preferred. The map of the settings may name
+            `chosen`, `rejected` and what else a `PairMap` has; `sample` is pairs.
 
     Raises:
         SelectitError: any of its children, with a remedy. What is rated stays, and so do the results before it.
     """
     if sample < 20:
         raise SettingsError(f"--sample is {sample}", "It is a number of 20 or more: fewer rows tell nothing.")
+    if pairs and labelled is not None:
+        raise SettingsError("--pairs and --labelled are two kinds of probe", "Give one of them.")
     labels = None if labelled is None else parse_labels(labelled)
+    fields = None
+    if pairs:
+        as_read, fields = split_map(settings.map)
+        settings = dataclasses.replace(settings, map=as_read)
     old = open_or_create_run(None, settings) if data is None else None
     plans = _resolve_all(settings if old is None else _as_rated(old, settings), old, methods, prompts)
-    data_run = old or open_or_create_run(data, settings)
-    rows = draw_rows(data_run, sample, seed) if labels is None else draw_labelled_rows(data_run, labels, sample, seed)
-    run = create_probe_run(probe_folder(data_run, labelled, sample, seed), rows)
+    data_run = old or _read(data, settings, pairs)
+    name, rows, left_out = _draw(data_run, labelled, labels, fields, sample, seed)
+    run = create_probe_run(probe_folder(data_run, name, sample, seed), rows)
     counts = dict(Counter(row.kind for row in rows))
-    if labels is None:
+    if name == PLANTED:
         counts |= {kind: 0 for kind in KINDS if kind not in counts}
-    drawn_rows = len({row.of for row in rows})
-    result = Probe(str(data_run.manifest["data"]), run.path.parent, drawn_rows, seed, labelled or "", counts, ())
+    result = Probe(
+        str(data_run.manifest["data"]),
+        run.path.parent,
+        len({row.of for row in rows}),
+        seed,
+        labelled or "",
+        counts,
+        left_out,
+        _measure_pairs(_words(rows), rows) if pairs else None,
+        (),
+    )
     found: list[Probed] = []
     for scored, part, prompt_set in _scored(run, plans, progress or Silent()):
         found.append(_measure(run, scored, part, prompt_set, rows, seed))
         result = dataclasses.replace(result, results=_judge_together(found))
         _store(data_run, result)
     return result
+
+
+def _read(data: str | Path | None, settings: Settings, pairs: bool) -> Run:
+    """The run of the data. Where the layout of pairs is unknown, the hint is about pairs."""
+    try:
+        return open_or_create_run(data, settings)
+    except DataError as error:
+        if pairs and isinstance(error.__cause__, LayoutError):
+            raise DataError(error.message, PAIRS_HINT) from error
+        raise
+
+
+def _draw(
+    run: Run, labelled: str | None, labels: Labels | None, fields: PairMap | None, sample: int, seed: int
+) -> tuple[str, list[Corrupted], dict[str, int]]:
+    """A name for the rows of a probe, the rows, and what was left out of preference pairs."""
+    if fields is not None:
+        drawn = draw_pairs(run, fields, sample, seed)
+        return pairs_name(fields), drawn.rows, drawn.left_out
+    if labelled is not None and labels is not None:
+        return labels_name(labelled), draw_labelled_rows(run, labels, sample, seed), {}
+    return PLANTED, draw_rows(run, sample, seed), {}
 
 
 def _as_rated(run: Run, settings: Settings) -> Settings:
@@ -217,9 +286,9 @@ def _measure(
     run: Run, scored: Scored, part: MethodSpec, prompts: PromptSet | None, rows: Sequence[Corrupted], seed: int
 ) -> Probed:
     scores = scored.scores.score
-    plain = np.array([row.kind in (ORIGINAL, GOOD, BAD) for row in rows])
+    plain = np.array([row.kind not in KINDS for row in rows])
     _refuse_unscored(run, scored, np.flatnonzero(plain))
-    words = np.array([len(row.response.split()) for row in rows], np.float64)
+    words = _words(rows)
     ratings = scored.signals.stored.get("ratings")
     logprob = None if ratings is None else ratings.logprob[plain[ratings.row], 0].astype(np.float64)
     seconds = estimate_seconds(run, scored)
@@ -238,13 +307,39 @@ def _measure(
         "seconds_per_row": None if seconds is None or not scored.answered else seconds / len(rows),
         "unscored": int(np.isnan(scores).sum()),
     }
+    nothing: dict[str, Any] = {"kinds": (), "wins": None, "pairs": None, "over_length": None, "auroc": None, "p": None}
+    about |= nothing | {"verdict": ""}  # what is judged by a p, `_judge_together` judges
     if any(row.kind == GOOD for row in rows):
-        good, bad = (scores[[row.kind == kind for row in rows]] for kind in (GOOD, BAD))
-        auroc, p = auroc_estimate(good, bad), rank_sum_test(good, bad)
-        return Probed(**about, kinds=(), wins=None, auroc=auroc, p=p, verdict="")  # `_judge_together` has the verdict
+        good, bad = _of_kinds(scores, rows, GOOD, BAD)
+        return Probed(**about | {"auroc": auroc_estimate(good, bad), "p": rank_sum_test(good, bad)})
+    if any(row.kind == CHOSEN for row in rows):
+        pairs, (won, longer) = (
+            _measure_pairs(scores, rows),
+            (preferences(*_of_kinds(each, rows, CHOSEN, REJECTED)) for each in (scores, words)),
+        )
+        more = more_than(won, longer, _instructions(rows), seed)
+        return Probed(**about | {"pairs": pairs, "over_length": more, "p": pairs.p})
     kinds = measure_kinds(pair_scores(scores, rows))
     wins = bootstrap_mean(preference_table(scores, rows), seed)
-    return Probed(**about, kinds=kinds, wins=wins, auroc=None, p=None, verdict=planted_verdict(kinds))
+    return Probed(**about | {"kinds": kinds, "wins": wins, "verdict": planted_verdict(kinds)})
+
+
+def _words(rows: Sequence[Corrupted]) -> Float64:
+    return np.array([count_words(row.response) for row in rows], np.float64)
+
+
+def _of_kinds(values: Float64, rows: Sequence[Corrupted], better: str, worse: str) -> tuple[Float64, Float64]:
+    good, bad = (values[[row.kind == kind for row in rows]] for kind in (better, worse))
+    return good, bad
+
+
+def _instructions(rows: Sequence[Corrupted]) -> list[str]:
+    """Of each preference pair."""
+    return [row.instruction for row in rows if row.kind == CHOSEN]
+
+
+def _measure_pairs(values: Float64, rows: Sequence[Corrupted]) -> PairStats:
+    return measure_pairs(*_of_kinds(values, rows, CHOSEN, REJECTED), _instructions(rows))
 
 
 def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
@@ -262,15 +357,17 @@ def _refuse_unscored(run: Run, scored: Scored, plain: Int64) -> None:
 
 
 def _judge_together(found: Sequence[Probed]) -> tuple[Probed, ...]:
-    """The results with verdicts by the user's own labels, for all of them together (Holm)."""
+    """The results with verdicts by the user's own labels or pairs, for all of them together (Holm)."""
     adjusted = iter(holm([each.p for each in found if each.p is not None]))
     judged = []
     for each in found:
-        if each.auroc is not None:
+        share = each.pairs.wins if each.pairs is not None else each.auroc
+        if share is not None:
             p = next(adjusted)
-            each = dataclasses.replace(
-                each, p=p, verdict=decide_verdict(p, each.auroc.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
-            )
+            verdict = decide_verdict(p, share.value, JUDGES, JUDGES_WRONG, JUDGES_NOT)
+            if verdict == JUDGES and each.over_length is not None and each.over_length.low <= 0:
+                verdict = JUDGES_AS_LENGTH
+            each = dataclasses.replace(each, p=p, verdict=verdict)
         judged.append(each)
     return tuple(judged)
 

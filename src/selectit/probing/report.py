@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from selectit.numerics.statistics import Estimate
 from selectit.probing.defects import MEANINGS
+from selectit.probing.pairs import CHOSEN, PairStats
 from selectit.probing.probe import DETECTS, JUDGES, Probe, Probed
 from selectit.probing.rows import BAD, GOOD, LEAST_PAIRS
 from selectit.probing.verdicts import DETECTED
@@ -43,6 +44,9 @@ def result_lines(result: Probed) -> Iterator[str]:
     yield "  " + "; ".join(figures)
     if result.auroc is not None and result.p is not None:
         yield f"  AUROC {_interval(result.auroc)}, p {result.p:.2g}"
+    if result.pairs is not None and result.over_length is not None:
+        more = result.over_length
+        yield f"  {_pair_figures(result.pairs)}; against length {more.value:+.2f} ({more.low:+.2f} to {more.high:+.2f})"
     if result.kinds:
         rows = [
             (
@@ -65,7 +69,15 @@ def name_result(result: Probed) -> str:
     return f"{result.method}{asked}{prompts}" + (f" ({result.differs})" if result.differs else "")
 
 
+def _pair_figures(stats: PairStats) -> str:
+    """Pairs won, the test, and what of them are ties or have no score."""
+    text = f"pairs won {_interval(stats.wins)}, p {stats.p:.2g}; ties {stats.ties:,}"
+    return text + (f"; pairs with an answer without a score {stats.missing:,}" if stats.missing else "")
+
+
 def _what(probe: Probe) -> str:
+    if probe.length is not None:
+        return _pairs_line(probe, probe.length)
     if probe.labelled:
         return (
             f"{probe.counts.get(GOOD, 0):,} rows of {probe.data} with {probe.labelled}, and "
@@ -81,35 +93,34 @@ def _what(probe: Probe) -> str:
     return text
 
 
+def _pairs_line(probe: Probe, length: PairStats) -> str:
+    pairs = probe.counts[CHOSEN]
+    text = f"{pairs:,} preference pairs of {probe.data}, {length.instructions:,} instructions (seed {probe.seed})"
+    if probe.left_out:
+        text += "\nleft out: " + "; ".join(f"{count:,} pairs: {reason}" for reason, count in probe.left_out.items())
+    return f"{text}\nby chance: pairs won 0.50\nby length in words: {_pair_figures(length)}"
+
+
 def _overview(results: Sequence[Probed]) -> Iterator[str]:
     labelled = results[0].auroc is not None
+    planted = bool(results[0].kinds)
     rows = []
     for result in results:
-        figure = result.auroc if labelled else result.wins
-        detected = (
-            "" if labelled else f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}"
-        )
-        rows.append(
-            (
-                name_result(result),
-                "-" if figure is None else _interval(figure),
-                detected,
-                result.verdict.partition(":")[0],
-            )
-        )
-    header = (
-        "all",
-        "AUROC (95 %)" if labelled else "pairs won (95 %)",
-        "" if labelled else "kinds detected",
-        "verdict",
-    )
-    yield from table_lines(header, rows)
+        figure = result.pairs.wins if result.pairs is not None else result.auroc or result.wins
+        detected = f"{sum(each.verdict == DETECTED for each in result.kinds)} of {len(result.kinds)}" if planted else ""
+        verdict = result.verdict.partition(":")[0]
+        rows.append((name_result(result), "-" if figure is None else _interval(figure), detected, verdict))
+    figure_name = "AUROC (95 %)" if labelled else "pairs won (95 %)"
+    yield from table_lines(("all", figure_name, "kinds detected" if planted else "", "verdict"), rows)
 
 
 def _advice(probe: Probe) -> Iterator[str]:
     fine = [result for result in probe.results if result.verdict in (DETECTS, JUDGES)]
-    if fine and not probe.labelled:
-        yield "Catching planted defects is not yet knowing quality: --labelled compares with your own labels."
+    if fine and not probe.labelled and probe.length is None:
+        yield (
+            "Catching planted defects is not yet knowing quality: --labelled compares with your own labels, --pairs "
+            "with answers that were preferred to others."
+        )
     if fine:
         return
     if any(result.mass is not None and result.mass < SMALL_MASS for result in probe.results):

@@ -29,6 +29,8 @@ LEAST_PAIRS = 10
 
 
 GOOD, BAD = "good", "bad"
+PLANTED = "planted"
+"""The name of the probe of planted defects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +117,15 @@ def draw_labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list
     return found
 
 
-def probe_folder(run: Run, labelled: str | None, sample: int, seed: int) -> Path:
-    """Where the probe of such rows lies: each set of labels has its own folder."""
-    name = "planted"
-    if labelled is not None:
-        plain = re.sub(r"[^A-Za-z0-9.]+", "-", labelled)[:40]
-        name = f"labelled-{plain}-{digest_of({'labelled': labelled})[:6]}"
+def probe_folder(run: Run, name: str, sample: int, seed: int) -> Path:
+    """Where the probe of such rows lies: `name` says what they are."""
     return run.path / "probes" / f"{name}-{sample}-s{seed}"
+
+
+def labels_name(labelled: str) -> str:
+    """A name for the probe of these labels, of its own for each."""
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", labelled)[:40]
+    return f"labelled-{plain}-{digest_of({'labelled': labelled})[:6]}"
 
 
 def create_probe_run(folder: Path, rows: Sequence[Corrupted]) -> Run:

@@ -18,9 +18,10 @@ from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import ORIGINAL, Corrupted
 from selectit.probing.probe import SAMPLE, UNSCORED_HINT, preference_table
-from selectit.probing.rows import create_probe_run, draw_rows, probe_folder
+from selectit.probing.rows import PLANTED, create_probe_run, draw_rows, probe_folder
 from selectit.progress import Progress, Silent
 from selectit.runs.files import write_toml
+from selectit.runs.output import check_new_file
 from selectit.runs.prompt_sets import load_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import load_arrays
@@ -82,11 +83,12 @@ def tune_prompts(
             f"--k is {k}, and the pool has {len(pool.texts)} prompts", "Pick fewer, or give a larger pool (--prompts)."
         )
     path = Path(out)
+    check_new_file("--out", path, ".toml")
     if path.exists() and not settings.force:
         raise RunError(f"{path} is there already", "Name another with --out, or add --force.")
     data_run = open_or_create_run(data, settings)
     rows = draw_rows(data_run, sample, seed)
-    run = create_probe_run(probe_folder(data_run, None, sample, seed), rows)
+    run = create_probe_run(probe_folder(data_run, PLANTED, sample, seed), rows)
     ratings = _expected(run, settings, pool, progress or Silent())
     _refuse_unrated(run, ratings, rows)
     picking, telling = split_halves(rows)

@@ -16,7 +16,8 @@ import pyarrow as pa
 from selectit.atomic_files import folder_beside, replacing, sync, sync_tree
 from selectit.config.settings import Settings
 from selectit.data import write
-from selectit.data.memory import Data
+from selectit.data.columns import TABLES
+from selectit.data.memory import Data, Held, hold
 from selectit.errors import RunError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.runs.files import write_json
@@ -41,22 +42,39 @@ def resolve_destination(run: Run, settings: Settings, data: Data | None, kind: s
     Raises SettingsError where it can't be written, would be the data itself, or is the same as --rest; RunError where
     it is a folder with something of somebody else in it.
     """
-    file = os.fspath(data) if isinstance(data, str | os.PathLike) else None
-    usual = "-" if file == "-" else f"{data_name(str(run.manifest['data']))}.{kind}{run.manifest['suffix']}"
-    out = settings.out or (usual if data is None or file is not None else None)
+    named = None if data is None else hold(data)
+    files = [] if named is None or isinstance(named, Held) else named
+    usual = "-" if files == ["-"] else f"{data_name(str(run.manifest['data']))}.{kind}{_suffix(run, kind)}"
+    out = settings.out or (None if isinstance(named, Held) else usual)
+    if out is not None and _suffix(run, kind) != run.manifest["suffix"]:
+        _refuse_csv(run, Path(out), usual)
     for flag, path in (("--out", out), ("--rest", settings.rest)):
         if path is not None and path != "-":
-            _check_destination(run, flag, Path(path), file)
-    if out is not None and settings.rest is not None and Path(out).absolute() == Path(settings.rest).absolute():
+            _check_destination(run, flag, Path(path), files)
+    if out is not None and settings.rest is not None and Path(out).resolve() == Path(settings.rest).resolve():
         raise SettingsError(f"--out and --rest are both {out}", "Name two files.")
-    if out == "-" and run.manifest["written"] in ("parquet", "arrow"):
+    if out == "-" and run.manifest["written"] in TABLES:
         raise SettingsError("a table can't be written to standard output", "Name a file with --out.")
+    if out == "-" and sys.stdout is None:
+        raise SettingsError("standard output is closed", "Name a file with --out.")
     return None if out is None else Path(out)
 
 
-def _check_destination(run: Run, flag: str, path: Path, data: str | None) -> None:
+def _suffix(run: Run, kind: str) -> str:
+    """The ending of what is written: of new rows never that of CSV, where a text may be a formula."""
+    return ".jsonl" if kind != "selected" and run.manifest["written"] == "csv" else str(run.manifest["suffix"])
+
+
+def _refuse_csv(run: Run, out: Path, usual: str) -> None:
+    if _kind_of(run, out)[0] not in ("json", "jsonl"):
+        raise SettingsError(
+            f"--out {out}: new rows are not written as CSV, where a text may be a formula", f"Name {usual}."
+        )
+
+
+def _check_destination(run: Run, flag: str, path: Path, files: Sequence[str]) -> None:
     """Raise SettingsError or RunError where a file or folder can't be written; see `resolve_destination`."""
-    if data is not None and path.exists() and Path(data).exists() and path.samefile(data):
+    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in files):
         raise SettingsError(f"{flag} {path} is the data itself", "Name another file.")
     if path.exists() and not path.is_dir() and not path.is_file():
         raise SettingsError(f"{flag} {path} is neither a file nor a folder", "Name a file, or - for standard output.")
@@ -64,11 +82,46 @@ def _check_destination(run: Run, flag: str, path: Path, data: str | None) -> Non
         raise SettingsError(f"{flag} {path} is a folder", "Name a file.")
     if path.is_dir():
         _check_folder(path)
+    if path.resolve().is_relative_to(run.path.resolve()):
+        raise SettingsError(f"{flag} {path} lies in the run directory, which has its own files", "Name another place.")
     check_ending(run, flag, path)
+    _check_parent(flag, path)
+
+
+def check_new_file(flag: str, path: Path, suffix: str) -> None:
+    """Raise SettingsError where a file of this kind (".toml") can't be written, or its ending says another kind."""
+    ending = path.suffix.lower()
+    if ending != suffix and ending in (*_KINDS, *_OTHER_FILES):
+        raise SettingsError(f"{flag} {path}: {suffix[1:].upper()} is written", f"Name {path.with_suffix(suffix)}.")
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{flag} {path} is no file", f"Name a file that ends in {suffix}.")
+    there = next(folder for folder in path.absolute().parents if folder.exists())  # the others are made
+    _check_writable(flag, there)
+
+
+def check_new_folder(flag: str, path: Path) -> None:
+    """Raise SettingsError where a folder can't be written, or its name has the ending of a file."""
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"{flag} {path} is a file", "Name a folder.")
+    ending = path.suffix.lower()  # folders named *.parquet are common
+    if not path.is_dir() and ending in {*_KINDS, *_OTHER_FILES} - {".parquet"}:
+        raise SettingsError(
+            f"{flag} {path}: a folder is written, and no {ending} file", f"Name {path.with_suffix('')}, for example."
+        )
+    _check_writable(flag, next(folder for folder in path.absolute().parents if folder.exists()))
+
+
+def _check_parent(flag: str, path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise SettingsError(f"{flag}: nothing can be written into {path.absolute().parent}", "Name another folder.")
+    _check_writable(flag, path.absolute().parent)
+
+
+def _check_writable(flag: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise SettingsError(f"{flag}: {folder} is no folder", "Name another place.")
+    if not os.access(folder, os.W_OK):
+        raise SettingsError(f"{flag}: nothing can be written into {folder}", "Name another folder.")
 
 
 def check_ending(run: Run, flag: str, path: Path) -> None:
@@ -76,20 +129,30 @@ def check_ending(run: Run, flag: str, path: Path) -> None:
     kind, compression = _kind_of(run, path)
     written = run.manifest["written"]
     ending = _ending(path)
-    if kind is not None and (kind in _TEXTS) != (written in _TEXTS) or kind in ("other", "arrow"):
-        what = {"parquet": "Parquet", "arrow": "a folder as datasets saves it"}.get(written, "JSON")
+    if kind is not None and kind != written and (kind not in ("json", "jsonl") or written in TABLES):
+        what = _CALLED[written]
         better = path.name.removesuffix("".join(ending)) + ("" if written == "arrow" else run.manifest["suffix"])
         raise SettingsError(
             f"{flag} {path}: {what} is written, as the data is, and no {''.join(ending)}",
             f"Name {path.with_name(better)}; selectit export writes a selection in other kinds.",
         )
-    if written == "parquet" and compression:
-        raise SettingsError(f"{flag} {path}: Parquet is not compressed once more", "Name a file that ends in .parquet.")
+    if written in TABLES and compression:
+        raise SettingsError(f"{flag} {path}: a table is not compressed once more", f"Leave out .{compression}.")
 
 
-_TEXTS = ("json", "jsonl")
-_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
-_KINDS |= dict.fromkeys((".csv", ".tsv", ".feather", ".xlsx", ".zip", ".bz2", ".xz", ".pkl"), "other")
+_CALLED = {"json": "JSON", "jsonl": "JSON", "csv": "CSV", "parquet": "Parquet", "ipc": "an Arrow file"}
+_CALLED |= {"stream": "an Arrow stream", "arrow": "a folder as datasets saves it"}
+_KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_KINDS |= dict.fromkeys((".arrow", ".feather", ".ipc"), "ipc")
+_KINDS |= dict.fromkeys(
+    (
+        ".avro", ".bz2", ".db", ".html", ".lz4", ".ods", ".orc", ".pkl", ".sqlite", ".tar", ".tgz", ".toml", ".xls",
+        ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip",
+    ),
+    "other",
+)  # fmt: skip
+_OTHER_FILES = (".bin", ".gguf", ".gz", ".md", ".pt", ".pth", ".safetensors", ".txt", ".zst")
+"""Endings of files that are neither data nor tables."""
 
 
 def _ending(path: Path) -> tuple[str, str]:
@@ -171,7 +234,7 @@ def _put(
 
 def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
     manifest = run.manifest
-    if manifest["written"] in ("parquet", "arrow"):
+    if manifest["written"] in TABLES:
         write.write_table(file, manifest["written"], rows, run.source(["raw"]), run.table_schema, values)
         return
     rising = run.source_at(np.sort(rows), ["raw"])
@@ -184,14 +247,26 @@ def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Ma
 def _write_texts(run: Run, out: Path, file: Any, texts: Iterable[str]) -> None:
     """Write records as the ending of the file says, or as the data is."""
     kind, compression = _kind_of(run, out)
+    kind = kind or run.manifest["written"]
+    if kind == "csv":
+        (like,) = itertools.islice(_raw_texts(run), 1)
+        write.write_cells(file, _delimiter(run, out), compression, like, texts)
+        return
     if kind == "jsonl" != run.manifest["written"]:
         texts = map(write.on_one_line, texts)
-    write.write_texts(file, kind or run.manifest["written"], run.manifest["indent"], compression, texts)
+    write.write_texts(file, kind, run.manifest["indent"], compression, texts)
+
+
+def _delimiter(run: Run, out: Path) -> str:
+    """A tab where the ending says so, else that of the data."""
+    own = str(run.manifest["delimiter"])
+    ending, _ = _ending(out)
+    return "\t" if ending == ".tsv" else "," if ending == ".csv" and own == "\t" else own
 
 
 def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any]], fields: Sequence[pa.Field]) -> None:
     manifest = run.manifest
-    if manifest["written"] in ("parquet", "arrow"):
+    if manifest["written"] in TABLES:
         write.write_longer_table(file, manifest["written"], run.source(["raw"]), run.table_schema, fields, new)
         return
     (like,) = itertools.islice(_raw_texts(run), 1)

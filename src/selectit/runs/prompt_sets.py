@@ -54,11 +54,19 @@ def load_prompts(settings: Settings, run: Run | None) -> PromptSet:
     used = stored_prompts(run) or {Path(): prompt_files.load(None)}
     if len(used) > 1:
         raise SettingsError(
-            f"{run.path} was rated with several prompt sets", f"Name one: {', '.join(f'--prompts {p}' for p in used)}"
+            f"{run.path} was rated with several prompt sets",
+            "Name one: " + ", ".join(_option(path, each) for path, each in used.items()),
         )
     (prompts,) = used.values()
     _refuse_other(run, prompts)
     return prompts
+
+
+def _option(path: Path, prompts: PromptSet) -> str:
+    """How a stored prompt set is asked for again: a packaged one by its name, another by its file, with its name."""
+    if prompts.name in prompt_files.PACKAGED and prompts == prompt_files.packaged(prompts.name):
+        return f"--prompts {prompts.name}"
+    return f"--prompts {path}" + (f" ({prompts.name})" if prompts.name else "")
 
 
 def _refuse_other(run: Run, prompts: PromptSet) -> None:

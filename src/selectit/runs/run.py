@@ -33,6 +33,8 @@ import tomli_w
 from numpy.typing import NDArray
 
 from selectit.data import layouts, samples
+from selectit.data.columns import TABLES
+from selectit.data.csv_text import DELIMITERS
 from selectit.data.records import Sample, Turn
 from selectit.data.tables import plain_records
 from selectit.errors import RunError
@@ -169,17 +171,18 @@ class Run:
         return [sample for table in self.source_at(rows, self._sample_columns) for sample in self._samples(table)]
 
     @property
-    def _layout(self) -> layouts.Layout:
+    def layout(self) -> layouts.Layout:
+        """How its records were read."""
         label = self.manifest["layout"]
         return layouts.Layout(label) if label in layouts.DATA_LAYOUTS else layouts.parse_map(label)
 
     @property
     def _sample_columns(self) -> list[str]:
-        return ["row", "turns", *(["raw"] if layouts.has_inputs(self._layout) else [])]
+        return ["row", "turns", *(["raw"] if layouts.has_inputs(self.layout) else [])]
 
     def _samples(self, table: pa.Table) -> list[Sample]:
         """The stored turns are texts as they are rated; which part of one is an input, the record says."""
-        which, layout = self.manifest["identity"]["turns"], self._layout
+        which, layout = self.manifest["identity"]["turns"], self.layout
         inputs: Iterable[Mapping[str, str]] = [{}] * len(table)
         if layouts.has_inputs(layout):
             inputs = (samples.read_inputs(record, layout) for record in plain_records(table["raw"]))
@@ -193,7 +196,7 @@ class Run:
     def table_schema(self) -> pa.Schema | None:
         """Of the data, where it is a table. Raises DamagedError."""
         path = self.path / "source" / "schema.arrow"
-        if self.manifest["written"] not in ("parquet", "arrow"):
+        if self.manifest["written"] not in TABLES:
             return None
         data, place = read_bytes(path, self.place(path)), self.place(path)
         stated = self.manifest.get("files", {}).get(path.name)  # older runs state none
@@ -321,7 +324,8 @@ def _is_possible(manifest: Mapping[str, Any]) -> bool:
         manifest["rows"] > 0
         and manifest["identity"].get("turns") in ("last", "each", "first")
         and isinstance(manifest["identity"].get("sha256"), str)
-        and manifest["written"] in ("json", "jsonl", "parquet", "arrow")
+        and manifest["written"] in ("json", "jsonl", "csv", *TABLES)
+        and manifest.get("delimiter", ",") in DELIMITERS
         and manifest["compression"] in ("", "gz", "zst")
         and not set("/\0") & set(manifest["suffix"])
         and isinstance(manifest.get("files", {}), dict)

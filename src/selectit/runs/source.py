@@ -10,7 +10,6 @@ import hashlib
 import io
 import itertools
 import json
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,9 +62,9 @@ def create(data: Data, settings: Settings) -> Run:
     """The run of a data set: opened where it is there, else read, checked and written.
 
     Args:
-        data: a file, a folder, a hub id, '-' for standard input, or a data set in memory.
-        settings: `run` names the directory, None = selectit-runs/<name>-<8 digits of the source's fingerprint> here;
-            and what of the data is read, and how.
+        data: a file, a folder, a hub id, a pattern, '-' for standard input, several files, or a data set in memory.
+        settings: `run` names the directory, None = selectit-runs/<name>-<turns and limit, where given>-<8 digits of the
+            source's fingerprint> here; and what of the data is read, and how.
 
     Raises:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
@@ -73,10 +72,12 @@ def create(data: Data, settings: Settings) -> Run:
     """
     layout = layouts.parse_layout(settings.format, settings.map)
     with sources.open_source(data, settings.split, settings.subset) as source:
-        return _open_or_write(source, settings, layout)
+        return _open_or_write(source, settings, layout, layouts.parse_roles(settings.roles))
 
 
-def _open_or_write(source: sources.Source, settings: Settings, layout: layouts.Layout | None) -> Run:
+def _open_or_write(
+    source: sources.Source, settings: Settings, layout: layouts.Layout | None, roles: layouts.Roles
+) -> Run:
     before = _times(source)
     identity = {
         "sha256": sources.fingerprint(source),
@@ -86,12 +87,12 @@ def _open_or_write(source: sources.Source, settings: Settings, layout: layouts.L
         "turns": settings.turns,
         "bad_rows": settings.bad_rows,
         "reading": turns.READING,
+        **({"roles": [f"{name}={role}" for name, role in roles]} if roles else {}),
     }
     fingerprint = digest_of(identity)
-    run = settings.run
-    path = Path(run) if run is not None else Path("selectit-runs") / f"{data_name(source.name)}-{fingerprint[:8]}"
+    path = Path(settings.run) if settings.run is not None else RUNS / _name_run(source.name, settings, fingerprint)
     if (path / "manifest.json").is_file():
-        return _check_same_source(open_run(path), source, identity, layout)
+        return _check_same_source(open_run(path), source, identity, layout, roles)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
     if path.is_dir() and any(not _is_part_of_source(entry) for entry in path.iterdir()):
@@ -101,21 +102,28 @@ def _open_or_write(source: sources.Source, settings: Settings, layout: layouts.L
     try:
         with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
             if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
-                return _check_same_source(open_run(path), source, identity, layout)
-            return _write_source(path, source, layout, identity, before)
+                return _check_same_source(open_run(path), source, identity, layout, roles)
+            return _write_source(path, source, layout, roles, identity, before)
     except DataError:
         if fresh:
             shutil.rmtree(path)
         raise
 
 
+RUNS = Path("selectit-runs")
+"""Where runs are that have no other place."""
+
+
+def _name_run(data: str, settings: Settings, fingerprint: str) -> str:
+    """The name of a run's directory: two that read a file differently are told apart by it."""
+    turns = "" if settings.turns == "last" else f"-{settings.turns}"
+    limit = "" if settings.limit is None else f"-limit{settings.limit}"
+    return f"{data_name(data)}{turns}{limit}-{fingerprint[:8]}"
+
+
 def data_name(data: str) -> str:
     """The name of a data set without folders and endings: 'alpaca' of 'data/alpaca.jsonl.gz'."""
-    name = Path(data).resolve().name
-    return re.sub(_ENDINGS, "", name, flags=re.IGNORECASE) or name
-
-
-_ENDINGS = r"(\.(json|jsonl|ndjson|parquet|arrow))?(\.(gz|zst))?$"
+    return sources.strip_ending(Path(data).resolve().name)
 
 
 def _is_part_of_source(entry: Path) -> bool:
@@ -124,11 +132,15 @@ def _is_part_of_source(entry: Path) -> bool:
 
 
 def _check_same_source(
-    run: Run, source: sources.Source, identity: Mapping[str, Any], layout: layouts.Layout | None
+    run: Run,
+    source: sources.Source,
+    identity: Mapping[str, Any],
+    layout: layouts.Layout | None,
+    roles: layouts.Roles,
 ) -> Run:
     stored = run.manifest["identity"]
-    changed = [key for key in identity if stored.get(key) != identity[key]]
-    if changed == ["reading"] and _reads_the_same(run, source, layout):
+    changed = [key for key in {**identity, **stored} if stored.get(key) != identity.get(key)]
+    if changed == ["reading"] and _reads_the_same(run, source, layout, roles):
         return run
     if changed == ["reading"]:
         raise RunError(
@@ -145,7 +157,7 @@ def _check_same_source(
     return run
 
 
-def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | None) -> bool:
+def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | None, roles: layouts.Roles) -> bool:
     """Whether the data gives the turns that a run of another version holds."""
     identity = run.manifest["identity"]
     stored = (digest for part in run.source(["digest"]) for digest in part["digest"].to_pylist())
@@ -156,6 +168,7 @@ def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | N
         layout=layout,
         which=identity["turns"],
         limit=identity["limit"],
+        roles=roles,
         rejected=rejected,
     )
     return all(one == other for one, other in itertools.zip_longest((each.digest for each in records), stored))
@@ -165,6 +178,7 @@ def _write_source(
     path: Path,
     source: sources.Source,
     layout: layouts.Layout | None,
+    roles: layouts.Roles,
     identity: Mapping[str, Any],
     before: list[tuple[int, int]],
 ) -> Run:
@@ -176,7 +190,13 @@ def _write_source(
     skip = identity["bad_rows"] == "skip"
     with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
         tables = read.read_tables(
-            source, found, layout=layout, which=identity["turns"], limit=identity["limit"], rejected=rejected
+            source,
+            found,
+            layout=layout,
+            which=identity["turns"],
+            limit=identity["limit"],
+            roles=roles,
+            rejected=rejected,
         )
         _write_parts(in_parts(tables), partial, digest_of(identity)[:16])
     if source.schema is not None:
@@ -205,6 +225,7 @@ def _write_source(
             "unread": dict(sorted(found.unread.items(), key=lambda each: (-each[1], each[0]))),
         },
         **({"files": sums} if sums else {}),
+        **({"delimiter": source.delimiter} if source.delimiter else {}),
     }
     write_json(path / "manifest.json", manifest, MANIFEST_PLACE)
     return Run(path, manifest, has_sums=True)

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from selectit.config.settings import Settings
 from selectit.data.layouts import DATA_LAYOUTS
 from selectit.errors import RunError, SettingsError
-from selectit.inference.rate import rate_prompts
-from selectit.inference.units import note_request
+from selectit.inference.execute import check_models
+from selectit.inference.rate import find_raters, rate_prompts
+from selectit.inference.units import Task, note_request
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.ranking import ranking
 from selectit.numerics.row_random import row_uniforms
@@ -128,6 +129,8 @@ def rate_stages(
     Raises:
         SelectitError: as of `rate`; RunError where something has to be there and is not.
     """
+    if rates and not stages.one_model:
+        check_models(_tasks(run, stages))
     first = _rate_first(run, stages, progress, rates)
     second = _open_second(run, stages, first, sample, rates=rates)
     full = stages.full
@@ -138,6 +141,15 @@ def rate_stages(
         engine = str(first.scored.annotators[0].manifest["settings"]["engine"])
         full = dataclasses.replace(full, settings=dataclasses.replace(full.settings, engine=engine))
     return first, second, _score_stage(second.run, full, stages.prompts, progress, rates)
+
+
+def _tasks(run: Run, stages: Stages) -> Iterator[Task]:
+    """What both models are asked, by the engine of the first where none is named."""
+    engine = stages.full.settings.engine
+    for spec in (stages.first, stages.full):
+        settings, models = find_raters(run, dataclasses.replace(spec.settings, engine=engine), stages.prompts)
+        engine = settings.engine
+        yield from (Task(run, model, required_prompts([spec], stages.prompts), settings) for model in models)
 
 
 def _rate_first(run: Run, stages: Stages, progress: Progress, rates: bool) -> First:
@@ -186,8 +198,8 @@ def _create(run: Run, folder: Path, rows: Int64) -> Run:
     write_rows(run, path, rows, None, force=True)
     layout = str(run.manifest["layout"])
     as_read = {"format": layout} if layout in DATA_LAYOUTS else {"map": layout}
-    turns = str(run.manifest["identity"]["turns"])
-    return create(path, Settings(run=str(folder / "run"), turns=turns, **as_read))  # type: ignore[arg-type]
+    turns, roles = str(run.manifest["identity"]["turns"]), tuple(run.manifest["identity"].get("roles", ()))
+    return create(path, Settings(run=str(folder / "run"), turns=turns, roles=roles, **as_read))  # type: ignore[arg-type]
 
 
 def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: Second) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,8 @@ from selectit.config.settings import Settings
 from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
-from selectit.inference.rate import find_engine, find_model, rate_prompts
-from selectit.inference.units import count_tokens
+from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
+from selectit.inference.units import Task, count_tokens
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
@@ -40,12 +40,18 @@ class LoadedSignals:
 
 def collect(run: Run, requests: Iterable[Request], settings: Settings, progress: Progress) -> None:
     """Ask models for what is not there yet, ratings aside."""
+    for task in _tasks(run, requests, settings):
+        execute.do_units(run, [task.model], task.requests, task.settings, progress)
+
+
+def _tasks(run: Run, requests: Iterable[Request], settings: Settings) -> Iterator[Task]:
+    """What models are asked, ratings aside."""
     for request in requests:
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
         model = find_model(name, here)
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
-        execute.do_units(run, [model], [enough], here, progress)
+        yield Task(run, model, (enough,), here)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
@@ -163,6 +169,7 @@ def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
 def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
     """Ask for all that the plan reads and is not there yet; the raters, None where nothing is rated."""
     rated = None
+    execute.check_models(_all_tasks(run, plan))
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
     collect_signals(run, plan, progress)
@@ -174,3 +181,13 @@ def collect_signals(run: Run, plan: Plan, progress: Progress) -> None:
     for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
         collect(run, list_requests(spec.method), spec.settings, progress)
     collect(run, plan.filters.requests, plan.settings, progress)
+
+
+def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:
+    """What all models are asked, a task for each model and signal."""
+    if plan.rating_prompts and plan.prompts is not None:
+        settings, models = find_raters(run, plan.settings, plan.prompts)
+        yield from (Task(run, model, plan.rating_prompts, settings) for model in models)
+    for spec in plan.all_specs:
+        yield from _tasks(run, list_requests(spec.method), spec.settings)
+    yield from _tasks(run, plan.filters.requests, plan.settings)

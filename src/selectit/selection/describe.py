@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from selectit.errors import RunError
+from selectit.errors import RunError, SelectitError
 from selectit.jsonable import without_nan
 from selectit.runs.annotators import Annotator, annotators, check_rows, request_folders
 from selectit.runs.files import numbers, part_name
 from selectit.runs.prompt_sets import is_of, stored_prompts
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import read_aside, read_selection, selections
+from selectit.runs.source import RUNS
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError
 from selectit.selection.cascade_report import read_timing
@@ -37,6 +38,40 @@ def show(run: str | Path, row: int | None = None) -> dict[str, Any]:
     return describe_run(opened) if row is None else describe_row(opened, row)
 
 
+def list_runs(folder: str | Path = RUNS) -> list[dict[str, Any]]:
+    """The runs in a folder: where, of what data, how it was read, what was chosen; 'error' of one that can't be opened.
+
+    Raises:
+        RunError: there are none.
+    """
+    paths = sorted(path.parent for path in Path(folder).glob("*/manifest.json"))
+    if not paths:
+        raise RunError(
+            f"there are no runs in {folder}", "Name a run directory, or begin with selectit select or selectit rate."
+        )
+    return [_overview(path) for path in paths]
+
+
+def _overview(path: Path) -> dict[str, Any]:
+    try:
+        run = open_run(path)
+    except SelectitError as error:
+        return {"run": str(path), "error": error.message}
+    return {"run": str(path), **_about_source(run), "selections": selections(run)}
+
+
+def _about_source(run: Run) -> dict[str, Any]:
+    identity = run.manifest["identity"]
+    return {
+        "data": run.manifest["data"],
+        "rows": run.rows,
+        "source": {key: identity[key] for key in _TOLD if identity.get(key) is not None},
+    }
+
+
+_TOLD = ("limit", "format", "map", "turns", "bad_rows")
+
+
 _FLAG_WORDS = {
     FLAG_TRUNCATED: "response cut",
     FLAG_EMPTY: "empty response",
@@ -55,9 +90,7 @@ def describe_run(run: Run) -> dict[str, Any]:
     left_out_rows, content = left_out(run)
     return {
         "run": str(run.path),
-        "data": run.manifest["data"],
-        "rows": run.rows,
-        "source": {key: value for key, value in run.manifest["identity"].items() if key in _TOLD and value is not None},
+        **_about_source(run),
         "reading": run.manifest.get("reading"),
         "left_out": {"rows": left_out_rows, "kinds": list(content)},
         "note": packaged_note(annotators(run)),
@@ -77,9 +110,6 @@ def describe_run(run: Run) -> dict[str, Any]:
         ),
         "timing": read_timing(run),
     }
-
-
-_TOLD = ("limit", "format", "map", "turns", "bad_rows")
 
 
 def _summary(run: Run, name: str) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
 from selectit.progress import Progress, Silent
+from selectit.runs.files import slug
 from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection, Unchosen, name_selection, selections, store_selection
@@ -30,11 +30,9 @@ from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
 from selectit.selection.score import Scored, count_passes, estimate_seconds
-from selectit.selection.spec import Plan, list_requests
+from selectit.selection.spec import Plan, list_requests, to_toml_parameters
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.arrays import Int64
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,9 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
     run = old or open_or_create_run(held, settings)
     out = resolve_destination(run, settings, held)
     budget.count(run.rows)
-    if rates and out is not None and not settings.force:
-        _refuse_foreign(run, plan, out)
+    if rates and not settings.force:
+        named = (out, None if settings.rest is None else Path(settings.rest))
+        _refuse_conflicts(run, plan, [file for file in named if file is not None])
     done = None
     if stages is None:
         scored, choice, summary = _in_one_stage(run, plan, rates, progress)
@@ -126,23 +125,45 @@ def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summar
     return name
 
 
-def _refuse_foreign(run: Run, plan: Plan, out: Path) -> None:
-    """Refuse to ask models first, and find then that a file of something else is in the way. Raises RunError.
+def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
+    """Refuse to ask models first, and find then that a file or a selection of something else is in the way.
 
-    What is there may be this very selection where the run has one of this method and budget: that is compared later.
+    What is there may be of this very selection where the run has one of these settings: that is compared later.
+
+    Raises RunError or SettingsError.
     """
     asks = bool(plan.rating_prompts) or any(list_requests(spec.method) for spec in plan.all_specs)
-    if not asks or not out.is_file():
+    if not asks:
         return
-    words = (plan.budget.label, *(plan.parts[0].method.label for _ in plan.parts[:1] if len(plan.parts) == 1))
-    known = selections(run)
-    if not known:
-        log.warning("%s is there: it stays as it is, and the end is an error, unless this selection is the same", out)
-    elif not any(name == plan.settings.name or all(word in name for word in words) for name in known):
+    known = {name: run.read_toml(run.path / "selections" / name / "config.toml") for name in selections(run)}
+    same = [name for name, config in known.items() if _may_be_of(plan, config)]
+    if plan.settings.name in known and plan.settings.name not in same:
+        name_selection(run, plan.settings, plan.settings.name, {})
+    there = next((file for file in files if file.is_file()), None)
+    if there is not None and not same:
+        others = f"only others: {', '.join(known)}" if known else "none yet"
         raise RunError(
-            f"{out} is there and holds something else than this selection: {run.path} has only others",
-            "Name another file with --out, or replace it with --force. No model was asked.",
+            f"{there} is there and holds something else than this selection: {run.path} has {others}",
+            "Name another file, or replace it with --force. No model was asked.",
         )
+
+
+def _may_be_of(plan: Plan, config: Mapping[str, Any]) -> bool:
+    """Whether a stored selection may be what the settings come to, as far as it is known before models are asked."""
+    settings, spec, filters = plan.settings, plan.parts[0], config.get("filters", {})
+    if bool(filters) != plan.narrows or any(filters.get(key) != value for key, value in plan.filters.config.items()):
+        return False
+    known: dict[str, Any] = {
+        "budget": plan.budget.label, "allow_fewer": plan.budget.allow_fewer, "order": settings.order,
+    }  # fmt: skip
+    if settings.combine is None:
+        known |= {"method": spec.settings.method, **to_toml_parameters(spec.method)}
+    if plan.prompts is not None:
+        known["prompts"] = plan.prompts.fingerprint
+    models = [slug(name) for name in settings.model]
+    return all(config[key] == value for key, value in known.items() if key in config) and (
+        "models" not in config or [folder.rpartition("-")[0] for folder in config["models"]] == models
+    )
 
 
 def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Choice, Summary]:

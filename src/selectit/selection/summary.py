@@ -244,7 +244,7 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
     if summary.about:
         yield f"  {summary.about}"
     if summary.length_correlation is not None:
-        yield f"rank correlation of score and response length: {summary.length_correlation:+.2f}"
+        yield f"rank correlation of score and response length in words: {summary.length_correlation:+.2f}"
     yield from _warning_lines(summary)
 
 

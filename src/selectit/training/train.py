@@ -31,6 +31,7 @@ from selectit.models import resolve
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
 from selectit.runs.files import read_json, slug, write_json
+from selectit.runs.output import check_new_folder
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import find_selection, load_rows
 from selectit.signals.arrays import Int64
@@ -134,6 +135,7 @@ def train(
         ModelError: the model can't be fetched, or its template doesn't fit the data.
     """
     opened = open_run(run)
+    check_new_folder("--out", Path(out or opened.path / "train"))
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
     named, rows = _find_rows(opened, selection)
     rows, digests = _order_by_digest(opened, rows)
@@ -192,8 +194,6 @@ def _is_finished(folder: Path, plan: _Plan) -> bool:
                     "Name another folder with --out, or remove this one.",
                 )
             return name == "training.json"
-    if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"--out {folder} is a file", "Name a folder.")
     if folder.is_dir() and any(each.name != "work" for each in folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no training", "Name another folder with --out.")
     return False

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tiny
 from commandline import run
 from selectit.errors import EngineError, ModelError, SettingsError
-from selectit.evaluation import alpacaeval, harness, humaneval, sandbox, translation
+from selectit.evaluation import alpacaeval, harness, humaneval, sandbox, tasks, translation
 from selectit.evaluation.evaluate import evaluate
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol
@@ -118,7 +118,7 @@ def direct(model, found, benchmark, **changed):
 def test_every_benchmark_of_the_paper_reads_local_files(files):
     counts = {"mmlu": 57, "bbh": 27, "gsm8k": 1, "tydiqa": 9}
     for task, count in counts.items():
-        found = harness.find_tasks(Protocol(task=task), settings(files, task), Path("tasks"))
+        found = tasks.find_tasks(Protocol(task=task), settings(files, task), Path("tasks"))
         assert len(found) == count
         assert all(leaf.data for leaf in found)
 
@@ -215,7 +215,7 @@ def test_another_protocol_or_data_is_run_again(model, files, tmp_path):
     one = harness.Harness(_resolved(model), settings(own, "gsm8k"), "fp32")
 
     def mark(**changed):
-        (leaf,) = harness.find_tasks(Protocol(task="gsm8k", **changed), one.settings, tmp_path / "tasks")
+        (leaf,) = tasks.find_tasks(Protocol(task="gsm8k", **changed), one.settings, tmp_path / "tasks")
         return one.task_fingerprint(leaf)
 
     first = mark(shots=8)
@@ -241,12 +241,12 @@ def test_unknown_tasks_and_groups(files, monkeypatch):
         def __init__(self, **_):
             pass
 
-    monkeypatch.setattr(harness, "_task_manager", lambda: Manager)
+    monkeypatch.setattr(tasks, "_task_manager", lambda: Manager)
     with pytest.raises(SettingsError, match="no task 'helaswag'") as caught:
-        harness.find_tasks(Protocol(task="helaswag"), settings(files), Path("tasks"))
+        tasks.find_tasks(Protocol(task="helaswag"), settings(files), Path("tasks"))
     assert "'hellaswag'" in caught.value.hint
     with pytest.raises(SettingsError, match="arc is a group"):
-        harness.find_tasks(Protocol(task="arc"), settings(files), Path("tasks"))
+        tasks.find_tasks(Protocol(task="arc"), settings(files), Path("tasks"))
 
 
 def test_suites_leave_out_what_is_not_allowed(model, files, capfd, monkeypatch):

@@ -47,6 +47,9 @@ class HFLoader(EngineLoader):
         )
         return engine
 
+    def check_model(self, model: Model, settings: Settings, signal: str) -> None:
+        self.module("completeness").check_model(model.path, settings.trust_remote_code, signal)
+
 
 def _context(model: Model, settings: Settings) -> int:
     """The token limit of a model that is not asked for ratings or losses."""
