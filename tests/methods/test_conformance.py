@@ -36,7 +36,12 @@ VARIANTS = {
     "alpagasus-local": [{}, {"dimension": "helpfulness", "parser": "strict", "threshold": 3.0, "seed": 2}],
     "deita": [{"complexity": "instag-complexity:min-count=1", "quality": "expected-rating"}],
     "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],
-    "facility-location": [{}, {"similarity": "rbf"}, {"similarity": "submodlib-euclidean", "text": "instruction"}],
+    "facility-location": [
+        {},
+        {"neighbours": 3},
+        {"similarity": "rbf"},
+        {"similarity": "submodlib-euclidean", "text": "instruction"},
+    ],
     "field": [{"name": "numbers.score"}],
     "instag": [{"min_count": 2}],
     "instag-complexity": [{"min_count": 1}],
@@ -48,14 +53,18 @@ VARIANTS = {
     "kmeans": [{}, {"clusters": 2, "restarts": 3, "seed": 4}],
     "knn": [{}, {"k": 1, "text": "response"}],
     "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
+    "ltd": [{"clusters": 3}, {"clusters": 3, "target": CHOSEN}],
     "lift": [{"share": 0.5}, {"quality": "length", "length": "length:unit=chars", "components": 3, "share": 0.5}],
     "mmr": [{}, {"quality": "random:seed=1", "balance": 0.2, "text": "instruction"}],
     "similarity": [{}, {"quality": "length", "limit": 0.5, "text": "response"}],
-    "qdit": [{}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
+    "novelselect": [{}, {"quality": "random:seed=1", "alpha": 2.0, "beta": 0.0, "k": 3}],
+    "semdedup": [{}, {"score": "reward", "eps": 0.5}],
+    "superfiltering-d": [{"share": 0.9}, {"share": 0.9, "score": "reward", "similarity": "submodlib-euclidean"}],
+    "qdit": [{}, {"neighbours": 3}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
 CASES = [
-    pytest.param(name, given, marks=[WITHOUT_EXTRA] if name == "kmeans" else [])
+    pytest.param(name, given, marks=[WITHOUT_EXTRA] if name in ("kmeans", "ltd") or "neighbours" in given else [])
     for name in methods.names()
     for given in VARIANTS.get(name, [{}])
 ]
@@ -121,7 +130,7 @@ def test_what_is_not_known_has_no_score(name, given, contents):
 def test_a_row_alone(name, given, contents):
     """One row is no special case; nor is one of which nothing is known."""
     method = methods.build(name, given)
-    if "file" in given or "exclude" in given:
+    if {"file", "exclude", "target"} & set(given):
         return  # the list names rows that are not there
     for alone in ([contents[1]], [contents[-1]]):
         signals = made.signals(alone, method.needs)

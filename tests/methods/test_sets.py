@@ -1,12 +1,14 @@
 """Methods that read judges, rewards, tags, embeddings and other methods' scores: values by hand and edges."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 
 import made_up_signals as made
+from places import GOLDEN
 from selectit import methods
 from selectit.data.records import Sample
 from selectit.errors import RunError, SettingsError
@@ -232,6 +234,71 @@ def test_dpp_prefers_quality():
     assert len(build("dpp", kernel="cosine", jitter=0.1).select(embedded(z), 20)) == 20
 
 
+def test_a_dpp_of_many_rows_looks_at_the_best_or_at_the_farthest(monkeypatch):
+    z = np.random.default_rng(3).normal(size=(60, 5))
+    quality = np.arange(60.0)
+    monkeypatch.setattr("selectit.methods.dpp._LARGEST", 100)
+    few = build("dpp").select(embedded(z), 5)
+    farthest = build("kcenter").select(embedded(z), 10)
+    assert set(few) <= set(farthest)
+    good = build("dpp", quality="reward", beta=0.01).select(embedded(z, stored_scores={"reward": quality}), 5)
+    assert len(good) == 5 and good.min() >= 50
+
+
+def test_of_what_means_the_same_the_better_stays():
+    angles = np.deg2rad([0, 10, 20, 90])
+    z = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    scores = {"reward": np.array([2, 3, 1, 0.5])}
+    method = build("semdedup", score="reward", eps=0.02)
+    assert method.select(embedded(z, stored_scores=scores), 4).tolist() == [1, 3]
+    assert method.select(embedded(z, stored_scores=scores), 1).tolist() == [1]
+    scores["reward"][1] = np.nan
+    assert method.select(embedded(z, stored_scores=scores), 4).tolist() == [0, 2, 3]
+    # From the centroid the row at 90 degrees is the farthest, then the one at 0; that at 10 is too similar to it.
+    assert build("semdedup", eps=0.02).select(embedded(z), 4).tolist() == [3, 0, 2]
+
+
+def test_superfiltering_d_as_the_published_code():
+    case = json.loads((GOLDEN / "rivals" / "superfiltering_d.json").read_text())["whole_step"]
+    given = case["inputs"]
+    ifd = np.array([value if isinstance(value, (int, float)) else math.nan for value in given["ifd"]], np.float64)
+    score = np.where(ifd < given["ifd_lupper"], ifd, np.nan)
+    z = np.array(given["embeddings_of_all_rows_float32"], np.float32)
+    share = given["ifd_num"] / int((~np.isnan(score)).sum())
+    method = build("superfiltering-d", share=share, similarity="submodlib-euclidean")
+    signals = embedded(z, stored_scores={"superfiltering": score})
+    # The eighth gain is the same for rows 4 and 16, to single precision.
+    assert method.select(signals, given["fla_num"])[:7].tolist() == case["outputs"]["fla_rows_in_order"][:7]
+    everything = build("superfiltering-d", share=1.0).select(signals, 60)
+    assert sorted(everything) == np.flatnonzero(~np.isnan(score)).tolist()
+
+
+def test_novelselect_starts_where_the_seed_says_and_heeds_quality():
+    z = np.random.default_rng(2).normal(size=(30, 4))
+    first = {int(build("novelselect", seed=seed).select(embedded(z), 5)[0]) for seed in range(12)}
+    assert len(first) > 4
+    quality = np.ones(30)
+    quality[7], quality[8] = 1000, np.nan
+    method = build("novelselect", quality="reward")
+    assert 7 in method.select(embedded(z, stored_scores={"reward": quality}), 2)
+    assert sorted(method.select(embedded(z, stored_scores={"reward": quality}), 30)) == [*range(8), *range(9, 30)]
+    with pytest.raises(SettingsError, match="the quality is below 0 for 30 rows"):
+        method.select(embedded(z, stored_scores={"reward": -np.ones(30)}), 2)
+
+
+def test_ltd_keeps_to_the_clusters_of_its_target(folder):
+    pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
+    rng = np.random.default_rng(0)
+    z = np.repeat(np.eye(3) * 20, [8, 4, 4], axis=0) + 0.1 * rng.normal(size=(16, 3))
+    (folder / "task.json").write_text("[8, 9, 13]")
+    chosen = build("ltd", target=str(folder / "task.json"), clusters=3).select(embedded(z), 3)
+    assert set(chosen) < {8, 9, 10, 11} and len(chosen) == 3
+    assert sorted(np.digitize(build("ltd", clusters=3).select(embedded(z), 3), [8, 12])) == [0, 1, 2]
+    z[[8, 9, 13]] = np.nan
+    with pytest.raises(SettingsError, match="no row of .*task.json has an embedding"):
+        build("ltd", target=str(folder / "task.json"), clusters=3).select(embedded(z), 3)
+
+
 def test_knn_needs_k_others():
     z = [[0.0], [1], [3], [7], [8]]
     assert build("knn", k=2).score(embedded(z)).tolist() == [3, 2, 3, 4, 5]
@@ -241,8 +308,8 @@ def test_knn_needs_k_others():
 def test_nothing_is_chosen_where_nothing_is_embedded():
     nothing = np.full((3, 2), np.nan)
     scores = {"reward": np.ones(3), "length": np.ones(3)}
-    names = ("dpp", "facility-location", "herding", "kcenter", "kmeans", "lift", "qdit")
-    for name in names:
+    names = "dpp facility-location herding kcenter kmeans lift ltd novelselect qdit semdedup"
+    for name in names.split():
         assert build(name).select(embedded(nothing, stored_scores=scores), 2).tolist() == [], name
 
 
@@ -283,10 +350,20 @@ def test_a_field_is_a_number(caplog):
         ("instag-tfidf", {"terms": 0}),
         ("instag-tfidf", {"most": 0.0}),
         ("kmeans", {"clusters": -1}),
+        ("facility-location", {"neighbours": -1}),
         ("knn", {"k": 0}),
+        ("ltd", {"clusters": 0}),
+        ("novelselect", {"k": 0}),
+        ("novelselect", {"beta": -1.0}),
+        ("semdedup", {"eps": -0.1}),
+        ("semdedup", {"clusters": -1}),
+        ("superfiltering-d", {"share": 0.0}),
+        ("superfiltering-d", {"similarity": "dot"}),
+        ("superfiltering-d", {"neighbours": -1}),
         ("lexical", {"index": "vocd"}),
         ("lift", {"share": 0.0}),
         ("lift", {"components": 1}),
+        ("qdit", {"neighbours": -1}),
         ("qdit", {"alpha": 2.0}),
         ("qdit", {"similarity": "dot"}),
     ],

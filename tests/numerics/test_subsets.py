@@ -1,164 +1,18 @@
-"""Set functions and measures on vectors: the specification's values, brute force, and the edges."""
-
-import itertools
+"""Sets by volume, mean and similarity: the specification's values, brute force, and the edges."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from made_up_signals import rows
-from selectit.errors import SettingsError
-from selectit.numerics import subsets
-from selectit.signals.arrays import Embeddings, Signals
+from selectit.numerics import subsets, vectors
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
 KERNEL = np.array([[2, 1.2, 0.3, 0.1], [1.2, 1.9, 0.2, 0.2], [0.3, 0.2, 1, 0.4], [0.1, 0.2, 0.4, 0.8]])
 
 
-def by_distance(points):
-    """1 / (1 + |d|) of points on a line."""
-    return lambda index: (1 / (1 + np.abs(points - points[index].T))).astype(np.float32)
-
-
 def points(seed=0, n=30, width=5):
     return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
-
-
-# k-center
-
-
-def test_k_center_of_the_specification():
-    assert subsets.k_center(LINE, 3, start=np.array([0])).tolist() == [6, 3, 2]
-
-
-def test_k_center_draws_its_first_point_with_the_seed():
-    first = {int(subsets.k_center(points(), 1, seed=seed)[0]) for seed in range(20)}
-    assert len(first) > 5
-    assert subsets.k_center(points(), 9, seed=3).tolist() == subsets.k_center(points(), 9, seed=3).tolist()
-
-
-def test_k_center_stops_when_only_duplicates_are_left():
-    assert sorted(subsets.k_center(np.repeat(LINE, 3, axis=0), 20)) == sorted(
-        set(subsets.k_center(np.repeat(LINE, 3, axis=0), 20))
-    )
-    assert len(subsets.k_center(np.repeat(points(1, 8, 384), 3, axis=0), 20)) == 8
-    assert len(subsets.k_center(np.ones((5, 3), np.float32), 4)) == 1
-    assert subsets.k_center(LINE, 3, start=np.arange(7)).tolist() == []
-
-
-@given(st.integers(0, 1000), st.integers(1, 12))
-@settings(max_examples=30, deadline=None)
-def test_k_center_is_the_greedy_rule(seed, n):
-    z = points(seed, 20, 3)
-    distance = np.linalg.norm(z[:, None].astype(float) - z, axis=2)
-    found = subsets.k_center(z, n, seed=seed)
-    for count in range(1, len(found)):
-        covered = distance[found[:count]].min(axis=0)
-        assert covered[found[count]] == pytest.approx(covered.max(), rel=1e-4)
-
-
-def test_k_center_is_within_twice_the_best_radius():
-    z = points(4, 9, 2)
-    distance = np.linalg.norm(z[:, None] - z, axis=2)
-
-    def radius(chosen):
-        return distance[list(chosen)].min(axis=0).max()
-
-    best = min(radius(chosen) for chosen in itertools.combinations(range(9), 3))
-    for seed in range(9):
-        assert radius(subsets.k_center(z, 3, seed=seed)) <= 2 * best + 1e-6
-
-
-# Facility location and QDIT
-
-
-def test_facility_location_of_the_specification():
-    chosen, gains = subsets.facility_location(by_distance(LINE), 7, 3)
-    assert chosen.tolist() == [1, 4, 5]
-    assert gains == pytest.approx([2.496480, 1.435338, 0.968182], abs=1e-5)
-
-
-@pytest.mark.parametrize("name", subsets.SIMILARITIES)
-@pytest.mark.parametrize("n", [1, 7, 30, 99])
-def test_facility_location_is_greedy(name, n):
-    z = points(2, 30, 6)
-    alike = subsets.similarity(z, name)
-    matrix = alike(np.arange(30)).astype(np.float64)
-    chosen, gains = subsets.facility_location(alike, 30, n)
-    assert len(set(chosen.tolist())) == len(chosen) == min(n, 30)
-    covered = np.zeros(30)
-    for place, row in enumerate(chosen):
-        gain = np.maximum(matrix - covered[:, None], 0).sum(axis=0)
-        gain[chosen[:place]] = -1
-        assert gain[row] == pytest.approx(gain.max(), abs=1e-4)
-        assert gains[place] == pytest.approx(gain[row], abs=1e-4)
-        covered = np.maximum(covered, matrix[:, row])
-
-
-def test_facility_location_over_more_points_than_a_block():
-    z = points(3, 700, 8)
-    alike = subsets.similarity(z, "cosine01")
-    matrix = alike(np.arange(700))
-    covered, expected = np.zeros(700, np.float32), []
-    for _ in range(20):
-        gain = np.maximum(matrix - covered[:, None], 0).sum(axis=0, dtype=np.float64)
-        expected.append(int(gain.argmax()))
-        covered = np.maximum(covered, matrix[:, expected[-1]])
-    assert subsets.facility_location(alike, 700, 20)[0].tolist() == expected
-
-
-# What submodlib-py 0.0.3 chose of these points, with its Euclidean similarity and with the matrix of cosine01.
-SUBMODLIB = {
-    "submodlib-euclidean": [140, 3, 204, 256, 247, 198, 49, 144, 33, 163, 194, 180, 71, 169, 228],
-    "cosine01": [96, 290, 124, 182, 75, 293, 206, 129, 94, 273, 33, 180, 163, 61, 63],
-}
-
-
-@pytest.mark.parametrize("name", SUBMODLIB)
-def test_facility_location_chooses_as_submodlib(name):
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(12, 16)) * 2
-    z = (centres[rng.integers(12, size=300)] + rng.normal(size=(300, 16))).astype(np.float32)
-    assert subsets.facility_location(subsets.similarity(z, name), 300, 15)[0].tolist() == SUBMODLIB[name]
-
-
-def test_facility_location_of_equal_points_takes_the_first():
-    alike = subsets.similarity(np.ones((4, 2), np.float32), "cosine01")
-    assert subsets.facility_location(alike, 4, 3)[0].tolist() == [0, 1, 2]
-
-
-def test_similarities_by_hand():
-    units = np.eye(384, dtype=np.float32)[:2]
-    z = np.concatenate([units, -units[:1]])
-    near = subsets.similarity(z, "submodlib-euclidean")(np.array([0]))[:, 0]
-    assert near == pytest.approx([1, 0.996324, 0.994805], abs=1e-6)
-    assert subsets.similarity(z, "cosine01")(np.array([0]))[:, 0] == pytest.approx([1, 0.5, 0])
-    # squared distances 0, 2, 4 in both directions: 0 three times, 2 four times, 4 twice; mean 16 / 9
-    assert subsets.similarity(z, "rbf")(np.array([0]))[:, 0] == pytest.approx(np.exp([0, -9 / 8, -9 / 4]), abs=1e-6)
-    with pytest.raises(SettingsError, match="no similarity 'cosine'"):
-        subsets.similarity(z, "cosine")
-
-
-def test_qdit_goes_from_facility_location_to_quality():
-    z = points(5, 40, 4)
-    quality = np.random.default_rng(6).random(40) * 7 - 3
-    alike = subsets.similarity(z, "cosine01")
-    assert subsets.qdit(alike, quality, 10, 0).tolist() == subsets.facility_location(alike, 40, 10)[0].tolist()
-    assert subsets.qdit(alike, quality, 10, 1).tolist() == np.argsort(-quality)[:10].tolist()
-
-
-def test_qdit_by_hand():
-    # First gains of the line are in [1.66, 2.50]; scaled by that range, quality in [0, 1] decides between neighbours.
-    alike = by_distance(LINE)
-    quality = np.array([0, 0, 0, 1.0, 0, 0, 0])
-    gain = alike(np.arange(7)).sum(axis=0)
-    expected = 0.5 * gain / np.ptp(gain) + 0.5 * quality
-    assert subsets.qdit(alike, quality, 1, 0.5).tolist() == [expected.argmax()] == [3]
-    assert subsets.qdit(alike, np.full(7, 2.0), 2, 0.5).tolist() == [1, 4]
-
-
-# DPP
 
 
 def test_dpp_of_the_specification():
@@ -190,9 +44,6 @@ def test_dpp_stops_at_the_rank():
     assert len(subsets.dpp(lambda row: kernel[row], np.diag(kernel), 8)[0]) == 3
 
 
-# Herding, filter, k-means
-
-
 def test_herding_of_the_specification():
     assert subsets.herding(LINE, 3).tolist() == [3, 4, 2]
     assert sorted(subsets.herding(LINE, 99)) == list(range(7))
@@ -217,7 +68,7 @@ def test_similarity_filter_of_the_specification():
 
 def test_similarity_filter_over_blocks_is_the_plain_loop():
     z = points(9, 900, 4)
-    cosine = subsets.unit(z) @ subsets.unit(z).T
+    cosine = vectors.unit(z) @ vectors.unit(z).T
     order = np.random.default_rng(1).permutation(900)
     kept = []
     for row in order:
@@ -227,80 +78,62 @@ def test_similarity_filter_over_blocks_is_the_plain_loop():
     assert len(kept) < 300
 
 
-def test_k_means_takes_one_point_of_each_clear_cluster():
-    pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
-    z = (np.repeat(np.eye(3) * 20, [8, 4, 2], axis=0) + 0.1 * points(1, 14, 3)).astype(np.float32)
-    chosen = subsets.k_means_pick(z, 3)
-    assert [int(row) for row in np.digitize(chosen, [8, 12])] == [0, 1, 2]
-    for row, part in zip(chosen, (slice(0, 8), slice(8, 12), slice(12, 14)), strict=True):
-        middle = z[part].mean(axis=0)
-        assert np.linalg.norm(z[row] - middle) == pytest.approx(np.linalg.norm(z[part] - middle, axis=1).min())
-    shared = subsets.k_means_pick(z, 7, clusters=3)
-    assert np.bincount(np.digitize(shared, [8, 12])).tolist() == [4, 2, 1]
+def test_herding_in_windows_comes_as_near_to_the_mean(monkeypatch):
+    z = points(3, 400, 6)
+    whole = subsets.herding(z, 60)
+    monkeypatch.setattr(subsets, "_WINDOW", 90)
+    found = subsets.herding(z, 60)
+    assert len(set(found.tolist())) == 60
+    misses = [np.linalg.norm(z[chosen].mean(0) - z.mean(0)) for chosen in (whole, found, np.arange(60))]
+    assert misses[0] <= misses[1] < misses[2] / 5
+    assert sorted(subsets.herding(z, 999)) == list(range(400))
 
 
-def test_k_means_has_no_more_clusters_than_points():
-    pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
-    z = np.repeat(points(2, 4, 3), 3, axis=0)
-    assert len(subsets.k_means_pick(z, 10)) == 4
-    assert len(subsets.k_means_pick(z, 10, clusters=6)) == 10
+# Novelty
 
 
-# Shares
+@pytest.mark.parametrize("case", [0, 1, "novelselect_half_precision", "novelselect_with_copies"])
+def test_novel_select_as_the_published_code(rivals, case):
+    stored = rivals("novelsum")
+    whole = stored["novelselect"][case] if isinstance(case, int) else stored[case]
+    given, outputs = whole["inputs"], whole["outputs"]
+    z = np.array(given.get("embeddings", stored["novelselect_half_precision"]["inputs"]["embeddings"]), np.float64)
+    z, copies = (z, []) if case != "novelselect_with_copies" else (z[:12], [0, 1, 2, 3])
+    dense = subsets.density(z, given["neighbors"]) ** given["density_power"]
+    order = outputs.get("order", outputs.get("order_float64"))
+    z, dense = np.concatenate([z, z[copies]]), np.concatenate([dense, dense[copies]])
+    chosen = subsets.novel_select(z, dense, given["k"], given["distance_power"], first=order[0])
+    assert chosen.tolist() == order
 
 
-def test_quotas_by_hand():
-    assert subsets.quotas(np.array([50, 30, 20]), 10).tolist() == [5, 3, 2]
-    assert subsets.quotas(np.array([1, 1, 1]), 2).tolist() == [1, 1, 0]
-    assert subsets.quotas(np.array([3, 0, 7]), 4).tolist() == [1, 0, 3]
-    assert subsets.quotas(np.array([3, 2]), 99).tolist() == [3, 2]
+def test_novelty_of_many_chosen_points_by_the_mean_of_the_farther_ones(monkeypatch):
+    z = points(6, 200, 5).astype(np.float64)
+    whole = subsets.novel_select(z, np.ones(200), 60)
+    monkeypatch.setattr(subsets, "_HEAD", 20)
+    short = subsets.novel_select(z, np.ones(200), 60)
+    assert whole[:21].tolist() == short[:21].tolist()
+    away = 1 - subsets.unit(z) @ subsets.unit(z).T
+    weights = 1 / np.arange(1, 61)
+    for count in range(1, 60):
+        sorted_away = np.sort(away[:, short[:count]], axis=1)
+        sorted_away[:, 20:] = sorted_away[:, 20:].mean(axis=1, keepdims=True) if count > 20 else 0
+        novelty = sorted_away @ weights[:count]
+        novelty[short[:count]] = -1
+        assert novelty[short[count]] == pytest.approx(novelty.max())
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 200))
-def test_shares_add_up_and_fit(sizes, n):
-    sizes = np.array(sizes)
-    shares = subsets.quotas(sizes, n)
-    assert shares.sum() == min(n, sizes.sum())
-    assert ((shares >= 0) & (shares <= sizes)).all()
+def test_quality_multiplies_novelty():
+    z, quality = points(6, 20, 5), np.ones(20)
+    quality[3], quality[8] = 100, 0
+    chosen = subsets.novel_select(z, np.ones(20), 20, quality=quality).tolist()
+    assert chosen[1] == 3 and chosen[-1] == 8
 
 
-# Measures
-
-
-def test_knn_distance_of_the_specification():
-    line = np.array([[0], [1], [3], [7], [8]], dtype=np.float32)
-    assert subsets.knn_distance(line, 2).tolist() == [3, 2, 3, 4, 5]
-    assert np.isnan(subsets.knn_distance(line, 5)).all()
-
-
-def test_knn_distance_of_duplicates_is_exactly_zero():
-    z = np.repeat(points(3, 200, 384), 2, axis=0)
-    assert (subsets.knn_distance(z, 1) == 0).all()
-    exact = np.linalg.norm(z[:, None].astype(np.float64) - z, axis=2)
-    assert subsets.knn_distance(z, 2) == pytest.approx(np.sort(exact, axis=1)[:, 2], rel=1e-5)
-
-
-# Rows
-
-
-def test_row_vectors_are_means_of_items():
-    vectors = np.array([[1, 0], [3, 2], [5, 5], [np.nan, np.nan]], dtype=np.float32)
-    found = subsets.row_vectors(Embeddings(np.array([0, 0, 1, 2]), vectors), 4)
-    assert found[:2].tolist() == [[2, 1], [5, 5]] and np.isnan(found[2:]).all()
-
-
-def test_the_pool_is_in_the_order_of_a_draw_and_has_only_embedded_rows():
-    vectors = points(0, 40, 3)
-    vectors[[5, 9], 1] = np.nan
-    signals = Signals(rows(40), stored={"embeddings": Embeddings(np.arange(40), vectors)})
-    chosen, their = subsets.pool(signals)
-    assert sorted(chosen) == [row for row in range(40) if row not in (5, 9)] != chosen.tolist()
-    assert np.array_equal(their, vectors[chosen])
-    assert chosen.tolist() != subsets.pool(signals, seed=1)[0].tolist()
-
-
-def test_zero_vectors_stay_zero():
-    assert subsets.unit(np.array([[0.0, 0], [3, 4]])).tolist() == [[0, 0], [0.6, 0.8]]
+def test_density_by_hand():
+    line = np.array([[0.0], [1], [3], [7]])
+    assert subsets.density(line, 2) == pytest.approx([1 / 5, 2 / 5, 2 / 13, 1 / 26])
+    assert subsets.density(line, 9)[0] == pytest.approx(3 / (1 + 9 + 49))
+    assert subsets.density(line[:1], 2).tolist() == [1]
 
 
 # Maximal marginal relevance, nearest points
@@ -324,11 +157,11 @@ def test_marginal_relevance_of_the_specification():
 def test_marginal_relevance_is_the_rule(seed, n, balance):
     vectors = points(seed, 12)
     relevance = np.random.default_rng(seed).random(12)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    own = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     chosen = [int(relevance.argmax())]
     while len(chosen) < n:
         gains = {
-            each: balance * relevance[each] - (1 - balance) * max(float(unit[each] @ unit[other]) for other in chosen)
+            each: balance * relevance[each] - (1 - balance) * max(float(own[each] @ own[other]) for other in chosen)
             for each in range(12)
             if each not in chosen
         }

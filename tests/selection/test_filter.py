@@ -241,7 +241,7 @@ def test_a_set_method_chooses_among_the_best(pool, no_model):
 
 
 def embeddings():
-    from selectit.numerics.subsets import unit
+    from selectit.numerics.vectors import unit
     from selectit.runs.annotators import annotators, request_folders
 
     (encoder,) = annotators(open_run("run"), "embeddings")
@@ -250,7 +250,9 @@ def embeddings():
     return unit(np.array([vector for part in parts for vector in part["vector"].to_pylist()], np.float32))
 
 
-@pytest.mark.parametrize("diversity", ["facility-location", "kcenter", "dpp", "mmr", "similarity:limit=0.99", "qdit"])
+@pytest.mark.parametrize(
+    "diversity", ["facility-location", "kcenter", "dpp", "mmr", "similarity:limit=0.99", "qdit", "novel"]
+)
 def test_every_diversity_step_with_quotas(pool, diversity):
     settings = changed(engine="fake", diversity=diversity, by="source", shares="equal", keep=6)
     selected = selectit.select("pool.json", settings)

@@ -13,7 +13,8 @@ import numpy as np
 
 from selectit.errors import SettingsError, install_extra
 from selectit.filters.words import runs_of, split_words
-from selectit.numerics.subsets import k_means, nearest_of, similarity_filter
+from selectit.numerics.clusters import k_means
+from selectit.numerics.subsets import nearest_of, similarity_filter
 from selectit.signals.arrays import Float32, Float64, Int64
 
 WORDS = 3

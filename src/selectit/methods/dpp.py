@@ -9,12 +9,15 @@ import numpy as np
 from selectit.errors import SettingsError, nearest
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
+from selectit.numerics.coverage import k_center
 from selectit.numerics.ranking import standardised
-from selectit.numerics.subsets import dpp, mean_squared_distance, pool, unit
+from selectit.numerics.subsets import dpp
+from selectit.numerics.vectors import mean_squared_distance, pool, unit
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 KERNELS = ("rbf", "cosine")
+_LARGEST = 200_000_000  # rows x rows to choose: 1.6 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,12 @@ class Dpp(SetMethod):
 
     Direction: the order of choice.
 
-    Cost: 1 forward pass of the encoder a row, N x n^2 multiplications, and N x n numbers of 8 bytes.
+    Cost: 1 forward pass of the encoder a row, N x n^2 / 2 multiplications, and N x n numbers of 8 bytes.
 
     Differs: the kernel is exp(-d2 / mean d2) by default, for the plain cosine kernel has no more rank than the vectors
     have dimensions and stops there. With quality, the kernel is multiplied on both sides by exp(beta x standardised
-    score).
+    score). Where rows x rows to choose exceed 200 million, only twice as many rows as are to be chosen are looked at:
+    the best by quality, else those that `kcenter` takes first.
 
     Licence: laming-chen/fast-map-dpp, Apache-2.0; nothing was taken from it.
 
@@ -75,6 +79,11 @@ class Dpp(SetMethod):
             worth = np.exp(self.beta * standardised(score)) if len(rows) else score
         if not len(rows):
             return rows
+        if len(rows) * budget > _LARGEST:
+            few = np.argsort(-worth, kind="stable")[: 2 * budget]
+            if not self.quality:
+                few = np.concatenate([[0], k_center(vectors, 2 * budget - 1, start=np.array([0]))])
+            rows, vectors, worth = rows[few], vectors[few], worth[few]
         points = vectors.astype(np.float64)
         points = unit(points) if self.kernel == "cosine" else points
         squares = np.einsum("ij,ij->i", points, points)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import SIMILARITIES, facility_location, pool, similarity
+from selectit.numerics.coverage import cover
+from selectit.numerics.vectors import SIMILARITIES, pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
@@ -22,13 +23,14 @@ class FacilityLocation(SetMethod):
 
     Needs: embeddings.
 
-    Direction: the order of choice; at least 1 - 1/e of the best sum.
+    Direction: the order of choice; at least 1 - 1/e of the best sum where a row may cover all others.
 
-    Cost: 1 forward pass of the encoder a row, and about N x N x D x (1 + ln n) multiplications; memory N x 256.
+    Cost: 1 forward pass of the encoder a row, and about N x N x D x (1 + ln n) multiplications up to 20,000 rows; of
+    more, what finding each row's 64 nearest costs.
 
     Differs: submodlib's Euclidean similarity exp(-d / D), which Superfiltering.D uses, lies within [.995, 1] for unit
     vectors of 384 dimensions, so that choices hang on rounding; it is `submodlib-euclidean` here and not the default.
-    Ties are a draw; submodlib takes the larger row.
+    Ties are a draw; submodlib takes the larger row. Of more than 20,000 rows only a row's 64 nearest cover it.
 
     Licence: decile-team/submodlib, MIT; nothing was taken from it.
 
@@ -40,10 +42,14 @@ class FacilityLocation(SetMethod):
     """`instruction`, `response` or `both`."""
     similarity: str = "cosine01"
     """`cosine01` (1 + cosine) / 2, `rbf` exp(-d2 / mean d2), `submodlib-euclidean` exp(-d / D)."""
+    neighbours: int = 0
+    """So many nearest rows cover a row; 0 = all of up to 20,000, 64 of more, which needs the extra `methods`."""
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:
             raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
+        if self.neighbours < 0:
+            raise SettingsError(f"neighbours is {self.neighbours}", "It is a number of rows, or 0.")
 
     @property
     def needs(self) -> tuple[EmbeddingRequest]:
@@ -51,14 +57,14 @@ class FacilityLocation(SetMethod):
 
     @property
     def label(self) -> str:
-        return f"facility-location-{self.text}-{self.similarity}"
+        return f"facility-location-{self.text}-{self.similarity}" + (f"-nn{self.neighbours}" if self.neighbours else "")
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order, fewer where fewer have an embedding."""
         rows, vectors = pool(signals)
         if not len(rows):
             return rows
-        return rows[facility_location(similarity(vectors, self.similarity), len(rows), budget)[0]]
+        return rows[cover(vectors, budget, self.similarity, self.neighbours)[0]]
 
 
 METHOD = FacilityLocation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import herding, pool
+from selectit.numerics.subsets import herding
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
@@ -21,9 +22,9 @@ class Herding(SetMethod):
 
     Direction: the order of choice.
 
-    Cost: 1 forward pass of the encoder a row, and N x n x D multiplications.
+    Cost: 1 forward pass of the encoder a row, and N x n x D multiplications, at most 50,000 x n x D.
 
-    Differs: no row is taken twice.
+    Differs: no row is taken twice. Of more than 50,000 rows each step looks at the next 50,000 of them in turn.
 
     Licence: no code of others.
 

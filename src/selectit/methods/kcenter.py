@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import k_center, pool
+from selectit.numerics.coverage import k_center
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 

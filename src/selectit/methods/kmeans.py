@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import k_means_pick, pool
+from selectit.numerics.clusters import k_means_pick
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
@@ -22,9 +23,11 @@ class Kmeans(SetMethod):
 
     Direction: the larger cluster first, and in it the row nearest to the centroid.
 
-    Cost: 1 forward pass of the encoder a row, and N x clusters x D multiplications for each of a few dozen rounds.
+    Cost: 1 forward pass of the encoder a row, and N x clusters x D multiplications for each of a few dozen rounds; in
+    two levels 2 N x sqrt(clusters) x D.
 
-    Differs: no original.
+    Differs: no original. Where rows x clusters exceed 100 million there are two levels: the root of so many clusters,
+    from minibatches, and k-means in each.
 
     Licence: no code of others; scikit-learn is BSD-3-Clause.
 

@@ -12,7 +12,7 @@ from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.ranking import standardised
-from selectit.numerics.subsets import pool
+from selectit.numerics.vectors import blocks, pool
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -95,17 +95,18 @@ def row_variance(vectors: Float64 | np.ndarray, components: int, explained: floa
         components: k, 2 or more; 0 = the fewest, but 2, that explain the share `explained`.
         explained: of the variance.
     """
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    parts = blocks(len(vectors), 16_384)  # a block at a time in float64, and no axis for every row
+    squares, axes = np.linalg.eigh(sum((part := vectors[at] - mean).T @ part for at in parts))
+    squares, axes = np.maximum(squares[::-1], 0), axes.T[::-1]
     if not components:
-        total = np.cumsum(spread**2)
+        total = np.cumsum(squares)
         components = max(int(np.searchsorted(total, explained * total[-1] * (1 - 1e-12))) + 1, 2)
-    axes = axes[:components]
-    coordinates = centred @ (axes * _signs(axes)[:, None]).T
-    if coordinates.shape[1] < 2:
+    axes = axes[: min(components, len(vectors))]
+    if len(axes) < 2:
         return np.zeros(len(vectors))  # one axis, or one point
-    variance: Float64 = coordinates.var(axis=1, ddof=1)
-    return variance
+    axes = axes * _signs(axes)[:, None]
+    return np.concatenate([((vectors[at] - mean) @ axes.T).var(axis=1, ddof=1) for at in parts])
 
 
 def _signs(axes: Float64) -> Float64:

@@ -9,7 +9,9 @@ import numpy as np
 from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import marginal_relevance, pool, scaled
+from selectit.numerics.coverage import scaled
+from selectit.numerics.subsets import marginal_relevance
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 

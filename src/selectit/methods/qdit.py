@@ -9,7 +9,8 @@ import numpy as np
 from selectit.errors import SettingsError, nearest
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import SIMILARITIES, pool, qdit, similarity
+from selectit.numerics.coverage import cover_well
+from selectit.numerics.vectors import SIMILARITIES, pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -24,7 +25,7 @@ class Qdit(SetMethod):
 
     Direction: the order of choice.
 
-    Cost: 1 forward pass of the encoder a row, about N x N x D x (2 + ln n) multiplications, and what the quality costs.
+    Cost: 1 forward pass of the encoder a row, what `facility-location` costs, and what the quality costs.
 
     Differs: both sides are brought to one scale: coverage by the range of the first step's gains, quality to [0, 1];
     the paper tunes alpha for each data set, and .5 is this project's default.
@@ -42,12 +43,16 @@ class Qdit(SetMethod):
     """`instruction`, `response` or `both`."""
     similarity: str = "cosine01"
     """As of `facility-location`."""
+    neighbours: int = 0
+    """As of `facility-location`."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
             raise SettingsError(f"alpha is {self.alpha}", "It is a number from 0 to 1.")
         if self.similarity not in SIMILARITIES:
             raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
+        if self.neighbours < 0:
+            raise SettingsError(f"neighbours is {self.neighbours}", "It is a number of rows, or 0.")
 
     @property
     def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
@@ -55,7 +60,8 @@ class Qdit(SetMethod):
 
     @property
     def label(self) -> str:
-        return f"qdit-{shorten(self.quality)}-a{self.alpha:g}-{self.text}-{self.similarity}"
+        neighbours = f"-nn{self.neighbours}" if self.neighbours else ""
+        return f"qdit-{shorten(self.quality)}-a{self.alpha:g}-{self.text}-{self.similarity}{neighbours}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; those without embedding or quality are never taken."""
@@ -64,8 +70,8 @@ class Qdit(SetMethod):
         known = np.flatnonzero(~np.isnan(quality))
         if not len(known):
             return rows[known]
-        alike = similarity(vectors[known], self.similarity)
-        return rows[known[qdit(alike, quality[known], budget, self.alpha)]]
+        chosen = cover_well(vectors[known], quality[known], budget, self.alpha, self.similarity, self.neighbours)
+        return rows[known[chosen]]
 
 
 METHOD = Qdit

@@ -9,7 +9,8 @@ import numpy as np
 from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
-from selectit.numerics.subsets import pool, similarity_filter
+from selectit.numerics.subsets import similarity_filter
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 

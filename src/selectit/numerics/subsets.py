@@ -1,169 +1,22 @@
-"""Choosing points that are unlike each other: greedy set functions and measures on vectors. No model, no files.
+"""Greedy sets by volume, by mean, by novelty, and down a list without what is too similar. No model, no files.
 
-Everything is exact arithmetic on (N, D) arrays without an (N, N) matrix: N x D and N x `_BLOCK` numbers at a time, and
-N x n for the determinant. Ties go to the smallest index throughout.
+Nothing holds an (N, N) matrix. Ties go to the smallest index throughout.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from selectit.errors import SettingsError, install_extra, nearest
-from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
+from selectit.numerics.neighbours import nearest
+from selectit.numerics.vectors import Vectors, blocks, unit
+from selectit.signals.arrays import Float64, Int64
 
-SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
-_BLOCK = 256  # columns of similarities held at a time: N x 256 float32, 53 MB for 52,000 points
-_SAME = 4e-6  # squared distances below this part of the squared norms are float32 rounding, that is, 0
-Vectors = NDArray[Any]
-Similarity = Callable[[Int64], NDArray[np.float32]]
-
-
-def row_vectors(embeddings: Embeddings, rows: int) -> NDArray[np.float32]:
-    """(rows, D) float32: the mean of each row's item vectors; NaN throughout where one is missing or there is none."""
-    vectors = embeddings.vectors
-    if len(vectors) == rows and np.array_equal(embeddings.row, np.arange(rows)):
-        return vectors
-    sums = np.zeros((rows, vectors.shape[1]))
-    np.add.at(sums, embeddings.row, vectors)
-    with np.errstate(invalid="ignore"):
-        means = sums / np.bincount(embeddings.row, minlength=rows)[:, None]
-    return means.astype(np.float32)
-
-
-def pool(signals: Signals, seed: int = 0) -> tuple[Int64, NDArray[np.float32]]:
-    """The M rows that have a vector, in the order of a draw, and their (M, D) vectors.
-
-    The draw goes with `seed` and the rows' content, so that what is chosen does not depend on the rows' places.
-    """
-    vectors = row_vectors(signals.embeddings, len(signals.rows))
-    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
-    rows = rows[np.argsort(row_uniforms(signals.rows, f"selectit pool {seed}")[rows], kind="stable")]
-    return rows, vectors[rows]
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Each vector divided by its length; zero vectors stay zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Vectors = vectors / np.where(lengths > 0, lengths, 1).astype(vectors.dtype)
-    return scaled
-
-
-def similarity(vectors: Vectors, name: str) -> Similarity:
-    """A function from M indices to the (N, M) float32 similarities of all points with them, 0 or more.
-
-    `cosine01` (1 + cos) / 2; `rbf` exp(-d2 / mean d2); `submodlib-euclidean` exp(-d / D), as that library has it.
-    Raises SettingsError for another name.
-    """
-    if name not in SIMILARITIES:
-        raise SettingsError(f"there is no similarity {name!r}", nearest(name, SIMILARITIES))
-    points = (unit(vectors) if name == "cosine01" else vectors).astype(np.float32)
-    if name == "cosine01":
-        return lambda index: np.clip((points @ points[index].T + 1) * np.float32(0.5), 0, 1)
-    squares = np.einsum("ij,ij->i", points, points)
-    width = mean_squared_distance(points)
-
-    def alike(index: Int64) -> NDArray[np.float32]:
-        both = squares[:, None] + squares[index]
-        gap = both - 2 * (points @ points[index].T)
-        gap[gap < _SAME * both] = 0
-        exponent: NDArray[np.float32] = -gap / width if name == "rbf" else -np.sqrt(gap) / points.shape[1]
-        return np.exp(exponent)
-
-    return alike
-
-
-def k_center(vectors: Vectors, n: int, start: Int64 | None = None, seed: int = 0) -> Int64:
-    """Greedy k-center: each next point is the one farthest (L2) from those chosen; radius at most twice the best.
-
-    Args:
-        vectors: (N, D) finite.
-        n: how many points to add.
-        start: points that are chosen already, not returned; without them the first is drawn with `seed` and returned.
-        seed: of that draw.
-
-    Returns:
-        At most n indices in order: fewer where all that is left lies on a chosen point.
-    """
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    distance = np.full(len(vectors), np.inf)
-
-    def cover(point: int) -> None:
-        to_point = squares + squares[point] - 2 * (vectors @ vectors[point])
-        to_point[to_point < _SAME * (squares + squares[point])] = 0
-        np.minimum(distance, to_point, out=distance)
-        distance[point] = 0
-
-    chosen: list[int] = []
-    for point in [] if start is None else start:
-        cover(int(point))
-    while len(chosen) < min(n, len(vectors)):
-        first = not chosen and (start is None or not len(start))
-        point = int(np.random.default_rng(seed).integers(len(vectors))) if first else int(distance.argmax())
-        if distance[point] == 0:
-            break
-        chosen.append(point)
-        cover(point)
-    return np.array(chosen, dtype=np.int64)
-
-
-def facility_location(
-    alike: Similarity, points: int, n: int, weight: float = 1.0, bonus: Float64 | None = None
-) -> tuple[Int64, Float64]:
-    """Greedy facility location: the sum over all points of their largest similarity to a chosen point.
-
-    The same set as lazy greedy, up to ties, but every gain is kept up to date: choosing a point changes the gains only
-    through the points that it now covers best, about N / t of them at step t, so that all steps together cost about
-    N^2 D ln(n) multiplications however alike the points are.
-
-    Args:
-        alike: M indices to the (N, M) similarities of all points with them; 0 or more and symmetric. See `similarity`.
-        points: N.
-        n: how many points to choose.
-        weight: of the facility-location gain.
-        bonus: (N,) what each point is worth by itself, added to its gain.
-
-    Returns:
-        min(n, N) indices in order, and their gains.
-    """
-    covered = np.zeros(points, dtype=np.float32)
-    gains = weight * _sums(alike, points) + (np.zeros(points) if bonus is None else bonus)
-    chosen, values = np.empty(min(n, points), dtype=np.int64), np.empty(min(n, points))
-    for place in range(len(chosen)):
-        best = int(gains.argmax())
-        chosen[place], values[place] = best, gains[best]
-        nearer = np.maximum(covered, alike(np.array([best]))[:, 0])
-        moved = np.flatnonzero(nearer > covered)
-        for at in range(0, len(moved), _BLOCK):
-            block = moved[at : at + _BLOCK]
-            lost = np.clip(alike(block), covered[block], nearer[block]) - covered[block]
-            gains -= weight * lost.sum(axis=1, dtype=np.float64)
-        covered = nearer
-        gains[best] = -np.inf
-    return chosen, values
-
-
-def qdit(alike: Similarity, quality: Float64, n: int, alpha: float) -> Int64:
-    """Greedy on (1 - alpha) x facility-location gain + alpha x quality; min(n, N) indices in order.
-
-    The gain is divided by the range of the N gains of the first step, and quality scaled to [0, 1], so that both
-    weigh alike at the start. Higher quality = better; (N,) finite. `alike` as in `facility_location`.
-    """
-    points = len(quality)
-    weight = (1 - alpha) / (np.ptp(_sums(alike, points)) or 1.0)
-    return facility_location(alike, points, n, weight, alpha * scaled(quality))[0]
-
-
-def scaled(values: Float64) -> Float64:
-    """Values moved and stretched to [0, 1]; all 0 where they are equal."""
-    span = np.ptp(values)
-    moved: Float64 = (values - values.min()) / (span if span > 0 else 1.0)
-    return moved
+_BLOCK = 256
+_WINDOW = 50_000  # points that herding looks at in each step
+_HEAD = 128  # novelty keeps so many of the nearest chosen points one by one
 
 
 def dpp(kernel_row: Callable[[int], Float64], diagonal: Float64, n: int) -> tuple[Int64, Float64]:
@@ -200,16 +53,23 @@ def dpp(kernel_row: Callable[[int], Float64], diagonal: Float64, n: int) -> tupl
 
 
 def herding(vectors: Vectors, n: int) -> Int64:
-    """Each next point brings the mean of those chosen nearest (L2) to the mean of all; min(n, N) indices in order."""
-    points = vectors.astype(np.float64)
-    mean, total = points.mean(axis=0), np.zeros(points.shape[1])
+    """Each next point brings the mean of those chosen nearest (L2) to the mean of all; min(n, N) indices in order.
+
+    Of more than `_WINDOW` points each step looks at the next window of them only.
+    """
+    mean, total = vectors.mean(axis=0, dtype=np.float64), np.zeros(vectors.shape[1])
+    # Float64 where that is little: rounding decides ties.
+    points = vectors.astype(np.float64) if len(vectors) <= _WINDOW else vectors
     squares = np.einsum("ij,ij->i", points, points)
+    free = np.ones(len(points), dtype=np.bool_)
+    windows = np.array_split(np.arange(len(points)), max(-(-len(points) // _WINDOW), 1))
     chosen = np.empty(min(n, len(points)), dtype=np.int64)
     for place in range(len(chosen)):
-        wanted = mean * (place + 1) - total
-        misfit = squares - 2 * (points @ wanted)
-        misfit[chosen[:place]] = np.inf
-        chosen[place] = misfit.argmin()
+        window = slice(windows[place % len(windows)][0], windows[place % len(windows)][-1] + 1)
+        wanted = (mean * (place + 1) - total).astype(points.dtype)
+        misfit = np.where(free[window], squares[window] - 2 * (points[window] @ wanted), np.inf)
+        chosen[place] = window.start + misfit.argmin()
+        free[chosen[place]] = False
         total += points[chosen[place]]
     return chosen
 
@@ -219,20 +79,19 @@ def similarity_filter(vectors: Vectors, order: Int64, n: int, limit: float) -> I
 
     N x kept x D multiplications.
     """
-    points = unit(vectors)
-    kept = np.empty((min(n, len(order)), points.shape[1]), dtype=points.dtype)
+    kept = np.empty((min(n, len(order)), vectors.shape[1]), dtype=vectors.dtype)
     rows: list[int] = []
     for at in range(0, len(order), _BLOCK):
         block = order[at : at + _BLOCK]
-        before = len(rows)
-        nearest_kept = (points[block] @ kept[:before].T).max(axis=1, initial=-1.0)
-        within = points[block] @ points[block].T
+        points = unit(vectors[block])
+        nearest_kept = (points @ kept[: len(rows)].T).max(axis=1, initial=-1.0)
+        within = points @ points.T
         taken: list[int] = []
         for place in np.flatnonzero(nearest_kept <= limit):
             if len(rows) == len(kept):
                 return np.array(rows, dtype=np.int64)
             if within[place, taken].max(initial=-1.0) <= limit:
-                kept[len(rows)] = points[block[place]]
+                kept[len(rows)] = points[place]
                 rows.append(int(block[place]))
                 taken.append(int(place))
     return np.array(rows, dtype=np.int64)
@@ -270,90 +129,64 @@ def nearest_of(vectors: Vectors, others: Vectors, first: Int64 | None = None) ->
     `first` (N,): of the others only the first so many are looked at, 1 or more; None = all.
     """
     points, targets = unit(vectors), unit(others)
-    nearest, cosine = np.empty(len(points), np.int64), np.empty(len(points))
-    for block in _blocks(len(points)):
+    closest, cosine = np.empty(len(points), np.int64), np.empty(len(points))
+    for block in blocks(len(points), _BLOCK):
         alike = points[block] @ targets.T
         if first is not None:
             alike[np.arange(len(targets)) >= first[block, None]] = -np.inf
-        nearest[block] = alike.argmax(axis=1)
-        cosine[block] = alike[np.arange(len(block)), nearest[block]]
-    return nearest, cosine
+        closest[block] = alike.argmax(axis=1)
+        cosine[block] = alike[np.arange(len(block)), closest[block]]
+    return closest, cosine
 
 
-def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -> tuple[Int64, Float64]:
-    """scikit-learn's k-means++: (N,) cluster of each point, (N,) squared distance to its centroid.
-
-    No more clusters than there are different points. Raises SettingsError where scikit-learn is not installed.
-    """
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError as error:
-        raise SettingsError("k-means needs scikit-learn", f"Install it: {install_extra('methods')}") from error
-    different = len(np.unique(vectors, axis=0))
-    fitted = KMeans(min(clusters, different), n_init=restarts, random_state=seed).fit(vectors)
-    gap = vectors - fitted.cluster_centers_[fitted.labels_]
-    return fitted.labels_.astype(np.int64), np.einsum("ij,ij->i", gap, gap).astype(np.float64)
+def density(vectors: Vectors, k: int) -> Float64:
+    """(N,) 1 / (mean squared L2 distance to the k nearest other points + 1e-9); fewer where there are not k others."""
+    gap, near = nearest(vectors, k + 1)
+    itself = near == np.arange(len(vectors))[:, None]
+    itself[~itself.any(axis=1), -1] = True  # among more than k duplicates it need not be found
+    others = gap[~itself].reshape(len(vectors), -1).astype(np.float64)
+    sparse: Float64 = 1 / (others.mean(axis=1) + 1e-9) if others.shape[1] else np.ones(len(vectors))
+    return sparse
 
 
-def k_means_pick(vectors: Vectors, n: int, clusters: int = 0, seed: int = 0, restarts: int = 1) -> Int64:
-    """The points nearest to the centroids, nearest first in each cluster, larger clusters first.
+def novel_select(
+    vectors: Vectors, worth: Float64, n: int, power: float = 1.0, quality: Float64 | None = None, first: int = 0
+) -> Int64:
+    """Greedy on a point's novelty (NovelSelect): min(n, N) indices in order, the first of them `first`.
+
+    The novelty of x is the mean over the chosen points of r^-power d_r, where d is (1 - cosine) (worth of x + worth of
+    the chosen one) and r its rank, the smallest first. Of more than `_HEAD` chosen points the farther ones count with
+    their mean.
 
     Args:
         vectors: (N, D) finite.
+        worth: (N,) density to some power.
         n: how many points.
-        clusters: how many clusters, each with a share of n in proportion to its size; 0 = n clusters and one point of
-            each, which are fewer where there are fewer different points.
-        seed: of the initial centroids.
-        restarts: the best of so many runs.
+        power: how much the nearest chosen points decide.
+        quality: (N,) 0 or more; multiplies the novelty.
+        first: the first point.
     """
-    n = min(n, len(vectors))
-    label, distance = k_means(vectors, clusters or n, seed, restarts)
-    sizes = np.bincount(label)
-    shares = quotas(sizes, n) if clusters else np.minimum(sizes, 1)
-    picked = [
-        np.flatnonzero(label == cluster)[np.argsort(distance[label == cluster], kind="stable")[: shares[cluster]]]
-        for cluster in np.argsort(-sizes, kind="stable")
-    ]
-    return np.concatenate(picked).astype(np.int64)
-
-
-def quotas(sizes: Int64, n: int) -> Int64:
-    """How many of n each group gives in proportion to its size: largest remainders, ties to the earlier group."""
-    n = min(n, int(sizes.sum()))
-    # Whole numbers throughout: no share is lost to rounding, and none exceeds its group since n <= the sum.
-    shares, rest = np.divmod(sizes * n, max(int(sizes.sum()), 1))
-    extra = np.argsort(-rest, kind="stable")[: n - int(shares.sum())]
-    shares[extra] += 1
-    return shares
-
-
-def knn_distance(vectors: Vectors, k: int) -> Float64:
-    """(N,) L2 distance to the k-th nearest other point; NaN where there are no k others. N^2 D multiplications."""
-    count = len(vectors)
-    if count <= k:
-        return np.full(count, np.nan)
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    result = np.empty(count)
-    for block in _blocks(count):
-        gap = squares[block, None] + squares - 2 * (vectors[block] @ vectors.T)
-        gap[block - block[0], block] = np.inf
-        neighbour = np.argpartition(gap, k - 1, axis=1)[:, k - 1]
-        # The expanded square rounds; the distance itself is exact, 0 for a duplicate.
-        result[block] = np.linalg.norm((vectors[block] - vectors[neighbour]).astype(np.float64), axis=1)
-    return result
-
-
-def mean_squared_distance(vectors: Vectors) -> float:
-    """Mean squared L2 distance over all pairs, a point with itself included; 1 where all points are equal."""
-    points = vectors.astype(np.float64)
-    mean = 2 * (np.einsum("ij,ij->", points, points) / len(points) - (points.mean(axis=0) ** 2).sum())
-    return float(mean) if mean > 1e-12 else 1.0
-
-
-def _blocks(count: int) -> list[Int64]:
-    return [np.arange(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK)]
-
-
-def _sums(alike: Similarity, count: int) -> Float64:
-    """(N,) the sum of each point's similarities to all points."""
-    return np.concatenate([alike(block).sum(axis=0, dtype=np.float64) for block in _blocks(count)])
+    points, n = unit(vectors), min(n, len(vectors))
+    weights = np.arange(1, n + 1, dtype=np.float64) ** -power
+    head = np.full((len(points), min(_HEAD, max(n - 1, 1))), np.inf)
+    near, far = np.zeros(len(points)), np.zeros(len(points))  # weighted sum of the head; sum of all that is farther
+    free = np.ones(len(points), dtype=np.bool_)
+    chosen = [first] if n else []
+    while len(chosen) < n:
+        free[chosen[-1]] = False
+        away = np.maximum(1 - points @ points[chosen[-1]], 0) * (worth + worth[chosen[-1]])
+        filled = min(len(chosen), head.shape[1])
+        enters = np.flatnonzero(away < head[:, -1])
+        far += away
+        if filled < len(chosen):
+            far[enters] += head[enters, -1] - away[enters]
+        else:
+            far[enters] = 0
+        part = head[enters]
+        part[:, -1] = away[enters]
+        part.sort(axis=1)
+        head[enters], near[enters] = part, part[:, :filled] @ weights[:filled]
+        novelty = near + far / max(len(chosen) - filled, 1) * weights[filled : len(chosen)].sum()
+        novelty = novelty if quality is None else novelty * quality
+        chosen.append(int(np.where(free, novelty, -np.inf).argmax()))
+    return np.array(chosen, dtype=np.int64)

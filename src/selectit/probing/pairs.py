@@ -205,7 +205,8 @@ def _second(record: Mapping[str, Any], first: Sample, layout: Layout, field: str
         record = {**record, CHOSEN: record.get(REJECTED)}
     else:
         answers = "response" if "response" in dict(layout.fields) else "messages"
-        layout = Layout("", tuple((part, field if part == answers else path) for part, path in layout.fields))
+        fields = tuple((part, field if part == answers else path) for part, path in layout.fields)
+        layout = dataclasses.replace(layout, fields=fields)
     turns, _ = read_turns(record, layout)
     which = run.manifest["identity"]["turns"]
     return samples.build_samples(first.row, turns, which, samples.read_inputs(record, layout))[-1]

@@ -16,6 +16,7 @@ and go when a process dies.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import hashlib
@@ -174,7 +175,8 @@ class Run:
     def layout(self) -> layouts.Layout:
         """How its records were read."""
         label = self.manifest["layout"]
-        return layouts.Layout(label) if label in layouts.DATA_LAYOUTS else layouts.parse_map(label)
+        found = layouts.Layout(label) if label in layouts.DATA_LAYOUTS else layouts.parse_map(label)
+        return dataclasses.replace(found, roles=layouts.parse_roles(self.manifest["identity"].get("roles", [])))
 
     @property
     def _sample_columns(self) -> list[str]:

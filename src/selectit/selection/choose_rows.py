@@ -17,7 +17,8 @@ from selectit import methods as method_files
 from selectit.errors import SettingsError
 from selectit.methods._base import Method, ScoringMethod, SetMethod
 from selectit.numerics.ranking import intersection, ranking, union
-from selectit.numerics.subsets import nearest_of, row_vectors
+from selectit.numerics.subsets import nearest_of
+from selectit.numerics.vectors import row_vectors
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator
 from selectit.runs.run import Run

@@ -16,8 +16,9 @@ from selectit.errors import DataError, SettingsError
 from selectit.filters.duplicates import Duplicates, find_exact, find_near, find_semantic
 from selectit.filters.language import detect_language, find_mismatches
 from selectit.filters.overlap import WORDS, QuestionSet, find_overlaps
+from selectit.numerics.clusters import k_means
 from selectit.numerics.groups import group_fields, group_instructions
-from selectit.numerics.subsets import k_means, row_vectors
+from selectit.numerics.vectors import row_vectors
 from selectit.runs.run import Run
 from selectit.runs.selections import Unchosen
 from selectit.runs.stored import field_of
