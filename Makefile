@@ -84,7 +84,7 @@ dist: .venv/dist ## wheel and sdist, each installed into an empty environment an
 
 .venv/dev: .venv/demo
 	@echo "== installing the project's checks"
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,train,search,report,dev]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,server,methods,filters,train,search,report,dev]'
 	@touch $@
 
 .venv/dist: pyproject.toml constraints.txt

@@ -14,12 +14,10 @@ import pytest
 from commandline import run
 from places import ROOT
 from selectit.config.settings import Settings
-from selectit.data.records import Sample
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.evaluation import evaluate as evaluation_evaluate
 from selectit.experiments import cell, experiment, plan, settings
 from selectit.experiments.clean import CleanData
-from selectit.experiments.decontamination import find_contaminated
 from selectit.experiments.load import load
 from selectit.experiments.outcomes import BenchmarkScore, Outcome
 from selectit.experiments.report import sections, tables
@@ -164,23 +162,6 @@ def test_a_file_without_data(folder):
     Path("e.toml").write_text("[[choices]]\nmethod = 'random'")
     with pytest.raises(SettingsError, match="no data set is named"):
         load("e.toml")
-
-
-# What is left out
-
-
-def test_what_the_evaluation_asks_is_found():
-    question = "How many apples does Ann have if she buys three and eats one of them today?"
-    words = question.split()
-    samples = [
-        Sample(0, 0, "How many APPLES does Ann have, if she buys three and eats one of them today", "2"),
-        Sample(1, 0, "Solve: " + " ".join(words[:13]) + " instead", "x"),
-        Sample(2, 0, "Solve: " + " ".join(words[:12]) + " instead of what", "x"),
-        Sample(3, 0, "Write a question.", " ".join(words[1:14])),
-        Sample(4, 0, "Name a fruit", "An apple"),
-    ]
-    assert find_contaminated(samples, [question, "Name a fruit!", ""]) == {0, 1, 3, 4}
-    assert find_contaminated(samples, []) == set()
 
 
 # The tables

@@ -57,6 +57,8 @@ VARIANTS = {
     "lexical": [{"index": index} for index in ("ttr", "distinct-1", "distinct-2", "distinct-3", "mtld", "flesch")],
     "ltd": [{"clusters": 3}, {"clusters": 3, "target": CHOSEN}],
     "lift": [{"share": 0.5}, {"quality": "length", "length": "length:unit=chars", "components": 3, "share": 0.5}],
+    "mmr": [{}, {"quality": "random:seed=1", "balance": 0.2, "text": "instruction"}],
+    "similarity": [{}, {"quality": "length", "limit": 0.5, "text": "response"}],
     "novelselect": [{}, {"quality": "random:seed=1", "alpha": 2.0, "beta": 0.0, "k": 3}],
     "semdedup": [{}, {"score": "reward", "eps": 0.5}],
     "superfiltering-d": [{"share": 0.9}, {"share": 0.9, "score": "reward", "similarity": "submodlib-euclidean"}],

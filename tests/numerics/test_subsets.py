@@ -134,3 +134,47 @@ def test_density_by_hand():
     assert subsets.density(line, 2) == pytest.approx([1 / 5, 2 / 5, 2 / 13, 1 / 26])
     assert subsets.density(line, 9)[0] == pytest.approx(3 / (1 + 9 + 49))
     assert subsets.density(line[:1], 2).tolist() == [1]
+
+
+# Maximal marginal relevance, nearest points
+
+
+def with_cosines(*wanted):
+    """Three unit vectors with the cosines 01, 02 and 12."""
+    gram = np.eye(3)
+    gram[0, 1], gram[0, 2], gram[1, 2] = wanted
+    return np.linalg.cholesky(np.maximum(gram, gram.T))
+
+
+def test_marginal_relevance_of_the_specification():
+    vectors, relevance = with_cosines(0.95, 0.1, 0.2), np.array([0.9, 0.85, 0.3])
+    assert subsets.marginal_relevance(vectors, relevance, 2, 0.5).tolist() == [0, 2]
+    assert subsets.marginal_relevance(vectors, relevance, 2, 0.7).tolist() == [0, 1]
+    assert subsets.marginal_relevance(vectors, relevance, 9, 0.7).tolist() == [0, 1, 2]
+
+
+@given(st.integers(0, 1000), st.integers(1, 12), st.sampled_from([0.0, 0.3, 1.0]))
+def test_marginal_relevance_is_the_rule(seed, n, balance):
+    vectors = points(seed, 12)
+    relevance = np.random.default_rng(seed).random(12)
+    own = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    chosen = [int(relevance.argmax())]
+    while len(chosen) < n:
+        gains = {
+            each: balance * relevance[each] - (1 - balance) * max(float(own[each] @ own[other]) for other in chosen)
+            for each in range(12)
+            if each not in chosen
+        }
+        chosen.append(max(gains, key=gains.__getitem__))
+    assert subsets.marginal_relevance(vectors, relevance, n, balance).tolist() == chosen
+
+
+def test_the_nearest_of_the_first_few(monkeypatch):
+    monkeypatch.setattr(subsets, "_BLOCK", 7)
+    vectors, others = points(0, 20), points(1, 9)
+    cosine = subsets.unit(vectors) @ subsets.unit(others).T
+    nearest, alike = subsets.nearest_of(vectors, others)
+    assert np.array_equal(nearest, cosine.argmax(axis=1)) and alike == pytest.approx(cosine.max(axis=1))
+    first = np.arange(20) % 9 + 1
+    nearest, _ = subsets.nearest_of(vectors, others, first=first)
+    assert nearest.tolist() == [int(row[:count].argmax()) for row, count in zip(cosine, first, strict=True)]

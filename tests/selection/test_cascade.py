@@ -189,10 +189,11 @@ def test_the_sample_estimates_the_agreement(folder):
     selectit.rate("d.json", full(unit_size=None))
     whole = selectit.score("full", full(unit_size=None)).score
     first = selectit.score("full", full(unit_size=None, level="token")).score
-    stages = resolve_cascade(resolve(settings), None)
+    plan = resolve(settings)
+    stages = resolve_cascade(plan, None)
     run = create("d.json", settings)
     true = len(set(np.argsort(-whole)[:80]) & set(np.argsort(-first)[:200])) / 80
-    done = cascade.run_cascade(run, stages, FIFTH, Silent(), rates=True, sample=100)
+    done = cascade.run_cascade(run, plan, stages, Silent(), rates=True, sample=100)
     facts = done.summary.cascade
     assert facts.best == 20
     assert facts.low <= true <= facts.high

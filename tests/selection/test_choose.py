@@ -69,8 +69,8 @@ def test_minimum_score_alone_and_with_an_amount():
 
 def test_a_set_that_is_too_small_is_refused():
     with pytest.raises(SettingsError, match="chose 2"):
-        select_set(np.array([4, 2]), Budget(rows=3), 10)
-    assert select_set(np.array([4, 2]), Budget(rows=2), 10).why == ("choice 1 of 2", "choice 2 of 2")
+        select_set(np.array([4, 2]), 3, Budget(rows=3))
+    assert select_set(np.array([4, 2]), 2, Budget(rows=2)).why == ("choice 1 of 2", "choice 2 of 2")
 
 
 def test_spearman_by_hand():
@@ -103,12 +103,12 @@ def test_the_best_of_each_group(rows):
         if scores[row] > scores[best.get(groups[row], row)] or groups[row] not in best:
             best[groups[row]] = row
     assume(best)
-    chosen = select_top(scores, Budget(best_of="id"), groups=groups)
+    chosen = select_top(scores, Budget(best_of="id"), alternatives=groups)
     assert sorted(chosen.rows.tolist()) == sorted(best.values())
     assert (np.diff(chosen.scores) <= 0).all() and chosen.why[-1] == f"rank {len(best)} of {len(best)}"
 
 
 def test_fewer_groups_than_rows_asked_for():
     with pytest.raises(SettingsError, match=r"3 of 3 rows have a score, and 2 are the best of their id\n") as error:
-        select_top(np.arange(3.0), Budget(rows=3, best_of="id"), groups=["a", "b", "a"])
+        select_top(np.arange(3.0), Budget(rows=3, best_of="id"), alternatives=["a", "b", "a"])
     assert "--allow-fewer" in error.value.hint

@@ -10,7 +10,16 @@ import cloup
 
 from selectit.cli.options import COMMON, options, split_names, to_settings
 from selectit.cli.printing import print_json, say
-from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, RatingOptions, TargetOptions
+from selectit.config.groups import (
+    DiversityOptions,
+    EngineOptions,
+    FilterOptions,
+    ModelOptions,
+    PlaceOptions,
+    QuotaOptions,
+    RatingOptions,
+    TargetOptions,
+)
 
 
 @cloup.command("compare")
@@ -23,7 +32,10 @@ from selectit.config.groups import EngineOptions, ModelOptions, PlaceOptions, Ra
         help="Two or more, each NAME or 'NAME:parameter=value;parameter=value'; repeatable.",
     ),
 )
-@options(PlaceOptions, RatingOptions, EngineOptions, ModelOptions, TargetOptions, "keep", *COMMON)
+@options(
+    PlaceOptions, RatingOptions, EngineOptions, ModelOptions, TargetOptions, FilterOptions, QuotaOptions,
+    DiversityOptions, "keep", *COMMON,
+)  # fmt: skip
 def command(methods: tuple[str, ...], as_json: bool, quiet: bool, **given: Any) -> None:
     """Compare what methods make of a run: their scores and choices, the length of what they take, and their cost.
 

@@ -71,8 +71,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
     for name, value in table.items():
         if isinstance(value, Mapping):
             table[name] = list(value.items())
-    if isinstance(table.get("model"), str):
-        table["model"] = [table["model"]]
+    for name in ("model", "decontaminate"):
+        if isinstance(table.get(name), str):
+            table[name] = [table[name]]
     ctx.default_map = table
 
 

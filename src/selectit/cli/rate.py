@@ -28,14 +28,14 @@ from selectit.data.memory import Data
 @data_argument
 @options(
     PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, CascadeOptions, ModelOptions, EngineOptions,
-    LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", TargetOptions,
-    *COMMON,
+    LoadingOptions, ResumeOptions, ExecutionOptions, "method", "seed", "param", "combine", TargetOptions, "dedup", "by",
+    "diversity", *COMMON,
 )  # fmt: skip
 def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Rate DATA, or the run that --run names, and store the ratings.
 
-    Only what is missing is computed: another model, more prompts, or what an interruption left. With --method or
-    --combine, what these methods read of a model is collected.
+    Only what is missing is computed: another model, more prompts, or what an interruption left. With --method,
+    --combine, --dedup, --by or --diversity, what these read of a model is collected.
     """
     chosen = to_settings(given)
     from selectit.cli.progress import notes

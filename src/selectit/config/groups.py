@@ -239,12 +239,68 @@ class CombinationOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterOptions(OptionGroup):
+    """Which rows are left out before anything is chosen."""
+
+    heading: ClassVar[str] = "Filters"
+
+    decontaminate: tuple[str, ...] = option(
+        (), "Leave out rows that share 13 words in a row with a question of this file or benchmark; repeatable.", "FILE"
+    )
+    data_dir: str | None = option(None, "The benchmarks' files, as of selectit eval.", "DIR")
+    dedup: str | None = option(
+        None,
+        "Of rows that say the same, keep the one with the best score: exact (case and spaces aside), near (most runs "
+        "of 3 words are the same), semantic (the encoder finds them alike).",
+        "WAY",
+        choices=("exact", "near", "semantic"),
+    )
+    dedup_threshold: float | None = option(
+        None, "From which Jaccard index (near) or above which cosine (semantic) [near 0.7, semantic 0.95].", "X"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaOptions(OptionGroup):
+    """How much each group of rows gives."""
+
+    heading: ClassVar[str] = "Quotas"
+
+    by: str | None = option(
+        None, "Groups: a field of the records (dots for fields within fields), language, or cluster.", "FIELD"
+    )
+    shares: str | None = option(
+        None, "What each group gives: proportional, equal, or a JSON or TOML file of NAME: share [proportional].", "HOW"
+    )
+    clusters: int | None = option(None, "Clusters of embeddings, for --by cluster [100].", "N", least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiversityOptions(OptionGroup):
+    """Rows unlike each other among those of the best scores."""
+
+    heading: ClassVar[str] = "Diversity"
+
+    diversity: str | None = option(
+        None,
+        "Choose rows unlike each other among the best: facility-location, kcenter, similarity, dpp, mmr, novel, "
+        "kmeans, or any other method that chooses a set.",
+        "METHOD",
+    )
+    pool: str | int | float | None = option(
+        None, "How many of the best it chooses among: 40% [twice what is kept].", "AMOUNT"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class AmountOptions(OptionGroup):
     """How much is kept."""
 
     heading: ClassVar[str] = "Amount"
 
-    keep: str | int | float | None = option(None, "0.2, 20% or 1000 (rows) [20%].", "AMOUNT", first=3)
+    keep: str | int | float | None = option(
+        None, "0.2, 20% (of the rows that no filter leaves out) or 1000 (rows) [20%].", "AMOUNT", first=3
+    )
     min_score: float | None = option(None, "Keep nothing that scores below S.", "S")
     best_of: str | None = option(None, "Of rows with one 'instruction', or one value of FIELD, the best only.", "FIELD")
     allow_fewer: bool = option(False, "Take fewer rows where not enough can be chosen.")

@@ -12,8 +12,10 @@ from selectit.config.groups import (
     AmountOptions,
     CascadeOptions,
     CombinationOptions,
+    DiversityOptions,
     EngineOptions,
     ExecutionOptions,
+    FilterOptions,
     LoadingOptions,
     MethodOptions,
     ModelOptions,
@@ -21,6 +23,7 @@ from selectit.config.groups import (
     OutputOptions,
     ParameterOptions,
     PlaceOptions,
+    QuotaOptions,
     RatingOptions,
     ReadingOptions,
     ResumeOptions,
@@ -36,9 +39,9 @@ DEFAULT_MODEL = "smollm2"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(  # the fields of the last base come first
-    OutputOptions, AmountOptions, CombinationOptions, ParameterOptions, TargetOptions, MethodOptions, ExecutionOptions,
-    ResumeOptions, LoadingOptions, EngineOptions, ModelOptions, CascadeOptions, RatingOptions, ReadingOptions,
-    SourceOptions, PlaceOptions,
+    OutputOptions, DiversityOptions, QuotaOptions, FilterOptions, AmountOptions, CombinationOptions, ParameterOptions,
+    TargetOptions, MethodOptions, ExecutionOptions, ResumeOptions, LoadingOptions, EngineOptions, ModelOptions,
+    CascadeOptions, RatingOptions, ReadingOptions, SourceOptions, PlaceOptions,
 ):  # fmt: skip
     """What to rate with, how to score and how much to keep: the options of all groups as keywords.
 
@@ -47,7 +50,7 @@ class Settings(  # the fields of the last base come first
     """
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights", "labels", "roles", "target"):  # one alone is a list of one
+        for name in ("model", "weights", "labels", "roles", "target", "decontaminate"):  # one alone is a list of one
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))
@@ -72,6 +75,21 @@ class Settings(  # the fields of the last base come first
         if self.target_by is not None and not self.target:
             raise SettingsError("--target-by groups the examples of a target, and there is none", "Add --target FILE.")
         self._check_cascade()
+        self._check_filters()
+
+    def _check_filters(self) -> None:
+        needs = {
+            "data_dir": (self.decontaminate, "--decontaminate"),
+            "dedup_threshold": (self.dedup in ("near", "semantic"), "--dedup near or semantic"),
+            "shares": (self.by, "--by"),
+            "clusters": (self.by == "cluster", "--by cluster"),
+            "pool": (self.diversity, "--diversity"),
+        }
+        for name, (there, what) in needs.items():
+            if getattr(self, name) is not None and not there:
+                raise SettingsError(f"{flag(name)} does nothing without {what}", f"Add {what}, or leave it out.")
+        if self.dedup_threshold is not None and not 0 < self.dedup_threshold <= 1:
+            raise SettingsError(f"--dedup-threshold is {self.dedup_threshold}", "It is above 0 and at most 1.")
 
     def _check_cascade(self) -> None:
         for name in names(CascadeOptions):

@@ -14,11 +14,12 @@ from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError
 from selectit.evaluation.evaluate import find_refusal
 from selectit.evaluation.suites import choose_protocols
-from selectit.experiments.decontamination import find_contaminated, read_questions
 from selectit.experiments.settings import Experiment, merge_settings
+from selectit.filters.overlap import QuestionSet, find_overlaps
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run
 from selectit.runs.source import create
+from selectit.selection.questions import read_benchmark, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +56,26 @@ def clean_data(experiment: Experiment, folder: Path) -> dict[str, CleanData]:
     return found
 
 
-def _read_questions(experiment: Experiment) -> tuple[list[str], list[str]]:
+def _read_questions(experiment: Experiment) -> tuple[list[QuestionSet], list[str]]:
     """What the evaluation asks, and benchmarks whose questions can't be read; nothing without decontamination."""
     if not experiment.decontaminate:
         return [], []
     evaluation = experiment.evaluation
     protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     tasks = [protocol.task for protocol in protocols if not find_refusal(protocol.task, evaluation)]
-    return read_questions(evaluation, tasks)
+    known = {task: read_benchmark(task, evaluation.data_dir) for task in tasks}
+    found = [read_file(path, evaluation) for path in evaluation.heldout]
+    found += [each for each in known.values() if each is not None]
+    return found, [task for task, each in known.items() if each is None]
 
 
-def _leave_out(data: str, settings: Settings, home: Path, asked: Sequence[str], unknown: Sequence[str]) -> CleanData:
+def _leave_out(
+    data: str, settings: Settings, home: Path, asked: Sequence[QuestionSet], unknown: Sequence[str]
+) -> CleanData:
     whole = _create_run(settings, data, home / "source")
     suffix = str(whole.manifest["suffix"])
     samples = (each for start, stop in whole.part_ranges() for each in whole.samples(start, stop))
-    out = find_contaminated(samples, asked) if asked else set()
+    out = set(find_overlaps(samples, asked)) if asked else set()
     if len(out) == whole.rows:
         raise DataError(f"every row of {data} is asked in the evaluation", "Evaluate on other data.")
     path = data

@@ -115,6 +115,7 @@ def _choice(run: Run, facts: Provenance) -> Iterator[str]:
         for annotator in annotators(each, signal)
     }
     used = {key: annotator for key, annotator in used.items() if key in named}
+    yield from _filter_lines(config.get("filters", {}))
     if "cascade" in config:
         yield (
             f"- cascade: {config['cascade']['went_on']:,} of {run.rows:,} rows went on after a first rating, and were "
@@ -129,9 +130,26 @@ def _choice(run: Run, facts: Provenance) -> Iterator[str]:
         yield f"- prompts: fingerprint {fingerprint}"
 
 
+def _filter_lines(config: Mapping[str, Any]) -> Iterator[str]:
+    """What was left out before the choice, what groups gave, and what chose among the best."""
+    if "decontaminate" in config:
+        yield f"- left out: what shares a question with {', '.join(config['decontaminate'])}"
+    if "dedup" in config:
+        limit = f", threshold {config['dedup_threshold']:g}" if "dedup_threshold" in config else ""
+        yield f"- left out: duplicates ({config['dedup']}{limit})"
+    if "by" in config:
+        shares = config["shares"] if isinstance(config["shares"], str) else "given"
+        yield f"- groups: by {config['by']}, shares {shares}"
+    if "diversity" in config:
+        yield f"- diversity: {config['diversity']['method']} among the best ({config['pool']})"
+
+
 def _settings(run: Run, config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The settings, those of the methods that were combined, and those of the scores that a method read."""
     yield config
+    yield config.get("filters", {}).get("encoder", {})
+    if "diversity" in config.get("filters", {}):
+        yield from _settings(run, config["filters"]["diversity"])
     if "cascade" in config:
         yield config["cascade"]["first"]
     for part in config.get("parts", ()):

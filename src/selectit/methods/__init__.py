@@ -30,6 +30,10 @@ STORED = "stored:"
 """What a `ScoreOf` begins with that means scores which the run already has."""
 
 
+POOL = "pool"
+"""In the place of a `ScoreOf`'s method, in a diversity step: the score that made the pool."""
+
+
 def names() -> list[str]:
     """Every method that `--method` takes by name, sorted."""
     added = [point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]

@@ -32,6 +32,8 @@ class _AnyMethod(ABC):
     """Whether it chooses towards the examples of --target: what it needs of the rows it needs of these too."""
     uniform: ClassVar[bool] = False
     """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
+    names_rows: ClassVar[bool] = False
+    """Whether a set method's parameters name rows of the whole data: what is left out is taken from its choice."""
 
     @property
     @abstractmethod

@@ -37,6 +37,7 @@ class Fixed(SetMethod):
     data set of the chosen records, which are looked for among the rows by their text."""
 
     needs: ClassVar[tuple[str, ...]] = ()
+    names_rows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.file:

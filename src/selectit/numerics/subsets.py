@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from selectit.numerics.neighbours import nearest
-from selectit.numerics.vectors import Vectors, unit
+from selectit.numerics.vectors import Vectors, blocks, unit
 from selectit.signals.arrays import Float64, Int64
 
 _BLOCK = 256
@@ -95,6 +95,48 @@ def similarity_filter(vectors: Vectors, order: Int64, n: int, limit: float) -> I
                 rows.append(int(block[place]))
                 taken.append(int(place))
     return np.array(rows, dtype=np.int64)
+
+
+def marginal_relevance(vectors: Vectors, relevance: Float64, n: int, balance: float) -> Int64:
+    """Maximal marginal relevance: each next point has the largest of balance x relevance - (1 - balance) x likeness.
+
+    Likeness is the largest cosine to a point chosen before; the first is the most relevant. Carbonell and Goldstein,
+    SIGIR 1998. N x n x D multiplications.
+
+    Args:
+        vectors: (N, D) finite.
+        relevance: (N,) finite, best on the scale of a cosine; higher = better.
+        n: how many points.
+        balance: from 0 to 1.
+
+    Returns:
+        min(n, N) indices in order.
+    """
+    points = unit(vectors)
+    likeness, gains = np.full(len(points), -np.inf), relevance
+    chosen = np.empty(min(n, len(points)), np.int64)
+    for place in range(len(chosen)):
+        chosen[place] = gains.argmax()
+        likeness = np.maximum(likeness, points @ points[chosen[place]])
+        gains = balance * relevance - (1 - balance) * likeness
+        gains[chosen[: place + 1]] = -np.inf
+    return chosen
+
+
+def nearest_of(vectors: Vectors, others: Vectors, first: Int64 | None = None) -> tuple[Int64, Float64]:
+    """(N,) which of the (M, D) `others` is nearest to each of the (N, D) vectors by cosine, and (N,) that cosine.
+
+    `first` (N,): of the others only the first so many are looked at, 1 or more; None = all.
+    """
+    points, targets = unit(vectors), unit(others)
+    closest, cosine = np.empty(len(points), np.int64), np.empty(len(points))
+    for block in blocks(len(points), _BLOCK):
+        alike = points[block] @ targets.T
+        if first is not None:
+            alike[np.arange(len(targets)) >= first[block, None]] = -np.inf
+        closest[block] = alike.argmax(axis=1)
+        cosine[block] = alike[np.arange(len(block)), closest[block]]
+    return closest, cosine
 
 
 def density(vectors: Vectors, k: int) -> Float64:

@@ -26,9 +26,10 @@ from selectit.numerics.vectors import row_vectors, unit
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.choose import select_top
+from selectit.selection.choose_rows import choose_rows
 from selectit.selection.collect import collect, collect_all, load_signals
 from selectit.selection.resolve import resolve
-from selectit.selection.score import choose, score_part
+from selectit.selection.score import score_part
 from selectit.selection.spec import MethodSpec, Plan, parse_method
 from selectit.signals.arrays import Float64, Int64
 from selectit.signals.requests import EmbeddingRequest
@@ -222,13 +223,16 @@ def _choose(run: Run, plan: Plan, part: MethodSpec, half: tuple[Example, ...], p
     """What a method chooses by half of the target; nothing of that is stored but what models answered."""
     budget = dataclasses.replace(plan.budget, allow_fewer=True)
     if not part.method.towards_target:
-        return choose(part.method, score_part(run, part, plan.prompts, None, progress), budget, run.rows).rows
-    collect(run, part.method, part.settings, progress, half)
-    signals = load_signals(run, dataclasses.replace(part, target=half), plan.prompts, None, progress).signals
+        scored = score_part(run, part, plan.prompts, None, progress)
+        return choose_rows(run, plan, part.method, scored, None, progress, budget).selection.rows
+    towards = dataclasses.replace(part, target=half)
+    collect(run, towards, progress)
+    signals = load_signals(run, towards, plan.prompts, None, progress).signals
     method: Method = part.method
     if isinstance(method, ScoringMethod):
         return select_top(method.score(signals), budget, ties=method.tie_break(signals)).rows
-    return method.select(signals, budget.count(run.rows))
+    chosen: Int64 = method.select(signals, budget.count(run.rows))
+    return chosen
 
 
 def _similarities(
@@ -237,7 +241,7 @@ def _similarities(
     """(Q, N) cosines of the examples with all rows; a row without any words, or without a vector, has 0."""
     reads = parse_method("knn-target" if measure == "embeddings" else "dsir", settings, run)
     spec = dataclasses.replace(reads, target=target)
-    collect(run, spec.method, spec.settings, progress, target)
+    collect(run, spec, progress)
     signals = load_signals(run, spec, None, None, progress).signals
     if measure == "words":
         rows = {each.row: f"{each.instruction}\n{each.response}" for each in signals.texts}

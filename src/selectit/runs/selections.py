@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,12 @@ ALL = "all"
 
 
 SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])
+REST, GROUPS = "rest.parquet", "groups.parquet"
+ASIDE = {
+    REST: pa.schema([("row", pa.int64()), ("step", pa.string()), ("kept_row", pa.int64()), ("why", pa.string())]),
+    GROUPS: pa.schema([("row", pa.int64()), ("group", pa.string()), ("note", pa.string())]),
+}
+"""Files beside a selection's rows: why the others were not chosen, and the group of each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,37 @@ class Selection:
     """The lowest score that was kept; NaN without scores."""
     groups: Mapping[str, int] = field(default_factory=dict)
     """How many rows were chosen for the examples of each group of a target; empty = they were chosen for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchosen:
+    """Why a row was not chosen."""
+
+    step: str
+    """'decontaminate', 'dedup', 'cascade', 'score', 'quota', 'cut', 'diversity' or 'method': who left it out."""
+    reason: str
+    """In words, the same for all rows that went for it."""
+    detail: str = ""
+    """What it was for this row."""
+    kept_row: int | None = None
+    """The row that it was too much like."""
+
+    @property
+    def why(self) -> str:
+        """The reason with its detail."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What is stored of a selection beside its rows, where rows were filtered or grouped."""
+
+    rest: Mapping[int, Unchosen]
+    """Why each of the other rows was not chosen."""
+    groups: tuple[str, ...] = ()
+    """(N,) the group of each row; () = there are none."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """What else is to be said of a row."""
 
 
 def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str, Any]) -> str:
@@ -58,7 +95,12 @@ def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str
 
 
 def store_selection(
-    run: Run, name: str, selection: Selection, config: Mapping[str, Any], summary: Mapping[str, Any]
+    run: Run,
+    name: str,
+    selection: Selection,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    aside: Aside | None = None,
 ) -> None:
     """Store a selection with the settings that made it and its figures (plain values)."""
     folder = run.path / "selections" / name
@@ -70,7 +112,53 @@ def store_selection(
         column(selection.scores),
         text_column(selection.why),
     ]
+    tables = {} if aside is None else dict(_tables_of(aside))
+    for file in ASIDE:
+        if file in tables:
+            run.write_table(folder / file, tables[file])
+        else:  # of a selection of this name that --force replaces
+            (folder / file).unlink(missing_ok=True)
     run.write_table(folder / "rows.parquet", pa.table(columns, schema=SELECTION_SCHEMA))
+
+
+def _tables_of(aside: Aside) -> Iterator[tuple[str, pa.Table]]:
+    rows = sorted(aside.rest)
+    reasons = [aside.rest[row] for row in rows]
+    columns = [rows, *([getattr(each, name) for each in reasons] for name in ("step", "kept_row", "why"))]
+    yield REST, pa.table(columns, schema=ASIDE[REST])
+    if aside.groups:
+        row = range(len(aside.groups))
+        yield GROUPS, pa.table([list(row), aside.groups, [aside.notes.get(each) for each in row]], schema=ASIDE[GROUPS])
+
+
+def asides(run: Run, name: str) -> list[str]:
+    """The files that a selection has beside its rows. Raises DamagedError."""
+    filters = run.read_toml(run.path / "selections" / name / "config.toml").get("filters")
+    return [] if filters is None else [REST, *([GROUPS] if "by" in filters else [])]
+
+
+def read_aside(run: Run, name: str, row: int) -> dict[str, Any]:
+    """What is stored of a row beside a selection: why it was not chosen, its group, a note; '' where there is none.
+
+    Raises DamagedError.
+    """
+    found: dict[str, Any] = {"why": "", "group": "", "note": ""}
+    for file in asides(run, name):
+        table = read_beside(run, name, file)
+        at = np.flatnonzero(numbers(table["row"]) == row)
+        entry = table.slice(int(at[0]), 1).to_pylist()[0] if len(at) else {}
+        found |= {key: entry[key] or "" for key in found if key in entry}
+    return found
+
+
+def read_beside(run: Run, name: str, file: str) -> pa.Table:
+    """One of the files that `asides` names. Raises DamagedError."""
+    path = run.path / "selections" / name / file
+    table = run.read_part(path)
+    row = numbers(table["row"]) if table.schema == ASIDE[file] and not table["row"].null_count else np.full(1, -1)
+    if not ((row >= 0) & (row < run.rows)).all():
+        raise DamagedError(path, "it is not about the rows of this run", run.place(path))
+    return table
 
 
 def selections(run: Run) -> list[str]:

@@ -16,7 +16,7 @@ from selectit.runs.annotators import UNIT_SIZE, check_rows, read_annotator, requ
 from selectit.runs.files import part_name
 from selectit.runs.prompt_sets import is_of, read_prompts
 from selectit.runs.run import Run, open_run
-from selectit.runs.selections import read_selection, selections
+from selectit.runs.selections import asides, read_beside, read_selection, selections
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError, read_bytes, refuse_other
 from selectit.signals.requests import RatingPrompt, kinds
@@ -198,3 +198,15 @@ def _results(run: Run) -> Iterator[_Check]:
         yield folder / "summary.json", partial(run.read_json, folder / "summary.json")
         yield folder / "rows.parquet", partial(run.check_part, folder / "rows.parquet")
         yield folder / "rows.parquet", partial(read_selection, run, name)
+        yield from _beside(run, name)
+
+
+def _beside(run: Run, name: str) -> Iterator[_Check]:
+    """What a selection has beside its rows."""
+    try:
+        files = asides(run, name)
+    except (RunError, OSError):
+        return
+    for path in (run.path / "selections" / name / file for file in files):
+        yield path, partial(run.check_part, path)
+        yield path, partial(read_beside, run, name, path.name)

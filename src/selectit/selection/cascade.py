@@ -33,14 +33,16 @@ from selectit.runs.annotators import Annotator, stored_columns, units
 from selectit.runs.files import column, numbers
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run, open_run
-from selectit.runs.selections import Selection
+from selectit.runs.selections import Unchosen
 from selectit.runs.source import create
 from selectit.runs.stored import failures
 from selectit.selection.cascade_report import CascadeStats
 from selectit.selection.choose import Budget
+from selectit.selection.choose_rows import Choice, choose_rows
+from selectit.selection.collect import collect_signals
 from selectit.selection.resolve import Stages, required_prompts
-from selectit.selection.score import Scored, choose, score_part, store_scores
-from selectit.selection.spec import MethodSpec
+from selectit.selection.score import Scored, score_part, store_scores
+from selectit.selection.spec import MethodSpec, Plan
 from selectit.selection.summary import Summary, packaged_note, rating_stats, summarise
 from selectit.signals.arrays import Float64, Int64
 from selectit.signals.prompts import PromptSet
@@ -84,14 +86,14 @@ class Cascaded:
 
     scored: Scored
     """Scores of all rows of the data; NaN for those that did not go on."""
-    selection: Selection
+    choice: Choice
     summary: Summary
     first: First
     second: Second
     full: Scored
     """Scores of the rows of `second`."""
 
-    def dropped(self) -> dict[int, str]:
+    def dropped(self) -> dict[int, Unchosen]:
         """Why rows did not go on."""
         cheap, dear = self.first.scored.annotators[0].name, self.full.annotators[0].name
         by = "" if cheap == dear else f" by {cheap}"
@@ -99,7 +101,8 @@ class Cascaded:
         after = f"dropped by the cascade after K={self.summary.cascade.first_prompts}{by}"
         ranks = {row: rank for rank, row in enumerate(self.first.ranked.tolist(), start=1)}
         return {
-            row: f"{after}: rank {ranks[row]} of {len(ranks)}" for row in np.flatnonzero(~self.first.went_on).tolist()
+            row: Unchosen("cascade", after, f"rank {ranks[row]} of {len(ranks)}")
+            for row in np.flatnonzero(~self.first.went_on).tolist()
         }
 
     def failed(self) -> dict[int, str]:
@@ -218,31 +221,25 @@ def carry(run: Run, annotator: Annotator, requests: Sequence[Request], second: S
             second.run.write_table(unit.path, table.slice(start, stop - start))
 
 
-def run_cascade(
-    run: Run,
-    stages: Stages,
-    budget: Budget,
-    progress: Progress,
-    *,
-    rates: bool,
-    sample: int,
-) -> Cascaded:
+def run_cascade(run: Run, plan: Plan, stages: Stages, progress: Progress, *, rates: bool, sample: int) -> Cascaded:
     """Rate in two stages, score, choose, and say what that saved and lost. Arguments and errors as of `rate_stages`."""
     first, second, full = rate_stages(run, stages, progress, rates=rates, sample=sample)
+    if rates:
+        collect_signals(run, plan, progress)
     scored = _map_scores(run, stages, first, second, full)
-    selection = _choose(run, stages, budget, second, full)
-    stats = _measure_cascade(stages, budget, first, second, full)
+    choice = choose_rows(run, plan, stages.full.method, scored, None, progress)
+    stats = _measure_cascade(stages, plan.budget, first, second, full)
     found = summarise(
         run,
         scored.signals.rows,
         scored.scores.score,
-        selection,
+        choice,
         full.annotators,
         full.signals.stored.get("ratings"),
         full.about,
         (),
     )
-    return Cascaded(scored, selection, _with_cascade(found, stats, first, second, full), first, second, full)
+    return Cascaded(scored, choice, _with_cascade(found, stats, first, second, full), first, second, full)
 
 
 def _map_scores(run: Run, stages: Stages, first: First, second: Second, full: Scored) -> Scored:
@@ -269,15 +266,6 @@ def _map_scores(run: Run, stages: Stages, first: First, second: Second, full: Sc
     values = spread(full.scores.score, second.went_on)
     scores = store_scores(run, label, config, values, {**parts, "first": first.scored.scores.score})
     return dataclasses.replace(full, scores=scores, signals=first.scored.signals, config=config, label=label)
-
-
-def _choose(run: Run, stages: Stages, budget: Budget, second: Second, full: Scored) -> Selection:
-    """The best of those that went on, as rows of the data."""
-    if not budget.only_threshold:
-        budget = dataclasses.replace(budget, rows=budget.count(run.rows), share=None)
-    only = dataclasses.replace(full.scores, score=np.where(second.went_on, full.scores.score, math.nan))
-    selection = choose(stages.full.method, dataclasses.replace(full, scores=only), budget, len(second.rows))
-    return dataclasses.replace(selection, rows=second.rows[selection.rows])
 
 
 def _measure_cascade(stages: Stages, budget: Budget, first: First, second: Second, full: Scored) -> CascadeStats:

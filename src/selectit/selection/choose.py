@@ -7,14 +7,19 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selectit.errors import SettingsError
+from selectit.filters.quotas import share_out
 from selectit.numerics.groups import best_of_groups
-from selectit.numerics.ranking import ranking
+from selectit.numerics.ranking import count_before, ranking
 from selectit.runs.selections import Selection
 from selectit.signals.arrays import Float64, Int64
+
+Bool = NDArray[np.bool_]
 
 _FEWER = "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer."
 
@@ -24,7 +29,7 @@ _SMALLEST_SHARE = Decimal("1e-12")  # of a million million rows it is one; it st
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much to keep: at most `rows` rows, or a `share` of all rows read, and nothing below `min_score`."""
+    """How much to keep: at most `rows`, or a `share` of those that no filter leaves out; nothing below `min_score`."""
 
     rows: int | None = None
     share: Decimal | None = None
@@ -93,65 +98,142 @@ def parse_keep(keep: str | int | float, flag: str = "--keep") -> dict[str, int |
     return {"share": share}
 
 
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Of which group each row is, and what each group gives."""
+
+    of: Int64
+    """(N,) the place of the row's group in `names`."""
+    names: tuple[str, ...]
+    weights: tuple[Fraction, ...]
+    """How many rows each should give; only their ratios count."""
+
+    def share_out(self, rows: Int64, n: int) -> Int64:
+        """How many of n each group gives of these rows. See `filters.quotas.share_out`."""
+        return share_out(self.sizes(rows), self.weights, n)
+
+    def sizes(self, rows: Int64) -> list[int]:
+        """How many of these rows are of each group."""
+        found: list[int] = np.bincount(self.of[rows], minlength=len(self.names)).tolist()
+        return found
+
+    def take(self, ranked: Int64, n: int) -> Int64:
+        """The first of each group, as many as it gives of n, in the order of `ranked`."""
+        group = self.of[ranked]
+        return ranked[count_before(group) < self.share_out(ranked, n)[group]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The rows that may be chosen, best first."""
+
+    rows: Int64
+    wanted: int
+    """How many of them the budget takes."""
+    of: int
+    """How many there are with those below the least score."""
+
+
+def rank_candidates(
+    scores: Float64,
+    budget: Budget,
+    *,
+    ties: str | Float64 = "smaller",
+    allowed: Bool | None = None,
+    alternatives: Sequence[Hashable] | None = None,
+) -> Ranked:
+    """The rows that may be chosen; those without a score never may.
+
+    Args:
+        scores: (N,) higher = keep; NaN = none.
+        budget: how many; a share is one of the rows that are allowed.
+        ties: as of `ranking`.
+        allowed: (N,) which rows may be chosen; None = all.
+        alternatives: (N,) of which group a row is, where only the best of each may be chosen.
+
+    Raises:
+        SettingsError: fewer rows than the budget asks for can be chosen, and `allow_fewer` is off.
+    """
+    rows = len(scores) if allowed is None else int(allowed.sum())
+    scores = scores if allowed is None else np.where(allowed, scores, np.nan)
+    ranked = ranking(scores, ties)
+    scored = len(ranked)
+    if alternatives is not None:
+        ranked = ranked[best_of_groups(scores, alternatives, ties)[ranked]]
+    best = len(ranked)
+    if budget.min_score is not None:
+        ranked = ranked[scores[ranked] >= budget.min_score]
+    wanted = len(ranked) if budget.only_threshold else budget.count(rows)
+    if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
+        below = f", {best - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
+        if best < scored:
+            below = f", and {best:,} are the best of their {budget.best_of}{below}"
+        left = "" if rows == len(scores) else " that no filter left out"
+        raise SettingsError(
+            f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
+            f"{scored:,} of {rows:,} rows{left} have a score{below}",
+            _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
+        )
+    return Ranked(ranked, min(wanted, len(ranked)), best)
+
+
 def select_top(
     scores: Float64,
     budget: Budget,
     *,
     ties: str | Float64 = "smaller",
-    groups: Sequence[Hashable] | None = None,
+    allowed: Bool | None = None,
+    alternatives: Sequence[Hashable] | None = None,
+    groups: Groups | None = None,
 ) -> Selection:
-    """The highest scores within the budget, best first; rows without a score are never chosen.
+    """The highest scores within the budget, best first, of each group as many as it gives.
 
-    Args:
-        scores: (N,) higher = keep; NaN = none.
-        budget: how many.
-        ties: as of `ranking`.
-        groups: (N,) of which group a row is, where only the best of each may be chosen.
-
-    Raises:
-        SettingsError: fewer rows than the budget asks for can be chosen, and `allow_fewer` is off.
+    Arguments and errors as of `rank_candidates`; SettingsError too where the groups that give something are too small.
     """
-    ranked = ranking(scores, ties)
-    scored = len(ranked)
-    if groups is not None:
-        ranked = ranked[best_of_groups(scores, groups, ties)[ranked]]
-    best = len(ranked)
-    if budget.min_score is not None:
-        ranked = ranked[scores[ranked] >= budget.min_score]
-    wanted = len(ranked) if budget.only_threshold else budget.count(len(scores))
-    if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
-        below = f", {best - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
-        if best < scored:
-            below = f", and {best:,} are the best of their {budget.best_of}{below}"
-        raise SettingsError(
-            f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
-            f"{scored:,} of {len(scores):,} rows have a score{below}",
-            _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
-        )
-    rows = ranked[:wanted]
-    why = tuple(f"rank {rank} of {best}" for rank in range(1, len(rows) + 1))
+    ranked = rank_candidates(scores, budget, ties=ties, allowed=allowed, alternatives=alternatives)
+    rows = ranked.rows[: ranked.wanted] if groups is None else groups.take(ranked.rows, ranked.wanted)
+    check_filled(len(rows), ranked.wanted, budget)
+    ranks = np.empty(len(scores), np.int64)
+    ranks[ranked.rows] = np.arange(1, len(ranked.rows) + 1)
+    of = name_groups(rows, groups)
+    why = tuple(f"rank {rank} of {ranked.of}{name}" for rank, name in zip(ranks[rows].tolist(), of, strict=True))
     return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
 
 
-def select_set(rows: Int64, budget: Budget, total: int) -> Selection:
-    """A set method's rows as a selection.
+def name_groups(rows: Int64, groups: Groups | None) -> list[str]:
+    """', NAME' of the group of each row, '' without groups."""
+    return [""] * len(rows) if groups is None else [f", {groups.names[group]}" for group in groups.of[rows].tolist()]
 
-    Raises:
-        SettingsError: they are fewer than the budget asks for, or no set of at most so many of the `total` rows.
-    """
-    wanted = budget.count(total)
+
+def check_filled(found: int, wanted: int, budget: Budget) -> None:
+    """Raise SettingsError where groups that give something have too few rows."""
+    if not found or (found < wanted and not budget.allow_fewer):
+        raise SettingsError(
+            f"{wanted:,} rows were asked for, and the groups that give something have {found:,}",
+            "Give other groups a share, keep fewer with --keep, or take what there is with --allow-fewer.",
+        )
+
+
+def select_set(rows: Int64, wanted: int, budget: Budget, groups: Groups | None = None) -> Selection:
+    """A set method's rows as a selection. Raises SettingsError where they are fewer, or there is a least score."""
     if budget.min_score is not None:
         raise SettingsError("this method chooses a set and has no scores", "Leave out --min-score.")
+    if len(rows) < wanted and not budget.allow_fewer:
+        raise SettingsError(
+            f"{wanted} rows were asked for and the method chose {len(rows)}",
+            _FEWER if len(rows) else "It could use no row: selectit show --row N says what is known of one.",
+        )
+    of = name_groups(rows, groups)
+    why = tuple(f"choice {rank} of {len(rows)}{name}" for rank, name in enumerate(of, start=1))
+    return Selection(rows, np.full(len(rows), np.nan), why, math.nan)
+
+
+def check_set(rows: Int64, wanted: int, total: int) -> Int64:
+    """What a set method returned. Raises SettingsError where it is not at most `wanted` rows of `total`."""
     rows = np.asarray(rows)
     whole = rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)
     if not whole or len(np.unique(rows)) < len(rows) or len(rows) > wanted or ((rows < 0) | (rows >= total)).any():
         raise SettingsError(
             f"the method did not return at most {wanted} different row numbers below {total}", "Mend its select()."
         )
-    if len(rows) < wanted and not budget.allow_fewer:
-        raise SettingsError(
-            f"{wanted} rows were asked for and the method chose {len(rows)}",
-            _FEWER if len(rows) else "It could use no row: selectit show --row N says what is known of one.",
-        )
-    why = tuple(f"choice {rank} of {len(rows)}" for rank in range(1, len(rows) + 1))
-    return Selection(rows.astype(np.int64), np.full(len(rows), np.nan), why, math.nan)
+    return rows.astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
 from selectit.inference.units import Task, count_tokens
-from selectit.methods._base import Method
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
@@ -24,6 +23,7 @@ from selectit.runs.stored import field_of, load_arrays
 from selectit.runs.targets import digest_target, open_target_run
 from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings, substituted_prompts, tokenizer_name
 from selectit.signals.arrays import INSTEAD, Signals, Target
+from selectit.signals.base import Arrays
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import Field, Request
 
@@ -42,15 +42,21 @@ class LoadedSignals:
     config: dict[str, Any]
 
 
-def collect(run: Run, method: Method, settings: Settings, progress: Progress, target: tuple[Example, ...] = ()) -> None:
-    """Collect what a method asks of models but ratings, where it is not there yet: of the rows, and of a target."""
-    for task in _tasks(run, method, settings, target):
+def collect(run: Run, spec: MethodSpec, progress: Progress) -> None:
+    """Ask models for what a method needs and is not there yet, ratings aside: of the rows, and of a target."""
+    _do(_tasks(run, list_requests(spec.method, spec.target), spec.settings, spec.target), progress)
+
+
+def _do(tasks: Iterable[Task], progress: Progress) -> None:
+    for task in tasks:
         execute.do_units(task.run, [task.model], task.requests, task.settings, progress)
 
 
-def _tasks(run: Run, method: Method, settings: Settings, target: tuple[Example, ...]) -> Iterator[Task]:
-    """What a method asks of models but ratings, about the rows and about the examples of a target."""
-    for request in list_requests(method, target):
+def _tasks(
+    run: Run, requests: Iterable[Request], settings: Settings, target: tuple[Example, ...] = ()
+) -> Iterator[Task]:
+    """What models are asked about the rows and the examples of a target, ratings aside."""
+    for request in requests:
         name = request.model_asked(settings)
         here = _with_engine(run, settings, name, request)
         model = find_model(name, here)
@@ -100,11 +106,9 @@ def load_signals(
     answered: list[Answered] = []
     raters: tuple[Annotator, ...] = ()
     for request in list_requests(method, spec.target):
-        annotator = _find_annotator(run, request, settings)
-        enough = _enough(run, annotator, request)
-        answered.append((annotator, (enough,)))
-        config[request.signal] = annotator.path.name
-        stored[request.signal] = load_arrays(run, [annotator], [enough])
+        found, stored[request.signal] = load_answers(run, request, settings)
+        answered.append(found)
+        config[request.signal] = found[0].path.name
     if needs_ratings(method):
         assert prompts is not None
         raters = tuple(rated or _find_raters(run, spec))
@@ -138,6 +142,13 @@ def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Ta
     groups = list(dict.fromkeys(each.group for each in spec.target))
     group = np.array([groups.index(each.group) for each in spec.target], np.int64)
     return Target(Signals(inner.basic_rows(), stored, stored_texts=texts), group, tuple(groups))
+
+
+def load_answers(run: Run, request: Request, settings: Settings) -> tuple[Answered, Arrays]:
+    """Who has answered a request, and what. Raises RunError where it is not there; it says how to collect it."""
+    annotator = _find_annotator(run, request, settings)
+    enough = _enough(run, annotator, request)
+    return (annotator, (enough,)), load_arrays(run, [annotator], [enough])
 
 
 def _load_rows(run: Run, spec: MethodSpec, progress: Progress) -> tuple[Signals, dict[str, Any]]:
@@ -191,17 +202,20 @@ def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
 
 
 def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
-    """Ask for all that the methods read and is not there yet; the raters, None where nothing is rated.
-
-    Answers that may hold those of other methods come first.
-    """
+    """Ask for all that the plan reads and is not there yet; the raters, None where nothing is rated."""
     rated = None
     execute.check_models(_all_tasks(run, plan))
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
-    for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
-        collect(run, spec.method, spec.settings, progress, spec.target)
+    collect_signals(run, plan, progress)
     return rated
+
+
+def collect_signals(run: Run, plan: Plan, progress: Progress) -> None:
+    """Ask for all but ratings that is not there yet. Answers that may hold those of other methods come first."""
+    for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
+        collect(run, spec, progress)
+    _do(_tasks(run, plan.filters.requests, plan.settings), progress)
 
 
 def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:
@@ -210,4 +224,5 @@ def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:
         settings, models = find_raters(run, plan.settings, plan.prompts)
         yield from (Task(run, model, plan.rating_prompts, settings) for model in models)
     for spec in plan.all_specs:
-        yield from _tasks(run, spec.method, spec.settings, spec.target)
+        yield from _tasks(run, list_requests(spec.method, spec.target), spec.settings, spec.target)
+    yield from _tasks(run, plan.filters.requests, plan.settings)

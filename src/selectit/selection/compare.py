@@ -16,8 +16,9 @@ from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, jaccard, spearman
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
+from selectit.selection.choose_rows import choose_rows
 from selectit.selection.resolve import resolve, resolve_budget
-from selectit.selection.score import choose, count_passes, estimate_seconds, read_groups, score_part
+from selectit.selection.score import count_passes, estimate_seconds, score_part
 from selectit.selection.spec import MethodSpec, Plan
 from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import table_lines
@@ -178,6 +179,6 @@ def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progr
     own_size = part.method.keep is not None
     budget = resolve_budget(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
-    rows = choose(part.method, scored, budget, run.rows, read_groups(run, budget.best_of)).rows
+    rows = choose_rows(run, plan, part.method, scored, None, progress, budget).selection.rows
     scores = None if scored.chooses_set else scored.scores.score
     return MethodOutcome(scored.scores.name, scores, rows, count_passes(scored), estimate_seconds(run, scored))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from selectit.runs.annotators import Annotator, annotators, check_rows, request_
 from selectit.runs.files import numbers, part_name
 from selectit.runs.prompt_sets import is_of, stored_prompts
 from selectit.runs.run import Run, open_run
-from selectit.runs.selections import read_selection, selections
+from selectit.runs.selections import read_aside, read_selection, selections
 from selectit.runs.source import RUNS
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError
@@ -163,7 +163,9 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
     for name in selections(run):
         table = read_selection(run, name)
         place = np.flatnonzero(numbers(table["row"]) == row)
-        chosen[name] = table["why"][int(place[0])].as_py() if len(place) else "not chosen"
+        chosen[name] = _describe_choice(
+            read_aside(run, name, row), table["why"][int(place[0])].as_py() if len(place) else ""
+        )
     return {
         "row": row,
         **run.source_rows(row, row + 1, ["turns", "left_out"]).to_pylist()[0],
@@ -188,6 +190,13 @@ def describe_row(run: Run, row: int) -> dict[str, Any]:
         "scores": scores,
         "selections": chosen,
     }
+
+
+def _describe_choice(aside: Mapping[str, str], chosen: str) -> str:
+    """Why a row was chosen ('' = it was not), or why it was not, with its group and what else is to be said of it."""
+    why = chosen or (f"not chosen: {aside['why']}" if aside["why"] else "not chosen")
+    group = f"group {aside['group']}" if aside["group"] and not chosen else ""
+    return "; ".join(filter(None, (why, group, aside["note"])))
 
 
 def _prompt_folders(run: Run, annotator: Annotator) -> list[Path]:

@@ -16,11 +16,12 @@ from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.data.examples import Example, read_target
 from selectit.engines.loading import check_options
 from selectit.errors import SettingsError
-from selectit.methods._base import ScoringMethod
+from selectit.methods._base import Method, ScoringMethod
 from selectit.runs.annotators import models_in
 from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.selection.choose import Budget, parse_keep
+from selectit.selection.filter_plan import resolve_filters
 from selectit.selection.spec import (
     MethodSpec,
     Plan,
@@ -76,8 +77,9 @@ def resolve(
     """
     check_options(settings)
     parts = [parse_method(text, settings, run) for text in methods] or method_specs(settings, run)
-    budget = resolve_budget(settings, parts)
-    specs = [_with_reads(part, run) for part in parts]
+    budget, diversity = resolve_budget(settings, parts), resolve_diversity(settings, run)
+    _check_quotas(settings, parts, budget)
+    specs = [_with_reads(part, run) for part in (*parts, *diversity)]
     _check_target(settings, specs)
     rates = any(needs_ratings(spec.method) for spec in flatten(specs))
     rating_prompts: tuple[RatingPrompt, ...] = ()
@@ -88,14 +90,28 @@ def resolve(
     if rates and asks:
         settings = with_raters(settings, run)
     if asks and scores and settings.model != parts[0].settings.model:
-        named = [dataclasses.replace(p, settings=dataclasses.replace(p.settings, model=settings.model)) for p in parts]
+        named = [dataclasses.replace(p, settings=dataclasses.replace(p.settings, model=settings.model)) for p in specs]
         specs = [_with_reads(part, run) for part in named]
     if asks:
-        for spec in flatten(specs):
-            check_models(spec.method, spec.settings)
-            if scores and prompts is not None:
-                spec.method.check(spec.settings.model, len(prompts.labels))
-    return Plan(settings, tuple(specs), budget, prompts if rates else None, rating_prompts if rates else ())
+        _check_asked(specs, prompts if scores else None)
+    return Plan(
+        settings=settings,
+        parts=tuple(specs[: len(parts)]),
+        budget=budget,
+        prompts=prompts if rates else None,
+        rating_prompts=rating_prompts if rates else (),
+        filters=resolve_filters(settings),
+        diversity=specs[-1] if diversity else None,
+        pool=_resolve_pool(settings),
+    )
+
+
+def _check_asked(specs: Sequence[MethodSpec], prompts: PromptSet | None) -> None:
+    """Raise SettingsError where a method can't be asked for, or can't use ratings under these prompts (None = any)."""
+    for spec in flatten(specs):
+        check_models(spec.method, spec.settings)
+        if prompts is not None:
+            spec.method.check(spec.settings.model, len(prompts.labels))
 
 
 def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple[RatingPrompt, ...]]:
@@ -139,7 +155,7 @@ def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) 
             raise SettingsError(
                 f"the scores of {text!r} are made of themselves", "Name other methods in its parameters."
             )
-        if not text.startswith(method_files.STORED):
+        if not text.startswith(method_files.STORED) and not (spec.in_pool and text == method_files.POOL):
             reads[text] = _with_reads(_scoring(text, spec.settings, run), run, (*outer, text))
     return dataclasses.replace(spec, reads=reads, target=_read_target(spec))
 
@@ -175,6 +191,55 @@ def _scoring(text: str, settings: Settings, run: Run | None) -> MethodSpec:
     if not isinstance(spec.method, ScoringMethod):
         raise SettingsError(f"{text!r} chooses a set and scores no rows", "Name a method that scores rows.")
     return spec
+
+
+_SHORT = {"novel": "novelselect"}
+"""Methods that --diversity knows by a shorter name."""
+
+
+def resolve_diversity(settings: Settings, run: Run | None) -> list[MethodSpec]:
+    """The method of --diversity, if any; where it reads a `quality` that is not given, that is the pool's score.
+
+    Raises SettingsError where it chooses no set.
+    """
+    if settings.diversity is None:
+        return []
+    name, given = method_files.parse_spec(settings.diversity)
+    text = settings.diversity.replace(name, _SHORT.get(name, name), 1)
+    plain = dataclasses.replace(settings, **options.defaults(ParameterOptions), k=None)
+    spec = parse_method(text, plain, run)
+    if isinstance(spec.method, ScoringMethod):
+        raise SettingsError(
+            f"--diversity {name} scores rows, and the step after the score chooses a set",
+            "Name for example facility-location, kcenter, similarity, dpp, mmr or kmeans.",
+        )
+    method: Method = spec.method
+    if "quality" in method_files.parameters(method) and "quality" not in given:
+        method = method_files.with_parameters(method, {"quality": method_files.POOL})
+    return [dataclasses.replace(spec, method=method, in_pool=True)]
+
+
+def _resolve_pool(settings: Settings) -> Budget | None:
+    return None if settings.pool is None else Budget(**parse_keep(settings.pool, "--pool"))  # type: ignore[arg-type]
+
+
+def _check_quotas(settings: Settings, parts: Sequence[MethodSpec], budget: Budget) -> None:
+    """Raise SettingsError where there is no amount to share out, or no score to make a pool."""
+    for name in ("by", "diversity"):
+        if getattr(settings, name) is None:
+            continue
+        if budget.only_threshold:
+            raise SettingsError(f"{options.flag(name)} needs to know how many rows are kept", "Add --keep.")
+        if settings.combine is not None and settings.combine_by != "rank":
+            raise SettingsError(
+                f"{options.flag(name)} can't be used with --combine-by {settings.combine_by}, which has no one score",
+                "Use --combine-by rank, or one method.",
+            )
+    if settings.diversity is not None and not all(isinstance(part.method, ScoringMethod) for part in parts):
+        raise SettingsError(
+            f"{parts[0].settings.method} chooses a set, and --diversity chooses among the best by a score",
+            "Leave out --diversity, or name a method that scores rows.",
+        )
 
 
 def required_prompts(specs: Sequence[MethodSpec], prompts: PromptSet, least: int = 1) -> tuple[RatingPrompt, ...]:

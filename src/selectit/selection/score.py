@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,17 @@ from numpy.typing import NDArray
 from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
-from selectit.methods._base import Method, ScoringMethod, TargetMethod
-from selectit.numerics.choosers import Choice
-from selectit.numerics.groups import group_fields, group_instructions
-from selectit.numerics.ranking import intersection, rank_average, union
+from selectit.methods._base import ScoringMethod
+from selectit.numerics.ranking import rank_average
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import column, numbers
 from selectit.runs.run import Run, open_run
-from selectit.runs.selections import Selection
-from selectit.runs.stored import field_of, names_of_scores, read_scores
-from selectit.selection.choose import Budget, select_set, select_top
+from selectit.runs.stored import names_of_scores, read_scores
 from selectit.selection.collect import Answered, load_signals
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import MethodSpec, Plan, to_toml_parameters
-from selectit.signals.arrays import Float64, Signals, Target
+from selectit.selection.spec import MethodSpec, to_toml_parameters
+from selectit.signals.arrays import Float64, Signals
 from selectit.signals.prompts import PromptSet
 
 
@@ -69,16 +65,29 @@ def score_part(
     prompts: PromptSet | None,
     rated: Sequence[Annotator] | None,
     progress: Progress,
+    known: Mapping[str, Scored] = {},
 ) -> Scored:
-    """Load what the method needs, score, store. `rated` are the raters of this call, else the run's."""
+    """Load what the method needs, score, store.
+
+    Args:
+        run: with the signals that the method needs.
+        spec: the method.
+        prompts: of ratings; None where the method reads none.
+        rated: the raters of this call; None = the run's.
+        progress: shows what is going on.
+        known: scores that the method may read which are neither stored under a name nor those of a method.
+    """
     method = spec.method
     loaded = load_signals(run, spec, prompts, rated, progress)
     config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **loaded.config}
     signals, used, answered = loaded.signals, loaded.raters, loaded.answered
     inner = {
-        text: score_part(run, spec.reads[text], prompts, rated, progress)
-        if text in spec.reads
-        else _load_stored(run, text)
+        text: known.get(text)
+        or (
+            score_part(run, spec.reads[text], prompts, rated, progress)
+            if text in spec.reads
+            else _load_stored(run, text)
+        )
         for text in method_files.list_score_texts(method)
     }
     if inner:
@@ -118,12 +127,12 @@ def store_scores(
 def combine_ranks(run: Run, settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored]) -> Scored:
     """Several methods' scores as one, stored; each method's own stand among the parts."""
     values = rank_average([each.scores.score for each in scored], [part.weight for part in parts])
-    whole = _combine(settings, parts, scored, chooses_set=False)
+    whole = combine(settings, parts, scored, chooses_set=False)
     columns = {f"{place}.{each.label}": each.scores.score for place, each in enumerate(scored, start=1)}
     return dataclasses.replace(whole, scores=store_scores(run, whole.label, whole.config, values, columns))
 
 
-def _combine(settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
+def combine(settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Scored], *, chooses_set: bool) -> Scored:
     """What several methods read and were, as of one; its scores are still to come."""
     rating = next((each for each in scored if each.annotators), scored[0])
     names = [re.sub(r"[^\w.-]+", "_", part.settings.method) for part in parts]
@@ -138,69 +147,6 @@ def _combine(settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[S
     none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
     answered = tuple(itertools.chain.from_iterable(each.answered for each in scored))
     return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
-
-
-def score_and_choose(
-    run: Run, plan: Plan, rated: Sequence[Annotator] | None, progress: Progress
-) -> tuple[Scored, Selection]:
-    """Score by the method, or by each that is combined, and choose."""
-    settings, parts, budget = plan.settings, plan.parts, plan.budget
-    scored = [score_part(run, part, plan.prompts, rated, progress) for part in parts]
-    groups = read_groups(run, budget.best_of)
-    if settings.combine is None:
-        return scored[0], choose(parts[0].method, scored[0], budget, run.rows, groups)
-    if settings.combine_by == "rank":
-        whole = combine_ranks(run, settings, parts, scored)
-        return whole, select_top(whole.scores.score, budget, groups=groups)
-    choices = [choose(part.method, each, budget, run.rows) for part, each in zip(parts, scored, strict=True)]
-    rows = (union if settings.combine_by == "union" else intersection)([each.rows for each in choices])
-    if not len(rows):
-        raise SettingsError("no row is chosen by every method", "Keep more with --keep, or use --combine-by union.")
-    reasons = [dict(zip(each.rows.tolist(), each.why, strict=True)) for each in choices]
-    names = [part.settings.method for part in parts]
-    why = tuple(
-        "; ".join(f"{name}: {reason[row]}" for name, reason in zip(names, reasons, strict=True) if row in reason)
-        for row in rows.tolist()
-    )
-    whole = _combine(settings, parts, scored, chooses_set=True)
-    return whole, Selection(rows, np.full(len(rows), math.nan), why, math.nan)
-
-
-def read_groups(run: Run, best_of: str | None) -> list[Hashable] | None:
-    """(rows,) of which group each row is; None = there are none. Raises SettingsError where no record has the field."""
-    if best_of is None:
-        return None
-    if best_of == "instruction":
-        return group_instructions(run.samples(0, run.rows), run.rows)
-    values = field_of(run, best_of)
-    if not any(values):
-        raise SettingsError(
-            f"no record has a field {best_of!r}", "Name one with --best-of, or write --best-of instruction."
-        )
-    return group_fields(values)
-
-
-def choose(
-    method: Method, scored: Scored, budget: Budget, rows: int, groups: Sequence[Hashable] | None = None
-) -> Selection:
-    """The best of `rows` rows, of each group one at most, or the set that the method chooses."""
-    if isinstance(method, ScoringMethod):
-        return select_top(scored.scores.score, budget, ties=method.tie_break(scored.signals), groups=groups)
-    if isinstance(method, TargetMethod):
-        return _name_targets(method.choose(scored.signals, budget.count(rows)), scored.signals.target, budget, rows)
-    return select_set(method.select(scored.signals, budget.count(rows)), budget, rows)
-
-
-def _name_targets(choice: Choice, target: Target, budget: Budget, rows: int) -> Selection:
-    """A choice as a selection that says of each row which example of the target it is for."""
-    groups = tuple(target.groups[place] for place in target.group[choice.targets].tolist())
-    selection = select_set(choice.rows, budget, rows)
-    why = tuple(
-        f"{each}, for example {example} of the target ({group})"
-        for each, example, group in zip(selection.why, choice.targets.tolist(), groups, strict=True)
-    )
-    kept = {name: groups.count(name) for name in target.groups}
-    return dataclasses.replace(selection, why=why, groups=kept)
 
 
 def count_passes(scored: Scored) -> int:

@@ -22,13 +22,14 @@ from selectit.progress import Progress, Silent
 from selectit.runs.files import slug
 from selectit.runs.output import resolve_destination, write_rows
 from selectit.runs.run import Run
-from selectit.runs.selections import Selection, name_selection, selections, store_selection
-from selectit.runs.stored import failures
+from selectit.runs.selections import Selection, Unchosen, name_selection, selections, store_selection
 from selectit.selection import cascade
 from selectit.selection.cascade import check_budget
+from selectit.selection.choose_rows import Choice, score_and_choose, step_label, to_config
 from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
-from selectit.selection.score import Scored, count_passes, estimate_seconds, score_and_choose
+from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
+from selectit.selection.score import Scored, count_passes, estimate_seconds
 from selectit.selection.spec import Plan, list_requests, to_toml_parameters
 from selectit.selection.summary import Summary, summarise
 from selectit.signals.arrays import Int64
@@ -81,22 +82,22 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
         _refuse_conflicts(run, plan, [file for file in named if file is not None])
     done = None
     if stages is None:
-        scored, selection, summary = _in_one_stage(run, plan, rates, progress)
+        scored, choice, summary = _in_one_stage(run, plan, rates, progress)
     else:
         check_budget(stages, budget, run.rows)
-        done = cascade.run_cascade(run, stages, budget, progress, rates=rates, sample=cascade.SAMPLE)
-        scored, selection, summary = done.scored, done.selection, done.summary
-    config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": settings.order}
-    with run.lock("results", f"another selectit is writing results into {run.path}"):
-        name = name_selection(run, settings, f"{scored.label}-{budget.label}", config)
-        store_selection(run, name, selection, config, dataclasses.asdict(summary))
+        done = cascade.run_cascade(run, plan, stages, progress, rates=rates, sample=cascade.SAMPLE)
+        scored, choice, summary = done.scored, done.choice, done.summary
+    selection, rest = choice.selection, {}
+    if settings.rest is not None or plan.narrows:
+        failed, dropped = (find_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
+        rest = explain_rest(run, choice, scored, failed, dropped)
+    name = _store(run, plan, scored, choice, summary, rest)
     order = np.argsort(selection.rows) if settings.order == "source" else np.arange(len(selection.rows))
     values = _with_scores(order, selection) if settings.with_scores else None
     if out is not None:
         write_rows(run, out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
-        failed, dropped = (_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
-        write_rows(run, Path(settings.rest), *_rest(run, selection, scored, failed, dropped), force=settings.force)
+        write_rows(run, Path(settings.rest), *to_records(rest, scored), force=settings.force)
     spent = estimate_seconds(run if done is None else done.second.run, scored)
     return Selected(
         run.path,
@@ -108,6 +109,20 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
         spent,
         memory.take_rows(held, selection.rows[order]),
     )
+
+
+def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summary, rest: Mapping[int, Unchosen]) -> str:
+    """Store the selection, with why the other rows were not chosen where they were filtered; its name."""
+    budget = plan.budget
+    config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
+    if plan.narrows:  # under one name, since a method's parameters have names of their own
+        config["filters"] = plan.filters.config | to_config(choice)
+    label = f"{scored.label}-{budget.label}{plan.filters.label}{step_label(choice)}"
+    aside = build_aside(choice, rest) if plan.narrows else None
+    with run.lock("results", f"another selectit is writing results into {run.path}"):
+        name = name_selection(run, plan.settings, label, config)
+        store_selection(run, name, choice.selection, config, dataclasses.asdict(summary), aside)
+    return name
 
 
 def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
@@ -135,7 +150,9 @@ def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
 
 def _may_be_of(plan: Plan, config: Mapping[str, Any]) -> bool:
     """Whether a stored selection may be what the settings come to, as far as it is known before models are asked."""
-    settings, spec = plan.settings, plan.parts[0]
+    settings, spec, filters = plan.settings, plan.parts[0], config.get("filters", {})
+    if bool(filters) != plan.narrows or any(filters.get(key) != value for key, value in plan.filters.config.items()):
+        return False
     known: dict[str, Any] = {
         "budget": plan.budget.label, "allow_fewer": plan.budget.allow_fewer, "order": settings.order,
     }  # fmt: skip
@@ -149,21 +166,21 @@ def _may_be_of(plan: Plan, config: Mapping[str, Any]) -> bool:
     )
 
 
-def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Selection, Summary]:
+def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tuple[Scored, Choice, Summary]:
     """Rate and collect, where `rates`, then score and choose."""
     rated = collect_all(run, plan, progress) if rates else None
-    scored, selection = score_and_choose(run, plan, rated, progress)
+    scored, choice = score_and_choose(run, plan, rated, progress)
     summary = summarise(
         run,
         scored.signals.rows,
         None if scored.chooses_set else scored.scores.score,
-        selection,
+        choice,
         scored.annotators,
         scored.signals.stored.get("ratings"),
         scored.about,
         scored.answered,
     )
-    return scored, selection, summary
+    return scored, choice, summary
 
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:
@@ -182,31 +199,3 @@ def _with_scores(order: Int64, selection: Selection) -> list[dict[str, Any]]:
         {"row": int(selection.rows[at]), "rank": int(at) + 1, "score": without_nan(selection.scores[at])}
         for at in order
     ]
-
-
-def _failures(run: Run, scored: Scored) -> dict[int, str]:
-    """Why rows have no signal."""
-    reasons: dict[int, str] = {}
-    for annotator, requests in scored.answered:
-        reasons = failures(run, [annotator], requests) | reasons
-    return reasons
-
-
-def _rest(
-    run: Run, selection: Selection, scored: Scored, failed: Mapping[int, str], dropped: Mapping[int, str]
-) -> tuple[Int64, list[dict[str, Any]]]:
-    """The rows that were not chosen, in source order, and why."""
-    rows = np.setdiff1d(np.arange(run.rows), selection.rows)
-    values = []
-    for row in rows.tolist():
-        score = without_nan(scored.scores.score[row])
-        if scored.chooses_set:
-            why = f"not chosen: {failed[row]}" if row in failed else "not chosen"
-        elif row in dropped:
-            why = dropped[row]
-        elif score is None:
-            why = f"no score: {failed.get(row) or scored.about or 'not scored'}"
-        else:
-            why = "below the cut"
-        values.append({"row": row, "score": score, "why": why})
-    return rows, values

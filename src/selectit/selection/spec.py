@@ -20,6 +20,7 @@ from selectit.methods._base import Method
 from selectit.runs.annotators import models_in
 from selectit.runs.run import Run
 from selectit.selection.choose import Budget
+from selectit.selection.filter_plan import FilterPlan
 from selectit.signals.base import SignalRequest
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import JudgeRequest, RatingPrompt, Request, Substitution
@@ -37,6 +38,8 @@ class MethodSpec:
     """The methods whose scores it reads, by the text of the `ScoreOf`; not those that are stored."""
     target: tuple[Example, ...] = ()
     """The examples that it chooses towards; none for other methods."""
+    in_pool: bool = False
+    """Whether it is a diversity step, which may read the score of its pool."""
 
 
 def flatten(specs: Iterable[MethodSpec]) -> list[MethodSpec]:
@@ -58,11 +61,21 @@ class Plan:
     """None where no method reads ratings."""
     rating_prompts: tuple[RatingPrompt, ...]
     """What models are asked about every row to rate it; empty where no method reads ratings."""
+    filters: FilterPlan = FilterPlan()
+    diversity: MethodSpec | None = None
+    """The method that chooses rows unlike each other among the best; None = the best are chosen."""
+    pool: Budget | None = None
+    """How many of the best it chooses among; None = twice what is kept."""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether there is more to a choice than a score or a set: filters, quotas or a diversity step."""
+        return self.filters != FilterPlan() or self.diversity is not None
 
     @property
     def all_specs(self) -> list[MethodSpec]:
         """The methods and all that they read."""
-        return flatten(self.parts)
+        return flatten((*self.parts, *([self.diversity] if self.diversity else [])))
 
 
 def list_requests(method: Method, target: tuple[Example, ...] = ()) -> list[Request]:

@@ -16,8 +16,9 @@ from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
 from selectit.runs.run import Run, reading_lines
-from selectit.runs.selections import Selection
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
+from selectit.selection.choose_rows import Choice
+from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
 from selectit.signals.base import SignalRequest
 from selectit.signals.requests import RatingPrompt, Request, kinds
@@ -155,6 +156,8 @@ class Summary:
     """What models answered beside ratings; older summaries have none."""
     cascade: CascadeStats | None = None
     """None = all rows were rated fully."""
+    filters: FilterStats | None = None
+    """None = any row might be chosen, and the best were."""
     reading: Mapping[str, Any] | None = None
     """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
     target: tuple[GroupStats, ...] = ()
@@ -192,7 +195,7 @@ def summarise(
     run: Run,
     rows: Rows,
     scores: Float64 | None,
-    selection: Selection,
+    choice: Choice,
     used: Sequence[Annotator],
     ratings: Ratings | None,
     about: str,
@@ -200,12 +203,13 @@ def summarise(
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     left_out_rows, kinds = left_out(run)
+    selection = choice.selection
     values = np.full(len(rows), math.nan) if scores is None else scores
     facts = rating_stats(used, ratings)
     return Summary(
         rows=len(rows),
         kept=len(selection.rows),
-        highest=without_nan(selection.scores[0]) if len(selection.scores) else None,
+        highest=without_nan(selection.scores.max()) if len(selection.scores) else None,
         cut=without_nan(selection.cut),
         unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
         empty_responses=int((rows.response_words == 0).sum()),
@@ -216,7 +220,8 @@ def summarise(
         about=about,
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else values, facts)),
-        others=signal_stats(run, answered),
+        others=signal_stats(run, (*answered, *choice.answered)),
+        filters=measure_filters(choice),
         reading=run.manifest.get("reading"),
         target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
     )
@@ -238,6 +243,8 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
     yield from reading_lines(summary.reading)
     if summary.cascade is not None:
         yield from cascade_lines(summary.cascade, timing)
+    if summary.filters is not None:
+        yield from filter_lines(summary.filters)
     if summary.unscored_rows:
         yield f"{summary.unscored_rows:,} rows have no score and were not chosen"
     if summary.empty_responses:
@@ -247,14 +254,14 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield from _rater_lines(annotator, timing)
     for facts in summary.others:
         yield signal_line(facts, timing)
+    yield from _score_lines(summary)
+
+
+def _score_lines(summary: Summary) -> Iterator[str]:
     if summary.about:
         yield f"  {summary.about}"
     if summary.length_correlation is not None:
         yield f"rank correlation of score and response length in words: {summary.length_correlation:+.2f}"
-    yield from _warning_lines(summary)
-
-
-def _warning_lines(summary: Summary) -> Iterator[str]:
     for warning in summary.warnings:
         yield f"warning: {warning}"
     if summary.note or summary.warnings:
@@ -285,7 +292,9 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
     target = tuple(GroupStats(**each) for each in plain.get("target", ()))
     cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
-    return Summary(**{**plain, **tuples, "raters": facts, "others": others, "cascade": cascade, "target": target})
+    filters = filters_from_plain(plain.get("filters"))
+    known = {"raters": facts, "others": others, "cascade": cascade, "filters": filters, "target": target}
+    return Summary(**{**plain, **tuples, **known})
 
 
 def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,40 @@ class Rows:
     def __len__(self) -> int:
         return len(self.digest)
 
+    def take(self, rows: Int64) -> Rows:
+        """What is known of some of the rows; a draw that goes with a row's content stays as it is."""
+        return Rows(self.digest[rows], self.occurrence[rows], self.response_words[rows])
+
+
+class ItemArrays:
+    """Answers about I items of N rows: a frozen dataclass whose fields have a value for each item."""
+
+    __slots__ = ()
+
+    shared: ClassVar[tuple[str, ...]] = ()
+    """The fields that are not one value an item."""
+
+    row: Int64
+    """(I,) the row that each item belongs to."""
+
+    def take(self, items: Int64, row: Int64) -> Self:
+        """The answers about some of the items.
+
+        Args:
+            items: (J,) their places among the I.
+            row: (J,) the rows that they belong to from now on.
+        """
+        names = [each.name for each in dataclasses.fields(self) if each.name not in self.shared]  # type: ignore[arg-type]
+        cut = {name: _take(getattr(self, name), items) for name in names}
+        return dataclasses.replace(self, **{**cut, "row": row})  # type: ignore[type-var]
+
+
+def _take(values: Any, items: Int64) -> Any:
+    return values[items] if isinstance(values, np.ndarray) else tuple(values[item] for item in items.tolist())
+
 
 @dataclass(frozen=True, slots=True)
-class Ratings:
+class Ratings(ItemArrays):
     """The stored ratings of M models under K prompts with R labels, for I items of N rows."""
 
     logprob: Float32
@@ -53,9 +85,11 @@ class Ratings:
     labels: tuple[str, ...] = ()
     """(R,) the labels, worst first; () = not known."""
 
+    shared = ("parameters", "models", "labels")
+
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class Losses(ItemArrays):
     """Losses of I responses of N rows under one model and one `LossRequest`, in nats.
 
     The T response tokens of all items lie one after the other; item i has [start[i], start[i + 1]). An item that has
@@ -89,9 +123,19 @@ class Losses:
     truncated: NDArray[np.bool_]
     """(I,) whether the response was cut to the token limit."""
 
+    shared = ("start", "given", "alone", "entropy", "largest", "second", "squares", "rank")
+
+    def take(self, items: Int64, row: Int64) -> Losses:
+        """The losses of some of the items; arguments as of `ItemArrays.take`."""
+        begins, counts = self.start[items], np.diff(self.start)[items]
+        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        tokens = np.arange(start[-1]) + np.repeat(begins - start[:-1], counts)
+        cut = {name: getattr(self, name)[..., tokens] for name in self.shared if name != "start"}
+        return dataclasses.replace(ItemArrays.take(self, items, row), start=start, **cut)
+
 
 @dataclass(frozen=True, slots=True)
-class Embeddings:
+class Embeddings(ItemArrays):
     """Vectors of I items of N rows under one encoder."""
 
     row: Int64
@@ -101,7 +145,7 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgements:
+class Judgements(ItemArrays):
     """A judge's replies for I items of N rows."""
 
     row: Int64
@@ -111,9 +155,11 @@ class Judgements:
     judge: str = ""
     """The judge's name, as it is served or as --judge has it; '' = not known."""
 
+    shared = ("judge",)
+
 
 @dataclass(frozen=True, slots=True)
-class Rewards:
+class Rewards(ItemArrays):
     """A reward model's outputs for I items of N rows."""
 
     row: Int64
@@ -156,6 +202,26 @@ class Signals:
     stored_field: tuple[str, ...] | None = None
     stored_scores: Mapping[str, Float64] = dataclass_field(default_factory=dict)
     stored_target: Target | None = None
+
+    def take(self, rows: Int64) -> Signals:
+        """The signals of some of the rows as if there were no others: what was row `rows[i]` is row i."""
+        place = np.full(len(self.rows), -1)
+        place[rows] = np.arange(len(rows))
+
+        def cut(arrays: ItemArrays) -> ItemArrays:
+            items = np.flatnonzero(place[arrays.row] >= 0)
+            items = items[np.argsort(place[arrays.row[items]], kind="stable")]
+            return arrays.take(items, place[arrays.row[items]])
+
+        return dataclasses.replace(
+            self,
+            rows=self.rows.take(rows),
+            stored={name: cut(arrays) for name, arrays in self.stored.items()},
+            stored_tokens=None if self.stored_tokens is None else self.stored_tokens[rows],
+            stored_texts=None if self.stored_texts is None else _take_samples(self.stored_texts, place),
+            stored_field=None if self.stored_field is None else _take(self.stored_field, rows),
+            stored_scores={name: scores[rows] for name, scores in self.stored_scores.items()},
+        )
 
     def of(self, signal: str) -> Any:
         """What models answered for a signal. This and the following raise RunError where it was not collected."""
@@ -224,6 +290,12 @@ class Signals:
     def score_of(self, method: str) -> Float64:
         """(N,) the scores of a `ScoreOf` of `needs`, by its text; NaN = could not be scored."""
         return _collected(self.stored_scores.get(method), f"the scores of {method!r}")
+
+
+def _take_samples(samples: tuple[Sample, ...], place: Int64) -> tuple[Sample, ...]:
+    """The pairs of the rows that have a place of 0 or more, in the order of the places."""
+    moved = [dataclasses.replace(each, row=int(place[each.row])) for each in samples if place[each.row] >= 0]
+    return tuple(sorted(moved, key=lambda each: each.row))
 
 
 INSTEAD = "ratings of other text in the sample's place"
