@@ -40,7 +40,11 @@ VERBS = {
     "expand": ("expand", "d.jsonl", *FAKE, "--run", "old", "--styles", "depth"),
     "rows": ("select", "d.jsonl", "--method", "fixed", "--param", "file=rows.txt", "--run", "old", "--out", "f.jsonl"),
     "models": ("models",),
-}
+    "filter": (
+        "select", "d.jsonl", "--method", "length", "--keep", "2", "--run", "r6", "--by", "instruction", "--shares",
+        "shares.json", "--decontaminate", "questions.txt",
+    ),
+}  # fmt: skip
 MAY_GO_ON = {"models/files.py", "atomic_files.py", "models/packaged.py"}
 """Where a failure may do no harm: digests that are remembered, leftovers, models that are not fetched."""
 
@@ -87,6 +91,8 @@ def prepared(tmp_path_factory):
     (folder / "set" / "dataset_info.json").write_text("{}")
     (folder / "c.toml").write_text("keep = 2\n")
     (folder / "rows.txt").write_text("1\n2\n")
+    (folder / "shares.json").write_text('{"Question 1?": 1, "Question 2?": 1}')
+    (folder / "questions.txt").write_text("What is the largest planet of all that go around the sun?\n")
     (folder / "p.toml").write_text(
         'name = "own"\nprompts = ["Rate it.", "Judge it."]\nlabels = ["1", "2"]\n'
         'template = "{instruction}\\n{response}\\n{prompt}\\n"\n'
