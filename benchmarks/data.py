@@ -1,9 +1,10 @@
-"""Reading, checking, scoring without a model and writing: 1,000,000 generated Alpaca rows, time and peak memory.
+"""Reading, checking, scoring without a model and writing: 1,000,000 generated rows, time and peak memory.
 
-    python benchmarks/data.py [--rows 1000000] [--folder DIR]
+    python benchmarks/data.py [--rows 1000000] [--turns 3] [--kinds jsonl …] [--folder DIR]
 
-Each line is one whole process. Beside them: what `pandas.read_json` and `datasets` take to read the same JSON Lines,
-where they are installed (`pip install pandas datasets`); they neither check nor write.
+Each line is one whole process; with several turns all take turns, and the median stands. Beside them: what
+`pandas.read_json` and `datasets` take to read the same JSON Lines, where they are installed; they neither check nor
+write.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-SELECTIT = str(Path(sys.executable).with_name("selectit"))
+KINDS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "sharegpt.jsonl")
 PANDAS = "import pandas; print(len(pandas.read_json({path!r}, lines=True)))"
 DATASETS = (
     "import datasets; "
@@ -37,35 +39,50 @@ def main() -> None:
     """Generate the rows, run, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        files = generate(folder, options.rows)
-        print(f"{options.rows:,} rows; {'what':44} {'seconds':>8} {'MB/s':>6} {'peak MB':>8}")
-        for path in files:
-            for method in ("length", "random"):
-                run = str(folder / f"run-{path.name}")
-                out = str(folder / f"out-{method}-{path.name}")
-                command = [SELECTIT, "select", str(path), "--run", run, "--method", method, "--out", out, "--quiet"]
-                again = ", run directory there" if method == "random" else ""
-                measure(f"select --method {method} {path.name}{again}", command, path.stat().st_size)
-            shutil.rmtree(folder / f"run-{path.name}")
-        size = files[0].stat().st_size
-        for library, code in (("pandas", PANDAS), ("datasets", DATASETS)):
-            if importlib.util.find_spec(library) is None:
-                print(f"{library} is not installed")
-                continue
-            script = code.format(path=str(files[0]), cache=str(folder / "cache"))
-            measure(f"{library}: read {files[0].name}", [sys.executable, "-c", script], size)
+        files = generate(folder, options.rows, options.kinds)
+        taken: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(options.turns):
+            for what, command in commands(folder, files):
+                if what.startswith("select --method length"):
+                    shutil.rmtree(folder / "run", ignore_errors=True)
+                shutil.rmtree(folder / "cache", ignore_errors=True)
+                taken.setdefault(what, []).append(measure(what, command))
+        print(f"{options.rows:,} rows, median of {options.turns}; {'what':40} {'seconds':>8} {'peak MB':>8}")
+        for what, found in taken.items():
+            seconds, memory = (statistics.median(each) for each in zip(*found, strict=True))
+            print(f"{what:70} {seconds:8.1f} {memory:8.0f}", flush=True)
 
 
-def generate(folder: Path, rows: int) -> list[Path]:
-    """The same rows as JSON Lines, gzip and Parquet."""
+def commands(folder: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
+    """What is measured: a first selection of each file, another on its run, and other libraries that read one."""
+    found = []
+    for path in files:
+        for method, note in (("length", ""), ("random", ", run directory there")):
+            line = ["select", str(path), "--run", str(folder / "run"), "--method", method, "--quiet", "--force"]
+            out = str(folder / f"out.{path.name}")
+            found.append(
+                (f"select --method {method} {path.name}{note}", [sys.executable, "-m", "selectit", *line, "--out", out])
+            )
+    for library, code in (("pandas", PANDAS), ("datasets", DATASETS)):
+        lines = next((path for path in files if path.name == "data.jsonl"), None)
+        if lines is not None and importlib.util.find_spec(library) is not None:
+            script = code.format(path=str(lines), cache=str(folder / "cache"))
+            found.append((f"{library}: read {lines.name}", [sys.executable, "-c", script]))
+    return found
+
+
+def generate(folder: Path, rows: int, kinds: list[str]) -> list[Path]:
+    """The same rows as JSON Lines, gzip, zstd and Parquet, and as conversations of three questions."""
     draw = random.Random(0)
     words = [f"word{n}" for n in range(2000)]
-    lines, packed, table = folder / "data.jsonl", folder / "data.jsonl.gz", folder / "data.parquet"
-    with lines.open("w") as file:
+    lines, talks = folder / "data.jsonl", folder / "data.sharegpt.jsonl"
+    with lines.open("w") as file, talks.open("w") as conversations:
         for number in range(rows):
             row = {
                 "instruction": " ".join(draw.choices(words, k=10)),
@@ -74,23 +91,34 @@ def generate(folder: Path, rows: int) -> list[Path]:
                 "id": number,
             }
             file.write(json.dumps(row) + "\n")
-    with lines.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
-        shutil.copyfileobj(source, target)
-    with pj.open_json(lines) as reader, pq.ParquetWriter(table, reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=reader.schema))
-    return [lines, packed, table]
+            if "sharegpt.jsonl" in kinds:
+                turns = [
+                    {"from": who, "value": row[what]} for who, what in (("human", "instruction"), ("gpt", "output"))
+                ]
+                conversations.write(json.dumps({"id": str(number), "conversations": turns * 3}) + "\n")
+    files = {kind: folder / f"data.{kind}" for kind in kinds}
+    if "jsonl.gz" in kinds:
+        with lines.open("rb") as source, gzip.open(files["jsonl.gz"], "wb", compresslevel=1) as packed:
+            shutil.copyfileobj(source, packed)
+    if "jsonl.zst" in kinds:
+        with lines.open("rb") as source, pa.CompressedOutputStream(str(files["jsonl.zst"]), "zstd") as packed:
+            shutil.copyfileobj(source, packed)
+    if "parquet" in kinds:
+        with pj.open_json(lines) as reader, pq.ParquetWriter(files["parquet"], reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=reader.schema))
+    return list(files.values())
 
 
-def measure(what: str, command: list[str], size: int) -> None:
-    """Run a process to its end and print its time, rate and peak memory."""
+def measure(what: str, command: list[str]) -> tuple[float, float]:
+    """Seconds and peak MB of a process from its start to its end."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     if status:
         raise SystemExit(f"{what} failed")
-    print(f"{what:62} {seconds:8.1f} {size / 1e6 / seconds:6.1f} {usage.ru_maxrss / 1024:8.0f}", flush=True)
+    return seconds, usage.ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -108,12 +109,18 @@ def _read_values(file: IO[bytes], source: Source) -> Iterator[RawValue]:
 def _line_blocks(file: IO[bytes]) -> Iterator[Block]:
     """The lines of a file, some MB of whole lines at a time."""
     number = 0
-    while data := file.read(json_text.CHUNK):
-        if not number:
-            data = data.removeprefix(codecs.BOM_UTF8)
-        data += json_text.rest_of_line(file)
-        yield _line_block(data, number)
-        number += data.count(b"\n")
+    with ThreadPoolExecutor(1) as reader:  # what is compressed is unpacked while earlier lines are looked at
+        reading = reader.submit(_read_lines, file)
+        while data := reading.result():
+            reading = reader.submit(_read_lines, file)
+            yield _line_block(data if number else data.removeprefix(codecs.BOM_UTF8), number)
+            number += data.count(b"\n")
+
+
+def _read_lines(file: IO[bytes]) -> bytes:
+    """Some MB of whole lines; nothing at the end."""
+    data = file.read(json_text.CHUNK)
+    return data + json_text.rest_of_line(file) if data else b""
 
 
 def _line_block(data: bytes, number: int, place: str = "line {}") -> Block:

@@ -285,7 +285,7 @@ def arrow_state(fingerprint: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def _compress(file: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
     if compression == "gz":
-        with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as out:  # no name, no time: equal bytes
+        with gzip.GzipFile("", "wb", 6, file, mtime=0) as out:  # no name, no time: equal bytes; 9 takes thrice as long
             yield out  # type: ignore[misc]
     elif compression == "zst":
         with pa.CompressedOutputStream(pa.PythonFile(_KeptOpen(file), "w"), "zstd") as out:
