@@ -69,8 +69,9 @@ class EngineLoader:
         """Refuse options that have no effect where a model answers in words. Raises SettingsError."""
 
     def check_name(self, name: str) -> None:
-        """Refuse, before anything is read, a name that no model can have. Raises ModelError."""
-        resolve.check_name(name)
+        """Refuse a name that no model can have, before anything is read. Raises ModelError."""
+        if type(self).model is EngineLoader.model:  # else the engine has its own names
+            resolve.check_name(name)
 
     def model(self, name: str, settings: Settings) -> Model:
         """The model of that name: here, on the machine. Raises ModelError."""

@@ -120,9 +120,6 @@ class FakeLoader(EngineLoader):
     holds_weights = False
     made_up = True
 
-    def check_name(self, name: str) -> None:
-        pass
-
     def model(self, name: str, settings: Settings) -> Model:
         return Model(name, "", digest_of({"fake": name}), packaged=False)
 

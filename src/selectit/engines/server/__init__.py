@@ -51,9 +51,6 @@ class ServerLoader(EngineLoader):
         if settings.max_tokens is not None:
             raise SettingsError("--max-tokens is the server's to decide", "Leave it out; start the server with that.")
 
-    def check_name(self, name: str) -> None:
-        pass
-
     def model(self, name: str, settings: Settings) -> Model:
         words = resolve.resolve_tokenizer(settings.tokenizer) if settings.tokenizer else None
         digest = digest_of({"server": name, "tokenizer": words.digest if words else ""})
