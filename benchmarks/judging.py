@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import selectit
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import KINDS
-from selectit.probing.probe import Probe, Probed, preference_table
+from selectit.probing.measure import Probed, preference_table
+from selectit.probing.probe import Probe
 from selectit.probing.rows import draw_rows
 from selectit.probing.verdicts import DETECTED, PREFERRED
 from selectit.runs.run import open_run

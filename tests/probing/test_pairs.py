@@ -10,8 +10,8 @@ from commandline import run
 from selectit.config.settings import Settings
 from selectit.errors import DataError, SettingsError
 from selectit.numerics.statistics import preferences
+from selectit.probing.measure import JUDGES, JUDGES_AS_LENGTH, JUDGES_NOT, JUDGES_WRONG
 from selectit.probing.pairs import PairMap, by_instruction, draw_pairs, measure_pairs, more_than, split_map
-from selectit.probing.probe import JUDGES, JUDGES_AS_LENGTH, JUDGES_NOT, JUDGES_WRONG
 from selectit.runs.source import create
 
 LENGTH = Settings(run="run")

@@ -15,7 +15,7 @@ from rundirs import read_json
 from selectit.config.settings import Settings
 from selectit.errors import DataError, SettingsError
 from selectit.probing.defects import KINDS, ORIGINAL
-from selectit.probing.probe import (
+from selectit.probing.measure import (
     DETECTS,
     DETECTS_NONE,
     JUDGES,

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from selectit.numerics.statistics import Estimate
 from selectit.probing.defects import MEANINGS
+from selectit.probing.measure import DETECTS, JUDGES, Probed
 from selectit.probing.pairs import CHOSEN, PairStats
-from selectit.probing.probe import DETECTS, JUDGES, Probe, Probed
+from selectit.probing.probe import Probe
 from selectit.probing.rows import BAD, GOOD, LEAST_PAIRS
 from selectit.probing.verdicts import DETECTED
 from selectit.selection.summary import SMALL_MASS

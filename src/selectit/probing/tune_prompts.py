@@ -17,7 +17,8 @@ from selectit.numerics.label_probs import expected
 from selectit.numerics.segments import mean_by_row
 from selectit.numerics.statistics import Estimate, bootstrap_mean
 from selectit.probing.defects import ORIGINAL, Corrupted
-from selectit.probing.probe import SAMPLE, UNSCORED_HINT, preference_table
+from selectit.probing.measure import UNSCORED_HINT, preference_table
+from selectit.probing.probe import SAMPLE
 from selectit.probing.rows import PLANTED, create_probe_run, draw_rows, probe_folder
 from selectit.progress import Progress, Silent
 from selectit.runs.files import write_toml
