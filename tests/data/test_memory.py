@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import datasets
 import pandas
@@ -145,3 +146,20 @@ def test_all_rows_in_source_order_are_the_data(folder, kind, made):
     else:
         assert records(whole.data) == records(data) == rows
         assert type(whole.data) is type(data)
+
+
+def test_a_frame_of_objects_of_several_kinds(folder):
+    """Its NaN are missing fields, as in a frame of one kind a column."""
+    frame = pandas.DataFrame([{**ROWS[0], "input": float("nan"), "x": 1}, {**ROWS[1], "input": "i", "x": "a"}])
+    assert choose(frame, keep="100%", order="source").data.equals(frame)
+
+
+def test_columns_of_one_name_are_refused(folder):
+    frame = pandas.concat([pandas.DataFrame(ROWS), pandas.DataFrame(ROWS)[["id"]]], axis=1)
+    with pytest.raises(DataError, match="the data has two columns with the name 'id'"):
+        choose(frame)
+
+
+def test_records_that_are_no_dicts_but_mappings(folder):
+    made = [MappingProxyType(row) for row in ROWS]
+    assert choose(made, keep="100%", order="source").data == made

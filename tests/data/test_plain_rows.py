@@ -168,3 +168,46 @@ def test_plain_rows_are_read_at_once(folder, name):
     plain = read_plain(columns[0], layout, "last")
     assert plain.words.to_pylist() == [2, 2, 2]
     assert Counter(plain.unread) == Counter({key: 3 for key in ("id", "source") if key in records})
+
+
+def test_rows_of_tables_with_more_text_than_is_read(folder, monkeypatch):
+    monkeypatch.setattr("selectit.data.turns.MAX_CHARACTERS", 50)
+    monkeypatch.setattr("selectit.data.plain_rows.MAX_CHARACTERS", 50)
+    pq.write_table(pa.table({"instruction": ["a", "b", "c"], "output": ["é" * 26, "x" * 60, "d"]}), "d.parquet")
+    one_by_one, at_once = read_both(folder / "d.parquet", find_layout("alpaca"))
+    assert one_by_one == at_once
+    assert one_by_one[-1][0] == 2 and len(one_by_one[-1][1]) == 1
+
+
+def test_answers_that_repeat_more_text_than_is_read(folder, monkeypatch):
+    monkeypatch.setattr("selectit.data.samples.MAX_CONTEXTS", 1000)
+    monkeypatch.setattr("selectit.data.plain_rows.MAX_CONTEXTS", 1000)
+    rows = [[{"from": "human", "value": "q"}, {"from": "gpt", "value": "x" * 20}] * times for times in (2, 20)]
+    (folder / "d.jsonl").write_text("\n".join(json.dumps({"conversations": each}) for each in rows))
+    for which, bad in (("each", 1), ("last", 0)):
+        one_by_one, at_once = read_both(folder / "d.jsonl", find_layout("sharegpt"), which)
+        assert one_by_one == at_once
+        assert len(one_by_one[-1][1]) == bad
+
+
+def test_a_column_without_a_name_is_no_input(folder):
+    (folder / "d.csv").write_text(",prompt,completion\n0,What?,That.\n1,Who?,He.\n")
+    one_by_one, at_once = read_both(folder / "d.csv", find_layout("prompt-completion"))
+    assert one_by_one == at_once
+    assert one_by_one[1][0] == [("user", "What?"), ("assistant", "That.")]
+
+
+def test_an_empty_text_in_a_dictionary_is_nothing(folder):
+    columns = {"instruction": ["a", "b"], "output": ["c", "d"], "tag": pa.array(["", "x"]).dictionary_encode()}
+    pq.write_table(pa.table(columns), "d.parquet")
+    one_by_one, at_once = read_both(folder / "d.parquet", find_layout("alpaca"))
+    assert one_by_one == at_once
+    assert one_by_one[-1][3] == {"tag": 1}
+
+
+def test_seed_tasks_in_a_csv_file(folder):
+    instances = json.dumps([{"input": "1 1", "output": "2"}]).replace('"', '""')
+    (folder / "d.csv").write_text(f'instruction,instances\nAdd.,"{instances}"\n')
+    one_by_one, at_once = read_both(folder / "d.csv", None)
+    assert one_by_one == at_once
+    assert one_by_one[1] == [[("user", "Add.\n1 1"), ("assistant", "2")]]

@@ -427,6 +427,11 @@ def test_more_mistakes_are_told_before_rating(data, no_model, changes, says):
         selectit.select(data, with_settings(**changes))
 
 
+def test_a_minimum_that_no_row_reaches(data):
+    with pytest.raises(SettingsError, match="^no row can be chosen: 12 of 12 rows have a score, 12 of them below"):
+        selectit.select(data, with_settings(keep=None, min_score=1e9))
+
+
 def test_options_that_would_do_nothing_are_refused(data):
     selectit.select(data, FAKE)
     for changes in ({"limit": 3}, {"retry_errors": True}, {"turns": "each"}):

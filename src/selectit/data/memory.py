@@ -119,10 +119,13 @@ def _one_split(data: Mapping[str, Any], split: str | None) -> Any:
 
 def _of_frame(frame: Any) -> pa.Table | Sequence[Mapping[str, Any]]:
     """The columns of a pandas frame; its rows as records where a column holds objects of several kinds."""
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"the data has two columns with the name {twice!r}", "Rename one of them.")
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError):
-        return list(frame.to_dict("records"))
+        return list(frame.astype(object).where(frame.notna(), None).to_dict("records"))  # NaN is a missing field
 
 
 def _as_line(record: Any, row: int) -> bytes:
@@ -131,13 +134,16 @@ def _as_line(record: Any, row: int) -> bytes:
     try:
         return json.dumps(record, ensure_ascii=False, default=_plain).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"record {row} can't be read: {error}", "Its fields are named by texts.") from error
+        hint = "Its fields are named by texts, which are Unicode, and none of them holds the record itself."
+        raise DataError(f"record {row} can't be read: {error}", hint) from error
 
 
 def _plain(value: Any) -> Any:
     """A value that JSON has no kind for; of what has no text its type, since the run can't hold it."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
     try:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from selectit.data.layouts import MEDIA, REASONING, ROLES, SYSTEM, Layout, read_as
 from selectit.data.records import TURNS_TYPE
+from selectit.data.samples import MAX_CONTEXTS, ROLE_CHARACTERS
+from selectit.data.turns import MAX_CHARACTERS
 from selectit.data.words import count_words
 
 
@@ -57,6 +59,8 @@ def read_plain(table: pa.Table, layout: Layout, which: str) -> PlainRows | None:
     talk = _conversations(table, layout) if layout.name in _TALKS else _pairs(table, layout)
     unread = _count_unread(table, layout)
     if talk is None or unread is None or pc.any(pc.match_substring(talk.texts, "\0")).as_py():
+        return None
+    if _may_be_too_long(talk, which):
         return None
     rated = _rated(talk, which)
     if rated is None:
@@ -111,7 +115,7 @@ def _pairs(table: pa.Table, layout: Layout) -> _Talk | None:
     question, extra, answer = (_texts(table, name) if name in table.column_names else None for name in names)
     if question is None or answer is None or question.null_count or answer.null_count:
         return None
-    if names[1] in table.column_names and _is_filled(table, names[1]):
+    if names[1] and _is_filled(table, names[1]):  # a CSV file may have a column without a name
         if extra is None:
             return None
         filled = pc.fill_null(extra, "")
@@ -187,6 +191,8 @@ def _count_unread(table: pa.Table, layout: Layout) -> dict[str, int] | None:
 def _count_filled(column: pa.Array) -> int | None:
     """How many rows are not null, and no empty text or list; None where an object may be empty, or of nulls."""
     kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _count_filled(column.dictionary_decode())
     if pa.types.is_null(kind):
         return 0
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -216,6 +222,14 @@ def _rated(talk: _Talk, which: str) -> NDArray[np.bool_] | None:
     rated = np.zeros(len(answers), dtype=bool)
     rated[chosen] = True
     return rated
+
+
+def _may_be_too_long(talk: _Talk, which: str) -> bool:
+    """Whether a row may have more text than is read: bytes are counted, of which a character has one or more."""
+    turns = np.diff(talk.offsets)
+    sizes = np.add.reduceat(np.diff(_text_offsets(talk.texts)), talk.offsets[:-1])
+    contexts = turns * (sizes + ROLE_CHARACTERS * turns) if which == "each" else 0
+    return bool((sizes > MAX_CHARACTERS).any() or np.any(contexts > MAX_CONTEXTS))
 
 
 _SPACES = np.zeros(256, dtype=bool)

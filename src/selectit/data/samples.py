@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from selectit.data.fields import RowError, find_field, text_at
+from selectit.data.fields import RowError, find_field, list_at, text_at
 from selectit.data.layouts import Layout, has_inputs
 from selectit.data.records import Sample, Turn
 from selectit.data.turns import UNRATED, join_input, rated_answers
@@ -15,7 +15,7 @@ from selectit.data.turns import UNRATED, join_input, rated_answers
 MAX_CONTEXTS = 64_000_000
 """What is rated of one record with every answer of it: their number times their length."""
 
-_ROLE_CHARACTERS = 8  # 'User: ' and the line break, about
+ROLE_CHARACTERS = 8  # 'User: ' and the line break, about
 _ROLE_WORDS = {
     "system": "System",
     "user": "User",
@@ -56,7 +56,7 @@ def read_inputs(record: Mapping[str, Any], layout: Layout) -> dict[str, str]:
     if layout.name == "alpaca":
         pairs = [(record["instruction"], record.get("input"))]
     elif layout.name == "seed-tasks":
-        pairs = [(record["instruction"], instance.get("input")) for instance in record["instances"]]
+        pairs = [(record["instruction"], instance.get("input")) for instance in list_at(record, "instances")]
     else:
         fields = dict(layout.fields)
         asked = find_field(record, fields["instruction"])
@@ -74,7 +74,7 @@ def check_contexts(turns: Sequence[Turn], rated: Sequence[int]) -> None:
     """Raise RowError where what is asked of a row is too much: each of its answers repeats all turns before it."""
     if len(rated) < 2:
         return
-    ends = list(itertools.accumulate(len(turn.text) + _ROLE_CHARACTERS for turn in turns))
+    ends = list(itertools.accumulate(len(turn.text) + ROLE_CHARACTERS for turn in turns))
     if sum(ends[place] for place in rated) > MAX_CONTEXTS:
         raise RowError(
             f"its {len(rated):,} answers, each with all turns before it, have more than "

@@ -96,7 +96,7 @@ class Part:
         """The rows one by one. Raises DataError where the file is damaged."""
         with reading(self.path):
             for place, (scalar, value) in enumerate(zip(self.raw, values(self.stored), strict=True)):
-                yield RawValue(f"row {self.first + place} of the file", scalar, value)
+                yield RawValue(f"row {self.first + place}", scalar, value)
 
     def columns(self) -> tuple[pa.Table, pa.StructArray] | None:
         """The rows at once: the columns that may hold text or other content, and `raw`; None where they are damaged."""

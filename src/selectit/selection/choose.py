@@ -169,9 +169,9 @@ def rank_candidates(
         if best < scored:
             below = f", and {best:,} are the best of their {budget.best_of}{below}"
         left = "" if rows == len(scores) else " that no filter left out"
+        asked = f"{wanted:,} rows were asked for and {len(ranked):,}" if wanted else "no row"
         raise SettingsError(
-            f"{wanted or 'no'} rows were asked for and {len(ranked)} can be chosen: "
-            f"{scored:,} of {rows:,} rows{left} have a score{below}",
+            f"{asked} can be chosen: {scored:,} of {rows:,} rows{left} have a score{below}",
             _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
         )
     return Ranked(ranked, min(wanted, len(ranked)), best)

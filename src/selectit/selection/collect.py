@@ -182,7 +182,7 @@ def _find_annotator(run: Run, request: Request, settings: Settings) -> Annotator
         if not known:
             raise RunError(
                 f"{run.path} has no {request.signal}",
-                f"Collect them: selectit rate --run {run.path} with this --method and a model.",
+                f"Collect them: selectit rate --run {run.path} with a model, and --method, --dedup or --diversity.",
             )
         name = known[0]
     return named_annotator(run, name, settings, request.signal)

@@ -178,9 +178,10 @@ def _read_target(spec: MethodSpec) -> tuple[Example, ...]:
 def _check_target(settings: Settings, specs: Sequence[MethodSpec]) -> None:
     """Raise SettingsError where a target is named that no method reads."""
     if settings.target and not any(spec.method.towards_target for spec in flatten(specs)):
-        names = ", ".join(dict.fromkeys(spec.settings.method for spec in specs))
+        names = list(dict.fromkeys(spec.settings.method for spec in specs))
         raise SettingsError(
-            f"--target does nothing: {names} reads no target", "Leave it out, or use rds, knn-target or dsir."
+            f"--target does nothing: {', '.join(names)} {'read' if names[1:] else 'reads'} no target",
+            "Leave it out, or use rds, knn-target or dsir.",
         )
 
 
