@@ -4,7 +4,7 @@
 
 FOLDER has a folder for each situation (its name begins with one of NAME, where some are given), with the data and
 case.md: commands after '$ ', each with the output of an earlier version, and a section '## Expected'. Every command
-is run in a copy of the folder, by the `selectit` of this Python; a command that names data begins its run anew, since an
+is run in a copy of the folder, by the `selectit` of this Python; one that names data begins its run anew, since an
 earlier one may have made a run of that name from other data. Nothing is decided here: the reader compares.
 """
 
