@@ -4,7 +4,8 @@
 
 FOLDER has a folder for each situation (its name begins with one of NAME, where some are given), with the data and
 case.md: commands after '$ ', each with the output of an earlier version, and a section '## Expected'. Every command
-is run in a copy of the folder, by the `selectit` of this Python. Nothing is decided here: the reader compares.
+is run in a copy of the folder, by the `selectit` of this Python; one that names data begins its run anew, since an
+earlier one may have made a run of that name from other data. Nothing is decided here: the reader compares.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import tempfile
 from pathlib import Path
 
 SECONDS = 300
+BEGINS = re.compile(r"selectit (?:select|rate|probe) (?!-).*? --run ([\w.-]+)")
+"""A command that begins a run of its own, and the run's name."""
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -42,6 +45,9 @@ def run_case(case: Path) -> str:
         (Path(place) / "selectit").chmod(0o755)
         surroundings = {**os.environ, "PATH": f"{place}:{os.environ['PATH']}"}
         for command in commands:
+            begins = BEGINS.match(command)
+            if begins:
+                shutil.rmtree(here / begins[1], ignore_errors=True)
             lines.append(f"$ {command}\n{run_command(command, here, surroundings)}\n".replace(place, "…"))
     return "\n".join(lines)
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from rundirs import contents, read_json
 from selectit.config.settings import Settings
 from selectit.engines.loading import load_engine
 from selectit.engines.vllm import read_stored
-from selectit.errors import RunError
+from selectit.errors import RunError, SettingsError
 from selectit.models.files import Model
 from selectit.runs.files import read_part, write_table
 from selectit.runs.run import open_run
@@ -264,6 +266,22 @@ def test_a_run_sets_no_engine_parameter_that_could_run_code(stored):
     with pytest.raises(RunError, match="engine parameter"):
         read_stored(stored if stored == "nonsense" else json.dumps(stored))
     assert read_stored('{"tensor_parallel_size": 2, "enforce_eager": true}')["tensor_parallel_size"] == 2
+
+
+def test_a_run_does_not_choose_whose_code_is_trusted(rated):
+    trusting = replace(FAKE, model=(), k=3, trust_remote_code=True)
+    for do in (rate, partial(selectit.probe, sample=20)):
+        with pytest.raises(SettingsError, match="run, not you, names it: m") as error:
+            do(None, trusting)
+        assert "--model" in error.value.hint
+    rate(None, replace(trusting, model=("m",)))
+    assert len(list(rated.glob("ratings/*/prompt-*"))) == 3
+
+
+def test_nor_whose_tokenizer_is_trusted(rated, monkeypatch):
+    monkeypatch.setattr("selectit.inference.rate._find_tokenizer", lambda *_: "evil/repo")
+    with pytest.raises(SettingsError, match="not you, names it: evil/repo"):
+        rate(None, replace(FAKE, k=3, trust_remote_code=True))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ class PlaceOptions(OptionGroup):
     heading: ClassVar[str] = "Data"
     decides: ClassVar[bool] = False
 
-    run: str | None = option(None, "Run directory [selectit-runs/<name>-<fingerprint>].", "DIR", first=5)
+    run: str | None = option(
+        None, "Run directory; by itself that of DATA is selectit-runs/<name>-<fingerprint>.", "DIR", first=5
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

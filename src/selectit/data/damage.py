@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import json
+import tomllib
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,9 @@ DAMAGE = (
     zlib.error,  # gzip: what is packed is wrong
     pa.ArrowException,  # Arrow, Parquet: all that have a class of their own
     OverflowError,  # Arrow: a length that no buffer has
+    csv.Error,  # a quote, or a NUL
+    json.JSONDecodeError,
+    tomllib.TOMLDecodeError,
     UnicodeError,  # Arrow: a name or a text that is not UTF-8
 )
 """Beside these an OSError without a number: gzip.BadGzipFile, and what Arrow, Parquet (thrift) and zstd say."""

@@ -13,7 +13,7 @@ from selectit.errors import SettingsError
 from selectit.inference.execute import do_units
 from selectit.models.files import Model
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, annotators
+from selectit.runs.annotators import Annotator, annotators, models_in
 from selectit.runs.prompt_sets import store_prompts
 from selectit.runs.run import Run, open_run, reading_lines
 from selectit.runs.source import create
@@ -61,10 +61,34 @@ def find_raters(run: Run, settings: Settings, prompts: PromptSet) -> tuple[Setti
     return settings, [find_model(name, settings) for name in settings.model]
 
 
+def models_of_run(run: Run, settings: Settings) -> tuple[str, ...]:
+    """The models that have rated the run, to go on with.
+
+    Raises SettingsError where their repositories may run code: the run, which may be a stranger's, would choose whose.
+    """
+    names = tuple(models_in(run))
+    if names and settings.trust_remote_code:
+        raise SettingsError(
+            f"--trust-remote-code lets a model's code run, and {run.path}, not you, names it: {', '.join(names)}",
+            "Name the model too, if you trust its repository: --model NAME.",
+        )
+    return names
+
+
 def with_stored_engine(run: Run, settings: Settings, names: Sequence[str]) -> Settings:
-    """The settings with the engine, and the tokenizer, with which the run was rated by these models."""
+    """The settings with the engine, and the tokenizer, with which the run was rated by these models.
+
+    Raises SettingsError where the tokenizer's repository may run code, as `models_of_run`.
+    """
     engine = settings.engine or find_engine(run, names)
-    tokenizer = _find_tokenizer(run, names, engine) if settings.tokenizer is None else settings.tokenizer
+    tokenizer = settings.tokenizer
+    if tokenizer is None:
+        tokenizer = _find_tokenizer(run, names, engine)
+        if tokenizer and settings.trust_remote_code:
+            raise SettingsError(
+                f"--trust-remote-code lets a tokenizer's code run, and {run.path}, not you, names it: {tokenizer}",
+                "Name the tokenizer too, if you trust its repository: --tokenizer NAME.",
+            )
     return dataclasses.replace(settings, engine=engine, tokenizer=tokenizer)
 
 

@@ -18,7 +18,7 @@ from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.data.fields import LayoutError
 from selectit.data.memory import Data
 from selectit.errors import DataError, SettingsError
-from selectit.inference.rate import open_or_create_run, with_stored_engine
+from selectit.inference.rate import models_of_run, open_or_create_run, with_stored_engine
 from selectit.jsonable import plain
 from selectit.methods._base import ScoringMethod
 from selectit.probing.defects import KINDS, Corrupted
@@ -42,7 +42,6 @@ from selectit.probing.rows import (
     probe_folder,
 )
 from selectit.progress import Progress, Silent
-from selectit.runs.annotators import models_in
 from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.selection.collect import collect_all
@@ -164,7 +163,7 @@ def _draw(
 
 def _as_rated(run: Run, settings: Settings) -> Settings:
     """The settings with the models and engine that the run was rated with, where they name none."""
-    models = settings.model or tuple(models_in(run))
+    models = settings.model or models_of_run(run, settings)
     settings = dataclasses.replace(settings, model=models)
     return with_stored_engine(run, settings, models) if models else settings
 

@@ -26,6 +26,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """A run directory with its source. Open one with `create` or `open_run`."""
 
@@ -106,7 +107,12 @@ class Run:
             return MANIFEST_PLACE
         file = path.relative_to(self.path).as_posix()
         has_sum = self.has_sums and file != "timing.json"
-        return Place(digest_of(self.manifest["identity"])[:16], file, has_sum)
+        return Place(self._source, file, has_sum)
+
+    @cached_property
+    def _source(self) -> str:
+        """The source's name in each file's place; worked out once, not for each of thousands of parts."""
+        return digest_of(self.manifest["identity"])[:16]
 
     def _refuse_links(self, path: Path) -> None:
         for folder in path.relative_to(self.path).parents[:-1]:

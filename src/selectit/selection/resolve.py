@@ -16,8 +16,8 @@ from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.data.examples import Example, read_target
 from selectit.engines.loading import check_options
 from selectit.errors import SettingsError
+from selectit.inference.rate import models_of_run
 from selectit.methods._base import Method, ScoringMethod
-from selectit.runs.annotators import models_in
 from selectit.runs.prompt_sets import K, load_prompts
 from selectit.runs.run import Run
 from selectit.selection.choose import Budget, parse_keep
@@ -122,8 +122,11 @@ def resolve_rating(settings: Settings, run: Run | None) -> tuple[Settings, tuple
 
 
 def with_raters(settings: Settings, run: Run | None) -> Settings:
-    """The settings with those models named that have rated the run, or the default, where none is."""
-    names = settings.model or tuple(models_in(run) if run is not None else ()) or (DEFAULT_MODEL,)
+    """The settings with those models named that have rated the run, or the default, where none is.
+
+    Raises SettingsError where the run may not name them.
+    """
+    names = settings.model or (() if run is None else models_of_run(run, settings)) or (DEFAULT_MODEL,)
     return dataclasses.replace(settings, model=names)
 
 
