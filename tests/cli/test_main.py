@@ -7,6 +7,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -225,7 +226,17 @@ def test_the_examples_of_the_readme_run(data, rows, monkeypatch):
     Path("alpaca.json").write_text(json.dumps(rows))
     original = selectit.Settings
     monkeypatch.setattr(selectit, "Settings", lambda **given: original(**given, engine="fake"))
+    trained = []
+
+    class Trainer:
+        def __init__(self, model, train_dataset):
+            trained.extend(train_dataset.to_list())
+
+        def train(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "trl", SimpleNamespace(SFTTrainer=Trainer))
     found = {}
-    exec(code.replace('keep="10%"', "keep=2"), found)
-    assert len(found["selected"].selection.rows) == 2
-    assert len(found["scores"].score) == 12
+    exec(code, found)
+    assert len(found["chosen"]) == len(trained) == 2
+    assert {row["completion"] for row in trained} <= {row["output"] for row in rows}
