@@ -78,7 +78,7 @@ def filter_rows(run: Run, plan: FilterPlan, settings: Settings, order: Int64 | N
     if plan.by is not None:
         names = _name_groups(run, plan, vectors)
         groups = weigh_groups(names, plan.shares)
-        mismatches = find_mismatches(_samples(run)) if plan.by == "language" else None
+        mismatches = find_mismatches(read_samples(run)) if plan.by == "language" else None
     return Candidates(allowed, left_out, groups, plan.by or "", mismatches, tuple(each[0] for each in loaded))
 
 
@@ -87,11 +87,12 @@ def _embeddings(arrays: Any) -> Embeddings:
     return arrays
 
 
-def _samples(run: Run) -> Iterator[Sample]:
+def read_samples(run: Run) -> Iterator[Sample]:
+    """The rated pairs of a run, part by part."""
     return (sample for start, stop in run.part_ranges() for sample in run.samples(start, stop))
 
 
-def _texts(run: Run) -> list[str]:
+def read_texts(run: Run) -> list[str]:
     """What is said in each row, without system prompts, which many rows share."""
     return [
         "\n".join(turn["text"] for turn in turns if turn["role"] != "system")
@@ -103,7 +104,7 @@ def _texts(run: Run) -> list[str]:
 def _find_asked(run: Run, asked: Sequence[QuestionSet]) -> Iterator[tuple[int, Unchosen]]:
     if not asked:
         return
-    for row, overlap in find_overlaps(_samples(run), asked).items():
+    for row, overlap in find_overlaps(read_samples(run), asked).items():
         what = "asks a question" if overlap.whole else f"shares {WORDS} words in a row with a question"
         yield row, Unchosen("decontaminate", f"{what} of {overlap.name}", f"question {overlap.question}")
 
@@ -124,10 +125,10 @@ def _find_repeated(run: Run, plan: FilterPlan, order: Int64, vectors: Float32) -
 def _find_duplicates(run: Run, plan: FilterPlan, order: Int64, vectors: Float32) -> tuple[Duplicates, str, str]:
     """What repeats what, the reason in words, and the name of the measure; '' = there is none."""
     if plan.dedup == "exact":
-        return find_exact(_texts(run), order), "says the same as a row that stays", ""
+        return find_exact(read_texts(run), order), "says the same as a row that stays", ""
     assert plan.threshold is not None
     if plan.dedup == "near":
-        found = find_near(_texts(run), order, plan.threshold)
+        found = find_near(read_texts(run), order, plan.threshold)
         return found, "says nearly the same as a row that stays", "Jaccard index"
     return find_semantic(vectors, order, plan.threshold), "means the same as a row that stays", "cosine"
 
@@ -141,7 +142,7 @@ def _name_groups(run: Run, plan: FilterPlan, vectors: Float32) -> list[str]:
     if any(values):
         return [value or NO_VALUE for value in values]
     if plan.by == "language":
-        return [detect_language(text) for text in _texts(run)]
+        return [detect_language(text) for text in read_texts(run)]
     raise SettingsError(
         f"no record has a field {plan.by!r}", "Name a field of the records with --by, or write language or cluster."
     )

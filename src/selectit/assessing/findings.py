@@ -1,0 +1,98 @@
+"""What a reader should do about what was found: a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from selectit.assessing.sharing import Shared
+from selectit.assessing.texts import Found
+
+if TYPE_CHECKING:
+    from selectit.assessing.assess import Assessed
+
+BROKEN = 0.005
+"""The share of answers that seem to break off from which it is told: in whole data sets fewer are named wrongly."""
+
+
+OTHER_LANGUAGES = 0.02
+"""The share of rows outside the first language from which it is told: of shorter texts some are named wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What asks for action in one data set."""
+
+    data: str
+    text: str
+    rows: tuple[int, ...] = ()
+    """Some of the rows that it is about."""
+
+
+def find_all(data: Sequence[Assessed], shared: Sequence[Shared]) -> tuple[Finding, ...]:
+    """All findings, data set by data set."""
+    found = [each for place, one in enumerate(data) for each in _find(one, place, data, shared)]
+    near = [each for each in data if each.diversity and each.diversity.target is not None]
+    if len(near) > 1:
+        first = min(near, key=lambda each: each.diversity.target)  # type: ignore[union-attr,arg-type,return-value]
+        found.append(Finding(first.name, "lies nearest to the target: begin with it"))
+    return tuple(found)
+
+
+def _find(one: Assessed, place: int, data: Sequence[Assessed], shared: Sequence[Shared]) -> Iterator[Finding]:
+    texts = one.texts
+
+    def finding(found: Found, what: str) -> Iterator[Finding]:
+        if found.count:
+            yield Finding(one.name, f"{count_share(found.count, texts.rows)} {what}", found.rows)
+
+    yield from finding(texts.empty, "have an empty answer: take them out")
+    if texts.near.count > texts.exact.count:
+        yield from finding(texts.near, "are copies or near-copies of an earlier one: --dedup near")
+    else:
+        yield from finding(texts.exact, "are copies of an earlier one: --dedup exact")
+    if texts.repeated.count > texts.near.count:
+        yield from finding(texts.repeated, "ask what an earlier row asks: --best-of instruction keeps one answer each")
+    for name, asked in texts.asked.items():
+        yield from finding(asked, f"share a question with {name}: --decontaminate {name}")
+    if texts.broken.count >= BROKEN * texts.rows:
+        yield from finding(texts.broken, "have an answer that seems to end within a sentence: look at them")
+    yield from finding(texts.mismatched, "answer in another language than they ask: see whether they are translations")
+    yield from _find_languages(one)
+    yield from _find_losses(one)
+    for each in shared:
+        if each.of == place < each.other and each.near:
+            what = f"ask exactly ({each.exact:,}) or nearly what {data[each.other].name} asks"
+            remedy = "of both together, --best-of instruction keeps one answer to each question"
+            remedy = remedy if each.exact else "see whether you want both"
+            yield Finding(one.name, f"{count_share(each.near, texts.answers)} {what}: {remedy}")
+
+
+def _find_languages(one: Assessed) -> Iterator[Finding]:
+    known = {name: count for name, count in one.texts.languages.items() if name not in ("unknown", "(none)")}
+    others = sum(known.values()) - max(known.values(), default=0)
+    if others >= OTHER_LANGUAGES * one.texts.rows and others:
+        first = next(iter(known))
+        what = f"are in other languages than {first}: --by language --shares says how much of each is kept"
+        yield Finding(one.name, f"{count_share(others, one.texts.rows)} {what}")
+
+
+def _find_losses(one: Assessed) -> Iterator[Finding]:
+    for each in one.models:
+        if each.figure == "IFD" and each.ninetieth > 1:
+            what = (
+                f"a tenth or more have an IFD above 1: {each.model} finds these answers likelier without the question"
+            )
+            yield Finding(one.name, f"{what}; --method ifd leaves them out")
+
+
+def count_share(count: int, of: int) -> str:
+    """'412 rows (0.8 %)'."""
+    return f"{count:,} row{'s' * (count != 1)} ({percent(count, of)})"
+
+
+def percent(count: int, of: int) -> str:
+    """'0.8 %', '<0.1 %'; '0 %' of nothing."""
+    share = 100 * count / of if of else 0.0
+    return "<0.1 %" if 0 < share < 0.05 else f"{share:.1f} %" if share else "0 %"

@@ -1,0 +1,47 @@
+"""`selectit assess`: what whole data sets are worth, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+import cloup
+
+from selectit.cli.options import COMMON, options, to_settings
+from selectit.cli.printing import print_json, say
+from selectit.config.groups import EngineOptions, LoadingOptions, ReadingOptions, SourceOptions, TargetOptions
+
+SAMPLE = 500
+
+
+@cloup.command("assess")
+@click.argument("data", nargs=-1, required=True)
+@cloup.option_group(
+    "The assessment",
+    cloup.option(
+        "--sample", type=int, default=SAMPLE, metavar="N", help=f"Rows that models are asked about [{SAMPLE}]."
+    ),
+    cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and the intervals [0]."),
+)
+@options(
+    "model", "encoder", "pooling", "prompts", TargetOptions, "decontaminate", "data_dir", SourceOptions, ReadingOptions,
+    EngineOptions, LoadingOptions, *COMMON,
+)  # fmt: skip
+def command(data: tuple[str, ...], sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Judge whole data sets side by side: each DATA is one.
+
+    Size, lengths, copies, languages, damaged rows, questions of evaluations, what the data sets share. No model is
+    loaded unless one is named: --model adds losses and ratings, --encoder diversity and the distance to --target.
+    """
+    chosen = to_settings(given)
+    from selectit.assessing.assess import assess
+    from selectit.assessing.report import assessment_lines
+    from selectit.cli.progress import notes
+
+    with notes(quiet) as progress:
+        found = assess(data, chosen, sample, sample_seed, progress)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        say("\n".join(assessment_lines(found)))
