@@ -43,30 +43,32 @@ def find_all(data: Sequence[Assessed], shared: Sequence[Shared]) -> tuple[Findin
 def _find(one: Assessed, place: int, data: Sequence[Assessed], shared: Sequence[Shared]) -> Iterator[Finding]:
     texts = one.texts
 
-    def finding(found: Found, what: str) -> Iterator[Finding]:
+    def finding(found: Found, verb: str, what: str) -> Iterator[Finding]:
         if found.count:
-            yield Finding(one.name, f"{count_share(found.count, texts.rows)} {what}", found.rows)
+            yield Finding(one.name, f"{count_rows(found.count, texts.rows, verb)} {what}", found.rows)
 
-    yield from finding(texts.empty, "have an empty answer: take them out")
+    yield from finding(texts.empty, "have", "an empty answer: take them out")
     if texts.near.count > texts.exact.count:
-        yield from finding(texts.near, "are copies or near-copies of an earlier one: --dedup near")
+        yield from finding(texts.near, "repeat", "an earlier one, or nearly: --dedup near")
     else:
-        yield from finding(texts.exact, "are copies of an earlier one: --dedup exact")
+        yield from finding(texts.exact, "repeat", "an earlier one: --dedup exact")
     if texts.repeated.count > texts.near.count:
-        yield from finding(texts.repeated, "ask what an earlier row asks: --best-of instruction keeps one answer each")
+        yield from finding(
+            texts.repeated, "ask", "what an earlier one asks: --best-of instruction keeps one answer each"
+        )
     for name, asked in texts.asked.items():
-        yield from finding(asked, f"share a question with {name}: --decontaminate {name}")
+        yield from finding(asked, "share", f"a question with {name}: --decontaminate {name}")
     if texts.broken.count >= BROKEN * texts.rows:
-        yield from finding(texts.broken, "have an answer that seems to end within a sentence: look at them")
-    yield from finding(texts.mismatched, "answer in another language than they ask: see whether they are translations")
+        yield from finding(texts.broken, "have", "an answer that seems to end within a sentence: look at them")
+    yield from finding(texts.mismatched, "answer", "in another language than asked: see whether it is translation")
     yield from _find_languages(one)
     yield from _find_losses(one)
     for each in shared:
         if each.of == place < each.other and each.near:
-            what = f"ask exactly ({each.exact:,}) or nearly what {data[each.other].name} asks"
+            what = f"exactly ({each.exact:,}) or nearly what {data[each.other].name} asks"
             remedy = "of both together, --best-of instruction keeps one answer to each question"
             remedy = remedy if each.exact else "see whether you want both"
-            yield Finding(one.name, f"{count_share(each.near, texts.answers)} {what}: {remedy}")
+            yield Finding(one.name, f"{count_rows(each.near, texts.answers, 'ask')} {what}: {remedy}")
 
 
 def _find_languages(one: Assessed) -> Iterator[Finding]:
@@ -74,8 +76,8 @@ def _find_languages(one: Assessed) -> Iterator[Finding]:
     others = sum(known.values()) - max(known.values(), default=0)
     if others >= OTHER_LANGUAGES * one.texts.rows and others:
         first = next(iter(known))
-        what = f"are in other languages than {first}: --by language --shares says how much of each is kept"
-        yield Finding(one.name, f"{count_share(others, one.texts.rows)} {what}")
+        what = f"in other languages than {first}: --by language --shares says how much of each is kept"
+        yield Finding(one.name, f"{count_rows(others, one.texts.rows, 'are')} {what}")
 
 
 def _find_losses(one: Assessed) -> Iterator[Finding]:
@@ -87,9 +89,10 @@ def _find_losses(one: Assessed) -> Iterator[Finding]:
             yield Finding(one.name, f"{what}; --method ifd leaves them out")
 
 
-def count_share(count: int, of: int) -> str:
-    """'412 rows (0.8 %)'."""
-    return f"{count:,} row{'s' * (count != 1)} ({percent(count, of)})"
+def count_rows(count: int, of: int, verb: str) -> str:
+    """'412 rows (0.8 %) ask', '1 row (<0.1 %) asks'; of what they do the verb alone."""
+    singular = {"are": "is", "have": "has"}.get(verb, f"{verb}s")
+    return f"{count:,} {'row' if count == 1 else 'rows'} ({percent(count, of)}) {singular if count == 1 else verb}"
 
 
 def percent(count: int, of: int) -> str:

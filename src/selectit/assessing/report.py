@@ -10,7 +10,7 @@ from selectit.assessing.model_figures import Distribution
 from selectit.assessing.texts import Found, Lengths
 from selectit.text_tables import table_lines
 
-_LANGUAGES = 3  # of each data set that the table names
+_LANGUAGES = 2  # of each data set that the table names
 
 
 def assessment_lines(found: Assessment) -> list[str]:
