@@ -92,8 +92,7 @@ def test_a_model_is_asked_about_a_sample_and_its_answers_are_kept(two, no_model)
     assert all(each.rows in (19, 20) for each in first.models)  # one may be the empty answer
     assert first.tokens.keys() == {"m"}
     assert (first.diversity.rows, second.diversity.rows) == (20, 20)
-    assert second.diversity.target < first.diversity.target
-    assert any(each.text == "lies nearest to the target: begin with it" for each in found.findings)
+    assert second.diversity.target.value < first.diversity.target.value
     no_model()
     assert assess(two, settings, sample=20) == found
     lines = assessment_lines(found)
@@ -125,6 +124,10 @@ def test_more_varied_vectors_are_more_varied(two, monkeypatch):
     first, plain = assess([two[0], "plain.jsonl"], Settings(engine="fake", encoder="e"), sample=25).data
     assert first.diversity.vendi > plain.diversity.vendi == pytest.approx(1)
     assert first.diversity.entropy > plain.diversity.entropy == 0
+    Path("equal.jsonl").write_text("\n".join(json.dumps(pair(f"equal? {n}", "y")) for n in range(12)))
+    settings = Settings(engine="fake", encoder="e", target="equal.jsonl")
+    found = assess([two[0], "plain.jsonl"], settings, sample=25).findings
+    assert [each.data for each in found if "nearest to the target" in each.text] == ["plain"]
 
 
 @pytest.mark.parametrize(

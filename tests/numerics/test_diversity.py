@@ -62,9 +62,18 @@ def test_mmd_of_the_published_code():
         if each["bias"]:
             continue
         a, b = (np.array(golden["inputs"][sets[name]]) for name in ("A", each["pair"]))
-        assert squared_mmd(a, b, each["rbf_sigma"]) == pytest.approx(each["square_own"], abs=1e-9)
+        assert squared_mmd(a, b, each["rbf_sigma"]).value == pytest.approx(each["square_own"], abs=1e-9)
         checked += 1
     assert checked == 9
+
+
+def test_the_interval_of_mmd_holds_the_value_of_many_rows():
+    rng = np.random.default_rng(0)
+    target = rng.normal(1, 1, (60, 2))
+    true = squared_mmd(rng.normal(0, 1, (3000, 2)), target).value
+    found = [squared_mmd(rng.normal(0, 1, (80, 2)), target) for _ in range(200)]
+    inside = sum(each.low < true < each.high for each in found)
+    assert 180 <= inside <= 198, inside
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))

@@ -14,6 +14,7 @@ from selectit.data.examples import Example
 from selectit.errors import DataError
 from selectit.numerics.clusters import k_means
 from selectit.numerics.diversity import cluster_entropy, novel_sum, squared_mmd, vendi_score
+from selectit.numerics.statistics import Estimate
 from selectit.numerics.vectors import Vectors, row_vectors, unit
 from selectit.progress import Progress
 from selectit.runs.annotators import models_in
@@ -40,7 +41,7 @@ class Diversity:
     """With the rows of all data sets as reference."""
     entropy: float
     """Over `CLUSTERS` clusters of the rows of all data sets, from 0 (all in one) to 1 (evenly)."""
-    target: float | None
+    target: Estimate | None
     """Squared MMD to the target's examples, lower is nearer and about 0 alike; None = there is no target."""
 
 

@@ -33,11 +33,7 @@ class Finding:
 def find_all(data: Sequence[Assessed], shared: Sequence[Shared]) -> tuple[Finding, ...]:
     """All findings, data set by data set."""
     found = [each for place, one in enumerate(data) for each in _find(one, place, data, shared)]
-    near = [each for each in data if each.diversity and each.diversity.target is not None]
-    if len(near) > 1:
-        first = min(near, key=lambda each: each.diversity.target)  # type: ignore[union-attr,arg-type,return-value]
-        found.append(Finding(first.name, "lies nearest to the target: begin with it"))
-    return tuple(found)
+    return (*found, *_find_nearest(data))
 
 
 def _find(one: Assessed, place: int, data: Sequence[Assessed], shared: Sequence[Shared]) -> Iterator[Finding]:
@@ -69,6 +65,15 @@ def _find(one: Assessed, place: int, data: Sequence[Assessed], shared: Sequence[
             remedy = "of both together, --best-of instruction keeps one answer to each question"
             remedy = remedy if each.exact else "see whether you want both"
             yield Finding(one.name, f"{count_rows(each.near, texts.answers, 'ask')} {what}: {remedy}")
+
+
+def _find_nearest(data: Sequence[Assessed]) -> Iterator[Finding]:
+    """Of data sets with a distance to the target the nearest, where the intervals of all others lie above its own."""
+    distance = {each.name: each.diversity.target for each in data if each.diversity and each.diversity.target}
+    if len(distance) > 1:
+        (first, nearest), *others = sorted(distance.items(), key=lambda item: item[1].value)
+        if all(nearest.high < each.low for _, each in others):
+            yield Finding(first, "lies nearest to the target: begin with it")
 
 
 def _find_languages(one: Assessed) -> Iterator[Finding]:

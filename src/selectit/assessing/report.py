@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from selectit.assessing.assess import Assessed, Assessment
+from selectit.assessing.diversity import Diversity
 from selectit.assessing.findings import percent
 from selectit.assessing.model_figures import Distribution
 from selectit.assessing.texts import Found, Lengths
@@ -88,7 +89,7 @@ def _diversity(data: Sequence[Assessed]) -> Iterator[list[str]]:
     yield ["NovelSum", *(f"{each.novelsum:.3f}" for each in found)]
     yield ["entropy over clusters, 0 to 1", *(f"{each.entropy:.3f}" for each in found)]
     if found[0].target is not None:
-        yield ["squared MMD to the target", *(f"{each.target:.4f}" for each in found)]
+        yield ["squared MMD to the target", *map(_distance, found)]
 
 
 def _shares(found: Assessment) -> Iterator[list[str]]:
@@ -100,6 +101,11 @@ def _shares(found: Assessment) -> Iterator[list[str]]:
 def _median(of: Distribution) -> str:
     interval = "" if of.interval is None else f" [{of.interval[0]:.3g}, {of.interval[1]:.3g}]"
     return f"{of.median:.3g}{interval}"
+
+
+def _distance(of: Diversity) -> str:
+    assert of.target is not None  # of one data set as of all
+    return f"{of.target.value:.4f} [{of.target.low:.4f}, {of.target.high:.4f}]"
 
 
 def _lengths(of: Lengths) -> str:
