@@ -82,7 +82,9 @@ def rows_of(path):
 
 
 def test_a_model_is_asked_about_a_sample_and_its_answers_are_kept(two, no_model):
-    settings = Settings(engine="fake", model="m", encoder="e", target="second.jsonl")
+    Path("exam.txt").write_text("Who was first?")
+    exam = {"decontaminate": "exam.txt", "data_dir": "."}
+    settings = Settings(engine="fake", model="m", encoder="e", target="second.jsonl", **exam)
     found = assess(two, settings, sample=20)
     first, second = found.data
     assert [(each.figure, each.drawn) for each in first.models] == [

@@ -82,7 +82,7 @@ def assess(
     progress = progress or Silent()
     _check(data, settings, sample)
     evaluations = [read_named(name, settings.data_dir) for name in settings.decontaminate]
-    target = read_target(settings.target, settings.target_by) if settings.target else ()
+    target = read_target(settings.target) if settings.target else ()
     runs = [open_or_create_run(each, settings) for each in data]
     rows = [draw_rows(run, sample, seed) for run in runs]
     texts = [measure_texts(run, evaluations, seed) for run in runs]

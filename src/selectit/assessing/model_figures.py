@@ -68,7 +68,7 @@ def measure_models(
 def _measure(
     run: Run, rows: Sequence[int], name: str, settings: Settings, seed: int, progress: Progress
 ) -> Iterator[Distribution]:
-    here = dataclasses.replace(settings, model=(name,), target=(), target_by=None, decontaminate=())
+    here = dataclasses.replace(settings, model=(name,), target=(), target_by=None, decontaminate=(), data_dir=None)
     plan = resolve(here, run, [method for method, _ in _FIGURES.values()], asks=bool(settings.model))
     stored = [_is_stored(run, name, plan, part) for part in plan.parts]
     sample = None

@@ -10,7 +10,7 @@ import cloup
 
 from selectit.cli.options import COMMON, options, to_settings
 from selectit.cli.printing import print_json, say
-from selectit.config.groups import EngineOptions, LoadingOptions, ReadingOptions, SourceOptions, TargetOptions
+from selectit.config.groups import EngineOptions, LoadingOptions, ReadingOptions, SourceOptions
 
 SAMPLE = 500
 
@@ -20,12 +20,28 @@ SAMPLE = 500
 @cloup.option_group(
     "The assessment",
     cloup.option(
+        "--model", multiple=True, metavar="NAME", help="Add its tokens, losses and ratings; repeatable [no model]."
+    ),
+    cloup.option("--encoder", metavar="NAME", help="Add diversity by its embeddings [no encoder]."),
+    cloup.option(
+        "--target",
+        multiple=True,
+        metavar="FILE",
+        help="Add the distance to examples of what the model should become good at; needs --encoder; repeatable.",
+    ),
+    cloup.option(
+        "--decontaminate",
+        multiple=True,
+        metavar="FILE",
+        help="Count rows that share 13 words in a row with a question of this file or benchmark; repeatable.",
+    ),
+    cloup.option(
         "--sample", type=int, default=SAMPLE, metavar="N", help=f"Rows that models are asked about [{SAMPLE}]."
     ),
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and the intervals [0]."),
 )
 @options(
-    "model", "encoder", "pooling", "prompts", TargetOptions, "decontaminate", "data_dir", SourceOptions, ReadingOptions,
+    "pooling", "prompts", "data_dir", SourceOptions, ReadingOptions,
     EngineOptions, LoadingOptions, *COMMON,
 )  # fmt: skip
 def command(data: tuple[str, ...], sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any) -> None:
