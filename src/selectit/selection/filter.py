@@ -64,12 +64,12 @@ def filter_rows(run: Run, plan: FilterPlan, settings: Settings, order: Int64 | N
         SettingsError: a package is not installed, or shares name a group that there is not.
         DataError: no row is left.
     """
-    order = np.arange(run.rows) if order is None else order
     loaded = [load_answers(run, request, settings) for request in plan.requests]
     vectors = row_vectors(_embeddings(loaded[0][1]), run.rows) if loaded else np.empty((run.rows, 0), np.float32)
     left_out = dict(_find_asked(run, plan.asked))
-    order = np.array([row for row in order.tolist() if row not in left_out], np.int64)
-    left_out |= _find_repeated(run, plan, order, vectors)
+    if plan.dedup is not None:
+        order = np.arange(run.rows) if order is None else order
+        left_out |= _find_repeated(run, plan, order[~np.isin(order, list(left_out))], vectors)
     allowed = np.ones(run.rows, np.bool_)
     allowed[list(left_out)] = False
     if not allowed.any():
@@ -109,8 +109,6 @@ def _find_asked(run: Run, asked: Sequence[QuestionSet]) -> Iterator[tuple[int, U
 
 
 def _find_repeated(run: Run, plan: FilterPlan, order: Int64, vectors: Float32) -> dict[int, Unchosen]:
-    if plan.dedup is None:
-        return {}
     found, reason, measure = _find_duplicates(run, plan, order, vectors)
     return {
         row: Unchosen(
