@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.errors import DataError, SettingsError
+from selectit.errors import DataError, SettingsError, nearest
 from selectit.filters.duplicates import Duplicates, find_exact, find_near, find_semantic
 from selectit.filters.language import detect_language, find_mismatches
 from selectit.filters.overlap import WORDS, QuestionSet, find_overlaps
@@ -140,9 +140,7 @@ def _name_groups(run: Run, plan: FilterPlan, vectors: Float32) -> list[str]:
         return [value or NO_VALUE for value in values]
     if plan.by == "language":
         return [detect_language(text) for text in _texts(run)]
-    raise SettingsError(
-        f"no record has a field {plan.by!r}", "Name a field of the records with --by, or write language or cluster."
-    )
+    raise _no_field(run, plan.by, "write language or cluster")
 
 
 def _name_clusters(vectors: Float32, clusters: int) -> list[str]:
@@ -187,7 +185,12 @@ def read_alternatives(run: Run, best_of: str | None) -> list[Hashable] | None:
         return group_instructions(run.samples(0, run.rows), run.rows)
     values = field_of(run, best_of)
     if not any(values):
-        raise SettingsError(
-            f"no record has a field {best_of!r}", "Name one with --best-of, or write --best-of instruction."
-        )
+        raise _no_field(run, best_of, "write instruction")
     return group_fields(values)
+
+
+def _no_field(run: Run, name: str, otherwise: str) -> SettingsError:
+    reading = run.manifest.get("reading") or {"read": {}, "unread": {}}  # older runs do not say
+    return SettingsError(
+        f"no record has a field {name!r}", f"{nearest(name, {*reading['read'], *reading['unread']})} Or {otherwise}."
+    )
