@@ -46,7 +46,7 @@ WARM_UP = 8
 def read(path: Path, limit: int) -> list[Sample]:
     """The first `limit` rows of an Alpaca file."""
     with sources.open_source(str(path)) as source:
-        records = list(reader.read_records(source, reader.ReadReport(), layout=None, which="last", limit=limit))
+        records = list(reader.read_records(source, reader.ReadReport(), reader.ReadSpec(limit=limit)))
     return [build_samples(each.row, each.turns, "last", each.inputs)[0] for each in records]
 
 

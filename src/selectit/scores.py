@@ -13,7 +13,6 @@ values[offsets[i]:offsets[i + 1]]. A row may have none; it has no score.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ from selectit.methods.rsr import Rsr
 from selectit.methods.selectit import SelectIT
 from selectit.methods.similarity import Similarity
 from selectit.methods.uncertainty import Uncertainty
-from selectit.signals.arrays import Embeddings, Float64, Int64, Losses, Ratings, Rows, Signals
+from selectit.signals.arrays import Embeddings, Float64, Int64, Losses, Ratings, Rows, Signals, build_rows
 
 Tokens = Sequence[ArrayLike] | tuple[ArrayLike, ArrayLike]
 
@@ -230,12 +229,7 @@ def _choose(method: SetMethod, vectors: ArrayLike, budget: int, quality: ArrayLi
 def _rows_of(points: NDArray[np.float32]) -> Rows:
     """Rows whose content is their vector: draws go with it, wherever the row stands."""
     digests = [hashlib.blake2b(point.tobytes(), digest_size=16).digest() for point in points]
-    seen: Counter[bytes] = Counter()
-    occurrence = np.empty(len(points), np.int64)
-    for row, digest in enumerate(digests):
-        occurrence[row] = seen[digest]
-        seen[digest] += 1
-    return Rows(np.array(digests, dtype="V16"), occurrence, np.zeros(len(points), np.int64))
+    return build_rows(np.array(digests, dtype="V16"), np.zeros(len(points), np.int64))
 
 
 def _ratings(logprobs: ArrayLike) -> Ratings:

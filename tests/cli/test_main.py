@@ -97,6 +97,15 @@ def test_config_file_with_what_is_typed_winning(command, data):
     assert "selectit-model-paper-k5-a0.3-w2-50pct" in out
 
 
+def test_one_text_in_a_config_where_several_may_be_given(command, data):
+    Path("s.toml").write_text('roles = "boss=user"\nmodel = "m"\nengine = "fake"\nkeep = 2\nk = 1\n')
+    Path("talks.jsonl").write_text(
+        json.dumps({"messages": [{"role": "boss", "content": "q"}, {"role": "assistant", "content": "r"}]}) + "\n"
+    )
+    code, _, err = command("select", "talks.jsonl", "--config", "s.toml", "--keep", "1")
+    assert code == 0, err
+
+
 def test_the_papers_setting_is_a_config_that_is_understood(command, data):
     config = ROOT / "examples" / "selective-alpaca.toml"
     code, out, err = command("select", data, "--config", config, *FAKE, "--limit", 10)

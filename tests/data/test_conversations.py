@@ -90,7 +90,7 @@ def test_images_in_a_column_that_holds_no_text_are_seen(folder):
     images = pa.array([[{"bytes": b"\x89"}], []], pa.list_(pa.struct([("bytes", pa.binary())])))
     pq.write_table(pa.table({"prompt": ["a", "b"], "completion": ["c", "d"], "images": images}), folder / "a.parquet")
     with sources.open_source(str(folder / "a.parquet")) as source:
-        records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None))
+        records = list(read.read_records(source, read.ReadReport()))
     assert [record.left_out for record in records] == [("images",), ()]
 
 
@@ -161,11 +161,11 @@ def test_an_optional_part_that_no_row_has_is_a_typing_error(folder):
     path.write_text('{"a": "q", "c": "r"}\n{"a": "q", "b": "x", "c": "r"}\n')
     layout = parse_map("instruction=a,input=b,response=c")
     with sources.open_source(str(path)) as source:
-        records = list(read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None))
+        records = list(read.read_records(source, read.ReadReport(), read.ReadSpec(layout=layout)))
         assert [record.turns[0].text for record in records] == ["q", "q\nx"]
         layout = parse_map("instruction=a,input=d,response=c")
         with pytest.raises(DataError, match="'d', which no row"):
-            list(read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None))
+            list(read.read_records(source, read.ReadReport(), read.ReadSpec(layout=layout)))
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)

@@ -21,7 +21,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 def rows_of(data):
     with sources.open_source(data) as source:
-        records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None))
+        records = list(read.read_records(source, read.ReadReport()))
         return [record.turns[-1].text for record in records], source
 
 

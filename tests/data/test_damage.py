@@ -26,7 +26,7 @@ TEXT = json.dumps(ROWS).encode()
 
 def read_all(path, which="last"):
     with sources.open_source(str(path)) as source:
-        return list(read.read_records(source, read.ReadReport(), layout=None, which=which, limit=None))
+        return list(read.read_records(source, read.ReadReport(), read.ReadSpec(which=which)))
 
 
 def refused(path, which="last"):
@@ -192,5 +192,5 @@ def test_a_name_that_is_not_utf8_is_read(folder):
         file.write(b'{"instruction": "a", "output": "b"}\n')
     with sources.open_source(os.fsdecode(path)) as source:
         assert source.name.endswith("caf\ufffd.jsonl")
-        (record,) = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
+        (record,) = read.read_records(source, read.ReadReport())
     assert record.turns[1].text == "b"

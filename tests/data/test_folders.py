@@ -14,7 +14,7 @@ from selectit.errors import DataError, SettingsError
 
 def rows_of(path, split=None, limit=None):
     with sources.open_source(str(path), split) as source:
-        records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=limit))
+        records = list(read.read_records(source, read.ReadReport(), read.ReadSpec(limit=limit)))
         return [record.turns[0].text for record in records], source
 
 
@@ -82,7 +82,7 @@ def test_a_column_that_json_has_no_kind_for_costs_no_row(folder):
     }
     pq.write_table(pa.table(columns), folder / "d" / "a.parquet")
     with sources.open_source(str(folder / "d")) as source:
-        (record,) = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
+        (record,) = read.read_records(source, read.ReadReport())
     held = json.loads(record.raw)
     assert (held["when"], held["cost"], held["raw"]) == ("2024-01-02T03:00:00+00:00", "1.50", "AAE=")
     assert held["nano"].endswith("05.123456789")
@@ -103,7 +103,7 @@ ONE, TWO = {"instruction": "a", "output": "x\ny"}, {"instruction": "b", "output"
 def test_objects_that_are_not_one_a_line(folder, text):
     (folder / "d.json").write_bytes(text.encode())
     with sources.open_source(str(folder / "d.json")) as source:
-        records = list(read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None))
+        records = list(read.read_records(source, read.ReadReport()))
     assert [json.loads(record.raw) for record in records] == [ONE, TWO]
     assert source.written == "jsonl" and not any("\n" in record.raw for record in records)
 

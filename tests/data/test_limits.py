@@ -44,7 +44,7 @@ def peak_of_reading(path, most=unpacking.MOST):
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
         "    with sources.open_source(sys.argv[1]) as source:\n"
-        "        for _ in read.read_records(source, read.ReadReport(), layout=None, which='last', limit=None): pass\n"
+        "        for _ in read.read_records(source, read.ReadReport()): pass\n"
         "except DataError as error:\n"
         "    print(error.message)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
@@ -215,7 +215,7 @@ def test_a_long_line_is_left_out_and_the_next_is_read(folder, monkeypatch):
     with sources.open_source("d.jsonl") as source:
         found = read.ReadReport()
         with open("rejected", "wb") as rejected:
-            records = list(read.read_records(source, found, layout=None, which="last", limit=None, rejected=rejected))
+            records = list(read.read_records(source, found, rejected=rejected))
     assert [record.row for record in records] == [0, 1]
     assert len(found.bad) == 1 and "line 2: it is longer than" in found.bad[0]
 

@@ -63,7 +63,7 @@ def read_both(path, layout, which="last"):
         way = read.read_records if one_by_one else read.read_tables
         try:
             with sources.open_source(str(path)) as source:
-                made = list(way(source, found, layout=layout, which=which, limit=None, rejected=rejected))
+                made = list(way(source, found, read.ReadSpec(layout=layout, which=which), rejected=rejected))
         except DataError as error:
             said.append(error.message)
             continue

@@ -13,7 +13,7 @@ from selectit.errors import DataError
 def read_all(path, limit=None, layout=None, which="last"):
     with sources.open_source(str(path)) as source:
         found = read.ReadReport()
-        return source, list(read.read_records(source, found, layout=layout, which=which, limit=limit))
+        return source, list(read.read_records(source, found, read.ReadSpec(layout=layout, which=which, limit=limit)))
 
 
 def write_all(source, records, path):

@@ -71,9 +71,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
     for name, value in table.items():
         if isinstance(value, Mapping):
             table[name] = list(value.items())
-    for name in ("model", "decontaminate"):
-        if isinstance(table.get(name), str):
-            table[name] = [table[name]]
+    for each in ctx.command.params:
+        if isinstance(each, click.Option) and each.multiple and isinstance(table.get(str(each.name)), str):
+            table[str(each.name)] = [table[str(each.name)]]
     ctx.default_map = table
 
 

@@ -60,6 +60,13 @@ def defaults(*groups: type[Any]) -> dict[str, Any]:
     return {name: value for group in groups for name, value in values(group(), group).items()}
 
 
+def list_names(settings: type[Any]) -> Iterator[str]:
+    """The options that are lists, for which one value alone stands as well."""
+    for name, kind in typing.get_type_hints(settings).items():
+        if any(typing.get_origin(each) is tuple for each in (kind, *typing.get_args(kind))):
+            yield name
+
+
 def given(settings: Any, *groups: type[Any]) -> dict[str, Any]:
     """The options of some groups whose values are not the default."""
     plain = defaults(*groups)

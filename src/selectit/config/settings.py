@@ -30,7 +30,7 @@ from selectit.config.groups import (
     SourceOptions,
     TargetOptions,
 )
-from selectit.config.options import check_values, flag, names
+from selectit.config.options import check_values, flag, list_names, names
 from selectit.errors import SettingsError, nearest
 from selectit.jsonable import parse_toml
 
@@ -50,7 +50,7 @@ class Settings(  # the fields of the last base come first
     """
 
     def __post_init__(self) -> None:
-        for name in ("model", "weights", "labels", "roles", "target", "decontaminate"):  # one alone is a list of one
+        for name in list_names(type(self)):
             value = getattr(self, name)
             if isinstance(value, str | int | float):
                 object.__setattr__(self, name, (value,))

@@ -9,7 +9,7 @@ from typing import Any
 
 from selectit.data.blocks import read_blocks
 from selectit.data.detect import detect
-from selectit.data.fields import RowError
+from selectit.data.fields import RowError, find_field
 from selectit.data.json_text import RawValue
 from selectit.data.samples import build_samples, read_inputs
 from selectit.data.sources import open_source
@@ -87,9 +87,7 @@ def _read_example(item: RawValue, name: str, by: str | None) -> Example:
 
 def _at(record: Mapping[str, Any], path: str, place: str) -> str:
     """The value of a field as text; dots for fields within fields."""
-    value: Any = record
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+    value = find_field(record, path)
     if value is None:
         raise DataError(f"{place}: there is no field {path!r}", nearest(path, record))
     return str(value)

@@ -66,9 +66,9 @@ class Held:
 
     def lines(self) -> Iterator[bytes]:
         """The records as lines of JSON, some at a time."""
-        for start in range(0, len(self.content), _ROWS):
-            some = itertools.islice(self.content, start, start + _ROWS)
-            yield b"".join(_as_line(record, start + place) for place, record in enumerate(some))
+        numbered = enumerate(self.content)
+        while lines := [_as_line(record, row) for row, record in itertools.islice(numbered, _ROWS)]:
+            yield b"".join(lines)
 
 
 def hold(data: Any, split: str | None = None) -> list[str] | Held:

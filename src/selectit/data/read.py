@@ -37,6 +37,20 @@ _MAX_TOGETHER = 1_000_000_000
 """The most characters in so many rows: whoever reads a data set, and a run later, holds as many at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadSpec:
+    """How a data set is read."""
+
+    layout: Layout | None = None
+    """None = found from the first record that has one."""
+    which: str = "last"
+    """The answers that are rated; see `samples.build_samples`."""
+    limit: int | None = None
+    """The most rows to read."""
+    roles: Roles = ()
+    """What speakers are called; see `Layout.roles`."""
+
+
 @dataclass(slots=True)
 class ReadReport:
     """What reading has found so far: complete when `read_records` is exhausted."""
@@ -56,51 +70,34 @@ class ReadReport:
 
 
 def read_records(
-    source: Source,
-    found: ReadReport,
-    *,
-    layout: Layout | None,
-    which: str,
-    limit: int | None,
-    roles: Roles = (),
-    rejected: IO[bytes] | None = None,
+    source: Source, found: ReadReport, spec: ReadSpec = ReadSpec(), rejected: IO[bytes] | None = None
 ) -> Iterator[Record]:
     """The good records in order, numbered from 0.
 
     Args:
         source: from `open_source`.
         found: filled on the way.
-        layout: None = found from the first record that has one.
-        which: the answers that are rated; see `samples.build_samples`.
-        limit: the most rows to read.
-        roles: what speakers are called; see `Layout.roles`.
+        spec: how.
         rejected: takes a line of JSON for each bad row, which is then left out; None = bad rows are an error.
 
     Raises:
         DataError: the files are broken, every row is bad for one reason, there is no row, or, after the last row and
             without `rejected`, any row was bad (the first ten are listed).
     """
-    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout, roles):
-        yield from _read_block(block, source, found, which, roles, rejected)
+    for block in _read_blocks(source, found, spec):
+        yield from _read_block(block, source, found, spec, rejected)
     _check_end(source, found, rejected)
 
 
 def read_tables(
-    source: Source,
-    found: ReadReport,
-    *,
-    layout: Layout | None,
-    which: str,
-    limit: int | None,
-    roles: Roles = (),
-    rejected: IO[bytes] | None = None,
+    source: Source, found: ReadReport, spec: ReadSpec = ReadSpec(), rejected: IO[bytes] | None = None
 ) -> Iterator[pa.Table]:
     """The good records in order, as tables of `records.record_schema`, each of some rows. See `read_records`."""
     schema = record_schema(source.schema)
-    for block in _settle_layout(first_rows(read_blocks(source), limit), source, found, layout, roles):
-        table = _read_plain_block(block, found, which, schema)
+    for block in _read_blocks(source, found, spec):
+        table = _read_plain_block(block, found, spec.which, schema)
         if table is None:
-            table = record_table(list(_read_block(block, source, found, which, roles, rejected)), schema)
+            table = record_table(list(_read_block(block, source, found, spec, rejected)), schema)
         yield table
     _check_end(source, found, rejected)
 
@@ -130,11 +127,11 @@ def _read_plain_block(block: Block, found: ReadReport, which: str, schema: pa.Sc
 
 
 def _read_block(
-    block: Block, source: Source, found: ReadReport, which: str, roles: Roles, rejected: IO[bytes] | None
+    block: Block, source: Source, found: ReadReport, spec: ReadSpec, rejected: IO[bytes] | None
 ) -> Iterator[Record]:
     for item in block.items():
         try:
-            record = _record(item, found, which, roles)
+            record = _record(item, found, spec)
         except RowError as error:
             _reject(item, str(error)[:_MESSAGE], found, rejected)
             continue
@@ -171,14 +168,13 @@ _LAYOUT_HINT = (
 )
 
 
-def _settle_layout(
-    blocks: Iterator[Block], source: Source, found: ReadReport, layout: Layout | None, roles: Roles
-) -> Iterator[Block]:
+def _read_blocks(source: Source, found: ReadReport, spec: ReadSpec) -> Iterator[Block]:
     """All blocks, once `found.layout` is known: from the first row that has one, or the one that is named.
 
     Raises DataError, which says what is wrong with the first row, where none of the first ones has a layout.
     """
-    layout = found.layout = dataclasses.replace(layout, roles=roles) if layout else None
+    blocks = first_rows(read_blocks(source), spec.limit)
+    layout = found.layout = dataclasses.replace(spec.layout, roles=spec.roles) if spec.layout else None
     if layout is not None and layout.name:
         return blocks
     ahead: list[Block] = []
@@ -189,7 +185,7 @@ def _settle_layout(
         if item.problem or not isinstance(item.value, dict):
             continue
         try:
-            found.layout = layout or detect(item.value, roles)
+            found.layout = layout or detect(item.value, spec.roles)
             check_parts(item.value, found.layout)
             break
         except LayoutError as error:
@@ -210,16 +206,16 @@ def _characters(record: Record) -> int:
     return characters
 
 
-def _record(item: RawValue, found: ReadReport, which: str, roles: Roles) -> Record:
+def _record(item: RawValue, found: ReadReport, spec: ReadSpec) -> Record:
     if item.problem:
         raise RowError(item.problem)
     if found.layout is None:  # nothing among the first items is an object
         if not isinstance(item.value, dict):
             raise RowError("it is not an object with fields")
-        found.layout = detect(item.value, roles)
+        found.layout = detect(item.value, spec.roles)
     found.parts |= check_parts(item.value, found.layout)
     conversation, left_out = read_turns(item.value, found.layout)
-    rated = rated_turns(conversation, which)
+    rated = rated_turns(conversation, spec.which)
     check_contexts(conversation, rated)
     words = sum(count_words(conversation[place].text) for place in rated)
     inputs = read_inputs(item.value, found.layout)

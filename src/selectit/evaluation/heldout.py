@@ -129,7 +129,7 @@ def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     with sources.open_source(path) as source:
         return [
             samples.build_samples(record.row, record.turns, "last", record.inputs)[0]
-            for record in read.read_records(source, read.ReadReport(), layout=layout, which="last", limit=None)
+            for record in read.read_records(source, read.ReadReport(), read.ReadSpec(layout))
         ]
 
 

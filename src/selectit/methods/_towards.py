@@ -5,16 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from selectit.errors import DataError
 from selectit.methods._base import TargetMethod
 from selectit.numerics.choosers import Choice, check_chooser, choose_rows
 from selectit.numerics.vectors import row_vectors, unit
 from selectit.numerics.whitening import fit_whitening, whitened
-from selectit.signals.arrays import Embeddings, Int64, Signals
-
-Float32 = NDArray[np.float32]
+from selectit.signals.arrays import Embeddings, Float32, Int64, Signals
 
 
 class SimilarityMethod(TargetMethod):

@@ -12,7 +12,7 @@ from selectit.methods._base import SetMethod
 from selectit.numerics.coverage import k_center
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import dpp
-from selectit.numerics.vectors import mean_squared_distance, pool, unit
+from selectit.numerics.vectors import mean_squared_distance, pool, scored_pool, unit
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -71,12 +71,12 @@ class Dpp(SetMethod):
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; fewer where the kernel has no more rank, as among duplicates."""
-        rows, vectors = pool(signals)
-        worth = np.ones(len(rows))
-        if self.quality and len(rows):
-            score = signals.score_of(self.quality)[rows]
-            rows, vectors, score = rows[~np.isnan(score)], vectors[~np.isnan(score)], score[~np.isnan(score)]
-            worth = np.exp(self.beta * standardised(score)) if len(rows) else score
+        if self.quality:
+            rows, vectors, worth = scored_pool(signals, self.quality)
+            worth = np.exp(self.beta * standardised(worth)) if len(rows) else worth
+        else:
+            rows, vectors = pool(signals)
+            worth = np.ones(len(rows))
         if not len(rows):
             return rows
         if len(rows) * budget > _LARGEST:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectit.errors import SettingsError, nearest
 from selectit.methods._base import SetMethod
+from selectit.methods._coverage import check_coverage, label_coverage
 from selectit.numerics.coverage import cover
-from selectit.numerics.vectors import SIMILARITIES, pool
+from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
 
@@ -46,10 +46,7 @@ class FacilityLocation(SetMethod):
     """So many nearest rows cover a row; 0 = all of up to 20,000, 64 of more, which needs the extra `methods`."""
 
     def __post_init__(self) -> None:
-        if self.similarity not in SIMILARITIES:
-            raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
-        if self.neighbours < 0:
-            raise SettingsError(f"neighbours is {self.neighbours}", "It is a number of rows, or 0.")
+        check_coverage(self.similarity, self.neighbours)
 
     @property
     def needs(self) -> tuple[EmbeddingRequest]:
@@ -57,7 +54,7 @@ class FacilityLocation(SetMethod):
 
     @property
     def label(self) -> str:
-        return f"facility-location-{self.text}-{self.similarity}" + (f"-nn{self.neighbours}" if self.neighbours else "")
+        return f"facility-location-{self.text}-{label_coverage(self.similarity, self.neighbours)}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order, fewer where fewer have an embedding."""

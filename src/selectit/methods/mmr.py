@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.coverage import scaled
 from selectit.numerics.subsets import marginal_relevance
-from selectit.numerics.vectors import pool
+from selectit.numerics.vectors import scored_pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -58,12 +56,10 @@ class Mmr(SetMethod):
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; those without embedding or quality are never taken."""
-        rows, vectors = pool(signals)
-        quality = signals.score_of(self.quality)[rows]
-        known = np.flatnonzero(~np.isnan(quality))
-        if not len(known):
-            return rows[known]
-        return rows[known[marginal_relevance(vectors[known], scaled(quality[known]), budget, self.balance)]]
+        rows, vectors, quality = scored_pool(signals, self.quality)
+        if not len(rows):
+            return rows
+        return rows[marginal_relevance(vectors, scaled(quality), budget, self.balance)]
 
 
 METHOD = Mmr

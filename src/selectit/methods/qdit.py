@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from selectit.errors import SettingsError, nearest
+from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
+from selectit.methods._coverage import check_coverage, label_coverage
 from selectit.numerics.coverage import cover_well
-from selectit.numerics.vectors import SIMILARITIES, pool
+from selectit.numerics.vectors import scored_pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -49,10 +48,7 @@ class Qdit(SetMethod):
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
             raise SettingsError(f"alpha is {self.alpha}", "It is a number from 0 to 1.")
-        if self.similarity not in SIMILARITIES:
-            raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
-        if self.neighbours < 0:
-            raise SettingsError(f"neighbours is {self.neighbours}", "It is a number of rows, or 0.")
+        check_coverage(self.similarity, self.neighbours)
 
     @property
     def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
@@ -60,18 +56,15 @@ class Qdit(SetMethod):
 
     @property
     def label(self) -> str:
-        neighbours = f"-nn{self.neighbours}" if self.neighbours else ""
-        return f"qdit-{shorten(self.quality)}-a{self.alpha:g}-{self.text}-{self.similarity}{neighbours}"
+        coverage = label_coverage(self.similarity, self.neighbours)
+        return f"qdit-{shorten(self.quality)}-a{self.alpha:g}-{self.text}-{coverage}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; those without embedding or quality are never taken."""
-        rows, vectors = pool(signals)
-        quality = signals.score_of(self.quality)[rows]
-        known = np.flatnonzero(~np.isnan(quality))
-        if not len(known):
-            return rows[known]
-        chosen = cover_well(vectors[known], quality[known], budget, self.alpha, self.similarity, self.neighbours)
-        return rows[known[chosen]]
+        rows, vectors, quality = scored_pool(signals, self.quality)
+        if not len(rows):
+            return rows
+        return rows[cover_well(vectors, quality, budget, self.alpha, self.similarity, self.neighbours)]
 
 
 METHOD = Qdit

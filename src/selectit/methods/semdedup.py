@@ -11,7 +11,7 @@ from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.clusters import beaten_by, k_means
-from selectit.numerics.vectors import pool, unit
+from selectit.numerics.vectors import pool, scored_pool, unit
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -71,12 +71,13 @@ class Semdedup(SetMethod):
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, best first; fewer where the rest is alike. Raises SettingsError: no scikit-learn."""
-        rows, vectors = pool(signals, self.seed)
-        score = signals.score_of(self.score)[rows] if self.score else np.zeros(len(rows))
-        known = ~np.isnan(score)
-        rows, points, score = rows[known], unit(vectors[known]), score[known]
+        if self.score:
+            rows, vectors, score = scored_pool(signals, self.score, self.seed)
+        else:
+            rows, vectors = pool(signals, self.seed)
         if not len(rows):
             return rows
+        points = unit(vectors)
         clusters = self.clusters or (1 if len(rows) <= _ONE_CLUSTER else math.isqrt(len(rows) - 1) + 1)
         if clusters == 1:
             label, distance = np.zeros(len(rows), dtype=np.int64), ((points - points.mean(axis=0)) ** 2).sum(axis=1)

@@ -10,7 +10,7 @@ from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
 from selectit.numerics.subsets import similarity_filter
-from selectit.numerics.vectors import pool
+from selectit.numerics.vectors import scored_pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -56,11 +56,8 @@ class Similarity(SetMethod):
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows, best first; fewer where the rest is alike. Of equal scores the order is a draw."""
-        rows, vectors = pool(signals)
-        quality = signals.score_of(self.quality)[rows]
-        order = np.argsort(-quality, kind="stable")
-        order = order[~np.isnan(quality[order])]
-        return rows[similarity_filter(vectors, order, budget, self.limit)]
+        rows, vectors, quality = scored_pool(signals, self.quality)
+        return rows[similarity_filter(vectors, np.argsort(-quality, kind="stable"), budget, self.limit)]
 
 
 METHOD = Similarity

@@ -8,11 +8,12 @@ from decimal import Decimal
 
 import numpy as np
 
-from selectit.errors import SettingsError, nearest
+from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
+from selectit.methods._coverage import check_coverage, label_coverage
 from selectit.numerics.coverage import cover
-from selectit.numerics.vectors import SIMILARITIES, pool
+from selectit.numerics.vectors import scored_pool
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
@@ -55,10 +56,7 @@ class SuperfilteringD(SetMethod):
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise SettingsError(f"share is {self.share}", "It is above 0 and at most 1.")
-        if self.similarity not in SIMILARITIES:
-            raise SettingsError(f"there is no similarity {self.similarity!r}", nearest(self.similarity, SIMILARITIES))
-        if self.neighbours < 0:
-            raise SettingsError(f"neighbours is {self.neighbours}", "It is a number of rows, or 0.")
+        check_coverage(self.similarity, self.neighbours)
 
     @property
     def needs(self) -> tuple[EmbeddingRequest | ScoreOf, ...]:
@@ -66,17 +64,15 @@ class SuperfilteringD(SetMethod):
 
     @property
     def label(self) -> str:
-        neighbours = f"-nn{self.neighbours}" if self.neighbours else ""
-        return f"superfiltering-d-{shorten(self.score)}-s{self.share:g}-{self.text}-{self.similarity}{neighbours}"
+        coverage = label_coverage(self.similarity, self.neighbours)
+        return f"superfiltering-d-{shorten(self.score)}-s{self.share:g}-{self.text}-{coverage}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; fewer where fewer pass."""
-        rows, vectors = pool(signals)
-        score = signals.score_of(self.score)[rows]
-        known = int((~np.isnan(score)).sum())
-        passed = np.argsort(-score, kind="stable")[: math.ceil(Decimal(str(self.share)) * known)]
-        if not len(passed):
-            return rows[:0]
+        rows, vectors, score = scored_pool(signals, self.score)
+        if not len(rows):
+            return rows
+        passed = np.argsort(-score, kind="stable")[: math.ceil(Decimal(str(self.share)) * len(rows))]
         return rows[passed[cover(vectors[passed], budget, self.similarity, self.neighbours)[0]]]
 
 

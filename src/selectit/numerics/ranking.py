@@ -34,15 +34,6 @@ def ranking(scores: Float64, ties: str | Float64 = "smaller") -> Int64:
     return scored[np.argsort(-scores[scored], kind="stable")]
 
 
-def count_before(groups: Int64) -> Int64:
-    """(N,) how many earlier entries are of the same group."""
-    order = np.argsort(groups, kind="stable")
-    begins = np.searchsorted(groups[order], groups[order])
-    found = np.empty(len(groups), np.int64)
-    found[order] = np.arange(len(groups)) - begins
-    return found
-
-
 def rank_average(scores: Sequence[Float64], weights: Sequence[float]) -> Float64:
     """Weighted mean of the ranks that several methods give the rows.
 

@@ -18,7 +18,7 @@ from selectit.signals.arrays import Float64
 RESAMPLES = 2000
 
 
-_Z = 1.959963984540054
+Z = 1.959963984540054
 """Of 95 % intervals."""
 
 
@@ -53,9 +53,9 @@ def wilson(hits: float, total: int) -> Estimate:
     true shares and less for others (of ten, 91 % at 0.95), and more where there are ties.
     """
     share = hits / total
-    middle = share + _Z**2 / (2 * total)
-    half = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
-    scale = 1 + _Z**2 / total
+    middle = share + Z**2 / (2 * total)
+    half = Z * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
+    scale = 1 + Z**2 / total
     return Estimate(share, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
 
 
@@ -72,7 +72,7 @@ def auroc_estimate(good: Float64, bad: Float64) -> Estimate:
 
     def near(true: float) -> bool:
         spread = 1 + others * (1 - true) / (2 - true) + others * true / (1 + true)
-        return abs(true - value) <= _Z * math.sqrt(true * (1 - true) * spread / (a * b))
+        return abs(true - value) <= Z * math.sqrt(true * (1 - true) * spread / (a * b))
 
     return Estimate(value, _edge(near, value, 0.0), _edge(near, value, 1.0))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, nearest
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Embeddings, Int64, Signals
+from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
 
 SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
 SAME = 4e-6
@@ -40,6 +40,14 @@ def pool(signals: Signals, seed: int = 0) -> tuple[Int64, NDArray[np.float32]]:
     rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
     rows = rows[np.argsort(row_uniforms(signals.rows, f"selectit pool {seed}")[rows], kind="stable")]
     return rows, vectors[rows]
+
+
+def scored_pool(signals: Signals, score: str, seed: int = 0) -> tuple[Int64, NDArray[np.float32], Float64]:
+    """The M rows that have a vector and a score, as of `pool`, and their (M,) scores: those of a `ScoreOf`."""
+    rows, vectors = pool(signals, seed)
+    scores = signals.score_of(score)[rows]
+    known = ~np.isnan(scores)
+    return rows[known], vectors[known], scores[known]
 
 
 def unit(vectors: Vectors) -> Vectors:

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from selectit.config.settings import Settings
 from selectit.data.examples import Example
+from selectit.data.memory import Data
 from selectit.errors import DataError
 from selectit.inference.rate import open_or_create_run
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ngrams import cosines, hash_texts
-from selectit.numerics.statistics import Estimate, bootstrap_mean
+from selectit.numerics.statistics import Estimate, Z, bootstrap_mean
 from selectit.numerics.vectors import row_vectors, unit
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
@@ -41,10 +42,6 @@ LEAST = 10
 
 DRAWS = 200
 """Random choices that the methods' are compared with."""
-
-
-_Z = 1.959963984540054
-"""Of 95 % intervals."""
 
 
 _ROUNDING = 1e-9
@@ -84,7 +81,7 @@ class TargetProbe:
 
 
 def probe_target(
-    data: str | Path | None,
+    data: Data | None,
     settings: Settings = Settings(),
     methods: Sequence[str] = (),
     seed: int = 0,
@@ -169,7 +166,7 @@ def compare_with_random(near: Float64, random: Float64, own: NDArray[np.bool_], 
         seed: of the bootstrap.
     """
     found = bootstrap_mean(np.where(own, (near - random.mean(axis=0))[:, None], np.nan), seed)
-    of_choice = _Z * float((random @ (own / own.sum(axis=0)).mean(axis=1)).std(ddof=1))
+    of_choice = Z * float((random @ (own / own.sum(axis=0)).mean(axis=1)).std(ddof=1))
     low, high = (math.hypot(found.value - end, of_choice) for end in (found.low, found.high))
     return Estimate(found.value, found.value - low, found.value + high)
 

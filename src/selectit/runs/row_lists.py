@@ -121,7 +121,7 @@ def _parse_lines(path: str, text: str) -> list[int]:
 def _read_digests(path: str) -> list[bytes]:
     """The digest of each record of a data set."""
     with sources.open_source(path) as source:
-        records = read.read_records(source, read.ReadReport(), layout=None, which="last", limit=None)
+        records = read.read_records(source, read.ReadReport())
         return [record.digest for record in records]
 
 

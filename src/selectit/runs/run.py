@@ -45,7 +45,7 @@ from selectit.jsonable import digest_of
 from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
 from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
-from selectit.signals.arrays import Int64, Rows
+from selectit.signals.arrays import Int64, Rows, build_rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
@@ -168,7 +168,7 @@ class Run:
         """What every method may know of the rows without a model."""
         parts = list(self.source(["digest", "words"]))
         digest = np.concatenate([_digests(part["digest"].combine_chunks()) for part in parts])
-        return Rows(digest, _occurrences(digest), np.concatenate([numbers(part["words"]) for part in parts]))
+        return build_rows(digest, np.concatenate([numbers(part["words"]) for part in parts]))
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
@@ -374,14 +374,3 @@ def _first(names: Sequence[str]) -> str:
 
 def _digests(column: pa.FixedSizeBinaryArray) -> NDArray[np.void]:
     return np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]
-
-
-def _occurrences(digest: NDArray[np.void]) -> Int64:
-    """(N,) how many earlier entries are equal."""
-    halves = np.frombuffer(digest.tobytes(), np.uint64).reshape(-1, 2)
-    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable, and faster than to compare 16 bytes
-    starts = np.flatnonzero(np.r_[True, (np.diff(halves[order], axis=0) != 0).any(axis=1)])
-    counts = np.diff(np.r_[starts, len(order)])
-    occurrence = np.empty(len(order), dtype=np.int64)
-    occurrence[order] = np.arange(len(order)) - np.repeat(starts, counts)
-    return occurrence

@@ -70,14 +70,17 @@ def create(data: Data, settings: Settings) -> Run:
         DataError: the data can't be read, or has bad rows; nothing is left behind.
         RunError: `run` holds another source, or another process is writing it.
     """
-    layout = layouts.parse_layout(settings.format, settings.map)
+    spec = read.ReadSpec(
+        layouts.parse_layout(settings.format, settings.map),
+        settings.turns,
+        settings.limit,
+        layouts.parse_roles(settings.roles),
+    )
     with sources.open_source(data, settings.split, settings.subset) as source:
-        return _open_or_write(source, settings, layout, layouts.parse_roles(settings.roles))
+        return _open_or_write(source, settings, spec)
 
 
-def _open_or_write(
-    source: sources.Source, settings: Settings, layout: layouts.Layout | None, roles: layouts.Roles
-) -> Run:
+def _open_or_write(source: sources.Source, settings: Settings, spec: read.ReadSpec) -> Run:
     before = _times(source)
     identity = {
         "sha256": sources.fingerprint(source),
@@ -87,12 +90,12 @@ def _open_or_write(
         "turns": settings.turns,
         "bad_rows": settings.bad_rows,
         "reading": turns.READING,
-        **({"roles": [f"{name}={role}" for name, role in roles]} if roles else {}),
+        **({"roles": [f"{name}={role}" for name, role in spec.roles]} if spec.roles else {}),
     }
     fingerprint = digest_of(identity)
     path = Path(settings.run) if settings.run is not None else RUNS / _name_run(source.name, settings, fingerprint)
     if (path / "manifest.json").is_file():
-        return _check_same_source(open_run(path), source, identity, layout, roles)
+        return _check_same_source(open_run(path), source, identity, spec)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file", "Name a folder for the run with --run.")
     if path.is_dir() and any(not _is_part_of_source(entry) for entry in path.iterdir()):
@@ -102,8 +105,8 @@ def _open_or_write(
     try:
         with Run(path, {}).lock("plan", f"another selectit is reading into {path}"):
             if (path / "manifest.json").is_file():  # written while we waited for nobody: the other one was quick
-                return _check_same_source(open_run(path), source, identity, layout, roles)
-            return _write_source(path, source, layout, roles, identity, before)
+                return _check_same_source(open_run(path), source, identity, spec)
+            return _write_source(path, source, spec, identity, before)
     except DataError:
         if fresh:
             shutil.rmtree(path)
@@ -131,16 +134,10 @@ def _is_part_of_source(entry: Path) -> bool:
     return entry.name in ("locks", "source", "source.partial") or entry.name.startswith(".manifest.json")
 
 
-def _check_same_source(
-    run: Run,
-    source: sources.Source,
-    identity: Mapping[str, Any],
-    layout: layouts.Layout | None,
-    roles: layouts.Roles,
-) -> Run:
+def _check_same_source(run: Run, source: sources.Source, identity: Mapping[str, Any], spec: read.ReadSpec) -> Run:
     stored = run.manifest["identity"]
     changed = [key for key in {**identity, **stored} if stored.get(key) != identity.get(key)]
-    if changed == ["reading"] and _reads_the_same(run, source, layout, roles):
+    if changed == ["reading"] and _reads_the_same(run, source, spec):
         return run
     if changed == ["reading"]:
         raise RunError(
@@ -157,28 +154,19 @@ def _check_same_source(
     return run
 
 
-def _reads_the_same(run: Run, source: sources.Source, layout: layouts.Layout | None, roles: layouts.Roles) -> bool:
+def _reads_the_same(run: Run, source: sources.Source, spec: read.ReadSpec) -> bool:
     """Whether the data gives the turns that a run of another version holds."""
     identity = run.manifest["identity"]
     stored = (digest for part in run.source(["digest"]) for digest in part["digest"].to_pylist())
     rejected = io.BytesIO() if identity["bad_rows"] == "skip" else None
-    records = read.read_records(
-        source,
-        read.ReadReport(),
-        layout=layout,
-        which=identity["turns"],
-        limit=identity["limit"],
-        roles=roles,
-        rejected=rejected,
-    )
+    records = read.read_records(source, read.ReadReport(), spec, rejected)
     return all(one == other for one, other in itertools.zip_longest((each.digest for each in records), stored))
 
 
 def _write_source(
     path: Path,
     source: sources.Source,
-    layout: layouts.Layout | None,
-    roles: layouts.Roles,
+    spec: read.ReadSpec,
     identity: Mapping[str, Any],
     before: list[tuple[int, int]],
 ) -> Run:
@@ -189,15 +177,7 @@ def _write_source(
     found = read.ReadReport()
     skip = identity["bad_rows"] == "skip"
     with (partial / "rejected.jsonl").open("wb") if skip else nullcontext() as rejected:
-        tables = read.read_tables(
-            source,
-            found,
-            layout=layout,
-            which=identity["turns"],
-            limit=identity["limit"],
-            roles=roles,
-            rejected=rejected,
-        )
+        tables = read.read_tables(source, found, spec, rejected)
         _write_parts(in_parts(tables), partial, digest_of(identity)[:16])
     if source.schema is not None:
         (partial / "schema.arrow").write_bytes(source.schema.serialize())

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from selectit.data.fields import find_field
 from selectit.data.tables import decode_record
 from selectit.errors import RunError
 from selectit.runs.annotators import Annotator, read_unit, require, stored_columns, units
@@ -74,14 +75,10 @@ def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Reque
 
 def field_of(run: Run, name: str) -> tuple[str, ...]:
     """A field of each record as text; dots for fields within fields, '' where there is none."""
-    return tuple(
-        _at(decode_record(raw) if isinstance(raw, str) else raw, name)
+    records = (
+        decode_record(raw) if isinstance(raw, str) else raw
         for part in run.source(["raw"])
         for raw in part["raw"].to_pylist()
     )
-
-
-def _at(record: Any, name: str) -> str:
-    for key in name.split("."):
-        record = record.get(key) if isinstance(record, dict) else None
-    return "" if record is None else str(record)
+    values = (find_field(record, name) for record in records)
+    return tuple("" if value is None else str(value) for value in values)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from selectit.errors import SettingsError
 from selectit.filters.quotas import share_out
 from selectit.numerics.groups import best_of_groups
-from selectit.numerics.ranking import count_before, ranking
+from selectit.numerics.ranking import ranking
 from selectit.runs.selections import Selection
-from selectit.signals.arrays import Float64, Int64
+from selectit.signals.arrays import Float64, Int64, count_before
 
 Bool = NDArray[np.bool_]
 

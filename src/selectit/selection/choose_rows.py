@@ -126,7 +126,8 @@ def choose_rows(
         SettingsError: fewer rows can be chosen than are asked for.
         RunError: something that the plan reads is missing.
     """
-    order = None if scored.chooses_set else _best_first(scored.scores.score, tie_break(method, scored))
+    by_score = plan.filters.dedup is not None and not scored.chooses_set
+    order = _best_first(scored.scores.score, tie_break(method, scored)) if by_score else None
     candidates = filter_rows(run, plan.filters, plan.settings, order)
     candidates = replace(candidates, alternatives=read_alternatives(run, plan.budget.best_of))
     step = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.errors import DataError, SettingsError
+from selectit.errors import DataError, SettingsError, nearest
 from selectit.filters.duplicates import Duplicates, find_exact, find_near, find_semantic
 from selectit.filters.language import detect_language, find_mismatches
 from selectit.filters.overlap import WORDS, QuestionSet, find_overlaps
@@ -64,12 +64,12 @@ def filter_rows(run: Run, plan: FilterPlan, settings: Settings, order: Int64 | N
         SettingsError: a package is not installed, or shares name a group that there is not.
         DataError: no row is left.
     """
-    order = np.arange(run.rows) if order is None else order
     loaded = [load_answers(run, request, settings) for request in plan.requests]
     vectors = row_vectors(_embeddings(loaded[0][1]), run.rows) if loaded else np.empty((run.rows, 0), np.float32)
     left_out = dict(_find_asked(run, plan.asked))
-    order = np.array([row for row in order.tolist() if row not in left_out], np.int64)
-    left_out |= _find_repeated(run, plan, order, vectors)
+    if plan.dedup is not None:
+        order = np.arange(run.rows) if order is None else order
+        left_out |= _find_repeated(run, plan, order[~np.isin(order, list(left_out))], vectors)
     allowed = np.ones(run.rows, np.bool_)
     allowed[list(left_out)] = False
     if not allowed.any():
@@ -110,8 +110,6 @@ def _find_asked(run: Run, asked: Sequence[QuestionSet]) -> Iterator[tuple[int, U
 
 
 def _find_repeated(run: Run, plan: FilterPlan, order: Int64, vectors: Float32) -> dict[int, Unchosen]:
-    if plan.dedup is None:
-        return {}
     found, reason, measure = _find_duplicates(run, plan, order, vectors)
     return {
         row: Unchosen(
@@ -143,9 +141,7 @@ def _name_groups(run: Run, plan: FilterPlan, vectors: Float32) -> list[str]:
         return [value or NO_VALUE for value in values]
     if plan.by == "language":
         return [detect_language(text) for text in read_texts(run)]
-    raise SettingsError(
-        f"no record has a field {plan.by!r}", "Name a field of the records with --by, or write language or cluster."
-    )
+    raise _no_field(run, plan.by, "write language or cluster")
 
 
 def _name_clusters(vectors: Float32, clusters: int) -> list[str]:
@@ -190,7 +186,12 @@ def read_alternatives(run: Run, best_of: str | None) -> list[Hashable] | None:
         return group_instructions(run.samples(0, run.rows), run.rows)
     values = field_of(run, best_of)
     if not any(values):
-        raise SettingsError(
-            f"no record has a field {best_of!r}", "Name one with --best-of, or write --best-of instruction."
-        )
+        raise _no_field(run, best_of, "write instruction")
     return group_fields(values)
+
+
+def _no_field(run: Run, name: str, otherwise: str) -> SettingsError:
+    reading = run.manifest.get("reading") or {"read": {}, "unread": {}}  # older runs do not say
+    return SettingsError(
+        f"no record has a field {name!r}", f"{nearest(name, {*reading['read'], *reading['unread']})} Or {otherwise}."
+    )
