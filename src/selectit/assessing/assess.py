@@ -85,7 +85,7 @@ def assess(
     target = read_target(settings.target) if settings.target else ()
     runs = [open_or_create_run(each, settings) for each in data]
     rows = [draw_rows(run, sample, seed) for run in runs]
-    texts = [measure_texts(run, evaluations, seed) for run in runs]
+    texts = [measure_texts(run, evaluations, seed, progress) for run in runs]
     shared = count_shared(runs)
     models = [measure_models(run, some, settings, seed, progress) for run, some in zip(runs, rows, strict=True)]
     diversity = measure_diversity(runs, rows, target, settings, seed, progress)

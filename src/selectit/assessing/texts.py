@@ -12,14 +12,13 @@ import numpy as np
 from selectit.data.records import Sample
 from selectit.data.words import count_words
 from selectit.filters.duplicates import find_exact, find_near
-from selectit.filters.language import detect_language, find_mismatches
 from selectit.filters.overlap import QuestionSet, find_overlaps
 from selectit.numerics.diversity import distinct_share
 from selectit.numerics.lexical import words
 from selectit.numerics.row_random import row_uniforms
+from selectit.progress import Progress
 from selectit.runs.run import Run
-from selectit.runs.stored import field_of
-from selectit.selection.filter import read_samples, read_texts
+from selectit.selection.filter import name_languages, read_samples, read_texts
 from selectit.selection.filter_plan import THRESHOLDS
 
 DISTINCT_WORDS = 20_000
@@ -86,13 +85,14 @@ def draw_order(run: Run, seed: int) -> list[int]:
     return order
 
 
-def measure_texts(run: Run, evaluations: Sequence[QuestionSet], seed: int) -> TextFigures:
+def measure_texts(run: Run, evaluations: Sequence[QuestionSet], seed: int, progress: Progress) -> TextFigures:
     """What the texts of a run's data tell.
 
     Args:
         run: with its source.
         evaluations: what no row should share a question with.
         seed: of the order in which responses are read for distinct-n.
+        progress: shows how far the finding of languages is, which takes the most time.
 
     Raises:
         SettingsError: rensa or py3langid is not installed.
@@ -101,6 +101,7 @@ def measure_texts(run: Run, evaluations: Sequence[QuestionSet], seed: int) -> Te
     asked = [" ".join(each) for each in _by_row(samples, run.rows, lambda sample: sample.instruction)]
     lengths = np.array([(count_words(each.instruction), count_words(each.response)) for each in samples])
     spoken = _draw_words(run, samples, seed)
+    languages, mismatches = name_languages(run, progress)
     return TextFigures(
         rows=run.rows,
         answers=len(samples),
@@ -110,9 +111,9 @@ def measure_texts(run: Run, evaluations: Sequence[QuestionSet], seed: int) -> Te
         exact=_found(np.flatnonzero(find_exact(texts, order).kept_row >= 0)),
         near=_found(np.flatnonzero(find_near(texts, order, THRESHOLDS["near"]).kept_row >= 0)),
         repeated=_found(np.flatnonzero(find_exact(asked, order).kept_row >= 0)),
-        languages=_count_languages(run, texts),
+        languages=dict(Counter(languages).most_common()),
         empty=_found(sorted({each.row for each in samples if not each.response.strip()})),
-        mismatched=_found(sorted(find_mismatches(samples))),
+        mismatched=_found(sorted(mismatches)),
         broken=_found(sorted({each.row for each in samples if breaks_off(each.response)})),
         distinct={n: distinct_share(spoken, n) for n in (1, 2)},
         distinct_words=sum(map(len, spoken)),
@@ -158,13 +159,6 @@ def _by_row(samples: Sequence[Sample], rows: int, text: Callable[[Sample], str])
     for each in samples:
         found[each.row].append(text(each))
     return found
-
-
-def _count_languages(run: Run, texts: Sequence[str]) -> dict[str, int]:
-    """Rows of each language: as the field 'language' says where there is one, else as it is found."""
-    named = field_of(run, "language")
-    languages = [name or "(none)" for name in named] if any(named) else map(detect_language, texts)
-    return dict(Counter(languages).most_common())
 
 
 def _draw_words(run: Run, samples: Sequence[Sample], seed: int) -> list[list[str]]:
