@@ -13,9 +13,10 @@ from selectit.assessing.findings import percent
 from selectit.assessing.report import assessment_lines
 from selectit.assessing.texts import breaks_off
 from selectit.config.settings import Settings
-from selectit.engines.fake import FakeEngine
-from selectit.errors import SettingsError
+from selectit.engines.fake import FakeEngine, FakeLoader
+from selectit.errors import ModelError, RunError, SettingsError
 from selectit.filters.duplicates import share_near
+from selectit.models.files import Model
 from selectit.numerics.statistics import bootstrap_median
 
 LONG = "The committee met on a cold morning in March to talk about roads, bridges, schools and the price of bread."
@@ -176,11 +177,25 @@ def test_shares_in_words():
         (Settings(run="r"), 20, "each data set has its own"),
         (Settings(), 19, "--sample is 19"),
         (Settings(target="second.jsonl"), 20, "--target is measured with an encoder"),
+        (Settings(engine="bogus"), 20, "there is no --engine 'bogus'"),
+        (Settings(engine="server", model="served"), 20, "the engine server needs an address"),
     ],
 )
 def test_what_is_refused(two, settings, sample, message):
     with pytest.raises(SettingsError, match=message):
         assess(two, settings, sample)
+
+
+def test_a_data_set_that_is_there_twice_is_refused(two):
+    with pytest.raises(SettingsError, match="first.jsonl is there twice"):
+        assess([two[0], two[1], two[0]], Settings())
+
+
+def test_a_name_of_no_model_is_refused_before_the_texts_are_read(two, monkeypatch):
+    monkeypatch.setattr("selectit.assessing.assess.measure_texts", lambda *_: pytest.fail("texts were read"))
+    for settings in (Settings(model="nosuch"), Settings(encoder="nosuch")):
+        with pytest.raises(ModelError, match="unknown model 'nosuch'"):
+            assess(two, settings)
 
 
 def test_the_command(two, capsys):
@@ -202,3 +217,34 @@ def test_two_data_sets_of_one_name_are_told_apart(two):
     Path("more/first.jsonl").write_text(Path("second.jsonl").read_text())
     first, other = assess([two[0], "more/first.jsonl"], Settings()).data
     assert first.name != other.name and first.name.startswith("first-") and other.name.startswith("first-")
+
+
+def test_answers_of_one_model_with_several_settings_are_not_guessed_at(two, no_model):
+    runs = {selectit.rate(two[0], Settings(engine="fake", model="m", unit_size=n, k=1)) for n in (16, 32)}
+    folders = [path.name for path in (runs.pop() / "ratings").iterdir()]
+    no_model()
+    with pytest.raises(RunError, match="several settings") as raised:
+        assess(two[:1], Settings())
+    assert all(folder in raised.value.message for folder in folders)
+    assert raised.value.hint == "Say which with --unit-size, or --model FOLDER."
+    (rating,) = assess(two[:1], Settings(unit_size=32)).data[0].models
+    assert (rating.figure, rating.model, rating.drawn) == ("rating", "m", False)
+    (rating,) = assess(two[:1], Settings(model=folders[0])).data[0].models
+    assert (rating.model, rating.drawn) == (folders[0], False)
+
+
+def test_what_other_weights_of_that_name_answered_is_not_read(two, monkeypatch):
+    selectit.rate(two[0], Settings(engine="fake", model="m", k=1))
+    (stored,) = assess(two[:1], Settings()).data[0].models
+    assert not stored.drawn
+    model = Model("m", "", "f" * 64, packaged=False)
+    for module in ("selectit.inference.rate", "selectit.selection.collect", "selectit.assessing.sample"):
+        monkeypatch.setattr(f"{module}.find_model", lambda *_: model)
+    found = assess(two[:1], Settings(engine="fake", model="m"), sample=20).data[0].models
+    assert [each.drawn for each in found] == [True] * 4
+
+
+def test_an_engine_without_losses_gives_the_ratings(two, monkeypatch):
+    monkeypatch.setattr(FakeLoader, "signals", ("ratings", "embeddings"))
+    (rating,) = assess(two[:1], Settings(engine="fake", model="m"), sample=20).data[0].models
+    assert (rating.figure, rating.drawn) == ("rating", True)

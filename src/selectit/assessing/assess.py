@@ -14,12 +14,13 @@ from pathlib import Path
 from selectit.assessing.diversity import Diversity, measure_diversity
 from selectit.assessing.findings import Finding, find_all
 from selectit.assessing.model_figures import Distribution, measure_models
-from selectit.assessing.sample import draw_rows
+from selectit.assessing.sample import draw_rows, is_folder
 from selectit.assessing.sharing import Shared, count_shared
 from selectit.assessing.texts import TextFigures, measure_texts
 from selectit.config.settings import Settings
 from selectit.data.examples import read_target
 from selectit.data.memory import Data
+from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.inference.units import count_tokens
@@ -83,8 +84,10 @@ def assess(
     _check(data, settings, sample)
     evaluations = [read_named(name, settings.data_dir) for name in settings.decontaminate]
     target = read_target(settings.target) if settings.target else ()
-    runs = [open_or_create_run(each, settings) for each in data]
+    runs = [open_or_create_run(each, dataclasses.replace(settings, model=(), encoder=None)) for each in data]
+    _check_runs(runs, settings)
     rows = [draw_rows(run, sample, seed) for run in runs]
+    tokens = [_count_tokens(run, settings, progress) for run in runs]
     texts = [measure_texts(run, evaluations, seed, progress) for run in runs]
     shared = count_shared(runs)
     models = [measure_models(run, some, settings, seed, progress) for run, some in zip(runs, rows, strict=True)]
@@ -94,7 +97,7 @@ def assess(
             name,
             run.path,
             texts[place],
-            _count_tokens(run, settings, progress),
+            tokens[place],
             models[place],
             diversity[place] if diversity else None,
         )
@@ -105,6 +108,9 @@ def assess(
 
 
 def _check(data: Sequence[Data], settings: Settings, sample: int) -> None:
+    loading.check_options(settings)
+    if settings.model and settings.engine is not None:
+        loading.check(settings, chat=False)
     if not data:
         raise SettingsError("no data set is named", "Name one or more: selectit assess a.json b.jsonl")
     if settings.run is not None:
@@ -117,10 +123,19 @@ def _check(data: Sequence[Data], settings: Settings, sample: int) -> None:
         )
 
 
+def _check_runs(runs: Sequence[Run], settings: Settings) -> None:
+    """Refuse a data set that is there twice, and a name that neither a model nor a folder of each run has."""
+    for place, run in enumerate(runs):
+        if any(run.path == other.path for other in runs[:place]):
+            raise SettingsError(f"{run.manifest['data']} is there twice, by name and content", "Name it once.")
+        for name in (*settings.model, settings.encoder):
+            if name is not None and not is_folder(run, name):
+                loading.find(settings.engine or loading.DEFAULT).check_name(name)
+
+
 def _count_tokens(run: Run, settings: Settings, progress: Progress) -> dict[str, int]:
-    return {
-        name: int(count_tokens(run, find_model(name, settings), settings, progress).sum()) for name in settings.model
-    }
+    models = [find_model(name, settings) for name in settings.model if not is_folder(run, name)]
+    return {model.name: int(count_tokens(run, model, settings, progress).sum()) for model in models}
 
 
 def _name(runs: Sequence[Run]) -> list[str]:

@@ -69,7 +69,7 @@ def measure_diversity(
     """
     alone = any(not example.response.strip() for example in target)
     request = EmbeddingRequest("instruction") if alone else EmbeddingRequest()
-    encoder = settings.encoder or _find_stored(runs, request)
+    encoder = settings.encoder or _find_stored(runs, request, settings)
     if encoder is None:
         return ()
     found = [
@@ -96,10 +96,10 @@ def measure_diversity(
     )
 
 
-def _find_stored(runs: Sequence[Run], request: EmbeddingRequest) -> str | None:
+def _find_stored(runs: Sequence[Run], request: EmbeddingRequest, settings: Settings) -> str | None:
     """An encoder that has embedded every row of all data sets."""
     names = models_in(runs[0], request.signal)
-    return next((name for name in names if all(is_answered(run, name, request) for run in runs)), None)
+    return next((name for name in names if all(is_answered(run, name, request, settings) for run in runs)), None)
 
 
 def _embed(
@@ -113,7 +113,7 @@ def _embed(
 ) -> Vectors:
     """The vectors of these rows that have one, in their order: the stored ones where all rows have been embedded."""
     here = dataclasses.replace(settings, encoder=encoder, model=())
-    if is_answered(run, encoder, request):
+    if is_answered(run, encoder, request, settings):
         vectors = _load(run, request, here)[list(rows)]
     else:
         sample = run if len(rows) == run.rows else open_sample_run(run, rows, seed)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from selectit.assessing.sharing import Shared
 from selectit.assessing.texts import Found
+from selectit.filters.language import UNKNOWN
+from selectit.selection.filter import NO_VALUE
 
 if TYPE_CHECKING:
     from selectit.assessing.assess import Assessed
@@ -77,7 +79,7 @@ def _find_nearest(data: Sequence[Assessed]) -> Iterator[Finding]:
 
 
 def _find_languages(one: Assessed) -> Iterator[Finding]:
-    known = {name: count for name, count in one.texts.languages.items() if name not in ("unknown", "(none)")}
+    known = {name: count for name, count in one.texts.languages.items() if name not in (UNKNOWN, NO_VALUE)}
     others = sum(known.values()) - max(known.values(), default=0)
     if others >= OTHER_LANGUAGES * one.texts.rows and others:
         first = next(iter(known))

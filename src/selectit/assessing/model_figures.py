@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.assessing.sample import is_answered, open_sample_run
+from selectit.assessing.sample import is_answered, is_folder, open_sample_run
 from selectit.config.settings import Settings
+from selectit.engines.loading import gives
 from selectit.numerics.statistics import bootstrap_median
 from selectit.progress import Progress
 from selectit.runs.annotators import models_in
@@ -20,12 +21,23 @@ from selectit.selection.score import Scores, score_part
 from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings
 from selectit.signals.arrays import Float64
 
-_FIGURES: Mapping[str, tuple[str, Callable[[Scores], Float64]]] = {  # one pass with and one without the question serve
-    "IFD": ("ifd", lambda scores: scores.parts["ifd"]),  # the first three
-    "perplexity": ("perplexity", lambda scores: scores.parts["perplexity"]),
-    "RSR": ("rsr:template=alpaca", lambda scores: scores.parts["rsr"]),
-    "rating": ("expected-rating:k=1", lambda scores: scores.score),
-}
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """What is measured, the method that measures it, the signal that it reads, and where it puts the values."""
+
+    name: str
+    method: str
+    signal: str
+    values: Callable[[Scores], Float64]
+
+
+_FIGURES = (  # one pass with and one without the question serve the first three
+    _Figure("IFD", "ifd", "losses", lambda scores: scores.parts["ifd"]),
+    _Figure("perplexity", "perplexity", "losses", lambda scores: scores.parts["perplexity"]),
+    _Figure("RSR", "rsr:template=alpaca", "losses", lambda scores: scores.parts["rsr"]),
+    _Figure("rating", "expected-rating:k=1", "ratings", lambda scores: scores.score),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +81,26 @@ def _measure(
     run: Run, rows: Sequence[int], name: str, settings: Settings, seed: int, progress: Progress
 ) -> Iterator[Distribution]:
     here = dataclasses.replace(settings, model=(name,), target=(), target_by=None, decontaminate=(), data_dir=None)
-    plan = resolve(here, run, [method for method, _ in _FIGURES.values()], asks=bool(settings.model))
-    stored = [_is_stored(run, name, plan, part) for part in plan.parts]
+    asks = name in settings.model and not is_folder(run, name)
+    figures = [each for each in _FIGURES if settings.engine is None or gives(settings.engine, each.signal)]
+    plan = resolve(here, run, [each.method for each in figures], asks=asks)
+    stored = [_is_stored(run, name, plan, part, settings) for part in plan.parts]
     sample = None
-    if settings.model and not all(stored):
+    if asks and not all(stored):
         sample = open_sample_run(run, rows, seed)
         collect_all(sample, _without(plan, stored), progress)
-    for figure, part, whole in zip(_FIGURES, plan.parts, stored, strict=True):
+    for figure, part, whole in zip(figures, plan.parts, stored, strict=True):
         of = run if whole else sample
         if of is not None:
             scores = score_part(of, part, plan.prompts, None, progress).scores
-            yield _describe(figure, name, _FIGURES[figure][1](scores), None if whole else seed)
+            yield _describe(figure.name, name, figure.values(scores), None if whole else seed)
 
 
-def _is_stored(run: Run, name: str, plan: Plan, part: MethodSpec) -> bool:
+def _is_stored(run: Run, name: str, plan: Plan, part: MethodSpec, settings: Settings) -> bool:
     """Whether the model has answered for all rows what the method reads."""
     prompts = plan.rating_prompts if needs_ratings(part.method) else ()
-    return all(is_answered(run, name, request) for request in (*list_requests(part.method), *prompts))
+    requests = (*list_requests(part.method), *prompts)
+    return all(is_answered(run, name, request, settings) for request in requests)
 
 
 def _without(plan: Plan, stored: Sequence[bool]) -> Plan:

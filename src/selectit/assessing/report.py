@@ -47,8 +47,9 @@ def _figures(data: Sequence[Assessed]) -> Iterator[list[str]]:
     if any(one.texts.answers != one.texts.rows for one in data):
         yield line("answers", lambda one: f"{one.texts.answers:,}")
     yield line("words", lambda one: f"{one.texts.words:,}")
-    for model in data[0].tokens:
-        yield line(f"tokens of the answers ({model})", lambda one, model=model: f"{one.tokens[model]:,}")  # type: ignore[misc]
+    for model in dict.fromkeys(model for one in data for model in one.tokens):
+        cells = [f"{one.tokens[model]:,}" if model in one.tokens else "-" for one in data]
+        yield [f"tokens of the answers ({model})", *cells]
     yield line("words of a question: median, 90 %", lambda one: _lengths(one.texts.instruction))
     yield line("words of an answer: median, 90 %", lambda one: _lengths(one.texts.response))
     yield line("copies of an earlier row", lambda one: _count(one.texts.exact, one))

@@ -41,7 +41,7 @@ SAMPLE = 500
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and the intervals [0]."),
 )
 @options(
-    "pooling", "prompts", "data_dir", SourceOptions, ReadingOptions,
+    "pooling", "prompts", "max_tokens", "overflow", "data_dir", SourceOptions, ReadingOptions,
     EngineOptions, LoadingOptions, *COMMON,
 )  # fmt: skip
 def command(data: tuple[str, ...], sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any) -> None:
