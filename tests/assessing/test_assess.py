@@ -14,10 +14,13 @@ from selectit.assessing.report import assessment_lines
 from selectit.assessing.texts import breaks_off
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine, FakeLoader
-from selectit.errors import ModelError, RunError, SettingsError
+from selectit.errors import DataError, ModelError, RunError, SettingsError
 from selectit.filters.duplicates import share_near
 from selectit.models.files import Model
 from selectit.numerics.statistics import bootstrap_median
+
+for needed, extra in (("rensa", "filters"), ("py3langid", "filters"), ("sklearn", "methods")):
+    pytest.importorskip(needed, reason=f"the extra '{extra}' is not installed")
 
 LONG = "The committee met on a cold morning in March to talk about roads, bridges, schools and the price of bread."
 WHOLE = "Rain fell. Then the sun came out and all the people of the town went down to the river to look at the boats."
@@ -184,6 +187,19 @@ def test_shares_in_words():
 def test_what_is_refused(two, settings, sample, message):
     with pytest.raises(SettingsError, match=message):
         assess(two, settings, sample)
+
+
+def test_a_run_directory_is_a_data_set(two):
+    folder = selectit.rate(two[0], Settings(engine="fake", model="m", k=1, run="elsewhere"))
+    found = assess([folder, two[1]], Settings()).data
+    assert [each.name for each in found] == ["first", "second"] and found[0].run == folder
+    assert [each.figure for each in found[0].models] == ["rating"]
+
+
+def test_a_target_of_one_example_has_no_distance(two):
+    Path("one.jsonl").write_text(json.dumps(topic(1)))
+    with pytest.raises(DataError, match="one.jsonl has one example"):
+        assess(two, Settings(engine="fake", encoder="e", target="one.jsonl"))
 
 
 def test_a_data_set_that_is_there_twice_is_refused(two):

@@ -18,14 +18,14 @@ from selectit.assessing.sample import draw_rows, is_folder
 from selectit.assessing.sharing import Shared, count_shared
 from selectit.assessing.texts import TextFigures, measure_texts
 from selectit.config.settings import Settings
-from selectit.data.examples import read_target
+from selectit.data.examples import Example, read_target
 from selectit.data.memory import Data
 from selectit.engines import loading
-from selectit.errors import SettingsError
+from selectit.errors import DataError, SettingsError
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.inference.units import count_tokens
 from selectit.progress import Progress, Silent
-from selectit.runs.run import Run
+from selectit.runs.run import Run, open_run
 from selectit.runs.source import data_name
 from selectit.selection.questions import read_named
 
@@ -70,7 +70,7 @@ def assess(
     """Judge whole data sets side by side: size, copies, languages, damage, what they share, and what models find.
 
     Args:
-        data: one data set or more, each as for `select`.
+        data: one data set or more, each as for `select`, or a run directory by its name.
         settings: `model` names what gives losses and ratings, `encoder` what gives vectors; without them nothing is
             loaded. `decontaminate` names evaluations, `target` examples of what is wanted, which need an encoder.
         sample: rows of each data set that models are asked about, 20 or more.
@@ -83,8 +83,8 @@ def assess(
     progress = progress or Silent()
     _check(data, settings, sample)
     evaluations = [read_named(name, settings.data_dir) for name in settings.decontaminate]
-    target = read_target(settings.target) if settings.target else ()
-    runs = [open_or_create_run(each, dataclasses.replace(settings, model=(), encoder=None)) for each in data]
+    target = _read_target(settings)
+    runs = [_open(each, settings) for each in data]
     _check_runs(runs, settings)
     rows = [draw_rows(run, sample, seed) for run in runs]
     tokens = [_count_tokens(run, settings, progress) for run in runs]
@@ -121,6 +121,20 @@ def _check(data: Sequence[Data], settings: Settings, sample: int) -> None:
         raise SettingsError(
             "the distance to --target is measured with an encoder", "Name one, for example --encoder minilm."
         )
+
+
+def _read_target(settings: Settings) -> tuple[Example, ...]:
+    target = read_target(settings.target) if settings.target else ()
+    if len(target) == 1:
+        raise DataError(f"{settings.target[0]} has one example", "To measure a distance, name two or more.")
+    return target
+
+
+def _open(data: Data, settings: Settings) -> Run:
+    """The run of the data, or the run itself."""
+    if isinstance(data, str | Path) and (Path(data) / "manifest.json").is_file() and (Path(data) / "source").is_dir():
+        return open_run(data)
+    return open_or_create_run(data, dataclasses.replace(settings, model=(), encoder=None))
 
 
 def _check_runs(runs: Sequence[Run], settings: Settings) -> None:

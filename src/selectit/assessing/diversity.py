@@ -75,12 +75,15 @@ def measure_diversity(
     found = [
         _embed(run, some, encoder, request, settings, seed, progress) for run, some in zip(runs, rows, strict=True)
     ]
+    for run, vectors in zip(runs, found, strict=True):
+        _require_two(vectors, str(run.manifest["data"]), encoder)
     least = min(map(len, found))
     points = [unit(vectors[:least]) for vectors in found]
     wanted = None
     if target:
         inner = open_target_run(runs[0], target)
         wanted = unit(_embed(inner, range(inner.rows), encoder, request, settings, seed, progress))
+        _require_two(wanted, "--target", encoder)
     together = np.concatenate(points)
     label = k_means(together, CLUSTERS, seed)[0].reshape(len(runs), least)
     return tuple(
@@ -119,10 +122,12 @@ def _embed(
         sample = run if len(rows) == run.rows else open_sample_run(run, rows, seed)
         collect_requests(sample, [request], here, progress)
         vectors = _load(sample, request, here)
-    vectors = vectors[np.isfinite(vectors).all(axis=1)]
+    return vectors[np.isfinite(vectors).all(axis=1)]
+
+
+def _require_two(vectors: Vectors, what: str, encoder: str) -> None:
     if len(vectors) < 2:
-        raise DataError(f"{run.manifest['data']} has {len(vectors)} rows that {encoder} can embed, and 2 are needed")
-    return vectors
+        raise DataError(f"of {what} {encoder} can embed {len(vectors)} rows, and 2 are needed")
 
 
 def _load(run: Run, request: EmbeddingRequest, settings: Settings) -> Float32:

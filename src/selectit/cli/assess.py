@@ -45,7 +45,7 @@ SAMPLE = 500
     EngineOptions, LoadingOptions, *COMMON,
 )  # fmt: skip
 def command(data: tuple[str, ...], sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any) -> None:
-    """Judge whole data sets side by side: each DATA is one.
+    """Judge whole data sets side by side: each DATA is one, or a run directory.
 
     Size, lengths, copies, languages, damaged rows, questions of evaluations, what the data sets share. No model is
     loaded unless one is named: --model adds losses and ratings, --encoder diversity and the distance to --target.
