@@ -196,6 +196,16 @@ def test_a_run_directory_is_a_data_set(two):
     assert [each.figure for each in found[0].models] == ["rating"]
 
 
+def test_vectors_of_two_encoders_are_not_compared(two, monkeypatch):
+    def embed(engine, what, samples, on_batch):
+        on_batch(len(samples), 0)
+        return np.ones((len(samples), 3 if len(samples) == 27 else 4), np.float32)
+
+    monkeypatch.setattr(FakeEngine, "embed", embed)
+    with pytest.raises(RunError, match="different lengths"):
+        assess(two, Settings(engine="fake", encoder="e"), sample=500)
+
+
 def test_a_target_of_one_example_has_no_distance(two):
     Path("one.jsonl").write_text(json.dumps(topic(1)))
     with pytest.raises(DataError, match="one.jsonl has one example"):

@@ -11,7 +11,7 @@ import numpy as np
 from selectit.assessing.sample import is_answered, open_sample_run
 from selectit.config.settings import Settings
 from selectit.data.examples import Example
-from selectit.errors import DataError
+from selectit.errors import DataError, RunError
 from selectit.numerics.clusters import k_means
 from selectit.numerics.diversity import cluster_entropy, novel_sum, squared_mmd, vendi_score
 from selectit.numerics.statistics import Estimate
@@ -84,6 +84,11 @@ def measure_diversity(
         inner = open_target_run(runs[0], target)
         wanted = unit(_embed(inner, range(inner.rows), encoder, request, settings, seed, progress))
         _require_two(wanted, "--target", encoder)
+    if len({vectors.shape[1] for vectors in (*points, *([] if wanted is None else [wanted]))}) > 1:
+        raise RunError(
+            f"the vectors by {encoder} have different lengths: some are by another engine, or made up",
+            "Say which engine with --engine, in run directories that hold no other answers.",
+        )
     together = np.concatenate(points)
     label = k_means(together, CLUSTERS, seed)[0].reshape(len(runs), least)
     return tuple(
