@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from selectit._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from selectit.assessing.assess import Assessment, assess
     from selectit.config.settings import Settings
     from selectit.costs.plan import Cost, plan
     from selectit.errors import SelectitError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from selectit.training.train import Trained, train
 
 _HOMES = {
+    "Assessment": "assessing.assess",
     "Cost": "costs.plan",
     "EvalSettings": "evaluation.settings",
     "Expanded": "expansion.expand",
@@ -45,6 +47,7 @@ _HOMES = {
     "Settings": "config.settings",
     "Trained": "training.train",
     "Verified": "runs.verify",
+    "assess": "assessing.assess",
     "compare": "selection.compare",
     "evaluate": "evaluation.evaluate",
     "expand": "expansion.expand",
@@ -67,6 +70,7 @@ _HOMES = {
 """Each public name, and the module of this package that has it."""
 
 __all__ = [
+    "Assessment",
     "Cost",
     "EvalSettings",
     "Expanded",
@@ -80,6 +84,7 @@ __all__ = [
     "Settings",
     "Trained",
     "Verified",
+    "assess",
     "compare",
     "evaluate",
     "expand",

@@ -20,6 +20,7 @@ SECTIONS = {
         "select": "Choose the best part of a data set: rate, score, choose, write.",
     },
     "Before you spend": {
+        "assess": "Judge whole data sets side by side.",
         "plan": "Say what a rating will cost before it is begun.",
         "probe": "Find out whether a model can tell good rows of your data from bad ones.",
         "tune-prompts": "Pick the rating prompts that tell good from bad best.",

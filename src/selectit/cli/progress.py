@@ -58,9 +58,10 @@ class Lines:
         seconds = max(time.monotonic() - self.began, 1e-9)
         rate = self.ratings / seconds
         left = max(self.total - self.done - self.ratings, 0) / rate if rate else float("inf")
+        tokens = f"{self.tokens / seconds:,.0f} tokens/s, " if self.tokens else ""
         return (
             f"{self.what}: {self.done + self.ratings:,.0f} of {self.total:,}, {rate:,.1f}/s, "
-            f"{self.tokens / seconds:,.0f} tokens/s, {duration(left)} left"
+            f"{tokens}{duration(left)} left"
         )
 
     def finish(self) -> None:

@@ -6,10 +6,12 @@ before. So every row that goes has a row that stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, install_extra
 from selectit.filters.words import runs_of, split_words
@@ -75,23 +77,56 @@ def find_near(texts: Sequence[str], order: Int64, threshold: float) -> Duplicate
     Raises:
         SettingsError: rensa is not installed.
     """
+    found = _nothing(len(texts))
+    index = _open_index(threshold)
+    for row, own, signature in _sign(texts, order):
+        alike = {other: jaccard(own, set(shingles(texts[other]))) for other in sorted(index.query(signature))}
+        nearest = max(alike, key=alike.__getitem__, default=None)
+        if nearest is not None and alike[nearest] >= threshold:
+            found.kept_row[row], found.likeness[row] = nearest, alike[nearest]
+        elif own:
+            index.insert(row, signature)
+    return found
+
+
+def share_near(texts: Sequence[str], others: Sequence[str], threshold: float) -> NDArray[np.bool_]:
+    """(N,) whether a text is nearly one of the others, or the same: by a Jaccard index as of `find_near`.
+
+    Args:
+        texts: (N,).
+        others: those that `find_near` lets stay, so that ten thousand copies are not looked at for each text.
+        threshold: above 0, at most 1.
+
+    Raises:
+        SettingsError: rensa is not installed.
+    """
+    index = _open_index(threshold)
+    for place, own, signature in _sign(others, np.arange(len(others))):
+        if own:
+            index.insert(place, signature)
+    shared = [
+        any(jaccard(own, set(shingles(others[place]))) >= threshold for place in index.query(signature))
+        for _, own, signature in _sign(texts, np.arange(len(texts)))
+    ]
+    return np.array(shared, np.bool_)
+
+
+def _open_index(threshold: float) -> Any:
+    """An empty index of signatures. Raises SettingsError: rensa is not installed."""
     try:
-        from rensa import RMinHash, RMinHashLSH
+        from rensa import RMinHashLSH
     except ImportError as error:
         raise SettingsError("near duplicates need rensa", f"Install it: {install_extra('filters')}") from error
-    found = _nothing(len(texts))
-    index = RMinHashLSH(threshold, PERMUTATIONS, count_bands(threshold))
+    return RMinHashLSH(threshold, PERMUTATIONS, count_bands(threshold))
+
+
+def _sign(texts: Sequence[str], order: Int64) -> Iterator[tuple[int, set[str], Any]]:
+    """Each row of `order` with the runs of its words and their MinHash signature."""
+    from rensa import RMinHash
+
     for block in np.array_split(order, max(1, len(order) // 4096)):  # the signatures, in Rust, a few at a time
         runs = [shingles(texts[row]) for row in block.tolist()]
-        signatures = RMinHash.from_token_sets(runs, PERMUTATIONS, SEED)
-        for row, own, signature in zip(block.tolist(), map(set, runs), signatures, strict=True):
-            alike = {other: jaccard(own, set(shingles(texts[other]))) for other in sorted(index.query(signature))}
-            nearest = max(alike, key=alike.__getitem__, default=None)
-            if nearest is not None and alike[nearest] >= threshold:
-                found.kept_row[row], found.likeness[row] = nearest, alike[nearest]
-            elif own:
-                index.insert(row, signature)
-    return found
+        yield from zip(block.tolist(), map(set, runs), RMinHash.from_token_sets(runs, PERMUTATIONS, SEED), strict=True)
 
 
 def shingles(text: str) -> list[str]:

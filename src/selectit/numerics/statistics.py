@@ -103,6 +103,12 @@ def bootstrap_mean(values: Float64, seed: int) -> Estimate:
     return _estimate(float(_mean_of_ratios(filled.sum(axis=0)[None], present.sum(axis=0)[None])[0]), drawn)
 
 
+def bootstrap_median(values: Float64, seed: int) -> Estimate:
+    """The median of (N,) finite values, N at least 1, by a bootstrap over them."""
+    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    return _estimate(float(np.median(values)), np.median(values[drawn], axis=1))
+
+
 def sign_test(wins: Float64) -> float:
     """Two-sided exact p of the sign test: as many more wins, or losses, by fair coins; ties are left out."""
     more = int(max((wins == 1).sum(), (wins == 0).sum()))

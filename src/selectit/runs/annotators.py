@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from selectit.config.options import flag
 from selectit.config.settings import Settings
 from selectit.errors import RunError, nearest
 from selectit.jsonable import digest_of
@@ -138,15 +139,11 @@ def find_annotator(run: Run, digest: str, settings: Settings, signal: str = "rat
 
 def named_annotator(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Annotator:
     """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
-    same = [annotator for annotator in annotators(run, signal) if name in (annotator.name, annotator.path.name)]
-    same = [annotator for annotator in same if _has_asked(annotator)] or same  # not what only began
+    same = _same_name(run, name, signal)
     if not same:
         known = models_in(run, signal)
         raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
-    if len({annotator.manifest["digest"] for annotator in same}) > 1:
-        folders = ", ".join(annotator.path.name for annotator in same)
-        raise RunError(f"{name} has answered for {run.path} with different weights", f"Name the folder: {folders}")
-    annotator = _fitting(same, settings)
+    annotator = _only(run, same, settings)
     if annotator is None:
         raise RunError(
             f"{run.path} has {signal} by {name}, but none with these settings",
@@ -156,23 +153,48 @@ def named_annotator(run: Run, name: str, settings: Settings, signal: str = "rati
     return annotator
 
 
+def find_named(run: Run, name: str, settings: Settings, signal: str) -> Annotator | None:
+    """As `named_annotator`; None = there is none of that name, or none with these settings."""
+    return _only(run, _same_name(run, name, signal), settings)
+
+
+def _same_name(run: Run, name: str, signal: str) -> list[Annotator]:
+    same = [annotator for annotator in annotators(run, signal) if name in (annotator.name, annotator.path.name)]
+    return [annotator for annotator in same if _has_asked(annotator)] or same  # not what only began
+
+
+def _only(run: Run, same: Sequence[Annotator], settings: Settings) -> Annotator | None:
+    """The one of some raters of one name that the settings allow. Raises RunError where they do not decide."""
+    if len({annotator.manifest["digest"] for annotator in same}) > 1:
+        folders = ", ".join(annotator.path.name for annotator in same)
+        raise RunError(
+            f"{same[0].name} has answered for {run.path} with different weights", f"Name the folder: {folders}"
+        )
+    return _fitting(same, settings)
+
+
 def _fitting(same: Sequence[Annotator], settings: Settings) -> Annotator | None:
     wanted = asked(settings, same[0].signal) if same else {}
 
     def fits(annotator: Annotator) -> bool:
-        stored = {**annotator.manifest["settings"], "unit_size": annotator.unit_size}
+        stored = _stored(annotator)
         return all(value is None or stored.get(key, value) == value for key, value in wanted.items())
 
     fitting = [annotator for annotator in same if fits(annotator)]
     exact = [annotator for annotator in fitting if _said(annotator.manifest["asked"]) == _said(wanted)]
     if len(fitting) > 1 and len(exact) != 1:
         told = "; ".join(f"{annotator.path.name}: {annotator.manifest['settings']}" for annotator in fitting)
+        differ = [name for name in wanted if len({str(_stored(annotator).get(name)) for annotator in fitting}) > 1]
+        folder = f"{flag(kinds().get(fitting[0].signal, SignalRequest).named_by[0])} FOLDER"
         raise RunError(
-            f"{fitting[0].name} has rated with several settings: {told}",
-            "Say which with --engine, --dtype, --max-tokens, --overflow, --missing-label, --unit-size, or --model "
-            "FOLDER.",
+            f"{fitting[0].name} has given {fitting[0].signal} with several settings: {told}",
+            f"Say which with {', or '.join([*map(flag, differ), folder])}.",
         )
     return next(iter(exact or fitting), None)
+
+
+def _stored(annotator: Annotator) -> dict[str, Any]:
+    return {**annotator.manifest["settings"], "unit_size": annotator.unit_size}
 
 
 def _said(asked: Mapping[str, Any]) -> dict[str, Any]:

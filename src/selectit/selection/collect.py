@@ -47,6 +47,11 @@ def collect(run: Run, spec: MethodSpec, progress: Progress) -> None:
     _do(_tasks(run, list_requests(spec.method, spec.target), spec.settings, spec.target), progress)
 
 
+def collect_requests(run: Run, requests: Iterable[Request], settings: Settings, progress: Progress) -> None:
+    """Ask models for what is not there yet of these requests, ratings aside."""
+    _do(_tasks(run, requests, settings), progress)
+
+
 def _do(tasks: Iterable[Task], progress: Progress) -> None:
     for task in tasks:
         execute.do_units(task.run, [task.model], task.requests, task.settings, progress)
@@ -215,7 +220,7 @@ def collect_signals(run: Run, plan: Plan, progress: Progress) -> None:
     """Ask for all but ratings that is not there yet. Answers that may hold those of other methods come first."""
     for spec in sorted(plan.all_specs, key=lambda spec: any(request.wider for request in list_requests(spec.method))):
         collect(run, spec, progress)
-    _do(_tasks(run, plan.filters.requests, plan.settings), progress)
+    collect_requests(run, plan.filters.requests, plan.settings, progress)
 
 
 def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:

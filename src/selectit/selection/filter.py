@@ -8,19 +8,22 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError, nearest
 from selectit.filters.duplicates import Duplicates, find_exact, find_near, find_semantic
-from selectit.filters.language import detect_language, find_mismatches
+from selectit.filters.language import find_languages
 from selectit.filters.overlap import WORDS, QuestionSet, find_overlaps
 from selectit.numerics.clusters import k_means
 from selectit.numerics.groups import group_fields, group_instructions
 from selectit.numerics.vectors import row_vectors
+from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.runs.selections import Unchosen
+from selectit.runs.source import data_name
 from selectit.runs.stored import field_of
 from selectit.selection.choose import Groups
 from selectit.selection.collect import Answered, load_answers
@@ -76,9 +79,11 @@ def filter_rows(run: Run, plan: FilterPlan, settings: Settings, order: Int64 | N
         raise DataError("every row was left out by --decontaminate", "Look at the files that it names.")
     groups, mismatches = None, None
     if plan.by is not None:
-        names = _name_groups(run, plan, vectors)
+        if plan.by == "language":
+            names, mismatches = name_languages(run)
+        else:
+            names = _name_groups(run, plan, vectors)
         groups = weigh_groups(names, plan.shares)
-        mismatches = find_mismatches(_samples(run)) if plan.by == "language" else None
     return Candidates(allowed, left_out, groups, plan.by or "", mismatches, tuple(each[0] for each in loaded))
 
 
@@ -87,23 +92,26 @@ def _embeddings(arrays: Any) -> Embeddings:
     return arrays
 
 
-def _samples(run: Run) -> Iterator[Sample]:
+def read_samples(run: Run) -> Iterator[Sample]:
+    """The rated pairs of a run, part by part."""
     return (sample for start, stop in run.part_ranges() for sample in run.samples(start, stop))
 
 
-def _texts(run: Run) -> list[str]:
+def read_texts(run: Run) -> list[str]:
     """What is said in each row, without system prompts, which many rows share."""
+    return [text for part in run.source(["turns"]) for text in _part_texts(part)]
+
+
+def _part_texts(part: pa.Table) -> list[str]:
     return [
-        "\n".join(turn["text"] for turn in turns if turn["role"] != "system")
-        for part in run.source(["turns"])
-        for turns in part["turns"].to_pylist()
+        "\n".join(turn["text"] for turn in turns if turn["role"] != "system") for turns in part["turns"].to_pylist()
     ]
 
 
 def _find_asked(run: Run, asked: Sequence[QuestionSet]) -> Iterator[tuple[int, Unchosen]]:
     if not asked:
         return
-    for row, overlap in find_overlaps(_samples(run), asked).items():
+    for row, overlap in find_overlaps(read_samples(run), asked).items():
         what = "asks a question" if overlap.whole else f"shares {WORDS} words in a row with a question"
         yield row, Unchosen("decontaminate", f"{what} of {overlap.name}", f"question {overlap.question}")
 
@@ -122,10 +130,10 @@ def _find_repeated(run: Run, plan: FilterPlan, order: Int64, vectors: Float32) -
 def _find_duplicates(run: Run, plan: FilterPlan, order: Int64, vectors: Float32) -> tuple[Duplicates, str, str]:
     """What repeats what, the reason in words, and the name of the measure; '' = there is none."""
     if plan.dedup == "exact":
-        return find_exact(_texts(run), order), "says the same as a row that stays", ""
+        return find_exact(read_texts(run), order), "says the same as a row that stays", ""
     assert plan.threshold is not None
     if plan.dedup == "near":
-        found = find_near(_texts(run), order, plan.threshold)
+        found = find_near(read_texts(run), order, plan.threshold)
         return found, "says nearly the same as a row that stays", "Jaccard index"
     return find_semantic(vectors, order, plan.threshold), "means the same as a row that stays", "cosine"
 
@@ -136,11 +144,28 @@ def _name_groups(run: Run, plan: FilterPlan, vectors: Float32) -> list[str]:
         return _name_clusters(vectors, plan.clusters)
     assert plan.by is not None
     values = field_of(run, plan.by)
-    if any(values):
-        return [value or NO_VALUE for value in values]
-    if plan.by == "language":
-        return [detect_language(text) for text in _texts(run)]
-    raise _no_field(run, plan.by, "write language or cluster")
+    if not any(values):
+        raise _no_field(run, plan.by, "write language or cluster")
+    return [value or NO_VALUE for value in values]
+
+
+def name_languages(run: Run, progress: Progress = Silent()) -> tuple[list[str], dict[int, tuple[str, str]]]:
+    """The language of each row: that of the field 'language' where records have it, else as it is found.
+
+    And the rows whose question and answer are in different languages, with both. Raises SettingsError.
+    """
+    named = [value or NO_VALUE for value in field_of(run, "language")]
+    missing = all(value == NO_VALUE for value in named)
+    mismatches: dict[int, tuple[str, str]] = {}
+    progress.start(f"finding languages in {data_name(str(run.manifest['data']))}", run.rows, 0)
+    for start, stop in run.part_ranges():
+        texts = dict(enumerate(_part_texts(run.source_rows(start, stop, ["turns"])), start)) if missing else {}
+        found, more = find_languages(run.samples(start, stop), texts)
+        named[start : start + len(found)] = found.values()
+        mismatches |= more
+        progress.advance(stop - start, 0)
+    progress.finish()
+    return named, mismatches
 
 
 def _name_clusters(vectors: Float32, clusters: int) -> list[str]:
