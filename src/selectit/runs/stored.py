@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,12 +11,15 @@ import pyarrow as pa
 from selectit.data.fields import find_field
 from selectit.data.tables import decode_record
 from selectit.errors import RunError
-from selectit.runs.annotators import Annotator, read_unit, require, stored_columns, units
+from selectit.runs.annotators import Annotator, annotators, read_unit, require, stored_columns, units
 from selectit.runs.files import numbers
 from selectit.runs.run import Run
 from selectit.runs.sums import DamagedError
+from selectit.signals.arrays import Embeddings
 from selectit.signals.base import Arrays, SignalRequest, Stored
+from selectit.signals.embeddings import EMBEDDED, EmbeddingRequest
 from selectit.signals.requests import Request
+from selectit.signals.states import StateRequest
 
 A = TypeVar("A", bound=Arrays)
 
@@ -58,6 +61,43 @@ def read_scores(run: Run, name: str) -> pa.Table:
     if not whole or not np.array_equal(numbers(table["row"]), np.arange(run.rows)):
         raise DamagedError(path, "it is not of the scores of all rows", run.place(path))
     return table
+
+
+_NOT_OF_SCORES = ("budget", "allow_fewer", "order", "filters")
+"""What the settings of a selection say beside those of its scores."""
+
+
+def find_scores(run: Run, config: Mapping[str, Any]) -> str | None:
+    """The name of the scores that a selection with these settings was made by.
+
+    None = its method chooses a set, or the scores are gone. Raises DamagedError.
+    """
+    wanted = {key: value for key, value in config.items() if key not in _NOT_OF_SCORES}
+    for name in names_of_scores(run):
+        path = run.path / "scores" / f"{name}.toml"
+        if path.exists() and run.read_toml(path) == wanted:
+            return name
+    return None
+
+
+def is_answered(run: Run, annotator: Annotator, request: Request) -> bool:
+    """Whether all units of a request are there."""
+    return all(unit.path.exists() for unit in units(run, annotator, [request]))
+
+
+def find_embeddings(run: Run) -> tuple[str, Embeddings] | None:
+    """Vectors of all rows, and whose they are, in words; those of the first encoder, else a model's hidden states.
+
+    None = there are none. Raises RunError.
+    """
+    for kind in (EmbeddingRequest, StateRequest):
+        for annotator in annotators(run, kind.signal):
+            for text in EMBEDDED:
+                request = kind(text)
+                if is_answered(run, annotator, request):
+                    about = "instruction and response" if text == "both" else text
+                    return f"{annotator.name}, {about}", load_arrays(run, [annotator], [request])
+    return None
 
 
 def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Request]) -> dict[int, str]:
