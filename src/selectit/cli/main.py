@@ -30,6 +30,7 @@ SECTIONS = {
         "score": "Score a rated run; needs no model.",
         "compare": "Compare what several methods make of a rated run.",
         "show": "Show what a run holds, or all that is known of one row.",
+        "plot": "Draw an analysis of a selection for a paper; needs the extra report.",
         "verify": "Check that every file of a run is as it was written.",
     },
     "With what was chosen": {

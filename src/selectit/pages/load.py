@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from selectit.numerics.projection import SAMPLE, CentreDistance, Projection, mea
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.vectors import row_vectors
 from selectit.pages import analyses
-from selectit.pages.analyses import Agreement, Calculations, Lengths, Sweep
+from selectit.pages.analyses import Agreement, Calculations, Histogram, Lengths, Sweep
 from selectit.runs.annotators import Annotator, annotators, named_annotator
 from selectit.runs.files import numbers
 from selectit.runs.prompt_sets import stored_prompts
@@ -56,6 +57,17 @@ def load_selection(run: Run, name: str) -> StoredSelection:
     scored_by = find_scores(run, config)
     scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
     return StoredSelection(run, name, config, numbers(read_selection(run, name)["row"]), scored_by, scores)
+
+
+def load_histogram(of: StoredSelection) -> tuple[Histogram, float]:
+    """The scores of all rows and of the chosen ones, and the lowest that was kept (NaN = it cuts nowhere).
+
+    Raises RunError where there are no scores.
+    """
+    if of.scores is None:
+        raise RunError(f"{of.name} was chosen as a set: there are no scores", "Name a selection by a score.")
+    cut = of.run.read_json(of.run.path / "selections" / of.name / "summary.json")["cut"]
+    return analyses.build_histogram(of.scores, of.rows), math.nan if cut is None else float(cut)
 
 
 def load_lengths(of: StoredSelection) -> Lengths:
