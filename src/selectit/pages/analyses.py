@@ -22,7 +22,7 @@ from selectit.numerics.ranking import chance_jaccard, jaccard, ranking, spearman
 from selectit.numerics.segments import mean_by_row
 from selectit.signals.arrays import Float64, Int64, Ratings, Signals
 
-BINS = 40
+BINS = 32
 """Of a histogram."""
 PARTS = 20
 """Of a ranking: 5 % of the rows each."""

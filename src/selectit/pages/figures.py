@@ -125,7 +125,8 @@ def draw_calculations(found: Calculations) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     axes.set_xlim(0, 1)
-    axes.legend(loc="upper right")
+    axes.set_ylim(0, 1.35 * max([*found.shares.tolist(), found.share_all, 0.01]))  # room for the legend
+    axes.legend(loc="upper right", ncols=2)
     return figure
 
 
@@ -144,7 +145,7 @@ def draw_sweeps(sweeps: Sequence[Sweep]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=each.parameter == "k"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     every[0].set_ylabel(f"of the best {sweeps[0].count:,} rows")
-    every[0].legend(loc="lower left")
+    figure.legend(*every[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
@@ -155,7 +156,7 @@ def draw_agreements(found: Mapping[str, Agreement]) -> Figure:
     figure = Figure(figsize=(PAGE, sum(heights) + 0.35 * len(sizes)), layout="constrained")
     grid = figure.add_gridspec(len(sizes), 2, height_ratios=heights)
     for line, (what, each) in enumerate(found.items()):
-        shared = f"{what}: Jaccard of the best {each.count:,} ({each.chance:.2f} by chance)"
+        shared = f"{what}: Jaccard, best {each.count:,} (chance {each.chance:.2f})"
         for place, (title, values) in enumerate(((f"{what}: Spearman", each.spearman), (shared, each.jaccard))):
             axes = figure.add_subplot(grid[line, place])
             _matrix(axes, values, each.names if place == 0 else [""] * len(each.names), title)
@@ -172,7 +173,10 @@ def _matrix(axes: Axes, values: Float64, names: Sequence[str], title: str) -> No
             dark = values[a, b] > 0.7
             axes.text(b, a, text, ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
     numbers = [str(number) for number in range(1, size + 1)]
-    labels = [f"{_short(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
+    labels = [
+        _short(name) + (f"  {number}" if name != f"prompt {number}" else "")
+        for name, number in zip(names, numbers, strict=True)
+    ]
     axes.set_xticks(range(size), numbers)
     axes.set_yticks(range(size), labels if any(names) else numbers)
     axes.tick_params(length=0)
@@ -211,23 +215,26 @@ def describe_centre(centre: CentreDistance) -> str:
 
 def draw_costs(costs: Sequence[Cost]) -> Figure:
     """The seconds that each model took for each signal, the longest first."""
-    labels = [_wrap(f"{cost.signal}: {cost.model}", 30) for cost in costs]
+    labels = [f"{_wrap(f'{cost.signal}: {cost.model}', 30)}\n{_rate(cost)}".strip() for cost in costs]
     lines = sum(label.count("\n") + 1 for label in labels)
-    figure, (axes,) = _axes(1, COLUMN, 0.7 + 0.16 * lines + 0.12 * len(labels))
+    figure, (axes,) = _axes(1, COLUMN, 0.7 + 0.16 * lines + 0.1 * len(labels))
     axes.barh(range(len(costs)), [cost.seconds for cost in costs], height=0.55, color=CHOSEN)
     for place, cost in enumerate(costs):
-        rate = f", {cost.answers / cost.seconds:,.1f}/s" if cost.answers and cost.seconds else ""
-        axes.annotate(
-            f"{cost.seconds:,.0f} s{rate}", (cost.seconds, place), (3, 0), textcoords="offset points", va="center",
-            fontsize=7,
-        )  # fmt: skip
+        axes.annotate(_seconds(cost.seconds), (cost.seconds, place), (3, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(costs)), labels)
     axes.invert_yaxis()
-    axes.margins(x=0.35)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.35 * max(cost.seconds for cost in costs) or 1)  # room for what stands beside the bars
     axes.set_xlabel("seconds")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     return figure
+
+
+def _rate(cost: Cost) -> str:
+    return f"{cost.answers / cost.seconds:,.3g} answers a second" if cost.answers and cost.seconds else ""
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 10 else f"{value:.2g} s"
 
 
 def _axes(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

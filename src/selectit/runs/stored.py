@@ -72,12 +72,18 @@ def find_scores(run: Run, config: Mapping[str, Any]) -> str | None:
 
     None = its method chooses a set, or the scores are gone. Raises DamagedError.
     """
-    wanted = {key: value for key, value in config.items() if key not in _NOT_OF_SCORES}
-    for name in names_of_scores(run):
-        path = run.path / "scores" / f"{name}.toml"
-        if path.exists() and run.read_toml(path) == wanted:
-            return name
-    return None
+    paths = {name: run.path / "scores" / f"{name}.toml" for name in names_of_scores(run)}
+    stored = {name: run.read_toml(path) for name, path in paths.items() if path.exists()}
+    found = [name for name, each in stored.items() if _is_of(each, config)]
+    # A selection of an older version has lost a method's own `order` to that of the rows.
+    older = [name for name, each in stored.items() if _is_of({**each, "order": config.get("order")}, config)]
+    return next(iter(found or (older if len(older) == 1 else [])), None)
+
+
+def _is_of(scores: Mapping[str, Any], selection: Mapping[str, Any]) -> bool:
+    """Whether a selection with these settings is made by scores with those."""
+    same = all(key in selection and selection[key] == value for key, value in scores.items())
+    return same and set(selection) - set(scores) <= set(_NOT_OF_SCORES)
 
 
 def is_answered(run: Run, annotator: Annotator, request: Request) -> bool:

@@ -114,7 +114,8 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
 def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summary, rest: Mapping[int, Unchosen]) -> str:
     """Store the selection, with why the other rows were not chosen where they were filtered; its name."""
     budget = plan.budget
-    config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
+    own = {"budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
+    config = own | scored.config  # a method's parameter may be called order, as that of length
     if plan.narrows:  # under one name, since a method's parameters have names of their own
         config["filters"] = plan.filters.config | to_config(choice)
     label = f"{scored.label}-{budget.label}{plan.filters.label}{step_label(choice)}"
