@@ -49,20 +49,26 @@ class Histogram:
 
 
 def build_histogram(values: NDArray[Any], chosen: Int64, bins: int = BINS, highest: float = 1.0) -> Histogram:
-    """The histogram of (N,) values, in bins of equal width from the smallest to the `highest` quantile of them."""
+    """The histogram of (N,) values, in bins of equal width from the smallest to the `highest` quantile of them.
+
+    Infinite values are in the outer bins.
+    """
     known = values[~np.isnan(values)].astype(np.float64)
-    low, high = (float(known.min()), float(np.quantile(known, highest))) if len(known) else (0.0, 1.0)
-    if high == low:  # all values are one: a bin about it
-        low, high = low - 0.5, high + 0.5
+    finite = known[np.isfinite(known)]
+    low, high = (float(finite.min()), float(np.quantile(finite, highest))) if len(finite) else (0.0, 1.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # all values are one, but for rounding: bins about it
+        half = max(0.5, 1e-6 * abs(low))
+        low, high = low - half, high + half
     edges = np.linspace(low, high, bins + 1)
     some = values[chosen].astype(np.float64)
-    counts = [np.histogram(np.minimum(each[~np.isnan(each)], high), edges)[0] for each in (known, some)]
+    some = some[~np.isnan(some)]
+    counts = [np.histogram(np.clip(each, low, high), edges)[0].astype(np.int64) for each in (known, some)]
     return Histogram(
         edges=edges,
-        all=counts[0].astype(np.int64),
-        chosen=counts[1].astype(np.int64),
+        all=counts[0],
+        chosen=counts[1],
         above=(int((known > high).sum()), int((some > high).sum())),
-        missing=(len(values) - len(known), int(np.isnan(some).sum())),
+        missing=(len(values) - len(known), len(chosen) - len(some)),
     )
 
 
