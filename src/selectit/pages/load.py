@@ -193,13 +193,7 @@ class Map:
 
 def load_map(of: StoredSelection) -> Map:
     """The rows' vectors in two dimensions, and their distances to the centre. Raises RunError: the run has none."""
-    found = find_embeddings(of.run)
-    if found is None:
-        raise RunError(
-            f"{of.run.path} has no embeddings of all rows",
-            f"Collect them: selectit rate --run {of.run.path} --method kcenter, with the encoder minilm.",
-        )
-    encoder, embeddings = found
+    encoder, embeddings = find_embeddings(of.run)
     vectors = row_vectors(embeddings, of.run.rows)
     drawn = np.argsort(row_uniforms(of.run.basic_rows(), "map"), kind="stable")[:SAMPLE]
     return Map(encoder, project(vectors, drawn), measure_centre(vectors, of.rows))

@@ -91,10 +91,10 @@ def is_answered(run: Run, annotator: Annotator, request: Request) -> bool:
     return all(unit.path.exists() for unit in units(run, annotator, [request]))
 
 
-def find_embeddings(run: Run) -> tuple[str, Embeddings] | None:
+def find_embeddings(run: Run) -> tuple[str, Embeddings]:
     """Vectors of all rows, and whose they are, in words; those of the first encoder, else a model's hidden states.
 
-    None = there are none. Raises RunError.
+    Raises RunError: there are none.
     """
     for kind in (EmbeddingRequest, StateRequest):
         for annotator in annotators(run, kind.signal):
@@ -103,7 +103,10 @@ def find_embeddings(run: Run) -> tuple[str, Embeddings] | None:
                 if is_answered(run, annotator, request):
                     about = "instruction and response" if text == "both" else text
                     return f"{annotator.name}, {about}", load_arrays(run, [annotator], [request])
-    return None
+    raise RunError(
+        f"{run.path} has no embeddings of all rows",
+        f"Collect them with the encoder minilm, or another: selectit rate --run {run.path} --method kcenter",
+    )
 
 
 def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Request]) -> dict[int, str]:
