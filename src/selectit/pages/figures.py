@@ -38,7 +38,7 @@ _STYLE = {
     "axes.linewidth": 0.6,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 8,
+    "axes.titlesize": 7.5,
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so that the layout is the same everywhere
     "font.size": 8,
     "legend.frameon": False,
@@ -55,6 +55,7 @@ _STYLE = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
 }
+_PERCENT = FuncFormatter(lambda share, _: f"{share * 100:.3g}%")
 _PRINT: Mapping[str, tuple[type[Any], str, Mapping[str, Any]]] = {
     ".png": (FigureCanvasAgg, "print_png", {"metadata": {"Software": None}}),
     ".svg": (FigureCanvasSVG, "print_svg", {"metadata": dict.fromkeys(("Creator", "Date", "Format", "Type"))}),
@@ -105,7 +106,7 @@ def draw_lengths(lengths: Lengths) -> Figure:
         axes.stairs(shares, histogram.edges, fill=name == "all", label=label, **fill)
     axes.set_xlabel(f"{lengths.unit} of the response" + ("; the longest 1 % at the end" if histogram.above[0] else ""))
     axes.set_ylabel("share of the rows")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+    axes.yaxis.set_major_formatter(_PERCENT)
     axes.set_xlim(left=0)
     axes.legend(loc="upper right")
     return figure
@@ -123,7 +124,7 @@ def draw_calculations(found: Calculations) -> Figure:
     axes.set_xlabel("place in the ranking, best first")
     axes.set_ylabel("rows that calculate")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        axis.set_major_formatter(_PERCENT)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.35 * max([*found.shares.tolist(), found.share_all, 0.01]))  # room for the legend
     axes.legend(loc="upper right", ncols=2)
@@ -143,7 +144,7 @@ def draw_sweeps(sweeps: Sequence[Sweep]) -> Figure:
         axes.set_xlabel(f"{each.parameter} (here {each.own:g})")
         axes.set_ylim(0, 1.06)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=each.parameter == "k"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        axes.yaxis.set_major_formatter(_PERCENT)
     every[0].set_ylabel(f"of the best {sweeps[0].count:,} rows")
     figure.legend(*every[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
@@ -156,7 +157,7 @@ def draw_agreements(found: Mapping[str, Agreement]) -> Figure:
     figure = Figure(figsize=(PAGE, sum(heights) + 0.35 * len(sizes)), layout="constrained")
     grid = figure.add_gridspec(len(sizes), 2, height_ratios=heights)
     for line, (what, each) in enumerate(found.items()):
-        shared = f"{what}: Jaccard, best {each.count:,} (chance {each.chance:.2f})"
+        shared = f"Jaccard of the best {each.count:,} ({each.chance:.2f} by chance)"
         for place, (title, values) in enumerate(((f"{what}: Spearman", each.spearman), (shared, each.jaccard))):
             axes = figure.add_subplot(grid[line, place])
             _matrix(axes, values, each.names if place == 0 else [""] * len(each.names), title)
@@ -169,7 +170,7 @@ def _matrix(axes: Axes, values: Float64, names: Sequence[str], title: str) -> No
     size = len(values)
     for a in range(size):
         for b in range(size):
-            text = "–" if math.isnan(values[a, b]) else f"{values[a, b]:.2f}".replace("-", "−")
+            text = "–" if math.isnan(values[a, b]) else f"{round(values[a, b], 2) + 0.0:.2f}".replace("-", "−")
             dark = values[a, b] > 0.7
             axes.text(b, a, text, ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
     numbers = [str(number) for number in range(1, size + 1)]
@@ -190,10 +191,14 @@ def draw_map(found: Map, chosen: Int64) -> Figure:
     points = found.projection.points[np.isfinite(found.projection.points).all(axis=1)]
     some = found.projection.points[chosen]
     some = some[np.isfinite(some).all(axis=1)]
-    size = float(np.clip(4000 / max(len(points), 1), 0.6, 9))
+    dots: dict[str, Any] = {
+        "s": float(np.clip(4000 / max(len(points), 1), 0.6, 9)),
+        "alpha": 1.0 if len(points) < 10_000 else 0.6,
+        "linewidths": 0,
+        "rasterized": True,
+    }
     for name, each, colour in (("all", points, ALL), ("chosen", some, CHOSEN)):
-        label = f"{name} {len(each):,}"
-        axes.scatter(each[:, 0], each[:, 1], s=size, color=colour, linewidths=0, rasterized=True, label=label)
+        axes.scatter(each[:, 0], each[:, 1], color=colour, label=f"{name} {len(each):,}", **dots)
     first, second = found.projection.explained
     axes.set_xlabel(f"first axis ({first:.0%} of the variance)")
     axes.set_ylabel(f"second axis ({second:.0%})")
@@ -201,7 +206,7 @@ def draw_map(found: Map, chosen: Int64) -> Figure:
     axes.set_yticks([])
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_title(_wrap(describe_centre(found.centre), 56), loc="left", fontsize=7.5)
-    axes.legend(loc="best", markerscale=max(1.0, 3 / math.sqrt(size)))
+    axes.legend(loc="best", markerscale=max(1.0, 3 / math.sqrt(dots["s"])))
     return figure
 
 
