@@ -168,11 +168,12 @@ def _matrix(axes: Axes, values: Float64, names: Sequence[str], title: str) -> No
     """Cells with their numbers, the darker the larger; -1 to 1 or 0 to 1, below 0 is white."""
     axes.imshow(values, cmap="Greys", vmin=0, vmax=1.25, aspect="auto")
     size = len(values)
+    letters = 6.5 if size < 8 else 4.8
     for a in range(size):
         for b in range(size):
             text = "–" if math.isnan(values[a, b]) else f"{round(values[a, b], 2) + 0.0:.2f}".replace("-", "−")
             dark = values[a, b] > 0.7
-            axes.text(b, a, text, ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
+            axes.text(b, a, text, ha="center", va="center", fontsize=letters, color="white" if dark else INK)
     numbers = [str(number) for number in range(1, size + 1)]
     labels = [
         _short(name) + (f"  {number}" if name != f"prompt {number}" else "")
