@@ -124,6 +124,13 @@ def test_the_command(rated, capsys):
     assert run(capsys, "plot", "run:a", "--what", "lengths", "--out", "c.svg", "--force", "--json")[0] == 0
 
 
+def test_a_folder_is_no_figure(rated, capsys):
+    pytest.importorskip("matplotlib")
+    Path("f.svg").mkdir()
+    code, _, err = run(capsys, "plot", "run:a", "--what", "cost", "--out", "f.svg")
+    assert code == 2 and "f.svg" in err and "error: " in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -121,7 +121,7 @@ def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summar
     """Store the selection, with why the other rows were not chosen where they were filtered; its name."""
     budget = plan.budget
     own = {"budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
-    config = own | scored.config  # a method's parameter may be called order, as that of length
+    config = scored.config | own | scored.config  # in this order; a method may have an `order` too, as length has
     if plan.narrows:  # under one name, since a method's parameters have names of their own
         config["filters"] = plan.filters.config | to_config(choice)
     label = f"{scored.label}-{budget.label}{plan.filters.label}{step_label(choice)}"
