@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from selectit.exports.export import Exported, export
     from selectit.methods import list_methods
     from selectit.models.packaged import list_models
+    from selectit.pages.plot import plot
     from selectit.probing.probe import Probe, probe
     from selectit.probing.tune_prompts import tune_prompts
     from selectit.runs.verify import Verified, verify
     from selectit.selection.compare import compare
     from selectit.selection.describe import list_runs, show
+    from selectit.selection.diff import diff
     from selectit.selection.rate import rate
     from selectit.selection.score import Scores, score
     from selectit.selection.select import Selected, select
@@ -49,6 +51,7 @@ _HOMES = {
     "Verified": "runs.verify",
     "assess": "assessing.assess",
     "compare": "selection.compare",
+    "diff": "selection.diff",
     "evaluate": "evaluation.evaluate",
     "expand": "expansion.expand",
     "experiment": "experiments.experiment",
@@ -58,6 +61,7 @@ _HOMES = {
     "list_models": "models.packaged",
     "list_runs": "selection.describe",
     "plan": "costs.plan",
+    "plot": "pages.plot",
     "probe": "probing.probe",
     "rate": "selection.rate",
     "score": "selection.score",
@@ -86,6 +90,7 @@ __all__ = [
     "Verified",
     "assess",
     "compare",
+    "diff",
     "evaluate",
     "expand",
     "experiment",
@@ -95,6 +100,7 @@ __all__ = [
     "list_models",
     "list_runs",
     "plan",
+    "plot",
     "probe",
     "rate",
     "score",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _CONTROLS = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1: they move the cursor, set titles, erase
@@ -39,3 +40,9 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
+
+
+def notebook_html(lines: Iterable[str]) -> str:
+    """Lines as a notebook shows them: the same text as in a terminal, escaped; no script, no link, no style sheet."""
+    text = html.escape(printable("\n".join(lines)))
+    return f'<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{text}</pre>'

@@ -90,7 +90,7 @@ def test_what_is_exported_is_read_again_as_the_same_turns(records, to):
     assert turns(done.path / done.files[0], "again") == in_order(run)
 
 
-@pytest.mark.parametrize("to", ["llama-factory", "parquet"])
+@pytest.mark.parametrize("to", ["llama-factory", "ms-swift", "parquet"])
 def test_tool_calls_are_read_again_as_the_same_turns(to):
     run = made([*TALKS, TOOLS])
     done = selectit.export(run, to)
@@ -191,6 +191,24 @@ def call(name):
     return {"id": name, "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
+def test_ms_swift_has_one_message_a_call_and_tools_as_json():
+    talk = [
+        message("user", "q"),
+        message("assistant", None, tool_calls=[call("x"), call("y")]),
+        message("tool", "r", tool_call_id="x"),
+        message("tool", "s", tool_call_id="y"),
+        message("assistant", "a"),
+    ]
+    selectit.export(made([{"messages": talk, "tools": [TOOL]}, {"messages": ASKED}]), "ms-swift", "out")
+    rows = {len(row["messages"]): row for row in lines("out/train.jsonl")}
+    one = message("tool_call", '{"name": "f", "arguments": {}}')
+    assert rows[6]["messages"] == [talk[0], one, one, message("tool", "r"), message("tool", "s"), talk[-1]]
+    assert json.loads(rows[6]["tools"]) == [{"type": "function", "function": TOOL}]
+    assert rows[2] == {"messages": ASKED, "tools": "[]"}
+    selectit.export(made([{"instruction": "q", "output": "a"}], "p.jsonl", "p"), "ms-swift", "plain")
+    assert lines("plain/train.jsonl") == [{"messages": ASKED}], "a layout without tools has no column for them"
+
+
 ASKED = [message("user", "q"), message("assistant", "a")]
 BAD = {
     "it doesn't end with an answer": ([*ASKED, message("user", "and?")], set(TARGETS) - {"parquet"}),
@@ -217,11 +235,11 @@ BAD = {
     ),
     "a tool call is not JSON": (
         [ASKED[0], message("tool_call", "f(x)"), message("tool", "r"), ASKED[1]],
-        {"openai", "llama-factory"},
+        {"openai", "llama-factory", "ms-swift"},
     ),
     "a tool call has no name or no arguments": (
         [ASKED[0], message("tool_call", '["f"]'), message("tool", "r"), ASKED[1]],
-        {"openai", "llama-factory"},
+        {"openai", "llama-factory", "ms-swift"},
     ),
     "it has tool calls": (
         [ASKED[0], message("assistant", "", tool_calls=[call("x")]), message("tool", "r"), ASKED[1]],

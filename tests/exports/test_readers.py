@@ -54,7 +54,7 @@ def tokenizer():
     return made
 
 
-@pytest.mark.parametrize("to", ["hf-dataset", "trl", "axolotl", "openai", "llama-factory", "parquet"])
+@pytest.mark.parametrize("to", ["hf-dataset", "trl", "axolotl", "ms-swift", "openai", "llama-factory", "parquet"])
 def test_datasets_loads_every_folder(to):
     datasets = pytest.importorskip("datasets")
     path, talks = exported(to, copies=4)
@@ -157,3 +157,15 @@ def test_axolotl_trains_on_the_answers(tokenizer):
         trained = [token for token, label in zip(read["input_ids"], read["labels"], strict=True) if label != -100]
         answers = [m["content"] for m in talk if m["role"] == "assistant"]
         assert [each for each in tokenizer.decode(trained).split("<|im_end|>") if each.strip()] == answers
+
+
+def test_ms_swift_keeps_every_message():
+    if importlib.util.find_spec("swift") is None:
+        pytest.skip("ms-swift is not installed: pip install ms-swift")
+    import datasets
+    from swift.dataset.preprocessor import AutoPreprocessor
+
+    path, talks = exported("ms-swift", [*TALKS, CALLS])
+    rows = datasets.load_dataset("json", data_files=str(path / "train.jsonl"), split="train", cache_dir="cache")
+    read = AutoPreprocessor()(rows, strict=True, load_from_cache_file=False)
+    assert list(read["messages"]) == talks

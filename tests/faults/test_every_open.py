@@ -31,6 +31,7 @@ VERBS = {
     "score": ("score", "--run", "old", "--k", "3", "--alpha", "0.4"),
     "compare": ("compare", "--run", "old", "--methods", "length,random"),
     "show": ("show", "old"),
+    "diff": ("diff", "old", "old"),
     "row": ("show", "old", "--row", "0"),
     "list": ("show",),
     "verify": ("verify", "old"),
@@ -148,6 +149,7 @@ ELSEWHERE = {
     "engines": "tests/engines",
     "data/tables.py": "pyarrow opens them: tests/data/test_damage.py",
     "runs/files.py": "pyarrow opens them: tests/runs/test_integrity.py",
+    "pages/plot.py": "tests/pages",
     "expansion/styles.py": "a file of the package",
     "inference/shared_folder.py": "tests/inference",
 }

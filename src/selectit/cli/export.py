@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @cloup.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="TOOL", help="trl, llama-factory, axolotl, openai, hf-dataset or parquet.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="TOOL",
+    help="trl, llama-factory, axolotl, ms-swift, openai, hf-dataset or parquet; atlas: a map of all rows.",
+)
 @click.option("--out", metavar="DIR", help="The folder [<data>.<tool> in this folder].")
 @click.option("--selection", metavar="NAME", help="A selection of the run, or all: every row [the only one].")
 @click.option("--licence", metavar="TEXT", help="Of the source, for the card, for example cc-by-nc-4.0 [not stated].")
@@ -55,11 +60,13 @@ def command(
     if as_json:
         print_json(dataclasses.asdict(done))
     else:
-        say("\n".join(_lines(done)))
+        say("\n".join(_lines(done, marks=to == "atlas")))
 
 
-def _lines(done: Exported) -> list[str]:
-    lines = [f"exported  {done.rows:,} rows of the selection {done.selection}"]
+def _lines(done: Exported, *, marks: bool) -> list[str]:
+    """`marks`: all rows are there, and the chosen ones are marked."""
+    of = f"; those of the selection {done.selection} are marked" if marks else f" of the selection {done.selection}"
+    lines = [f"exported  {done.rows:,} rows{of}"]
     if done.skipped_rows:
         lines.append(f"left out  {done.skipped_rows:,} rows")
         lines += [f"          {line}" for line in done.skipped]

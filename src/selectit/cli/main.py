@@ -30,7 +30,9 @@ SECTIONS = {
         "rate": "Ask a model for its ratings and store them.",
         "score": "Score a rated run; needs no model.",
         "compare": "Compare what several methods make of a rated run.",
+        "diff": "Show what differs between two selections.",
         "show": "Show what a run holds, or all that is known of one row.",
+        "plot": "Draw an analysis of a selection for a paper; needs the extra report.",
         "verify": "Check that every file of a run is as it was written.",
     },
     "With what was chosen": {

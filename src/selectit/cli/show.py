@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from selectit.cli.printing import print_json, say
 
 
 @cloup.command("show")
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", metavar="[RUN[:NAME]]", required=False)
 @click.option("--row", type=int, metavar="N", help="Everything known of row N (from 0).")
 @options("json")
-def command(run: Path | None, row: int | None, as_json: bool) -> None:
-    """Show the run directory RUN, or one of its rows with its ratings and scores; without RUN list the runs here."""
+def command(run: str | None, row: int | None, as_json: bool) -> None:
+    """Show the run directory RUN, or one of its rows with its ratings and scores; without RUN list the runs here.
+
+    With :NAME of its selections only that one.
+    """
+    from selectit.runs.selections import split_selection
     from selectit.selection.describe import list_runs, show
 
     if run is None:
@@ -30,11 +35,24 @@ def command(run: Path | None, row: int | None, as_json: bool) -> None:
         else:
             say("\n".join(map(_overview_line, runs)))
         return
-    known = show(run, row)
+    path, name = split_selection(run)
+    known = show(path, row)
+    if name is not None:
+        known["selections"] = {name: _selection(known, path, name)}
     if as_json:
         print_json(known)
     else:
         say("\n".join(_run_lines(known) if row is None else _row_lines(known)))
+
+
+def _selection(known: dict[str, Any], path: Path, name: str) -> Any:
+    """What is known of one of the selections. Raises RunError."""
+    from selectit.errors import RunError, nearest
+
+    if name not in known["selections"]:
+        names = list(known["selections"])
+        raise RunError(f"{path} has no selection {name!r}", nearest(name, names) if names else "It has none.")
+    return known["selections"][name]
 
 
 def _overview_line(known: dict[str, Any]) -> str:
@@ -79,8 +97,22 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
         yield f"selection {name}"
         for line in summary_lines(from_plain({**plain, **said}), known["timing"]):
             yield f"  {line}"
+        yield from _histogram(known["run"], name)
     yield from _probe_lines(known["probes"])
     yield from (f"{folder}: no results yet" for folder in known["unfinished_probes"])
+
+
+def _histogram(run: str, name: str) -> Iterator[str]:
+    """The scores of a selection, as wide as the terminal; nothing of a chosen set, which has none."""
+    from selectit.pages.analyses import build_histogram
+    from selectit.pages.load import load_selection
+    from selectit.pages.terminal import LINES, histogram_lines
+    from selectit.runs.run import open_run
+
+    of = load_selection(open_run(run), name)
+    if of.scores is not None:
+        width = shutil.get_terminal_size().columns - 2
+        yield from (f"  {line}" for line in histogram_lines(build_histogram(of.scores, of.rows, LINES), width))
 
 
 def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from selectit.experiments.search import check_search, search
 from selectit.experiments.settings import Experiment, list_cells
 from selectit.progress import Progress, Silent
 from selectit.runs.output import check_new_folder
+from selectit.text_tables import notebook_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Finished:
         """OUT/results.html; None without the extra `report`."""
         path = self.out / "results.html"
         return path if path.is_file() else None
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self.report.splitlines())
 
 
 def experiment(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> Finished:

@@ -38,6 +38,8 @@ class Provenance:
     skipped: Sequence[str]
     left_behind: Sequence[str]
     licence: str | None
+    best_first: bool
+    """Whether the rows are in the order of the choice, not of the source."""
     data_file: str
     date: str
 
@@ -85,7 +87,7 @@ def _body(run: Run, facts: Provenance) -> Iterator[str]:
     yield f"- read with: {', '.join(read)}"
     yield f"- its licence: {facts.licence or 'as the source has it; not stated here'}"
     yield from _choice(run, facts)
-    yield f"- rows here: {facts.rows:,}, " + ("best first" if facts.selection else "in the order of the source")
+    yield f"- rows here: {facts.rows:,}, " + ("best first" if facts.best_first else "in the order of the source")
     yield from (f"- left out: {line}" for line in facts.skipped)
     if facts.left_behind:
         yield f"- fields of the source that are not here: {', '.join(facts.left_behind)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import filecmp
 import json
@@ -21,6 +22,8 @@ from selectit.data.fields import RowError
 from selectit.data.records import Turn
 from selectit.data.tables import plain_records
 from selectit.errors import DataError, RunError, SettingsError, nearest
+from selectit.exports import atlas
+from selectit.exports.atlas import ATLAS, Places
 from selectit.exports.card import DATE, Provenance, render_card
 from selectit.exports.layouts import FILES, NO_TOOLS, PATHS, TARGETS, convert_row, find_left_behind, side_files
 from selectit.jsonable import without_nan
@@ -29,6 +32,7 @@ from selectit.runs.output import check_new_folder
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import ALL, find_selection, load_rows, read_selection
 from selectit.runs.source import data_name
+from selectit.runs.stored import find_scores, read_scores
 from selectit.signals.arrays import Float64, Int64
 
 OPENAI_LEAST = 10
@@ -94,7 +98,8 @@ def export(
 
     Args:
         run: with the selection.
-        to: 'trl', 'llama-factory', 'axolotl', 'openai', 'hf-dataset' or 'parquet'; docs/export.md has their files.
+        to: 'trl', 'llama-factory', 'axolotl', 'ms-swift', 'openai', 'hf-dataset' or 'parquet'; docs/export.md has
+            their files. 'atlas' writes all rows, for Embedding Atlas, and marks those of the selection.
         out: the folder; None = <data>.<to> here.
         selection: its name in the run, or 'all' for every row; None = the only one.
         scores: add a field `selectit` with row, rank and score to each row.
@@ -117,16 +122,21 @@ def export(
     folder = Path(out) if out is not None else Path(f"{data_name(str(opened.manifest['data']))}.{to}")
     files = (*FILES[to], "README.md")
     _check_folder(folder, files)
-    survey = _survey(opened, to, chosen)
+    places = atlas.place_rows(opened) if to == ATLAS else None
+    survey = _survey(opened, to, chosen) if places is None else _survey_places(opened, places)
     if len(survey.bad) and bad_rows == "stop":
-        raise DataError(_refusal(to, chosen, survey), _hint(to))
-    kept = _leave_out(chosen, survey.bad)
+        total = len(chosen.rows) if places is None else opened.rows
+        raise DataError(_refusal(to, total, survey), _hint(to))
+    kept = _leave_out(chosen, survey.bad) if places is None else dataclasses.replace(chosen, rows=places.rows)
     if not len(kept.rows):
         raise DataError("no row is left to export", _hint(to))
     if to == "openai" and len(kept.rows) < OPENAI_LEAST:
         raise DataError(f"{len(kept.rows)} rows, and OpenAI takes {OPENAI_LEAST} or more", "Select more.")
     with folder_beside(folder.resolve()) as beside:
-        _write_data(opened, to, beside / files[0], kept, scores, survey.media)
+        if places is None:
+            _write_data(opened, to, beside / files[0], kept, scores, survey.media)
+        else:
+            _write_map(opened, beside / files[0], chosen, places)
         name = data_name(str(opened.manifest["data"]))
         texts = side_files(to, str(opened.manifest["layout"]), name, str(folder / files[0]), survey.media)
         texts["README.md"] = render_card(opened, _facts(to, chosen, kept, survey, licence))
@@ -138,12 +148,14 @@ def export(
 
 
 def _check(to: str, scores: bool, bad_rows: str) -> None:
-    if to not in TARGETS:
-        raise SettingsError(f"there is no --to {to!r}", nearest(to, TARGETS))
+    if to not in (*TARGETS, ATLAS):
+        raise SettingsError(f"there is no --to {to!r}", nearest(to, (*TARGETS, ATLAS)))
     if bad_rows not in BAD_ROWS:
         raise SettingsError(f"there is no --bad-rows {bad_rows!r}", nearest(bad_rows, BAD_ROWS))
     if scores and to == "openai":
         raise SettingsError("OpenAI's files have no place for scores", "Leave out --with-scores.")
+    if scores and to == ATLAS:
+        raise SettingsError("a map has ranks and scores anyway", "Leave out --with-scores.")
 
 
 def _find_rows(run: Run, selection: str | None) -> _ChosenRows:
@@ -204,14 +216,23 @@ def _survey(run: Run, to: str, chosen: _ChosenRows) -> _Survey:
     return _Survey(np.array(bad, np.int64), tuple(lines), tuple(sorted(behind - media)), tuple(sorted(media)))
 
 
-def _refusal(to: str, chosen: _ChosenRows, survey: _Survey) -> str:
-    count = f"{len(survey.bad):,} of {len(chosen.rows):,} rows can't be written for {to}"
+def _survey_places(run: Run, places: Places) -> _Survey:
+    """What a map can't hold: rows without a vector."""
+    reasons: tuple[str, ...] = ()
+    if len(places.missing):
+        count = f"{len(places.missing):,} row{'s' * (len(places.missing) > 1)}"
+        reasons = (f"it has no embedding, as a row without text: {count}, the first is row {places.missing[0]}",)
+    return _Survey(places.missing, reasons, tuple(sorted(atlas.list_left_behind(run))))
+
+
+def _refusal(to: str, total: int, survey: _Survey) -> str:
+    count = f"{len(survey.bad):,} of {total:,} rows can't be written for {to}"
     return "\n".join([count, *(f"  {line}" for line in survey.reasons)])
 
 
 def _hint(to: str) -> str:
     """What to do with rows that the layout can't hold."""
-    tools = " Tool calls can be exported to llama-factory, openai and parquet." if to in NO_TOOLS else ""
+    tools = " Tool calls can be exported to llama-factory, ms-swift, openai and parquet." if to in NO_TOOLS else ""
     return f"Leave them out with --bad-rows skip; the file that selectit select wrote has them as they were.{tools}"
 
 
@@ -253,6 +274,15 @@ def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool, 
             write.write_table(file, "parquet", kept.rows, _message_parts(run, to, kept.rows), _MESSAGES, added)
 
 
+def _write_map(run: Run, path: Path, chosen: _ChosenRows, places: Places) -> None:
+    marked = np.empty(0, np.int64) if chosen.name == ALL else chosen.rows
+    scored_by = find_scores(run, chosen.config) if chosen.config else None
+    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
+    with replacing(path) as file:
+        parts = atlas.map_parts(run, places, marked, scores)
+        write.write_table(file, "parquet", places.rows, parts, atlas.SCHEMA, None)
+
+
 def _message_parts(run: Run, to: str, rows: Int64) -> Iterator[pa.Table]:
     """The parts of the source with the messages of the wanted rows; the others are null."""
     made = iter(_convert_rows(run, to, np.sort(rows)))
@@ -289,6 +319,7 @@ def _facts(to: str, chosen: _ChosenRows, kept: _ChosenRows, survey: _Survey, lic
         skipped=survey.reasons,
         left_behind=survey.left_behind,
         licence=licence,
+        best_first=chosen.scores is not None and to != ATLAS,
         data_file=FILES[to][0],
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )

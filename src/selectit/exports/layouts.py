@@ -17,16 +17,19 @@ from selectit.data.records import Turn
 from selectit.data.turns import UNRATED
 from selectit.jsonable import parse_json
 
-TARGETS = ("trl", "llama-factory", "axolotl", "openai", "hf-dataset", "parquet")
+TARGETS = ("trl", "llama-factory", "axolotl", "ms-swift", "openai", "hf-dataset", "parquet")
+"""The training tools; `atlas.ATLAS` is beside them, and draws a map."""
 
 
 FILES = {
     "trl": ("train.jsonl",),
     "llama-factory": ("train.jsonl", "dataset_info.json"),
     "axolotl": ("train.jsonl", "axolotl.yaml"),
+    "ms-swift": ("train.jsonl",),
     "openai": ("train.jsonl",),
     "hf-dataset": ("data/train-00000-of-00001.parquet",),
     "parquet": ("train.parquet",),
+    "atlas": ("atlas.parquet",),
 }
 """What a target's folder holds beside README.md; the data is the first."""
 
@@ -35,7 +38,7 @@ PATHS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
 """The fields with paths that LLaMA-Factory's layout has, each with the mark in the text where one belongs."""
 
 
-CARRY_TOOLS = ("llama-factory", "openai")
+CARRY_TOOLS = ("llama-factory", "ms-swift", "openai")
 """The layouts whose rows have the record's `tools`: the definitions of what a tool call may call."""
 
 
@@ -83,13 +86,15 @@ def convert_row(
     if left_out and not (target == "llama-factory" and set(left_out) <= set(PATHS)):
         raise RowError(f"it has content that is not text ({', '.join(left_out)})")
     if target != "openai" and any(turn.role == UNRATED for turn in turns):
-        raise RowError("it has an answer that is not to be learned (weight 0), which only openai's layout can say")
+        raise RowError("it has an answer that is not to be learned (weight 0), which is written for openai alone")
     if target == "parquet":
         return {"messages": [_message("tool_call" if turn.role == "call" else turn.role, turn.text) for turn in turns]}
     if turns[-1].role != "assistant":
         raise RowError("it doesn't end with an answer")
     if target == "llama-factory":
         return _llama_factory(layout, turns, record)
+    if target == "ms-swift":
+        return _ms_swift(layout, turns, record)
     if target == "openai":
         return _openai(turns, record)
     if any(turn.role in ("call", "tool") for turn in turns):  # one of NO_TOOLS
@@ -133,7 +138,7 @@ def side_files(target: str, layout: str, name: str, path: str, media: Sequence[s
 
 
 def _has_tools_column(layout: str) -> bool:
-    """Whether LLaMA-Factory's rows have `tools`: all of a file or none, since dataset_info.json names its columns."""
+    """Whether rows have `tools`: all of a file or none, since `datasets`, which reads them, wants the same columns."""
     return layout not in ("alpaca", "seed-tasks")
 
 
@@ -156,6 +161,26 @@ def _llama_factory(layout: str, turns: Sequence[Turn], record: Mapping[str, Any]
         tools = record.get("tools") or ""
         row["tools"] = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
     return row | {field: _paths(record, field, turns) for field in PATHS if record.get(field)}
+
+
+def _ms_swift(layout: str, turns: Sequence[Turn], record: Mapping[str, Any]) -> dict[str, Any]:
+    """Its standard format: messages, each tool call one of its own, and the tools as JSON; '[]' = there are none."""
+    messages = [
+        _message("tool_call" if turn.role == "call" else turn.role, text)
+        for turn in turns
+        for text in (_single_calls(turn.text) if turn.role == "call" else [turn.text])
+    ]
+    if not _has_tools_column(layout):
+        return {"messages": messages}
+    tools = _tools(record["tools"]) if record.get("tools") else []
+    return {"messages": messages, "tools": json.dumps(tools, ensure_ascii=False)}
+
+
+def _single_calls(text: str) -> Iterator[str]:
+    """The calls of a turn, each as JSON of name and arguments; the text as it is where it is that already."""
+    whole = _call_text(text)
+    value = parse_json(whole)
+    yield from [whole] if isinstance(value, Mapping) else (json.dumps(each, ensure_ascii=False) for each in value)
 
 
 def _paths(record: Mapping[str, Any], field: str, turns: Sequence[Turn]) -> list[str]:

@@ -13,6 +13,11 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _VOWELS = re.compile(r"[aeiouy]+")
 _SILENT = re.compile(r"[^aeiouyl]e$|[^aeiouy]es$|[^aeiouytd]ed$")
 _SPOKEN = re.compile(r"(?:[cgszx]|ch|sh)es$")
+_OPERATOR = re.compile(r"\d\s*[+*/×÷=^]\s*\d|\d\s+[-−–]\s+\d")
+_CALCULATION = re.compile(
+    r"\b(sum|add|plus|minus|subtract|times|multiplied by|divided by|percent|how many|how much|calculate|solve)\b",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|\n{2,}")
 
 
@@ -87,3 +92,13 @@ def syllables(word: str) -> int:
     """
     silent = bool(_SILENT.search(word)) and not _SPOKEN.search(word)
     return max(len(_VOWELS.findall(word)) - silent, 1)
+
+
+def calculates(instruction: str) -> bool:
+    """Whether an operator stands between two numbers, or a word that calculates ('sum', 'how many') beside two.
+
+    The words are English. A minus has spaces about it: '3-5' is a range.
+    """
+    if _OPERATOR.search(instruction):
+        return True
+    return len(re.findall(r"\d+", instruction)) >= 2 and _CALCULATION.search(instruction) is not None

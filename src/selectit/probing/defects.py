@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from selectit.data.records import Sample
 from selectit.data.words import count_words, find_words, split_words
+from selectit.numerics.lexical import calculates
 
 ORIGINAL = "original"
 REFUSAL = "I'm sorry, but I can't help with that."
@@ -20,13 +21,6 @@ _DIGITS = re.compile(r"\d+")
 
 _NUMBER = re.compile(r"(?<![\w.,/:^])(?<![\w)]-)\d+(?:,\d{3})*(?:\.\d+)?(?![\w/:^]|[-–.,]\d|[-–]\w)")
 """A number that stands by itself: not the 2 of cm2, the 5 of 3-5, a part of a date, time, fraction or version."""
-
-
-_OPERATOR = re.compile(r"\d\s*[+*/×÷=^]\s*\d|\d\s+[-−–]\s+\d")
-_CALCULATION = re.compile(
-    r"\b(sum|add|plus|minus|subtract|times|multiplied by|divided by|percent|how many|how much|calculate|solve)\b",
-    re.IGNORECASE,
-)
 
 
 _SHORT = 60
@@ -125,7 +119,7 @@ def _gaps(text: str) -> list[str]:
 
 def _wrong_number(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> str | None:
     """Another result, of as many digits, where the response is short and ends in what the instruction calculates."""
-    number = _result(pair.response) if _calculates(pair.instruction) else None
+    number = _result(pair.response) if calculates(pair.instruction) else None
     if number is None or number[0].replace(",", "") in _numbers(pair.instruction):
         return None
     digits = wrong = re.sub(r"\D", "", number[0])
@@ -135,13 +129,6 @@ def _wrong_number(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> 
     drawn = iter(wrong)
     changed = re.sub(r"\d", lambda digit: next(drawn), number[0])
     return pair.response[: number.start()] + changed + pair.response[number.end() :]
-
-
-def _calculates(instruction: str) -> bool:
-    """Whether an operator stands between two numbers, or a word that calculates beside two."""
-    if _OPERATOR.search(instruction):
-        return True
-    return len(_DIGITS.findall(instruction)) >= 2 and _CALCULATION.search(instruction) is not None
 
 
 def _result(response: str) -> re.Match[str] | None:

@@ -49,6 +49,7 @@ from selectit.selection.resolve import resolve
 from selectit.selection.score import Scored, score_part
 from selectit.selection.spec import MethodSpec, Plan, needs_ratings
 from selectit.signals.prompts import PromptSet
+from selectit.text_tables import notebook_html
 
 SAMPLE = 200
 
@@ -71,6 +72,11 @@ class Probe:
     length: PairStats | None
     """Of preference pairs: how many the longer answer wins, in words."""
     results: tuple[Probed, ...]
+
+    def _repr_html_(self) -> str:
+        from selectit.probing.report import probe_lines  # which imports this module
+
+        return notebook_html(probe_lines(self))
 
 
 def probe(

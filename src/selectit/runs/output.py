@@ -85,7 +85,7 @@ def _check_destination(run: Run, flag: str, path: Path, files: Sequence[str]) ->
     if path.resolve().is_relative_to(run.path.resolve()):
         raise SettingsError(f"{flag} {path} lies in the run directory, which has its own files", "Name another place.")
     check_ending(run, flag, path)
-    _check_parent(flag, path)
+    check_writable_parent(flag, path)
 
 
 def check_new_file(flag: str, path: Path, suffix: str) -> None:
@@ -111,7 +111,8 @@ def check_new_folder(flag: str, path: Path) -> None:
     _check_writable(flag, next(folder for folder in path.absolute().parents if folder.exists()))
 
 
-def _check_parent(flag: str, path: Path) -> None:
+def check_writable_parent(flag: str, path: Path) -> None:
+    """Raise SettingsError where the folder of a file is not there, or can't be written into."""
     if not path.absolute().parent.is_dir():
         raise SettingsError(f"{flag}: there is no folder {path.parent}", "Make it, or name another.")
     _check_writable(flag, path.absolute().parent)

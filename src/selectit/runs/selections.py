@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from selectit.runs.files import (
     numbers,
     text_column,
 )
-from selectit.runs.run import Run
+from selectit.runs.run import Run, open_run
 from selectit.runs.sums import DamagedError
 from selectit.signals.arrays import Float64, Int64
 
@@ -189,6 +190,31 @@ def find_selection(run: Run, name: str | None) -> str:
     if name is not None and name not in names:
         raise RunError(f"{run.path} has no selection {name!r}", nearest(name, [*names, ALL]))
     return name or names[0]
+
+
+def open_selection(text: str | Path) -> tuple[Run, str]:
+    """A run and the name of one of its selections: 'RUN:NAME', or 'RUN' where it has only one.
+
+    Raises RunError where there is no such run or selection, SettingsError where the run has several.
+    """
+    path, name = split_selection(text)
+    run = open_run(path)
+    names = selections(run)
+    if not names:
+        raise RunError(f"{run.path} has no selection", f"Choose first: selectit select --run {run.path}")
+    if name is None and len(names) > 1:
+        raise SettingsError(f"{run.path} has the selections {', '.join(names)}", f"Name one: {run.path}:{names[0]}")
+    if name is not None and name not in names:
+        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, names))
+    return run, name or names[0]
+
+
+def split_selection(text: str | Path) -> tuple[Path, str | None]:
+    """'RUN:NAME' as the path of a run and the name; a folder of that very name is a run without a name."""
+    path, colon, name = str(text).rpartition(":")
+    if not colon or Path(text).exists():
+        return Path(text), None
+    return Path(path), name
 
 
 def load_rows(run: Run, name: str) -> Int64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,12 +11,15 @@ import pyarrow as pa
 from selectit.data.fields import find_field
 from selectit.data.tables import decode_record
 from selectit.errors import RunError
-from selectit.runs.annotators import Annotator, read_unit, require, stored_columns, units
+from selectit.runs.annotators import Annotator, annotators, read_unit, require, stored_columns, units
 from selectit.runs.files import numbers
 from selectit.runs.run import Run
 from selectit.runs.sums import DamagedError
+from selectit.signals.arrays import Embeddings
 from selectit.signals.base import Arrays, SignalRequest, Stored
+from selectit.signals.embeddings import EMBEDDED, EmbeddingRequest
 from selectit.signals.requests import Request
+from selectit.signals.states import StateRequest
 
 A = TypeVar("A", bound=Arrays)
 
@@ -58,6 +61,52 @@ def read_scores(run: Run, name: str) -> pa.Table:
     if not whole or not np.array_equal(numbers(table["row"]), np.arange(run.rows)):
         raise DamagedError(path, "it is not of the scores of all rows", run.place(path))
     return table
+
+
+_NOT_OF_SCORES = ("budget", "allow_fewer", "order", "filters")
+"""What the settings of a selection say beside those of its scores."""
+
+
+def find_scores(run: Run, config: Mapping[str, Any]) -> str | None:
+    """The name of the scores that a selection with these settings was made by.
+
+    None = its method chooses a set, or the scores are gone. Raises DamagedError.
+    """
+    paths = {name: run.path / "scores" / f"{name}.toml" for name in names_of_scores(run)}
+    stored = {name: run.read_toml(path) for name, path in paths.items() if path.exists()}
+    found = [name for name, each in stored.items() if _is_of(each, config)]
+    # A selection of an older version has lost a method's own `order` to that of the rows.
+    older = [name for name, each in stored.items() if _is_of({**each, "order": config.get("order")}, config)]
+    return next(iter(found or (older if len(older) == 1 else [])), None)
+
+
+def _is_of(scores: Mapping[str, Any], selection: Mapping[str, Any]) -> bool:
+    """Whether a selection with these settings is made by scores with those."""
+    same = all(key in selection and selection[key] == value for key, value in scores.items())
+    return same and set(selection) - set(scores) <= set(_NOT_OF_SCORES)
+
+
+def is_answered(run: Run, annotator: Annotator, request: Request) -> bool:
+    """Whether all units of a request are there."""
+    return all(unit.path.exists() for unit in units(run, annotator, [request]))
+
+
+def find_embeddings(run: Run) -> tuple[str, Embeddings]:
+    """Vectors of all rows, and whose they are, in words; those of the first encoder, else a model's hidden states.
+
+    Raises RunError: there are none.
+    """
+    for kind in (EmbeddingRequest, StateRequest):
+        for annotator in annotators(run, kind.signal):
+            for text in EMBEDDED:
+                request = kind(text)
+                if is_answered(run, annotator, request):
+                    about = "instruction and response" if text == "both" else text
+                    return f"{annotator.name}, {about}", load_arrays(run, [annotator], [request])
+    raise RunError(
+        f"{run.path} has no embeddings of all rows",
+        f"Collect them with the encoder minilm, or another: selectit rate --run {run.path} --method kcenter",
+    )
 
 
 def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Request]) -> dict[int, str]:

@@ -21,7 +21,7 @@ from selectit.selection.resolve import resolve, resolve_budget
 from selectit.selection.score import count_passes, estimate_seconds, score_part
 from selectit.selection.spec import MethodSpec, Plan
 from selectit.signals.arrays import Float64, Int64
-from selectit.text_tables import table_lines
+from selectit.text_tables import notebook_html, table_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,9 @@ class Comparison:
     """Mean words of all responses."""
     methods: tuple[MethodStats, ...]
     pairs: tuple[PairStats, ...]
+
+    def _repr_html_(self) -> str:
+        return notebook_html(comparison_lines(self))
 
 
 def compare_outcomes(outcomes: Sequence[MethodOutcome], words: Int64) -> Comparison:

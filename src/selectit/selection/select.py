@@ -31,8 +31,9 @@ from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
 from selectit.selection.score import Scored, count_passes, estimate_seconds
 from selectit.selection.spec import Plan, list_requests, to_toml_parameters
-from selectit.selection.summary import Summary, summarise
+from selectit.selection.summary import Summary, summarise, summary_lines
 from selectit.signals.arrays import Int64
+from selectit.text_tables import notebook_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Selected:
     data: Any = None
     """The chosen rows of a data set in memory, in the type and with the columns that it has, as Settings.order says;
     None where a file was given."""
+
+    def _repr_html_(self) -> str:
+        where = [f"selection {self.name}", f"run       {self.run}"]
+        where += [f"subset    {self.out}"] if self.out is not None else []
+        return notebook_html([*summary_lines(self.summary, {}), *where])
 
 
 def select(data: Data | None = None, settings: Settings = Settings(), progress: Progress | None = None) -> Selected:
@@ -114,7 +120,8 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
 def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summary, rest: Mapping[int, Unchosen]) -> str:
     """Store the selection, with why the other rows were not chosen where they were filtered; its name."""
     budget = plan.budget
-    config = {**scored.config, "budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
+    own = {"budget": budget.label, "allow_fewer": budget.allow_fewer, "order": plan.settings.order}
+    config = scored.config | own | scored.config  # in this order; a method may have an `order` too, as length has
     if plan.narrows:  # under one name, since a method's parameters have names of their own
         config["filters"] = plan.filters.config | to_config(choice)
     label = f"{scored.label}-{budget.label}{plan.filters.label}{step_label(choice)}"

@@ -14,6 +14,9 @@ from selectit.errors import SettingsError, nearest
 from selectit.signals.arrays import Embeddings, Float32
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
 
+EMBEDDED = ("both", "instruction", "response")
+"""What of a pair may be embedded."""
+
 
 @runtime_checkable
 class Embeds(Engine, Protocol):
@@ -45,9 +48,8 @@ class EmbeddingRequest(SignalRequest[Embeddings, Embeds]):
     heeds = ("pooling", "unit_size")
 
     def __post_init__(self) -> None:
-        known = ("instruction", "response", "both")
-        if self.text not in known:
-            raise SettingsError(f"there is no text {self.text!r} of a pair", nearest(self.text, known))
+        if self.text not in EMBEDDED:
+            raise SettingsError(f"there is no text {self.text!r} of a pair", nearest(self.text, EMBEDDED))
 
     def of(self, sample: Sample) -> str:
         """The text of a pair."""

@@ -1,0 +1,199 @@
+"""From a run to the analyses of one of its selections: what is stored, loaded. No model is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from selectit import methods as method_files
+from selectit.config.settings import Settings
+from selectit.errors import RunError
+from selectit.methods._base import ScoringMethod
+from selectit.numerics.lexical import calculates
+from selectit.numerics.projection import SAMPLE, CentreDistance, Projection, measure_centre, project
+from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.vectors import row_vectors
+from selectit.pages import analyses
+from selectit.pages.analyses import Agreement, Calculations, Histogram, Lengths, Sweep
+from selectit.runs.annotators import Annotator, annotators, named_annotator
+from selectit.runs.files import numbers
+from selectit.runs.prompt_sets import stored_prompts
+from selectit.runs.run import Run
+from selectit.runs.selections import read_selection
+from selectit.runs.stored import find_embeddings, find_scores, is_answered, load_arrays, names_of_scores, read_scores
+from selectit.signals.arrays import Float64, Int64, Ratings, Signals
+from selectit.signals.requests import RatingPrompt
+
+SWEPT: Mapping[str, Sequence[float]] = {"k": analyses.K_VALUES, "alpha": analyses.ALPHAS}
+"""The parameters that a method may have whose other values are tried."""
+COMPARED = 12
+"""So many of a run's scores are compared; more can't be read in a matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSelection:
+    """A selection of N rows, with the scores that it was made by."""
+
+    run: Run
+    name: str
+    config: Mapping[str, Any]
+    rows: Int64
+    """The chosen rows in their order."""
+    scored_by: str | None
+    """The name of the scores; None = the method chooses a set, or they are gone."""
+    scores: Float64 | None
+    """(N,) higher = keep, NaN = none."""
+
+
+def load_selection(run: Run, name: str) -> StoredSelection:
+    """A selection of the run. Raises DamagedError."""
+    config = run.read_toml(run.path / "selections" / name / "config.toml")
+    scored_by = find_scores(run, config)
+    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
+    return StoredSelection(run, name, config, numbers(read_selection(run, name)["row"]), scored_by, scores)
+
+
+def load_histogram(of: StoredSelection) -> tuple[Histogram, float]:
+    """The scores of all rows and of the chosen ones, and the lowest that was kept (NaN = it cuts nowhere).
+
+    Raises RunError where there are no scores.
+    """
+    if of.scores is None:
+        raise RunError(f"{of.name} was chosen as a set: there are no scores", "Name a selection by a score.")
+    cut = of.run.read_json(of.run.path / "selections" / of.name / "summary.json")["cut"]
+    return analyses.build_histogram(of.scores, of.rows), math.nan if cut is None else float(cut)
+
+
+def load_lengths(of: StoredSelection) -> Lengths:
+    """The lengths of the responses in words."""
+    return analyses.measure_lengths(of.run.basic_rows().response_words, of.rows)
+
+
+def load_calculations(of: StoredSelection) -> Calculations:
+    """How many rows ask for a calculation; of a conversation, whether any of its rated questions does."""
+    found = np.zeros(of.run.rows, np.bool_)
+    for start, stop in of.run.part_ranges():
+        for sample in of.run.samples(start, stop):
+            found[sample.row] |= calculates(sample.instruction)
+    return analyses.measure_calculations(found, of.scores, of.rows)
+
+
+def load_sweeps(of: StoredSelection) -> list[Sweep]:
+    """What other values of K and alpha would choose. Raises RunError where the method has neither."""
+    method = _find_method(of)
+    if method is None:
+        raise RunError(
+            f"{of.name} is not by a method that scores rows by the ratings of all rows alone: there is no K or alpha",
+            "Name a selection by selectit or expected-rating, without --cascade and --combine.",
+        )
+    signals = Signals(of.run.basic_rows(), {"ratings": _load_ratings(of.run, _raters(of), _prompts(of))})
+    tried = (analyses.sweep(method, signals, name, values, len(of.rows)) for name, values in SWEPT.items())
+    found = [each for each in tried if each is not None]
+    if not found:
+        raise RunError(
+            f"no other K or alpha makes another choice than {of.name}",
+            f"Rate under more prompts: selectit rate --run {of.run.path} --k 5.",
+        )
+    return found
+
+
+def _find_method(of: StoredSelection) -> ScoringMethod | None:
+    """The method of the selection, where all that it reads is the ratings of all rows.
+
+    A file that the run names as its own method is not run: whoever made the run may have named any.
+    """
+    name, config = of.config.get("method"), of.config
+    if name not in method_files.names() or "cascade" in config:
+        return None
+    fields = {field.name for field in dataclasses.fields(method_files.lookup(name))}  # type: ignore[arg-type]
+    method = method_files.build(name, {key: value for key, value in config.items() if key in fields})
+    return method if isinstance(method, ScoringMethod) and method.needs == ("ratings",) else None
+
+
+def _raters(of: StoredSelection) -> list[Annotator]:
+    """The models whose ratings the selection was made by, in their order. Raises RunError where they are gone."""
+    return [named_annotator(of.run, folder, Settings()) for folder in of.config["models"]]
+
+
+def _prompts(of: StoredSelection) -> tuple[RatingPrompt, ...]:
+    """Those of the selection's prompt set, from the first on, under which its models have rated all rows."""
+    raters = _raters(of)
+    for path, prompts in stored_prompts(of.run).items():
+        if path.stem == of.config["prompts"]:
+            asked = prompts.first(len(prompts.texts))
+            return tuple(itertools.takewhile(lambda prompt: _all_answered(of.run, raters, prompt), asked))
+    raise RunError(f"{of.run.path} has no longer the prompts of {of.name}", "Select again from it with --prompts.")
+
+
+def _all_answered(run: Run, raters: Sequence[Annotator], prompt: RatingPrompt) -> bool:
+    return all(is_answered(run, annotator, prompt) for annotator in raters)
+
+
+def _load_ratings(run: Run, raters: Sequence[Annotator], prompts: Sequence[RatingPrompt]) -> Ratings:
+    """The ratings under some prompts; models of one name are told apart by their folders."""
+    ratings = load_arrays(run, raters, prompts)
+    if len(set(ratings.models)) < len(ratings.models):
+        return dataclasses.replace(ratings, models=tuple(annotator.path.name for annotator in raters))
+    return ratings
+
+
+def load_agreements(of: StoredSelection) -> dict[str, Agreement]:
+    """How far prompts, models and methods agree, those of which there are two or more.
+
+    Prompts and models by SelectIT's score of single ratings, methods by their stored scores, that of the selection
+    first. Raises RunError where there is nothing to compare.
+    """
+    scores = {"prompts": _prompt_scores(of), "models": _model_scores(of), "methods": _method_scores(of)}
+    found = {what: analyses.measure_agreement(some, len(of.rows)) for what, some in scores.items() if len(some) > 1}
+    if not found:
+        raise RunError(
+            f"{of.run.path} has neither two prompts nor two models nor two scores to compare",
+            f"Score by another method: selectit score --run {of.run.path} --method length.",
+        )
+    return found
+
+
+def _prompt_scores(of: StoredSelection) -> dict[str, Float64]:
+    if "models" not in of.config or "cascade" in of.config:
+        return {}
+    return analyses.score_prompts(_load_ratings(of.run, _raters(of), _prompts(of)), of.run.rows)
+
+
+def _model_scores(of: StoredSelection) -> dict[str, Float64]:
+    """Of all models that have rated all rows under the first prompt of a set, under as many as all have."""
+    for prompts in stored_prompts(of.run).values():
+        asked = prompts.first(len(prompts.texts))
+        raters = [each for each in annotators(of.run) if is_answered(of.run, each, asked[0])]
+        whole = [prompt for prompt in asked if _all_answered(of.run, raters, prompt)]
+        if len(raters) > 1:
+            return analyses.score_models(_load_ratings(of.run, raters, whole), of.run.rows)
+    return {}
+
+
+def _method_scores(of: StoredSelection) -> dict[str, Float64]:
+    names = sorted(names_of_scores(of.run), key=lambda name: (name != of.scored_by, name))[:COMPARED]
+    return {name: numbers(read_scores(of.run, name)["score"]) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Where the rows lie to each other."""
+
+    encoder: str
+    """Whose vectors they are, and of what text, in words."""
+    projection: Projection
+    centre: CentreDistance
+
+
+def load_map(of: StoredSelection) -> Map:
+    """The rows' vectors in two dimensions, and their distances to the centre. Raises RunError: the run has none."""
+    encoder, embeddings = find_embeddings(of.run)
+    vectors = row_vectors(embeddings, of.run.rows)
+    drawn = np.argsort(row_uniforms(of.run.basic_rows(), "map"), kind="stable")[:SAMPLE]
+    return Map(encoder, project(vectors, drawn), measure_centre(vectors, of.rows))

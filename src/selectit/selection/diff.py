@@ -1,0 +1,246 @@
+"""What differs between two selections: the rows, the cut, the ranking. From stored columns; no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from selectit.errors import RunError
+from selectit.jsonable import without_nan
+from selectit.numerics.ranking import chance_jaccard, ranking, spearman
+from selectit.runs.files import numbers
+from selectit.runs.run import Run
+from selectit.runs.selections import open_selection, read_selection
+from selectit.runs.stored import find_scores, read_scores
+from selectit.signals.arrays import Float64, Int64
+from selectit.text_tables import notebook_html, table_lines
+
+EXAMPLES = 10
+EXCERPT = 44
+"""Characters of an instruction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two selections. None = undefined."""
+
+    selection: str
+    """'RUN:NAME'."""
+    rows: int
+    """Of its data."""
+    kept: int
+    cut: float | None
+    """The lowest score that was kept."""
+    only: tuple[int, ...]
+    """The rows that it alone has, in its order."""
+    unmatched: int
+    """Those of them that the other's data lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A row that stands elsewhere in the other ranking."""
+
+    row_a: int
+    row_b: int
+    """Differ where the runs are of different data."""
+    place_a: int
+    """From 1, of the rows that both have scored."""
+    place_b: int
+    chosen_a: bool
+    chosen_b: bool
+    text: str
+    """The beginning of its instruction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs between two selections, A and B. None = undefined."""
+
+    a: Side
+    b: Side
+    same_data: bool
+    matched: int
+    """The rows that both data sets have: the same turns, of equal rows the first the first and so on."""
+    both: int
+    """The rows that both chose."""
+    jaccard: float | None
+    """Shared rows over the rows of either choice; rows that only one's data has count as not shared."""
+    chance: float | None
+    """The same for choices of these sizes by chance; None where the data differ."""
+    spearman: float | None
+    """Rank correlation of the scores of matched rows; None where one chose a set."""
+    ranked: int
+    """The matched rows that both have scored."""
+    moved: tuple[Moved, ...]
+    """The rows whose place changed most, the largest change first."""
+
+    def _repr_html_(self) -> str:
+        return notebook_html(difference_lines(self))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A selection as its run has it."""
+
+    run: Run
+    name: str
+    rows: Int64
+    scores: Float64 | None
+    """(N,); None = its method chooses a set, or they are gone."""
+
+
+def diff(a: str | Path, b: str | Path) -> Difference:
+    """Compare two selections, of one run or of two. Loads no model.
+
+    Args:
+        a: 'RUN:NAME', or 'RUN' of a run with one selection.
+        b: likewise.
+
+    Raises:
+        RunError: no such run or selection, or the runs have no row in common.
+        SettingsError: a run with several selections, and no name.
+    """
+    one, other = _load(a), _load(b)
+    same_data = one.run.manifest["identity"] == other.run.manifest["identity"]
+    rows_a, rows_b = (np.arange(one.run.rows),) * 2 if same_data else match_rows(one.run, other.run)
+    if not len(rows_a):
+        raise RunError(
+            f"{one.run.path} and {other.run.path} are of different data: no row of one is in the other",
+            "Compare selections of one data set.",
+        )
+    of_a, of_b = (_find(each.rows, rows, each.run.rows) for each, rows in ((one, rows_a), (other, rows_b)))
+    both = np.intersect1d(of_a[of_a >= 0], of_b)
+    either, sizes = len(of_a) + len(of_b) - len(both), (len(of_a), len(of_b))
+    known = _scored_by_both(one, other, rows_a, rows_b)
+    scores = None if known is None else (one.scores[rows_a[known]], other.scores[rows_b[known]])  # type: ignore[index]
+    return Difference(
+        a=_side(one, of_a, both),
+        b=_side(other, of_b, both),
+        same_data=same_data,
+        matched=len(rows_a),
+        both=len(both),
+        jaccard=len(both) / either if either else None,
+        chance=without_nan(chance_jaccard(*sizes, one.run.rows)) if same_data else None,
+        spearman=None if scores is None else without_nan(spearman(*scores)),
+        ranked=0 if known is None else len(known),
+        moved=() if known is None or scores is None else _moved(one, other, rows_a[known], rows_b[known], *scores),
+    )
+
+
+def _load(text: str | Path) -> _Stored:
+    run, name = open_selection(text)
+    scored_by = find_scores(run, run.read_toml(run.path / "selections" / name / "config.toml"))
+    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
+    return _Stored(run, name, numbers(read_selection(run, name)["row"]), scores)
+
+
+def match_rows(a: Run, b: Run) -> tuple[Int64, Int64]:
+    """The M rows of A that B has too, and their numbers in B: the same turns, and as many equal rows before."""
+    places = {key: row for row, key in enumerate(_keys(b))}
+    found = [(row, places[key]) for row, key in enumerate(_keys(a)) if key in places]
+    pairs = np.array(found, np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _keys(run: Run) -> Iterator[tuple[bytes, int]]:
+    rows = run.basic_rows()
+    return zip((bytes(digest) for digest in rows.digest), rows.occurrence.tolist(), strict=True)
+
+
+def _find(rows: Int64, matched: Int64, total: int) -> Int64:
+    """The place of each row among the matched ones; of one that is not among them -1 or less, each another."""
+    places = -1 - np.arange(total)
+    places[matched] = np.arange(len(matched))
+    return places[rows]
+
+
+def _side(of: _Stored, places: Int64, both: Int64) -> Side:
+    summary = of.run.read_json(of.run.path / "selections" / of.name / "summary.json")
+    return Side(
+        selection=f"{of.run.path}:{of.name}",
+        rows=of.run.rows,
+        kept=len(of.rows),
+        cut=summary["cut"],
+        only=tuple(of.rows[~np.isin(places, both)].tolist()),
+        unmatched=int((places < 0).sum()),
+    )
+
+
+def _scored_by_both(a: _Stored, b: _Stored, rows_a: Int64, rows_b: Int64) -> Int64 | None:
+    """The places among the matched rows of those that have both scores."""
+    if a.scores is None or b.scores is None:
+        return None
+    return np.flatnonzero(~np.isnan(a.scores[rows_a] + b.scores[rows_b]))
+
+
+def _moved(
+    a: _Stored, b: _Stored, rows_a: Int64, rows_b: Int64, scores_a: Float64, scores_b: Float64
+) -> tuple[Moved, ...]:
+    """The (M,) rows with both scores whose places differ most."""
+    places = [_places(scores_a), _places(scores_b)]
+    gap = np.abs(places[0] - places[1])
+    most = np.argsort(-gap, kind="stable")[:EXAMPLES]
+    most = most[gap[most] > 0]
+    texts = _excerpts(a.run, rows_a[most])
+    return tuple(
+        Moved(
+            row_a=int(rows_a[at]),
+            row_b=int(rows_b[at]),
+            place_a=int(places[0][at]),
+            place_b=int(places[1][at]),
+            chosen_a=bool(np.isin(rows_a[at], a.rows)),
+            chosen_b=bool(np.isin(rows_b[at], b.rows)),
+            text=texts[int(rows_a[at])],
+        )
+        for at in most
+    )
+
+
+def _places(scores: Float64) -> Int64:
+    places = np.empty(len(scores), np.int64)
+    places[ranking(scores)] = np.arange(1, len(scores) + 1)
+    return places
+
+
+def _excerpts(run: Run, rows: Int64) -> dict[int, str]:
+    """The beginning of each row's first rated instruction, on one line."""
+    found: dict[int, str] = {}
+    for sample in run.samples_at(np.sort(rows)):
+        text = " ".join(sample.instruction.split())
+        found.setdefault(sample.row, text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…")
+    return found
+
+
+def difference_lines(found: Difference) -> Iterator[str]:
+    """The difference as lines of text."""
+    for name, side in (("a", found.a), ("b", found.b)):
+        cut = "" if side.cut is None else f", cut at {side.cut:.4g}"
+        share = side.kept / side.rows
+        yield f"{name}  {side.selection}: kept {side.kept:,} of {side.rows:,} rows ({share:.1%}){cut}"
+    if not found.same_data:
+        yield f"the data differ: {found.matched:,} rows are in both, and these are compared"
+    for name, side in (("a", found.a), ("b", found.b)):
+        lacks = f", {side.unmatched:,} of them not in the other's data" if side.unmatched else ""
+        yield f"only in {name}: {len(side.only):,} rows{lacks}"
+    chance = "" if found.chance is None else f" ({found.chance:.2f} by chance)"
+    shared = "undefined" if found.jaccard is None else f"{found.jaccard:.2f}{chance}"
+    yield f"in both: {found.both:,} rows; Jaccard {shared}"
+    if found.spearman is not None:
+        yield f"rank correlation of the scores (Spearman): {found.spearman:+.2f}"
+    if found.moved:
+        yield f"moved most, by the place among {found.ranked:,} rows (* = chosen):"
+        cells = [_moved_cells(found, each) for each in found.moved]
+        yield from table_lines(("row", "instruction", "in a ", "in b "), cells, names=2)
+
+
+def _moved_cells(found: Difference, moved: Moved) -> tuple[str, ...]:
+    row = f"{moved.row_a}" if found.same_data else f"{moved.row_a} = {moved.row_b}"
+    return row, moved.text, _place(moved.place_a, moved.chosen_a), _place(moved.place_b, moved.chosen_b)
+
+
+def _place(place: int, chosen: bool) -> str:
+    return f"{place:,}{'*' if chosen else ' '}"
