@@ -99,7 +99,7 @@ def test_a_rejected_answer_is_refused_by_name():
         with pytest.raises(RowError, match="preference data"):
             turns_of(record)
     with pytest.raises(RowError, match="without a question"):
-        turns_of({"chosen": "Human: a", "rejected": "Human: a"})
+        turns_of({"chosen": "a", "rejected": "b"})
     assert turns_of({"prompt": "p", "completion": "c", "label": True})[1] == ("assistant", "c")
 
 
