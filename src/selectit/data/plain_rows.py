@@ -115,7 +115,7 @@ def _pairs(table: pa.Table, layout: Layout) -> _Talk | None:
     question, extra, answer = (_texts(table, name) if name in table.column_names else None for name in names)
     if question is None or answer is None or question.null_count or answer.null_count:
         return None
-    if layout.name != "alpaca" and any(_may_be_talk(texts) for texts in (question, answer)):
+    if _may_be_talk(question) or (layout.name != "alpaca" and _may_be_talk(answer)):
         return None
     if names[1] and _is_filled(table, names[1]):  # a CSV file may have a column without a name
         if extra is None:

@@ -85,6 +85,9 @@ def rated_answers(turns: Sequence[Turn]) -> list[int]:
 
 def _alpaca(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     _refuse_label(record, "kto_tag")
+    for field in ("instruction", "output"):
+        if isinstance(record.get(field), list) and not is_talk(record[field]):
+            text_of(record, field)  # raises: several texts may be several answers
     earlier = _history(record, "history", reading)
     asked = _asked(record, "instruction", optional_text(record, "input"), reading)
     yield from _with_system(record, [*earlier, *asked, *_answer(record, "output", reading)], reading)
@@ -191,7 +194,7 @@ def _either(record: Mapping[str, Any], field: str, role: str, reading: _Reading)
 
 
 def _is_json_talk(said: Any, role: str, reading: _Reading) -> bool:
-    """Whether a text is a list of messages in JSON, as tables have them; an answer may be JSON about something else."""
+    """Whether a text is a list of messages in JSON, as tables have it; an answer may be JSON about something else."""
     if not isinstance(said, str) or not is_talk(said):
         return False
     first = list_at({"": said}, "")[0]
