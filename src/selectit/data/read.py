@@ -160,7 +160,7 @@ def _check_end(source: Source, found: ReadReport, rejected: IO[bytes] | None) ->
 
 
 _MEND = "Mend these rows, or leave them out with --bad-rows skip; lines count from 1."
-_NONE_GOOD = "No row can be used: mend them, or say with --format, --map or --roles what they are; lines count from 1."
+_NONE_GOOD = "No row can be used. Mend them, or say with --format, --map or --roles what they are; lines count from 1."
 
 _AHEAD = 20
 """Rows among which one must show the layout."""
