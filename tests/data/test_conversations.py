@@ -56,6 +56,10 @@ def turns_of(record, fields=None):
             {"prompt": "q", "completion": '[{"from": "Rome", "value": 5}]'},
             'user q assistant [{"from": "Rome", "value": 5}]',
         ),
+        (
+            {"prompt": "q", "completion": '[{"from": null, "value": 5}]'},
+            'user q assistant [{"from": null, "value": 5}]',
+        ),
         ({"prompt": "x", "chosen": json.dumps([ASK, TELL]), "rejected": "y"}, "user q assistant r"),
         ({"instruction": [ASK, TELL, ASK], "input": "j", "output": [TELL]}, "user q assistant r user q\nj assistant r"),
         ({"instruction": "i", "output": "o", "history": ["a", "b"]}, "user a assistant b user i assistant o"),
@@ -96,6 +100,7 @@ def test_reasoning_is_part_of_the_answer():
     assert turns_of({"messages": [ASK, TELL | {"thinking": ["t", "u"]}]})[1][1] == "<think>\nt\nu\n</think>\n\nr"
     with pytest.raises(RowError, match="'thinking' is a number"):
         turns_of({"instruction": "i", "output": "r", "thinking": 3})
+    assert turns_of({"prompt": "q", "completion": [TELL], "thinking": "t"})[1] == ("assistant", thought + "r")
     parts = [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "r"}]
     assert turns_of({"messages": [ASK, {"role": "assistant", "content": parts}]})[1] == ("assistant", thought + "r")
     assert turns_of({"a": "q", "b": "r", "c": "t"}, "instruction=a,response=b,reasoning=c")[1][1] == thought + "r"

@@ -175,10 +175,14 @@ def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         name: _is_there(batch.column(name)) for name, (own, kind) in plain.items() if name in MEDIA and kind != own
     }
     shown = {name: kind for name, (_, kind) in plain.items() if kind is not None and name not in media}
-    columns = {name: batch.column(name).cast(kind) for name, kind in shown.items()}
+    columns = {name: _cast(batch.column(name), kind) for name, kind in shown.items()}
     table = pa.table(columns) if columns else None
     for place, value in enumerate([{}] * len(batch) if table is None else table.to_pylist()):
         yield without_nulls(value) | {name: True for name, rows in media.items() if rows[place]}
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type == kind else column.cast(kind)
 
 
 def _unseen(batch: pa.RecordBatch) -> Iterator[dict[str, Unseen]]:

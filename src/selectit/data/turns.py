@@ -131,10 +131,20 @@ def _asked(record: Mapping[str, Any], field: str, extra: str, reading: _Reading)
 
 def _answer(record: Mapping[str, Any], field: str, reading: _Reading) -> Iterable[Turn]:
     """The answer, a text or a list of messages, after the reasoning in a field of its own."""
+    thought = _reasoned(record, "", reading)
     if isinstance(record.get(field), list | Mapping):
-        yield from _either(record, field, "assistant", reading)
-    else:
-        yield Turn("assistant", _reasoned(record, text_of(record, field), reading))
+        return _after_thought(thought, list(_either(record, field, "assistant", reading)))
+    return [Turn("assistant", thought + text_of(record, field))]
+
+
+def _after_thought(thought: str, answer: list[Turn]) -> list[Turn]:
+    """The turns of an answer with the reasoning in front of its first words."""
+    first = next((place for place, turn in enumerate(answer) if turn.role == "assistant"), len(answer))
+    return (
+        answer[:first]
+        + [Turn("assistant", thought + turn.text) for turn in answer[first : first + 1]]
+        + answer[first + 1 :]
+    )
 
 
 def _reasoned(record: Mapping[str, Any], text: str, reading: _Reading) -> str:
@@ -172,11 +182,8 @@ def _talk(record: Mapping[str, Any], fields: Sequence[str], reading: _Reading) -
 def _prompt_completion(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     _refuse_label(record, "kto_tag", "label")
     asked = _either(record, "prompt", "user", reading)
-    completion = record.get("completion")
-    if _is_json_talk(completion, "assistant", reading):
-        answer = _either(record, "completion", "assistant", reading)
-    else:
-        answer = _answer(record, "completion", reading)
+    in_json = _is_json_talk(record.get("completion"), "assistant", reading)
+    answer = _either(record, "completion", "assistant", reading) if in_json else _answer(record, "completion", reading)
     return _with_system(record, [*asked, *answer], reading)
 
 
@@ -198,7 +205,7 @@ def _is_json_talk(said: Any, role: str, reading: _Reading) -> bool:
     if not isinstance(said, str) or not is_talk(said):
         return False
     first = list_at({"": said}, "")[0]
-    return role != "assistant" or str(first[name_fields(first)[0]]).lower().strip() in reading.roles
+    return role != "assistant" or str(first.get(name_fields(first)[0])).lower().strip() in reading.roles
 
 
 def _preference(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
@@ -272,10 +279,8 @@ def _by_map(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Ite
     else:
         said += _asked(record, fields["instruction"], texts.get("input", ""), reading)
     if "response" in fields:
-        answer = list(_either(record, fields["response"], "assistant", reading))
-        first = next((place for place, turn in enumerate(answer) if turn.role == "assistant"), None)
-        if first is not None and texts.get("reasoning", "").strip():
-            answer[first] = Turn("assistant", _thought(texts["reasoning"]) + answer[first].text)
+        thought = _thought(texts["reasoning"]) if texts.get("reasoning", "").strip() else ""
+        answer = _after_thought(thought, list(_either(record, fields["response"], "assistant", reading)))
         said = answer if answer[: len(said)] == said else said + answer  # it may hold the whole conversation
     system = texts.get("system", "")
     yield from (Turn("system", text) for text in (system,) if text and Turn("system", text) not in said)
