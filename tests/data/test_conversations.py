@@ -21,6 +21,10 @@ from selectit.runs.run import open_run, reading_lines
 ASK, TELL = {"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}
 
 
+TABLE = '[{"from": "Rome", "value": 5}]'
+SAID = "system s user q assistant r"
+
+
 def turns_of(record, fields=None):
     layout = detect.detect(record) if fields is None else parse_map(fields)
     return [(turn.role, turn.text) for turn in turns.read_turns(record, layout)[0]]
@@ -45,6 +49,23 @@ def turns_of(record, fields=None):
         ({"conversations": None, "messages": [ASK, TELL]}, "user q assistant r"),
         ({"messages": [{"from": None, "value": None, **ASK}, TELL]}, "user q assistant r"),
         ({"messages": [ASK, {"role": "Assistant", "value": "r"}]}, "user q assistant r"),
+        ({"messages": [ASK, TELL], "system_message": "s"}, "system s user q assistant r"),
+        ({"system": "s", "prompt": [{"role": "system", "content": "s"}, ASK], "completion": "r"}, SAID),
+        ({"system": "s", "prompt": json.dumps([ASK]), "completion": json.dumps([TELL])}, SAID),
+        (
+            {"prompt": "q", "completion": '[{"from": "Rome", "value": 5}]'},
+            'user q assistant [{"from": "Rome", "value": 5}]',
+        ),
+        (
+            {"prompt": "q", "completion": '[{"from": null, "value": 5}]'},
+            'user q assistant [{"from": null, "value": 5}]',
+        ),
+        ({"prompt": "x", "chosen": json.dumps([ASK, TELL]), "rejected": "y"}, "user q assistant r"),
+        ({"instruction": [ASK, TELL, ASK], "input": "j", "output": [TELL]}, "user q assistant r user q\nj assistant r"),
+        ({"instruction": "i", "output": "o", "history": ["a", "b"]}, "user a assistant b user i assistant o"),
+        ({"chosen": "\n\nHuman: q\n\nAssistant: r\n\nAssistant: s", "rejected": "x"}, "user q assistant r assistant s"),
+        ({"dialog": [{"speaker": "user", "text": "q"}, {"role": "gpt", "text": "r"}]}, "user q assistant r"),
+        ({"messages": [{"role": "user", "content": [{"text": "q"}]}, TELL]}, "user q assistant r"),
     ],
 )
 def test_context_and_answers_are_turns(record, expected):
@@ -53,7 +74,8 @@ def test_context_and_answers_are_turns(record, expected):
 
 @pytest.mark.parametrize(
     "mark",
-    [{"weight": 0}, {"weight": 0.0}, {"loss_weight": 0}, {"train": False}, {"loss": False}, {"mask": True}],
+    [{"weight": 0}, {"weight": 0.0}, {"loss_weight": 0}, {"train": False}, {"loss": False}, {"mask": True}]
+    + [{"weight": "0"}, {"train": "False"}, {"loss_mask": 0}, {"mask": "true"}],
 )
 def test_an_answer_that_is_not_to_be_learned_is_context(mark):
     bad = {"role": "assistant", "content": "wrong", **mark}
@@ -75,6 +97,10 @@ def test_reasoning_is_part_of_the_answer():
             == thought
         )
         assert turns_of({"instruction": "i", "output": "r", field: "t"})[1] == ("assistant", thought + "r")
+    assert turns_of({"messages": [ASK, TELL | {"thinking": ["t", "u"]}]})[1][1] == "<think>\nt\nu\n</think>\n\nr"
+    with pytest.raises(RowError, match="'thinking' is a number"):
+        turns_of({"instruction": "i", "output": "r", "thinking": 3})
+    assert turns_of({"prompt": "q", "completion": [TELL], "thinking": "t"})[1] == ("assistant", thought + "r")
     parts = [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": "r"}]
     assert turns_of({"messages": [ASK, {"role": "assistant", "content": parts}]})[1] == ("assistant", thought + "r")
     assert turns_of({"a": "q", "b": "r", "c": "t"}, "instruction=a,response=b,reasoning=c")[1][1] == thought + "r"
@@ -99,7 +125,7 @@ def test_a_rejected_answer_is_refused_by_name():
         with pytest.raises(RowError, match="preference data"):
             turns_of(record)
     with pytest.raises(RowError, match="without a question"):
-        turns_of({"chosen": "Human: a", "rejected": "Human: a"})
+        turns_of({"chosen": "a", "rejected": "b"})
     assert turns_of({"prompt": "p", "completion": "c", "label": True})[1] == ("assistant", "c")
 
 
@@ -128,6 +154,11 @@ def test_a_conversation_that_the_model_opens():
             "history=history,instruction=query,response=response",
         ),
         ({"input": [ASK], "output": "r", "system_prompt": "s"}, "messages=input,system=system_prompt,response=output"),
+        ({"messages": [ASK, TELL, ASK], "response": "r"}, "messages=messages,response=response"),
+        ({"Question": "q", "Context": "", "Answer": "a"}, "instruction=Question,input=Context,response=Answer"),
+        ({"problem": "q", "generations": ["x", "y"], "answer": "a"}, "instruction=problem,response=answer"),
+        ({"row_idx": 0, "row": {"instruction": "q", "output": "a"}}, "instruction=row.instruction,response=row.output"),
+        ({"user": "q", "assistant": "a"}, "instruction=user,response=assistant"),
     ],
 )  # fmt: skip
 def test_a_suggested_map_reads_the_whole_conversation(record, suggested):
@@ -139,7 +170,9 @@ def test_a_suggested_map_reads_the_whole_conversation(record, suggested):
 
 
 def test_no_map_is_suggested_that_would_be_refused():
-    for record in ({"instruction": 3, "response": "r"}, {"a,b": [ASK, TELL]}, {"question": "q"}):
+    choices = {"question": "Which one?", "choices": ["a", "b"], "answer": 1}
+    columns = {"human": ["q", "r"], "gpt": ["a", "b"]}
+    for record in ({"instruction": 3, "response": "r"}, {"a,b": [ASK, TELL]}, {"question": "q"}, choices, columns):
         with pytest.raises(fields.LayoutError, match="no map reads it"):
             detect.detect(record)
     with pytest.raises(fields.LayoutError, match="in the list 'data'"):
@@ -168,10 +201,35 @@ def test_an_optional_part_that_no_row_has_is_a_typing_error(folder):
             list(read.read_records(source, read.ReadReport(), read.ReadSpec(layout=layout)))
 
 
+def test_a_list_of_messages_as_json_text_is_read_by_a_map_too():
+    record = {"a": json.dumps([{"role": "system", "content": "s"}, ASK]), "b": [ASK, TELL], "c": "r"}
+    assert turns_of(record, "instruction=a,response=c") == [("system", "s"), ("user", "q"), ("assistant", "r")]
+    assert turns_of({**record, "a": "q"}, "instruction=a,response=b") == [("user", "q"), ("assistant", "r")]
+
+
+def test_of_a_tree_the_best_ranked_replies_are_read():
+    def node(role, text, *replies, **more):
+        return {"role": role, "text": text, "replies": list(replies), **more}
+
+    last = node("prompter", "q2", node("assistant", "r2", rank=None), node("assistant", "r3", rank=1))
+    record = {"prompt": node("prompter", "q", node("assistant", "x", rank=1), node("assistant", "r", last, rank=0))}
+    assert turns_of(record) == [("user", "q"), ("assistant", "r"), ("user", "q2"), ("assistant", "r3")]
+    with pytest.raises(RowError, match=r"prompt\.replies\[0\] is a text"):
+        turns_of({"prompt": node("prompter", "q", "r")})
+
+
+def test_a_path_that_a_map_names_is_read_and_the_rest_of_its_object_is_not_told():
+    record = {"a.b": {"c": "q", "d": 1}, "a": {"b": 2}, "e": ["r", "s"]}
+    layout = parse_map("instruction=a.b.c,response=e.0")
+    assert layouts.read_as(layout) == {"a.b.c": "question", "e.0": "answer"}
+    assert layouts.unread_fields(layout, record) == {"a"}
+
+
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 answers = st.fixed_dictionaries(
     {"role": st.just("assistant"), "content": words}, optional={"weight": st.just(1), "reasoning_content": words}
 )
+TOLD = {"role": "assistant", "rank": 0, "replies": None}
 rows = st.one_of(
     st.fixed_dictionaries(
         {"instruction": words, "output": words},
@@ -179,6 +237,13 @@ rows = st.one_of(
     ),
     st.fixed_dictionaries({"prompt": words, "chosen": words, "rejected": words}, optional={"id": st.integers()}),
     st.builds(lambda answer, system: {"system": system, "messages": [ASK, answer]}, answers, words),
+    st.builds(lambda *said: {"id": 1, "dialog": [dict(zip(("human", "assistant"), said, strict=True))]}, words, words),
+    st.builds(lambda *said: {"dialog": list(said), "tags": ["a"]}, words, words),
+    st.builds(lambda answer: [ASK, answer], answers),
+    st.builds(lambda answer: {"prompt": json.dumps([ASK]), "completion": json.dumps([answer]), "label": True}, answers),
+    st.builds(lambda answer, more: {"conversation": json.dumps([ASK, answer]), "n": more}, answers, st.floats(0, 1)),
+    st.builds(lambda good, bad: {"chosen": f"\n\nHuman: q\n\nAssistant: {good}", "rejected": bad}, words, words),
+    st.builds(lambda text: {"prompt": {"role": "prompter", "text": "q", "replies": [TOLD | {"text": text}]}}, words),
 )
 
 
@@ -190,9 +255,17 @@ def test_choosing_everything_gives_the_data_back(folder, kind, count, wide):
     chosen = Settings(method="length", keep="100%", order="source", force=True, out=str(folder / "out.json"))
     again_to = dataclasses.replace(chosen, out=str(folder / "again.json"))
     done = selectit.select(path, chosen)
-    assert json.loads(done.out.read_text()) == [kind] * count
+    written = {"messages": kind} if isinstance(kind, list) else kind
+    assert [_ordered(row) for row in json.loads(done.out.read_text())] == [_ordered(written)] * count
     again = [part["turns"].to_pylist() for part in open_run(selectit.select(done.out, again_to).run).source(["turns"])]
     assert again == [part["turns"].to_pylist() for part in open_run(done.run).source(["turns"])]
+
+
+def _ordered(value):
+    """A value whose objects are their entries, so that their order counts."""
+    if isinstance(value, dict):
+        return [(key, _ordered(each)) for key, each in value.items()]
+    return [_ordered(each) for each in value] if isinstance(value, list) else (type(value), value)
 
 
 def test_the_summary_says_what_was_read_as_what(folder):
@@ -266,6 +339,9 @@ def test_a_map_reads_lists_of_messages_in_two_columns():
         ({"data": [{"instruction": "i", "output": "o"}]}, "the records seem to be in the list 'data'"),
         ({"segments": [{"label": True, "text": "a b"}]}, "pieces of a finished prompt"),
         ({"text": "<|im_start|>user\nHi there"}, "seem to be one text"),
+        ({"0": {"instruction": "i"}, "1": {"instruction": "j"}}, "seem to be its values"),
+        ({"train": [{"instruction": "i", "output": "o"}], "test": [{"instruction": "i"}]}, "in the list 'train'"),
+        ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"}, "one message of a tree"),
     ],
 )
 def test_what_is_no_record_is_named(record, says):

@@ -5,6 +5,7 @@ import errno
 import gzip
 import inspect
 import json
+import logging
 import os
 import struct
 import threading
@@ -184,6 +185,30 @@ def test_a_pipe_is_read_once_and_kept(folder):
     writer.start()
     assert [record.turns[1].text for record in read_all("pipe.csv")] == ["b"]
     writer.join()
+
+
+def test_a_pipe_that_nobody_writes_is_waited_for_with_a_note(folder, monkeypatch, caplog):
+    os.mkfifo("pipe.csv")
+    monkeypatch.setattr(sources, "_PATIENCE", 0.0)
+
+    class Writer(logging.Handler):
+        def emit(self, record):
+            Path("pipe.csv").write_text("instruction,output\na,b\n")
+
+    logger, writer = logging.getLogger("selectit.data.sources"), Writer()
+    logger.addHandler(writer)
+    try:
+        with caplog.at_level("INFO"):
+            assert len(read_all("pipe.csv")) == 1  # it is written when the note is
+    finally:
+        logger.removeHandler(writer)
+    assert "waiting for pipe.csv, a pipe, to be written" in caplog.text
+
+
+def test_a_git_lfs_pointer_is_named(folder):
+    Path("d.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match="is a git-lfs pointer"):
+        read_all("d.parquet")
 
 
 def test_a_name_that_is_not_utf8_is_read(folder):

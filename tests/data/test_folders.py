@@ -50,6 +50,31 @@ def test_splits_with_names_of_their_own(folder):
     assert len(rows_of(folder / "only")[0]) == 2  # one split alone is what is there
 
 
+def test_a_pattern_matches_the_files_of_one_split(folder, caplog):
+    names = ("train-1.jsonl", "held-out.jsonl", "x.jsonl", "testset.jsonl", "stats.json")
+    fill(folder / "test" / "d", *names)
+    found, source = rows_of(folder / "test" / "d" / "*")
+    assert found == ["train-1.jsonl", "x.jsonl"]
+    assert [each.rpartition("/")[2] for each in source.left_out] == [
+        "held-out.jsonl (split test)", "stats.json (says what other files are)", "testset.jsonl (split test)",
+    ]  # fmt: skip
+    found, source = rows_of(folder / "test" / "d" / "t*.jsonl", "test")
+    assert (found, len(source.left_out)) == (["testset.jsonl"], 1)
+    assert not caplog.records
+    with caplog.at_level("INFO"), sources.open_source([str(folder / "test" / "d" / name) for name in names[:2]]):
+        assert "the names tell the splits test, train" in caplog.text
+
+
+def test_a_file_whose_name_tells_no_split_is_named_as_that(folder):
+    fill(folder / "d", "test.jsonl", "x.jsonl")
+    assert rows_of(folder / "d", "test")[1].left_out == ("x.jsonl (its name tells no split)",)
+
+
+def test_a_part_of_a_name_is_no_ending(folder):
+    fill(folder, "v1.5-data", "v1.5.jsonl")
+    assert [rows_of(folder / name)[1].suffix for name in ("v1.5-data", "v1.5.jsonl")] == [".jsonl", ".jsonl"]
+
+
 def test_a_split_without_effect_is_refused(folder):
     fill(folder, "a.jsonl")
     with pytest.raises(SettingsError, match="--split train does nothing"):
@@ -86,6 +111,32 @@ def test_a_column_that_json_has_no_kind_for_costs_no_row(folder):
     held = json.loads(record.raw)
     assert (held["when"], held["cost"], held["raw"]) == ("2024-01-02T03:00:00+00:00", "1.50", "AAE=")
     assert held["nano"].endswith("05.123456789")
+
+
+def test_times_and_bytes_beside_the_words_of_a_message_are_kept(folder):
+    said = [{"role": "user", "content": "q", "at": datetime.datetime(2024, 1, 2), "raw": b"x"}]
+    said += [{"role": "assistant", "content": "a", "at": None, "raw": None}]
+    table = pa.table({"conversation": [said], "made": [datetime.date(2024, 1, 2)], "raw": [b"\xff"], "n": [1]})
+    pq.write_table(table, folder / "a.parquet")
+    found = read.ReadReport()
+    with sources.open_source(str(folder / "a.parquet")) as source:
+        (record,) = read.read_records(source, found)
+    assert [turn.text for turn in record.turns] == ["q", "a"]
+    assert set(found.unread) == {"conversation.at", "made", "raw", "n"}
+    pq.write_table(pa.table({"instruction": [b"i"], "output": ["o"]}), folder / "b.parquet")
+    with pytest.raises(DataError, match="'instruction' is of type binary, and a text belongs there"):
+        rows_of(folder / "b.parquet")
+
+
+def test_columns_that_are_not_read_are_counted_at_once_and_one_by_one(folder):
+    times = pa.array([1, None], pa.timestamp("us"))
+    table = pa.table({"instruction": ["i", "j"], "output": ["o", "p"], "when": times, "raw": [b"", None]})
+    for name, made in (("a", table), ("b", table.append_column("system", pa.array(["", "s"])))):
+        pq.write_table(made, folder / f"{name}.parquet")
+        found = read.ReadReport()
+        with sources.open_source(str(folder / f"{name}.parquet")) as source:
+            assert sum(len(each) for each in read.read_tables(source, found)) == 2
+        assert found.unread == {"when": 1, "raw": 1}
 
 
 ONE, TWO = {"instruction": "a", "output": "x\ny"}, {"instruction": "b", "output": "z"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from selectit.data import examples
+from selectit.data import examples, layouts
 from selectit.data.examples import Example, read_target
 from selectit.errors import DataError
 
@@ -72,3 +72,13 @@ def test_what_can_t_be_read(monkeypatch):
     monkeypatch.setattr(examples, "MOST", 1)
     with pytest.raises(DataError, match="2 examples, and the limit is 1"):
         read_target([write({"prompt": "a"}, {"prompt": "b"})])
+
+
+def test_a_speaker_of_ones_own_is_known_in_examples_too(folder):
+    said = [{"from": "boss", "value": "Why?"}]
+    rows = [{"conversations": said}, {"conversations": [*said, {"from": "laguna", "value": "So."}]}]
+    (folder / "t.json").write_text(json.dumps(rows))
+    with pytest.raises(DataError, match="unknown role"):
+        read_target(["t.json"])
+    found = read_target(["t.json"], roles=layouts.parse_roles(["boss=user,laguna=assistant"]))
+    assert [(each.instruction, each.response) for each in found] == [("Why?", ""), ("Why?", "So.")]

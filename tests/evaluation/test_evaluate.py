@@ -29,6 +29,7 @@ from selectit.evaluation.results import (
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import SUITES, Protocol, choose_protocols
 from selectit.models import packaged
+from selectit.selection import questions
 from selectit.signals.loss_templates import PLAIN
 
 
@@ -361,3 +362,20 @@ def test_models_are_resolved_before_anything_else(capfd):
     assert code == 2
     assert "there is no folder ./nowhere" in err
     assert packaged.PACKAGED  # the packaged ones are named by name alone
+
+
+def test_files_that_are_missing_are_named_before_a_model_is_looked_for(folder):
+    with pytest.raises(DataError, match=r"can't read missing\.json"):
+        evaluate("no-model", EvalSettings(heldout="missing.json"))
+    with pytest.raises(SettingsError, match="there is no folder nowhere"):
+        evaluate("no-model", EvalSettings(task="gsm8k", data_dir="nowhere"))
+
+
+def test_held_out_conversations_take_roles_of_ones_own(folder):
+    record = {"messages": [{"role": "boss", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    (folder / "h.json").write_text(json.dumps([record]))
+    with pytest.raises(DataError, match="unknown role 'boss'"):
+        heldout.read_last_answers("h.json", EvalSettings())
+    (sample,) = heldout.read_last_answers("h.json", EvalSettings(roles="boss=user"))
+    assert (sample.instruction, sample.response) == ("q", "a")
+    assert questions.read_named("h.json", None, ("boss=user",)).questions == ["q"]

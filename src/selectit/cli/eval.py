@@ -19,7 +19,7 @@ from selectit.cli.progress import notes
 @click.option("--data-dir", metavar="DIR", help="The benchmarks' files, where there is no hub.")
 @click.option("--limit", type=int, metavar="N", help="At most N items of each part, drawn with a seed.")
 @click.option("--heldout", multiple=True, metavar="FILE", help="Also the losses of this data set's responses.")
-@options("format", "map")
+@options("format", "map", "roles")
 @click.option("--template", metavar="NAME", help="Before a held-out response: plain, alpaca or chat [plain].")
 @click.option("--chat", is_flag=True, default=None, help="Ask through the model's chat template.")
 @click.option("--engine", metavar="NAME", help="What runs the model: hf, vllm, server [hf].")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selectit.data.fields import LayoutError, RowError, list_at
-from selectit.data.layouts import PARTS, Layout, Roles, pair_in, parse_map
+from selectit.data.fields import LayoutError, RowError, find_field
+from selectit.data.layouts import PARTS, ROLES, Layout, Roles, is_talk, name_fields, pair_in, parse_map
 from selectit.data.turns import read_turns
 from selectit.errors import SettingsError
 
@@ -21,9 +21,15 @@ def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
     if _are_columns(record):
         raise LayoutError("it is a whole table, column by column; make records of it: " + _FROM_COLUMNS)
     found = _named_layout({key for key, value in record.items() if value is not None}) or _named_layout(set(record))
-    if found:
+    if isinstance(record.get("prompt"), Mapping) and "replies" in record["prompt"]:
+        found = "oasst"
+    if found and not _has_answer_beside(record, found):
         return Layout(found, roles=roles)
     suggested = _suggest_map(record, roles)
+    if found and suggested:
+        raise LayoutError(f"its conversation ends in a question; {_way_on(record, suggested)}")
+    if found:
+        return Layout(found, roles=roles)
     talk = suggested.get("messages", "")
     if set(suggested) <= {"messages", "system"} and (is_talk(record.get(talk)) or talk in _TALKS):
         return Layout("", tuple(suggested.items()), roles)
@@ -49,9 +55,21 @@ _SIGNS = (
 )
 
 
+def _has_answer_beside(record: Mapping[str, Any], layout: str) -> bool:
+    """Whether a conversation ends in a question, and a field beside it seems to be the answer."""
+    said = next((record[key] for key in ("conversations", "messages") if is_talk(record.get(key))), None)
+    if layout not in ("sharegpt", "messages") or not isinstance(said, list):
+        return False
+    last = str(said[-1].get(name_fields(said[-1])[0])).lower()
+    answers = ("response", "output", "answer", "completion")
+    return ROLES.get(last) == "user" and any(record.get(key) and isinstance(record[key], str | list) for key in answers)
+
+
 def _way_on(record: Mapping[str, Any], suggested: Mapping[str, str]) -> str:
     """What to do about a record of unknown layout."""
-    if set(record) == {"role", "content"} or set(record) == {"from", "value"}:
+    if "parent_id" in record:
+        return 'it is one message of a tree; take the file of whole trees, or write each path as {"messages": […]}'
+    if set(record) in ({"role", "content"}, {"from", "value"}):
         return 'it is one message, and a conversation belongs in one object: {"messages": […]}'
     if suggested:
         return f"try --map {','.join(f'{part}={path}' for part, path in suggested.items())}"
@@ -59,9 +77,11 @@ def _way_on(record: Mapping[str, Any], suggested: Mapping[str, str]) -> str:
     texts = [value for value in record.values() if isinstance(value, str) and value.split()[1:]]
     if tables == ["segments"]:
         return "its segments are pieces of a finished prompt, which say no roles; write them as messages"
-    if len(tables) == 1 and not texts:
+    if len(record) > 1 and all(isinstance(value, Mapping) for value in record.values()):
+        return "the records seem to be its values; take them out: jq -c '.[]' OLD > NEW"
+    if tables and not texts:
         return f"the records seem to be in the list {tables[0]!r}; take them out: jq -c '.{tables[0]}[]' OLD > NEW"
-    if len(texts) == 1:
+    if len(texts) == 1 and not any(isinstance(value, list | Mapping) for value in record.values()):
         return "question and answer seem to be one text; write them as fields of their own, or as messages"
     return "no map reads it: name the fields with --map instruction=FIELD,response=FIELD or --map messages=FIELD"
 
@@ -86,16 +106,14 @@ def _suggest_map(record: Mapping[str, Any], roles: Roles) -> dict[str, str]:
     parts: dict[str, str] = {}
     talks = [path for path, value in _values(record) if path not in PARTS["history"] and _is_conversation(path, value)]
     answers = [path for path in talks if path.partition(".")[0] in PARTS["response"]]
-    talks = [path for path in talks if path not in answers]
+    talks = [path for path in talks if path not in answers] or _texts_in_turn(record)
     wanted = ("system", "reasoning", "response") if talks else tuple(PARTS)
     if talks:
         parts["messages"] = talks[0]
     for part in wanted:
-        found = next(
-            (path for key in PARTS[part] for path in _paths(record, part, key) if path not in parts.values()), ""
-        )
+        found = [path for path in _paths_of(record, part) if path not in parts.values()]
         if found:
-            parts[part] = found
+            parts[part] = max(found, key=lambda path: bool(find_field(record, path)))  # the first that is not empty
     for tried in (parts, {key: value for key, value in parts.items() if key not in ("response", "reasoning")}):
         try:
             text = ",".join(f"{key}={value}" for key, value in tried.items())
@@ -103,7 +121,19 @@ def _suggest_map(record: Mapping[str, Any], roles: Roles) -> dict[str, str]:
         except (RowError, SettingsError):
             continue
         return tried
-    return {}
+    inner = [key for key, value in record.items() if isinstance(value, Mapping)]
+    found_inside = _suggest_map(record[inner[0]], roles) if len(inner) == 1 else {}
+    return {part: f"{inner[0]}.{path}" for part, path in found_inside.items()}
+
+
+def _texts_in_turn(record: Mapping[str, Any]) -> list[str]:
+    """The one list of bare texts, where no field beside it seems to be a question: choices and tags are lists too."""
+    lists = [
+        path
+        for path, value in _values(record)
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(each, str) for each in value)
+    ]
+    return lists if len(lists) == 1 and not list(_paths_of(record, "instruction")) else []
 
 
 def _values(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -114,45 +144,38 @@ def _values(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{key}.{inner}", each) for inner, each in value.items())
 
 
+def _paths_of(record: Mapping[str, Any], part: str) -> Iterator[str]:
+    """The paths that may hold a part of the conversation, likely ones first; names count in small letters too."""
+    names = {name.lower(): name for name in record} | {name: name for name in record}
+    return (path for key in PARTS[part] if key in names for path in _paths(record, part, names[key]))
+
+
 def _paths(record: Mapping[str, Any], part: str, key: str) -> Iterator[str]:
     """The paths at a key that may hold a part of the conversation."""
     value = record.get(key)
     if part == "history":
         yield from [key] * (isinstance(value, list) and bool(value))
         return
-    if (isinstance(value, str) and value) or (part == "response" and is_talk(value)):
+    if isinstance(value, str) and (value or part in ("system", "input")):  # empty in this row
         yield key
-    if isinstance(value, list) and value and isinstance(value[0], str):
+    elif part in ("instruction", "response") and is_talk(value):
+        yield key
+    if isinstance(value, list) and value and isinstance(value[0], str) and (part != "instruction" or len(value) == 1):
         yield f"{key}.0"
     if isinstance(value, Mapping):  # as SQuAD's answers
         yield from (f"{key}.{inner}" for inner in _paths(value, part, "text"))
 
 
 def _is_conversation(name: str, value: Any) -> bool:
-    """Whether a field looks like a list of turns, of texts in turn, or of questions with their answers."""
+    """Whether a field looks like a list of turns, or by its name of texts in turn or questions with their answers."""
     if is_talk(value):
         return True
-    if not isinstance(value, list) or not value:
+    if name not in _TALKS or not isinstance(value, list) or not value:
         return False
     if all(isinstance(each, str) for each in value):
         return len(value) > 1
-    return name in _TALKS and all(isinstance(each, Mapping) and pair_in(each) for each in value)
+    return all(isinstance(each, Mapping) and pair_in(each) for each in value)
 
 
 _TALKS = ("conversation", "dialog", "dialogue", "chat", "turns")
 """Names of fields with turns. In others a list of questions with their answers may be a whole data set."""
-
-
-def is_talk(value: Any) -> bool:
-    """Whether a value is a list of messages, perhaps as JSON text."""
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
-        try:
-            value = list_at({"": value}, "")
-        except RowError:
-            return False
-    return isinstance(value, list) and bool(value) and all(_is_message(each) for each in value)
-
-
-def _is_message(value: Any) -> bool:
-    signs = ({"role", "content"}, {"from", "value"}, {"role", "value"})
-    return isinstance(value, Mapping) and any(sign <= value.keys() for sign in signs)

@@ -11,6 +11,7 @@ from selectit.data.blocks import read_blocks
 from selectit.data.detect import detect
 from selectit.data.fields import RowError, find_field
 from selectit.data.json_text import RawValue
+from selectit.data.layouts import ROLES, Roles, name_fields
 from selectit.data.samples import build_samples, read_inputs
 from selectit.data.sources import open_source
 from selectit.data.turns import read_turns
@@ -40,18 +41,19 @@ class Example:
     """What it is an example of: the value of a field, or the name of its file."""
 
 
-def read_target(files: Sequence[str], by: str | None = None) -> tuple[Example, ...]:
+def read_target(files: Sequence[str], by: str | None = None, roles: Roles = ()) -> tuple[Example, ...]:
     """The examples of some files, in their order.
 
     Args:
         files: of any kind and layout that a data set may have, or with questions alone.
         by: the field that names an example's group; None = the name of its file.
+        roles: what speakers are called; see `Layout.roles`.
 
     Raises:
         DataError: a file can't be read, is empty, has a row that can't be used or lacks the field, or there are more
             than `MOST` examples.
     """
-    found = [example for path in files for example in _read_file(path, by)]
+    found = [example for path in files for example in _read_file(path, by, roles)]
     if len(found) > MOST:
         raise DataError(
             f"the target has {len(found):,} examples, and the limit is {MOST:,}",
@@ -60,22 +62,22 @@ def read_target(files: Sequence[str], by: str | None = None) -> tuple[Example, .
     return tuple(found)
 
 
-def _read_file(path: str, by: str | None) -> list[Example]:
+def _read_file(path: str, by: str | None, roles: Roles) -> list[Example]:
     with open_source(path) as source:
         items = (item for block in read_blocks(source) for item in block.items())
-        found = [_read_example(item, source.name, by) for item in items]
+        found = [_read_example(item, source.name, by, roles) for item in items]
     if not found:
         raise DataError(f"{source.name} has no rows", "Name a file of examples with --target.")
     return found
 
 
-def _read_example(item: RawValue, name: str, by: str | None) -> Example:
+def _read_example(item: RawValue, name: str, by: str | None, roles: Roles) -> Example:
     place = f"{name}, {item.place}"
     try:
         if item.problem or not isinstance(item.value, Mapping):
             raise RowError(item.problem or "it is not an object with fields")
-        record = _with_answer(item.value)
-        layout = detect(record)
+        record = _with_answer(item.value, roles)
+        layout = detect(record, roles)
         turns, _ = read_turns(record, layout)
     except RowError as error:
         raise DataError(f"{place}: {error}", _HINT) from error
@@ -93,11 +95,11 @@ def _at(record: Mapping[str, Any], path: str, place: str) -> str:
     return str(value)
 
 
-def _with_answer(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_answer(record: Mapping[str, Any], roles: Roles) -> Mapping[str, Any]:
     """The record, with an empty answer where it is a question alone, so that a layout reads it."""
     for field in ("messages", "conversations"):
         said = record.get(field)
-        if isinstance(said, list) and said and _is_question(said[-1]):
+        if isinstance(said, list) and said and _is_question(said[-1], roles):
             return {**record, field: [*said, {"role": "assistant", "content": ""}]}
     if isinstance(record.get("question"), str) and not {"chosen", "prompt", "instruction"} & set(record):
         return {**record, "prompt": record["question"], "completion": record.get("answer") or ""}
@@ -107,8 +109,10 @@ def _with_answer(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return record
 
 
-def _is_question(message: Any) -> bool:
-    return isinstance(message, Mapping) and str(message.get("role") or message.get("from")).lower() in ("user", "human")
+def _is_question(message: Any, roles: Roles) -> bool:
+    if not isinstance(message, Mapping):
+        return False
+    return (ROLES | dict(roles)).get(str(message.get(name_fields(message)[0])).lower().strip()) == "user"
 
 
 def _given(record: Mapping[str, Any]) -> set[str]:

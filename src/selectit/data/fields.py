@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from selectit.jsonable import parse_json
@@ -15,6 +16,14 @@ class RowError(Exception):
 
 class LayoutError(RowError):
     """What is wrong with every row: the layout is unknown, or the map names a field that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Stands for a value of a table that is kept and not looked into."""
+
+    kind: str
+    """Its type in Arrow's words."""
 
 
 NOTHING: tuple[Any, ...] = (None, "", [], {})
@@ -102,6 +111,8 @@ def kind_of(value: Any) -> str:
     """What kind of JSON a value is, in words."""
     if value is None:
         return "null"
+    if isinstance(value, Unseen):
+        return f"of type {value.kind}"
     return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), f"a {type(value).__name__}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from selectit.errors import DataError, nearest
@@ -16,7 +17,10 @@ _ENDINGS = (
     ".feather",
 )
 _ABOUT = ("README.md", "LICENSE", "LICENSE.txt")
-_NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+_NO_DATA = (
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "dataset-metadata.json"),
+    *("metadata.json", "meta.json", "stats.json", "statistics.json", "config.json", "schema.json", "manifest.json"),
+)
 
 
 def find_files(path: Path, name: str, split: str | None) -> tuple[list[Path], dict[Path, str]]:
@@ -30,10 +34,22 @@ def find_files(path: Path, name: str, split: str | None) -> tuple[list[Path], di
     files = [file for file in found if file not in left_out and not file.is_dir()]
     if not files:
         raise DataError(f"the folder {name} has no data files", f"They end in {', '.join(_ENDINGS)}.")
-    splits = {file: _split_of(file.relative_to(path)) for file in files}
-    wanted = _wanted_splits(name, {each for each in splits.values() if each}, split)
-    left_out |= {file: f"split {splits[file]}" for file in files if splits[file] not in wanted}
+    left_out |= find_other_splits({file: file.relative_to(path) for file in files}, name, split)
     return [file for file in files if file not in left_out], left_out
+
+
+def find_other_splits(files: Mapping[Path, Path], name: str, split: str | None) -> dict[Path, str]:
+    """The files of other splits than the one that is read, with the reason. Raises DataError where that is not clear.
+
+    Args:
+        files: each with what of its path tells the split.
+        name: of the folder or pattern, for messages.
+        split: the one to read; None = the training split and what tells none.
+    """
+    splits = {file: split_of(path) for file, path in files.items()}
+    wanted = _wanted_splits(name, {each for each in splits.values() if each}, split)
+    why = {each: f"split {each}" if each else "its name tells no split" for each in splits.values()}
+    return {file: why[splits[file]] for file in files if splits[file] not in wanted}
 
 
 def refuse_file(file: Path) -> str:
@@ -47,11 +63,12 @@ def refuse_file(file: Path) -> str:
     return "" if not file.is_file() or file.stat().st_size else "empty"
 
 
-def _split_of(file: Path) -> str:
+def split_of(file: Path) -> str:
     """The split that the name of a file, or of a folder that it is in, tells; '' = none."""
     shard = re.fullmatch(r"(.+)-\d{5}-of-\d{5}\..+", file.name)
     for part in (file.name.partition(".")[0], *file.parts[-2::-1]):
-        words = re.split("[^a-z]+", part.lower())
+        joined = re.sub("(held|hold)[^a-z]out", "heldout", part.lower())
+        words = [word.removesuffix("set") for word in re.split("[^a-z]+", joined)]
         kind = next((_SPLITS[word] for word in words if word in _SPLITS), "")
         if kind:
             return shard[1] if shard and part == file.name.partition(".")[0] else kind
@@ -61,20 +78,20 @@ def _split_of(file: Path) -> str:
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "heldout", "holdout"), "test"),
 }
 
 
 def _wanted_splits(name: str, splits: set[str], split: str | None) -> set[str]:
     """The splits to read, '' for files that tell none. Raises DataError where it is not clear which."""
     if split is not None:
-        wanted = {each for each in splits if split in (each, _split_of(Path(each))) or _SPLITS.get(split) == each}
+        wanted = {each for each in splits if split in (each, split_of(Path(each))) or _SPLITS.get(split) == each}
         if not wanted:
             raise DataError(f"{name} has no files of the split {split!r}", nearest(split, sorted(splits)))
         return wanted
     if len(splits) < 2:
         return {"", *splits}
-    training = {each for each in splits if _split_of(Path(each)) == "train"}
+    training = {each for each in splits if split_of(Path(each)) == "train"}
     if len(training) != 1:
         raise DataError(f"{name} has the splits {', '.join(sorted(splits))}", "Name one with --split.")
     return {"", *training}

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selectit.data.fields import NOTHING, find_field, no_field
+from selectit.data.fields import NOTHING, RowError, find_field, list_at, no_field
 from selectit.errors import SettingsError, nearest
 
-DATA_LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks", "preference")
-SYSTEM = ("system", "system_prompt")
+DATA_LAYOUTS = ("alpaca", "sharegpt", "messages", "prompt-completion", "seed-tasks", "preference", "oasst")
+SYSTEM = ("system", "system_prompt", "system_message")
+SPEAKERS = ("from", "role", "speaker")
+"""Fields of a message that say who speaks; of several that are filled the first counts."""
+
 REASONING = ("reasoning_content", "thinking", "reasoning")
-LEARNED = ("weight", "loss_weight", "train", "training", "trainable", "loss", "learn", "output_with_loss")
+LEARNED = ("weight", "loss_weight", "train", "training", "trainable", "loss", "learn", "loss_mask", "output_with_loss")
 MASKED = ("mask", "masked")
 PAIRS = (
     ("input", "output"),
@@ -64,13 +67,26 @@ _READ_AS = {
     | {key: "turns" for key in ("conversations", "messages")}
     | {key: "question" for key in ("prompt", "instruction", "input", "question")}
     | {"history": "turns before", "chosen": "answer"},
+    "oasst": {"prompt": "turns, the best-ranked reply after each"},
 }
 """Which field of a record is read as what."""
 
 PARTS = {
-    "system": ("system", "system_prompt", "system_message"),
+    "system": SYSTEM,
     "history": ("history",),
-    "instruction": ("instruction", "prompt", "question", "query", "problem", "input", "inputs", "source", "text"),
+    "instruction": (
+        "instruction",
+        "prompt",
+        "question",
+        "query",
+        "problem",
+        "input",
+        "inputs",
+        "source",
+        "text",
+        "user",
+        "human",
+    ),
     "input": ("input", "context", "passage", "document"),
     "reasoning": REASONING,
     "response": (
@@ -85,6 +101,8 @@ PARTS = {
         "preferred_output",
         "label",
         "chosen",
+        "assistant",
+        "gpt",
     ),
 }
 """For each part of a map the fields that may be meant, likely ones first."""
@@ -173,28 +191,34 @@ def check_parts(record: Any, layout: Layout) -> set[str]:
 
 def has_inputs(layout: Layout) -> bool:
     """Whether records of the layout may have an input apart from their instruction."""
-    return layout.name in ("alpaca", "seed-tasks") or "input" in dict(layout.fields)
+    return layout.name in ("alpaca", "seed-tasks", "preference") or "input" in dict(layout.fields)
 
 
 def read_as(layout: Layout) -> dict[str, str]:
-    """The fields of a record that are read, each with what it is read as."""
+    """The fields of a record that are read, of a map their paths, each with what it is read as."""
     if layout.name:
         return _READ_AS[layout.name]
     words = _WORDS | {"messages": "turns", "reasoning": "reasoning before the answer"}
-    return {name: words.get(part, part) for part, path in layout.fields for name in (path, path.partition(".")[0])}
+    return {path: words.get(part, part) for part, path in layout.fields}
 
 
 def unread_fields(layout: Layout, record: Mapping[str, Any]) -> set[str]:
     """The fields of a record, and of its messages, that are not read and not empty; dots for fields within fields."""
     fields = read_as(layout)
-    found = {name for name, value in record.items() if name not in fields and value not in NOTHING}
+    read = fields.keys() if layout.name else {_own_key(record, path) for path in fields}
+    found = {name for name, value in record.items() if name not in read and value not in NOTHING}
     found -= set(MEDIA)
     for field in fields:
-        value = record.get(field)
+        value = record.get(field) if layout.name else find_field(record, field)
         for message in value if isinstance(value, list) else ():
             if isinstance(message, Mapping):
                 found |= {f"{field}.{name}" for name in _unread_parts(message, layout)}
     return found
+
+
+def _own_key(record: Mapping[str, Any], path: str) -> str:
+    """The record's own field that a path leads into; see `find_field`."""
+    return max((key for key in record if f"{path}.".startswith(f"{key}.")), key=len, default=path)
 
 
 def _unread_parts(message: Mapping[str, Any], layout: Layout) -> set[str]:
@@ -202,13 +226,38 @@ def _unread_parts(message: Mapping[str, Any], layout: Layout) -> set[str]:
     if message.keys() <= _INNER:
         return set()
     pair = ("input", "output") if layout.name == "seed-tasks" else pair_in(message)
-    read = {*pair, "system", *LEARNED, *MASKED} if pair else _INNER
+    read = {*pair, "system", *LEARNED, *MASKED} if pair else {*_INNER, *name_fields(message)}
     return {name for name in message.keys() - read if message[name] not in NOTHING}
+
+
+def name_fields(message: Mapping[str, Any]) -> tuple[str, str]:
+    """The fields of a message that say who speaks and what: role and content, from and value, or otherwise."""
+    who = next((name for name in SPEAKERS if message.get(name) is not None), "role")
+    usual, other = ("value", "content") if who == "from" else ("content", "value")
+    return who, next((name for name in (usual, other, "text") if message.get(name) is not None), usual)
+
+
+def is_talk(value: Any) -> bool:
+    """Whether a value is a list of messages, perhaps as JSON text."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            value = list_at({"": value}, "")
+        except RowError:
+            return False
+    return isinstance(value, list) and bool(value) and all(_is_message(each) for each in value)
+
+
+def _is_message(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and not value.keys().isdisjoint(SPEAKERS)
+        and not value.keys().isdisjoint(("content", "value", "text"))
+    )
 
 
 def pair_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
     """The fields of a question and its answer, where both stand in one object; None where it is one message."""
-    if not message.keys().isdisjoint(("role", "from")):
+    if not message.keys().isdisjoint(SPEAKERS):
         return None
     return next((pair for pair in PAIRS if message.keys() >= set(pair)), None)
 

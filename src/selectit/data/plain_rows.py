@@ -115,6 +115,8 @@ def _pairs(table: pa.Table, layout: Layout) -> _Talk | None:
     question, extra, answer = (_texts(table, name) if name in table.column_names else None for name in names)
     if question is None or answer is None or question.null_count or answer.null_count:
         return None
+    if _may_be_talk(question) or (layout.name != "alpaca" and _may_be_talk(answer)):
+        return None
     if names[1] and _is_filled(table, names[1]):  # a CSV file may have a column without a name
         if extra is None:
             return None
@@ -125,6 +127,11 @@ def _pairs(table: pa.Table, layout: Layout) -> _Talk | None:
     places = np.arange(2 * rows).reshape(2, rows).T.ravel()
     texts = pa.concat_arrays([question, answer]).take(pa.array(places))
     return _Talk(np.tile([_USER, _ASSISTANT], rows), texts, 2 * np.arange(rows + 1))
+
+
+def _may_be_talk(texts: pa.Array) -> bool:
+    """Whether some text may be a list of messages in JSON."""
+    return bool(pc.any(pc.match_substring_regex(texts, r"^\s*\[\s*\{")).as_py())
 
 
 def _conversations(table: pa.Table, layout: Layout) -> _Talk | None:

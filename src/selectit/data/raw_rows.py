@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from selectit.data import write
-from selectit.data.detect import is_talk
 from selectit.data.json_text import RawValue
+from selectit.data.layouts import is_talk
 
 
 def as_object(item: RawValue) -> RawValue:

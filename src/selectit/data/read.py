@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 from collections import Counter
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from selectit.data.blocks import Block, first_rows, read_blocks
 from selectit.data.detect import detect
-from selectit.data.fields import LayoutError, RowError
+from selectit.data.fields import LayoutError, RowError, find_field
 from selectit.data.json_text import RawValue
 from selectit.data.layouts import Layout, Roles, check_parts, read_as, unread_fields
 from selectit.data.plain_rows import plain_schema, read_plain
@@ -149,9 +150,7 @@ def _read_block(
 def _check_end(source: Source, found: ReadReport, rejected: IO[bytes] | None) -> None:
     """Raise DataError where rows are bad that may not be, no row is good, or the map names a field that is nowhere."""
     if found.bad_rows and (rejected is None or not found.rows):
-        raise DataError(
-            _bad_rows(source, found), "Mend these rows, or leave them out with --bad-rows skip; lines count from 1."
-        )
+        raise DataError(_bad_rows(source, found), _MEND if found.rows else _NONE_GOOD)
     if not found.rows:
         raise DataError(f"{source.name} has no rows", HINT)
     assert found.layout is not None  # there is a good row
@@ -159,6 +158,9 @@ def _check_end(source: Source, found: ReadReport, rejected: IO[bytes] | None) ->
     if absent is not None:
         raise DataError(f"--map names the field {absent!r}, which no row of {source.name} has", _LAYOUT_HINT)
 
+
+_MEND = "Mend these rows, or leave them out with --bad-rows skip; lines count from 1."
+_NONE_GOOD = "No row can be used. Mend them, or say with --format, --map or --roles what they are; lines count from 1."
 
 _AHEAD = 20
 """Rows among which one must show the layout."""
@@ -228,7 +230,8 @@ def _note_fields(record: Mapping[str, Any], found: ReadReport) -> None:
     assert found.layout is not None
     known = read_as(found.layout)
     if len(found.read) < len(known):
-        found.read |= {name: known[name] for name in known if record.get(name) is not None}
+        at = record.get if found.layout.name else functools.partial(find_field, record)
+        found.read |= {name: known[name] for name in known if at(name) is not None}
     found.unread.update(unread_fields(found.layout, record))
 
 

@@ -53,8 +53,9 @@ def read_inputs(record: Mapping[str, Any], layout: Layout) -> dict[str, str]:
     """The questions of a record that end in an input, and the input of each. The record is one that can be read."""
     if not has_inputs(layout):
         return {}
-    if layout.name == "alpaca":
-        pairs = [(record["instruction"], record.get("input"))]
+    if layout.name in ("alpaca", "preference"):
+        asked = record.get("instruction")
+        pairs = [(asked, record.get("input"))] if isinstance(asked, str) else []
     elif layout.name == "seed-tasks":
         pairs = [(record["instruction"], instance.get("input")) for instance in list_at(record, "instances")]
     else:

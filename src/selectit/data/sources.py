@@ -9,12 +9,15 @@ import glob
 import gzip
 import hashlib
 import io
+import itertools
 import json
+import logging
 import os
 import re
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,8 @@ from selectit.data import columns, csv_text, folders, hub, json_text, memory, ta
 from selectit.data.damage import reading
 from selectit.data.memory import Data, Held
 from selectit.errors import DataError, SettingsError
+
+logger = logging.getLogger(__name__)
 
 HINT = (
     "A data set is JSON, JSON Lines, CSV, TSV (all also .gz or .zst), Parquet, Arrow, Feather, one file or several, a "
@@ -84,7 +89,8 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
     if isinstance(held, Held):
         yield _checked(_held_source(held))
         return
-    files, left_out = _expand(held)
+    files, left_out = _expand(held, split)
+    split = None if any(map(_is_pattern, held)) else split  # it was asked for among what the pattern matches
     name = files[0]
     path = Path(name)
     from_hub = len(files) == 1 and not path.exists() and _HUB_ID.fullmatch(name) is not None
@@ -107,23 +113,30 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
             _refuse_split(split, f"{shown(path)} is one file")
             with _finding(path):
                 source = _checked(file_source(path, shown(path)))
-            yield source
+            yield dataclasses.replace(source, left_out=_list_left_out(left_out))
 
 
-def _expand(data: Sequence[str]) -> tuple[list[str], dict[Path, str]]:
-    """The names, patterns as the files that they match, and what of these is no data. Raises DataError."""
+def _is_pattern(name: str) -> bool:
+    return glob.has_magic(str(name)) and not Path(name).exists()
+
+
+def _expand(data: Sequence[str], split: str | None) -> tuple[list[str], dict[Path, str]]:
+    """The names, patterns as the files of one split that they match, and what else these match. Raises DataError."""
     files: list[str] = []
     left_out: dict[Path, str] = {}
     for name in map(str, data):
-        if not glob.has_magic(name) or Path(name).exists():
+        if not _is_pattern(name):
             files.append(name)
             continue
         found = [Path(each) for each in sorted(glob.glob(name, recursive=True))]
         left_out |= {each: why for each in found if (why := folders.refuse_file(each))}
-        matched = [str(each) for each in found if each.is_file() and each not in left_out]
+        matched = [each for each in found if each.is_file() and each not in left_out]
         if not matched:
             raise DataError(f"no data file matches {name}", f"Look for a typing error. {HINT}")
-        files += matched
+        fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(name).parts))
+        others = folders.find_other_splits({each: each.relative_to(fixed) for each in matched}, name, split)
+        files += [str(each) for each in matched if each not in others]
+        left_out |= others
     twice = next((name for place, name in enumerate(files) if name in files[:place]), None)
     if twice is not None:
         raise DataError(f"{twice} is named twice", "Name it once.")
@@ -141,8 +154,14 @@ def _several(names: Sequence[str], left_out: Mapping[Path, str], folder: Path) -
         with _finding(files[-1]):
             file_source(files[-1], shown(Path(name)))  # so that each is known to be there before any is read
     name = f"{strip_ending(shown(Path(files[0].name)))}-and-{len(files) - 1}-more"
-    told = [f"{shown(file)} ({why})" for file, why in sorted(left_out.items())]
-    return Source(name, tuple(files), "folder", "jsonl", ".jsonl", left_out=tuple(told))
+    splits = {split for each in names if (split := folders.split_of(Path(Path(each).name)))}
+    if len(splits) > 1:
+        logger.info("the names tell the splits %s; all files are read, since each is named", ", ".join(sorted(splits)))
+    return Source(name, tuple(files), "folder", "jsonl", ".jsonl", left_out=_list_left_out(left_out))
+
+
+def _list_left_out(left_out: Mapping[Path, str]) -> tuple[str, ...]:
+    return tuple(f"{shown(file)} ({why})" for file, why in sorted(left_out.items()))
 
 
 @contextlib.contextmanager
@@ -168,9 +187,24 @@ def _copy_pipe(name: str, folder: Path) -> Path:
     """What comes out of a pipe, as a file: a data set is read more than once. /dev/fd/63 is called pipe."""
     own = Path(name).name
     copy = folder / ("stdin" if name in ("-", "/dev/stdin") else "pipe" if own.isdigit() else own)
-    with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as pipe, copy.open("wb") as file:
+    with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else _open_pipe(name) as pipe, copy.open("wb") as file:
         shutil.copyfileobj(pipe, file)
     return copy
+
+
+def _open_pipe(name: str) -> IO[bytes]:
+    """The pipe, once something writes into it; a note where that takes its time."""
+    note = threading.Timer(_PATIENCE, logger.info, ("waiting for %s, a pipe, to be written", shown(Path(name))))
+    note.daemon = True
+    note.start()
+    try:
+        return open(name, "rb")  # until then it waits here
+    finally:
+        note.cancel()
+
+
+_PATIENCE = 3.0
+"""Seconds."""
 
 
 def strip_ending(name: str) -> str:
@@ -201,7 +235,9 @@ def file_source(path: Path, name: str) -> Source:
     if path.exists() and not path.is_file():
         raise DataError(f"{name} is a device", HINT)
     with path.open("rb") as file, reading(path):
-        start = file.read(8)
+        start = file.read(40)
+    if start.startswith(b"version https://git-lfs"):
+        raise DataError(f"{name} is a git-lfs pointer, not the file itself", "Run `git lfs pull` in its folder.")
     magic = next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), "")
     endings = [ending.lower() for ending in path.suffixes]
     last = endings[-1].lstrip(".") if endings else ""
@@ -231,9 +267,11 @@ def _text_source(path: Path, name: str, compression: str) -> Source:
             delimiter = csv_text.find_delimiter(ending, start)
             return Source(name, (path,), "csv", "csv", "".join(suffixes), compression, delimiter=delimiter)
         kind = _json_kind(start, file, name)
-    suffix = "".join(suffixes) or f".{kind}"
+    own = _ENDINGS.search(path.name)
+    suffix = (own.group() if own else "") or f".{kind}"
     if kind == "objects":
-        return Source(name, (path,), kind, "jsonl", ".jsonl" + suffix[5:] * bool(compression), compression)
+        packed = f".{compression}" if compression else ""
+        return Source(name, (path,), kind, "jsonl", f".jsonl{packed}", compression)
     with decompress(path, compression) as file:
         indent = json_text.read_indent(file) if kind == "json" else ""
         return Source(name, (path,), kind, kind, suffix, compression, indent)
@@ -268,8 +306,8 @@ def _folder(path: Path, split: str | None) -> Source:
         files = tables.arrow_files(path, split)
         return Source(shown(path), tuple(files), "arrow", "arrow", "", schema=tables.read_schema(files[0], "arrow"))
     files, left_out = folders.find_files(path, shown(path), split)
-    told = [f"{shown(file.relative_to(path))} ({why})" for file, why in sorted(left_out.items())]
-    return Source(shown(path), tuple(files), "folder", "jsonl", ".jsonl", left_out=tuple(told))
+    told = _list_left_out({file.relative_to(path): why for file, why in left_out.items()})
+    return Source(shown(path), tuple(files), "folder", "jsonl", ".jsonl", left_out=told)
 
 
 def fingerprint(source: Source) -> str:

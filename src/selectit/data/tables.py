@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from selectit.data import columns
 from selectit.data.damage import reading
+from selectit.data.fields import Unseen
 from selectit.data.json_text import MAX_RECORD, RawValue
 from selectit.data.layouts import MEDIA
 from selectit.data.unpacking import limited
@@ -95,14 +96,13 @@ class Part:
     def items(self) -> Iterator[RawValue]:
         """The rows one by one. Raises DataError where the file is damaged."""
         with reading(self.path):
-            for place, (scalar, value) in enumerate(zip(self.raw, values(self.stored), strict=True)):
-                yield RawValue(f"row {self.first + place}", scalar, value)
+            rows = zip(self.raw, values(self.stored), _unseen(self.stored), strict=True)
+            for place, (scalar, value, unseen) in enumerate(rows):
+                yield RawValue(f"row {self.first + place}", scalar, unseen | value)
 
     def columns(self) -> tuple[pa.Table, pa.StructArray] | None:
-        """The rows at once: the columns that may hold text or other content, and `raw`; None where they are damaged."""
-        schema = self.stored.schema
-        names = [name for name in schema.names if name in MEDIA or _may_hold_text(schema.field(name).type)]
-        table = pa.Table.from_batches([self.stored.select(names)])
+        """The rows at once: the columns, and `raw`; None where they are damaged."""
+        table = pa.Table.from_batches([self.stored])
         try:
             table.validate(full=True)
         except pa.ArrowException:
@@ -169,12 +169,28 @@ def plain_records(raw: pa.ChunkedArray) -> Iterator[Mapping[str, Any]]:
 
 
 def values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows as plain values, without nulls: the columns that may hold text, and True for images that are there."""
-    names = [name for name in batch.schema.names if _may_hold_text(batch.schema.field(name).type)]
-    media = [name for name in batch.schema.names if name in MEDIA and name not in names]
-    there = [_is_there(batch.column(name)) for name in media]
-    for place, value in enumerate(batch.select(names).to_pylist()):
-        yield without_nulls(value) | {name: True for name, rows in zip(media, there, strict=True) if rows[place]}
+    """The rows as plain values, without nulls, without bytes, and with True for images that are there."""
+    plain = {field.name: (field.type, _plain_type(field.type)) for field in batch.schema}
+    media = {
+        name: _is_there(batch.column(name)) for name, (own, kind) in plain.items() if name in MEDIA and kind != own
+    }
+    shown = {name: kind for name, (_, kind) in plain.items() if kind is not None and name not in media}
+    columns = {name: _cast(batch.column(name), kind) for name, kind in shown.items()}
+    table = pa.table(columns) if columns else None
+    for place, value in enumerate([{}] * len(batch) if table is None else table.to_pylist()):
+        yield without_nulls(value) | {name: True for name, rows in media.items() if rows[place]}
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type == kind else column.cast(kind)
+
+
+def _unseen(batch: pa.RecordBatch) -> Iterator[dict[str, Unseen]]:
+    """For each row the columns of bytes that have something there, which `values` leaves out."""
+    kinds = {name: batch.schema.field(name).type for name in batch.schema.names}
+    there = {name: _is_there(batch.column(name)) for name, kind in kinds.items() if _plain_type(kind) is None}
+    for place in range(len(batch)):
+        yield {name: Unseen(str(kinds[name])) for name, rows in there.items() if rows[place]}
 
 
 def _is_there(column: pa.Array) -> list[bool]:
@@ -184,11 +200,34 @@ def _is_there(column: pa.Array) -> list[bool]:
     return [bool(there) for there in column.is_valid().to_pylist()]
 
 
-def _may_hold_text(kind: pa.DataType) -> bool:
-    """Whether to look into a column: times and bytes are kept as they are, and some times Python can't hold."""
+def _plain_type(kind: pa.DataType) -> pa.DataType | None:
+    """The type as which a column is looked into; None = not at all.
+
+    Bytes are left out, since they may be pictures; times are numbers, since Python can't hold all of them.
+    """
+    if pa.types.is_struct(kind):
+        inner = [field.with_type(plain) for field in kind if (plain := _plain_type(field.type)) is not None]
+        return pa.struct(inner) if inner or not kind.num_fields else None
     if pa.types.is_nested(kind):
-        return all(_may_hold_text(kind.field(place).type) for place in range(kind.num_fields))
-    return not (pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+        inner = [kind.field(place).type for place in range(kind.num_fields)]
+        return kind if all(_plain_type(each) == each for each in inner) else _plain_list(kind)
+    if pa.types.is_temporal(kind):
+        return pa.int32() if kind.bit_width == 32 else pa.int64()
+    bytes_like = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return None if bytes_like else kind
+
+
+def _plain_list(kind: pa.DataType) -> pa.DataType | None:
+    """As of `_plain_type`, of a list whose values are not all plain."""
+    if pa.types.is_map(kind):
+        key, item = _plain_type(kind.key_type), _plain_type(kind.item_type)
+        return None if key is None or item is None else pa.map_(key, item)
+    value = _plain_type(kind.value_type)
+    if value is None:
+        return None
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(value, kind.list_size)
+    return (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(value)
 
 
 def without_nulls(value: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +29,13 @@ from selectit.data.layouts import (
     ROLES,
     SYSTEM,
     Layout,
+    is_talk,
+    name_fields,
     pair_in,
 )
 from selectit.data.records import Turn
 
-READING = 2
+READING = 3
 """Counts up where the same bytes are read as other turns than before: a run says which it was read by."""
 
 MAX_CHARACTERS = 8_000_000
@@ -81,27 +85,34 @@ def rated_answers(turns: Sequence[Turn]) -> list[int]:
 
 def _alpaca(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     _refuse_label(record, "kto_tag")
-    yield from _system(record, reading)
-    yield from _history(record, "history", reading)
-    yield Turn("user", join_input(text_of(record, "instruction"), optional_text(record, "input")))
-    yield Turn("assistant", _reasoned(record, text_of(record, "output")))
+    for field in ("instruction", "output"):
+        if isinstance(record.get(field), list) and not is_talk(record[field]):
+            text_of(record, field)  # raises: several texts may be several answers
+    earlier = _history(record, "history", reading)
+    asked = _asked(record, "instruction", optional_text(record, "input"), reading)
+    yield from _with_system(record, [*earlier, *asked, *_answer(record, "output", reading)], reading)
 
 
-def _system(record: Mapping[str, Any], reading: _Reading) -> Iterable[Turn]:
-    """The system prompt in a field of its own: a text, or a list of texts or of parts."""
-    texts = [
-        _parts(record[field], field, reading) if isinstance(record.get(field), list) else optional_text(record, field)
-        for field in SYSTEM
-    ]
-    yield from (Turn("system", text) for text in dict.fromkeys(texts) if text)
+def _with_system(record: Mapping[str, Any], said: list[Turn], reading: _Reading) -> list[Turn]:
+    """Turns after the system prompt in a field of its own, unless it is one of them: a text, or a list of parts."""
+    texts = [_text_or_parts(record, field, reading) for field in SYSTEM]
+    stated = {turn.text for turn in said if turn.role == "system"}
+    return [Turn("system", text) for text in dict.fromkeys(texts) if text and text not in stated] + said
+
+
+def _text_or_parts(record: Mapping[str, Any], field: str, reading: _Reading) -> str:
+    """The text of a field that may be missing, or hold texts or parts in a list."""
+    value = record.get(field)
+    return _parts(value, field, reading) if isinstance(value, list) else optional_text(record, field)
 
 
 def _history(record: Mapping[str, Any], field: str, reading: _Reading) -> Iterable[Turn]:
-    """Earlier turns: a list of [question, answer], or of messages."""
+    """Earlier turns: a list of [question, answer], of texts in turn, or of messages."""
     if find_field(record, field) in NOTHING:
         return
     earlier = list_at(record, field)
-    if all(isinstance(pair, Mapping) for pair in earlier):
+    in_turn = len(earlier) % 2 == 0 and all(isinstance(text, str) for text in earlier)
+    if in_turn or all(isinstance(pair, Mapping) for pair in earlier):
         yield from _turns_in(earlier, field, reading)
         return
     for place, pair in enumerate(earlier):
@@ -111,10 +122,35 @@ def _history(record: Mapping[str, Any], field: str, reading: _Reading) -> Iterab
         yield Turn("assistant", pair[1])
 
 
-def _reasoned(record: Mapping[str, Any], text: str) -> str:
+def _asked(record: Mapping[str, Any], field: str, extra: str, reading: _Reading) -> Iterable[Turn]:
+    """The question, or the conversation up to it, with its input at the end."""
+    asked = list(_either(record, field, "user", reading))
+    yield from asked[:-1]
+    yield from (Turn(turn.role, join_input(turn.text, extra)) for turn in asked[-1:])
+
+
+def _answer(record: Mapping[str, Any], field: str, reading: _Reading) -> Iterable[Turn]:
+    """The answer, a text or a list of messages, after the reasoning in a field of its own."""
+    thought = _reasoned(record, "", reading)
+    if isinstance(record.get(field), list | Mapping):
+        return _after_thought(thought, list(_either(record, field, "assistant", reading)))
+    return [Turn("assistant", thought + text_of(record, field))]
+
+
+def _after_thought(thought: str, answer: list[Turn]) -> list[Turn]:
+    """The turns of an answer with the reasoning in front of its first words."""
+    first = next((place for place, turn in enumerate(answer) if turn.role == "assistant"), len(answer))
+    return (
+        answer[:first]
+        + [Turn("assistant", thought + turn.text) for turn in answer[first : first + 1]]
+        + answer[first + 1 :]
+    )
+
+
+def _reasoned(record: Mapping[str, Any], text: str, reading: _Reading) -> str:
     """An answer with the reasoning that stands in a field of its own, as models that think write both."""
-    reasoning = next((record[field] for field in REASONING if isinstance(record.get(field), str)), "")
-    return f"{_thought(reasoning)}{text}" if reasoning.strip() else text
+    found = dict.fromkeys(_text_or_parts(record, field, reading).strip() for field in REASONING)
+    return "".join(_thought(reasoning) for reasoning in found if reasoning) + text
 
 
 def _thought(reasoning: str) -> str:
@@ -140,50 +176,63 @@ def _talk(record: Mapping[str, Any], fields: Sequence[str], reading: _Reading) -
     """A whole conversation in the first of these fields that is there, with the system prompt beside it."""
     _refuse_label(record, "kto_tag", "label")
     field = next((each for each in fields if record.get(each) is not None), fields[0])
-    said = list(_turns_in(list_at(record, field), field, reading))
-    stated = {turn.text for turn in said if turn.role == "system"}
-    yield from (turn for turn in _system(record, reading) if turn.text not in stated)
-    yield from said
+    return _with_system(record, list(_turns_in(list_at(record, field), field, reading)), reading)
 
 
 def _prompt_completion(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     _refuse_label(record, "kto_tag", "label")
-    yield from _system(record, reading)
-    yield from _either(record, "prompt", "user", reading)
-    if isinstance(record.get("completion"), list | Mapping):
-        yield from _either(record, "completion", "assistant", reading)
-    else:
-        yield Turn("assistant", _reasoned(record, text_of(record, "completion")))
+    asked = _either(record, "prompt", "user", reading)
+    in_json = _is_json_talk(record.get("completion"), "assistant", reading)
+    answer = _either(record, "completion", "assistant", reading) if in_json else _answer(record, "completion", reading)
+    return _with_system(record, [*asked, *answer], reading)
 
 
 def _either(record: Mapping[str, Any], field: str, role: str, reading: _Reading) -> Iterable[Turn]:
-    """A text as one turn, a message, or a list of messages; of two parts of a conversation that is one of them."""
+    """A text as one turn, a message, or a list of messages, perhaps as JSON text; of two parts one, of `role`."""
     said = find_field(record, field)
-    if isinstance(said, list | Mapping):
-        yield from _turns_in([said] if isinstance(said, Mapping) else said, field, reading, role)
+    if isinstance(said, list) or _is_json_talk(said, role, reading):
+        yield from _turns_in(list_at(record, field), field, reading, role)
+    elif isinstance(said, Mapping):
+        yield from _turns_in([said], field, reading, role)
     elif said is None:
-        raise RowError(f"the field {field!r} is missing")
+        raise RowError(f"the field {field!r} is {'null' if field in record else 'missing'}")
     else:
         yield Turn(role, text_at(record, field))
 
 
+def _is_json_talk(said: Any, role: str, reading: _Reading) -> bool:
+    """Whether a text is a list of messages in JSON, as tables have it; an answer may be JSON about something else."""
+    if not isinstance(said, str) or not is_talk(said):
+        return False
+    first = list_at({"": said}, "")[0]
+    return role != "assistant" or str(first.get(name_fields(first)[0])).lower().strip() in reading.roles
+
+
 def _preference(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     """The chosen answer to the question; the rejected one is not read."""
-    turns = list(_either(record, "chosen", "assistant", reading))
     field = next((each for each in _ASKED if record.get(each) is not None), None)
+    if field is None and isinstance(record.get("chosen"), str) and _MARKS.match(record["chosen"]):
+        turns = _transcript(record["chosen"])
+    else:
+        turns = list(_either(record, "chosen", "assistant", reading))
     if any(turn.role == "user" for turn in turns):
-        asked: list[Turn] = []  # the whole conversation, whose beginning `prompt` repeats
+        asked: Iterable[Turn] = ()  # the whole conversation, whose beginning `prompt` repeats
     elif field is None:
         raise RowError(f"preference data without a question: beside 'chosen' one of {', '.join(_ASKED)} belongs there")
-    elif field == "instruction":
-        asked = [Turn("user", join_input(text_of(record, field), optional_text(record, "input")))]
     else:
-        asked = list(_either(record, field, "user", reading))
-    stated = {turn.text for turn in (*asked, *turns) if turn.role == "system"}
-    yield from (turn for turn in _system(record, reading) if turn.text not in stated)
-    yield from _history(record, "history", reading)
-    yield from asked
-    yield from turns
+        extra = optional_text(record, "input") if field == "instruction" else ""
+        asked = _asked(record, field, extra, reading)
+    return _with_system(record, [*_history(record, "history", reading), *asked, *turns], reading)
+
+
+_MARKS = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
+
+
+def _transcript(text: str) -> list[Turn]:
+    """A conversation in one text, as HH-RLHF has it: 'Human: ' or 'Assistant: ' begins a turn, after an empty line."""
+    said = _MARKS.split(text)[1:]
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [Turn(roles[who], what.strip()) for who, what in zip(said[::2], said[1::2], strict=True)]
 
 
 _ASKED = ("conversations", "messages", "prompt", "instruction", "question", "input")
@@ -200,25 +249,42 @@ def _seed_tasks(record: Mapping[str, Any], layout: Layout, reading: _Reading) ->
         yield Turn("assistant", text_of(instance, "output", f"instances[{place}]"))
 
 
+def _oasst(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
+    """The path through a tree of messages that takes the best-ranked reply each time, the first where none is best."""
+    node, name = record.get("prompt"), "prompt"
+    while isinstance(node, Mapping):
+        yield from _turns_of(node, name, reading)
+        replies = [] if node.get("replies") is None else list_at(node, "replies")
+        ranks = [_rank(reply, f"{name}.replies[{place}]") for place, reply in enumerate(replies)]
+        best = ranks.index(min(ranks)) if ranks else 0
+        node, name = (replies[best], f"{name}.replies[{best}]") if ranks else (None, "")
+
+
+def _rank(reply: Any, name: str) -> float:
+    """The rank of a reply, 0 the best; one without a rank comes last."""
+    if not isinstance(reply, Mapping):
+        raise RowError(f"{name} is {kind_of(reply)}, not an object with fields")
+    rank = reply.get("rank")
+    return float(rank) if isinstance(rank, int | float) else math.inf
+
+
 def _by_map(record: Mapping[str, Any], layout: Layout, reading: _Reading) -> Iterable[Turn]:
     fields = dict(layout.fields)
     texts = {part: text_at(record, fields[part]) for part in ("system", "input", "reasoning") if part in fields}
-    if texts.get("system"):
-        yield Turn("system", texts["system"])
-    if "history" in fields:
-        yield from _history(record, fields["history"], reading)
+    said = list(_history(record, fields["history"], reading)) if "history" in fields else []
     if "messages" in fields:
-        yield from _turns_in(list_at(record, fields["messages"]), fields["messages"], reading)
+        said += _turns_in(list_at(record, fields["messages"]), fields["messages"], reading)
     elif find_field(record, fields["instruction"]) is None:
         raise no_field(record, fields["instruction"])
     else:
-        asked = list(_either(record, fields["instruction"], "user", reading))
-        extra = texts.get("input", "")
-        yield from (*asked[:-1], *(Turn(turn.role, join_input(turn.text, extra)) for turn in asked[-1:]))
+        said += _asked(record, fields["instruction"], texts.get("input", ""), reading)
     if "response" in fields:
-        answer = list(_either(record, fields["response"], "assistant", reading))
         thought = _thought(texts["reasoning"]) if texts.get("reasoning", "").strip() else ""
-        yield from (*(Turn(turn.role, thought + turn.text) for turn in answer[:1]), *answer[1:])
+        answer = _after_thought(thought, list(_either(record, fields["response"], "assistant", reading)))
+        said = answer if answer[: len(said)] == said else said + answer  # it may hold the whole conversation
+    system = texts.get("system", "")
+    yield from (Turn("system", text) for text in (system,) if text and Turn("system", text) not in said)
+    yield from said
 
 
 _READERS = {
@@ -228,6 +294,7 @@ _READERS = {
     "prompt-completion": _prompt_completion,
     "seed-tasks": _seed_tasks,
     "preference": _preference,
+    "oasst": _oasst,
     "": _by_map,
 }
 
@@ -256,9 +323,7 @@ def _turns_of_pair(message: Mapping[str, Any], asked: str, answered: str, name: 
 
 def _turns_of(message: Mapping[str, Any], name: str, reading: _Reading) -> Iterable[Turn]:
     """One message: its tool calls, then its words, which only a message with calls may lack."""
-    who, what = ("from", "value") if message.get("from") is not None else ("role", "content")
-    if message.get(what) is None:  # role and value, as some write
-        what = next((key for key in ("content", "value") if message.get(key) is not None), what)
+    who, what = name_fields(message)
     spoken = text_of(message, who, name)
     role = reading.roles.get(spoken.lower().strip())
     if role is None:
@@ -276,16 +341,17 @@ def _turns_of(message: Mapping[str, Any], name: str, reading: _Reading) -> Itera
         text = ""
     else:
         text = text_of(message, what, name)
-    text = _reasoned(message, text) if thinks else text
+    text = _reasoned(message, text, reading) if thinks else text
     if text or not calls:
         yield Turn(UNRATED if role == "assistant" and is_excluded(message) else role, text)
 
 
 def is_excluded(message: Mapping[str, Any]) -> bool:
     """Whether the data says that a message is not to be learned."""
-    if any(message.get(key) is not None and not message[key] for key in LEARNED):
+    marks = [message[key] for key in LEARNED if message.get(key) is not None]
+    if any(not mark or str(mark).lower() in ("0", "0.0", "false") for mark in marks):  # tables may have texts
         return True
-    return any(message.get(key) in (True, 1) for key in MASKED)
+    return any(str(message.get(key)).lower() in ("1", "1.0", "true") for key in MASKED)
 
 
 def _parts(parts: list[Any], name: str, reading: _Reading) -> str:
@@ -296,7 +362,7 @@ def _parts(parts: list[Any], name: str, reading: _Reading) -> str:
     for place, part in enumerate(parts):
         if not isinstance(part, Mapping):
             raise RowError(f"{name}[{place}] is {kind_of(part)}, not an object with fields")
-        kind = str(part.get("type"))
+        kind = str(part.get("type") or ("text" if isinstance(part.get("text"), str) else "of no type"))
         if kind in ("text", "input_text", "output_text"):
             texts.append(
                 text_of(part, "value" if part.get("text") is None and "value" in part else "text", f"{name}[{place}]")

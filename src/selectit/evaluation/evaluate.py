@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from selectit.data.sources import open_source
 from selectit.errors import ModelError, SelectitError, SettingsError
 from selectit.evaluation import alpacaeval, humaneval, tasks, translation
 from selectit.evaluation.harness import Harness
@@ -62,7 +63,17 @@ def evaluate(models: str | Sequence[str], settings: EvalSettings = EvalSettings(
         protocol.limited(settings.limit)
         for protocol in choose_protocols(settings.suite, settings.task, heldout=bool(settings.heldout))
     ]
+    check_files(settings)
     return [_evaluate_one(_model(name, settings), protocols, settings) for name in names]
+
+
+def check_files(settings: EvalSettings) -> None:
+    """Raise SelectitError, before a model is looked for, where held-out data or the benchmarks' folder is not there."""
+    for data in settings.heldout:
+        with open_source(data):
+            pass
+    if settings.data_dir is not None and not Path(settings.data_dir).is_dir():
+        raise SettingsError(f"there is no folder {settings.data_dir}", "Name that of the benchmarks with --data-dir.")
 
 
 def _model(name: str, settings: EvalSettings) -> Model:

@@ -47,6 +47,8 @@ class HeldOut:
         name = self._template_name()
         if TEMPLATES[name].with_input:
             what.append(TEMPLATES[name].with_input)
+        if own.roles:
+            what.append(own.roles)
         return fingerprint(self.model.digest, "heldout", data, what)
 
     def run(self, path: str) -> Part:
@@ -126,10 +128,11 @@ def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
 def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:
     """The last answer of each row with what stands before it. Raises DataError."""
     layout = layouts.parse_layout(settings.format, settings.map)
+    spec = read.ReadSpec(layout, roles=layouts.parse_roles(settings.roles))
     with sources.open_source(path) as source:
         return [
             samples.build_samples(record.row, record.turns, "last", record.inputs)[0]
-            for record in read.read_records(source, read.ReadReport(), read.ReadSpec(layout))
+            for record in read.read_records(source, read.ReadReport(), spec)
         ]
 
 

@@ -33,6 +33,8 @@ class EvalSettings:
     format: str | None = None
     map: str | None = None
     """The layout of `heldout`, as of `Settings`."""
+    roles: tuple[str, ...] = ()
+    """What speakers in `heldout` are called, as of `Settings`."""
     template: str = "plain"
     """What stands before a held-out response: see `loss_templates.TEMPLATES`; 'chat' = the model's chat template."""
     chat: bool = False
@@ -60,7 +62,7 @@ class EvalSettings:
     """The results' file; None = selectit-evals/<model>/<suite>.json, in a run eval/<model>/<suite>.json."""
 
     def __post_init__(self) -> None:
-        for name in ("task", "heldout"):
+        for name in ("task", "heldout", "roles"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         choices = {"engine": ENGINES, "dtype": DTYPES, "template": tuple(TEMPLATES)}

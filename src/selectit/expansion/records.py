@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.data import write
-from selectit.data.layouts import DATA_LAYOUTS, parse_layout
+from selectit.data.layouts import DATA_LAYOUTS, name_fields, parse_layout
 from selectit.data.tables import plain_records
 from selectit.errors import DataError
 from selectit.runs.run import Run
@@ -164,8 +164,8 @@ def build_record(layout: str, like: Mapping[str, Any], instruction: str, respons
             name: _messages(like[name], [text]) if isinstance(like[name], list) else text
             for name, text in zip(("prompt", "completion"), texts, strict=True)
         }
-    if layout == "preference":
-        raise DataError("preference data has two answers to a question, and a new row would have one", _TO_MESSAGES)
+    if layout in ("preference", "oasst"):
+        raise DataError(f"{layout} data has several answers to a question, and a new row would have one", _TO_MESSAGES)
     if layout in DATA_LAYOUTS:
         name = {"sharegpt": "conversations", "messages": "messages"}[layout]
         if like.get(name) is None:
@@ -187,18 +187,23 @@ def _messages(like: Sequence[Mapping[str, Any] | str], texts: Sequence[str]) -> 
         if isinstance(message, str):
             made.append(text)
             continue
-        who, what = ("from", "value") if "from" in message else ("role", "content")
+        who, what = name_fields(message)
+        if who not in message:
+            raise DataError("question and answer are in one object", _TO_MESSAGES)
         made.append({who: message[who], what: _content(message[what], text)})
     return made
 
 
-def _content(like: str | Sequence[Mapping[str, Any]], text: str) -> str | list[dict[str, Any]]:
+def _content(like: Any, text: str) -> Any:
     """A message's content with this text: a text, or one part in the words of the first of others."""
     if isinstance(like, str):
         return text
     if not like:
         raise DataError("a message without content", "Give it a text, or leave the row out.")
-    return [{"type": like[0]["type"], "text" if "text" in like[0] else "value": text}]
+    if isinstance(like, Mapping):
+        kind = {"type": like["type"]} if "type" in like else {}
+        return {**kind, "text" if "text" in like else "value": text}
+    return [_content(like[0], text)]
 
 
 def _by_map(layout: str, like: Mapping[str, Any], instruction: str, response: str) -> dict[str, Any]:

@@ -260,6 +260,8 @@ def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
 
 def _evaluation_identity(settings: EvalSettings) -> dict[str, Any]:
     plain = options.deciding(settings)
+    if not settings.roles:
+        del plain["roles"]  # as before there were any
     plain["heldout"] = [_data_identity(path) for path in settings.heldout]
     folder = None if settings.data_dir is None else Path(settings.data_dir)
     files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())

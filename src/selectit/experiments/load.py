@@ -20,6 +20,7 @@ from selectit.config.settings import Settings, toml_table
 from selectit.data.sources import open_source
 from selectit.engines import loading
 from selectit.errors import SettingsError, nearest
+from selectit.evaluation.evaluate import check_files as check_evaluation_files
 from selectit.evaluation.evaluate import find_refusal
 from selectit.evaluation.settings import EvalSettings
 from selectit.evaluation.suites import choose_protocols
@@ -83,7 +84,7 @@ def _build_experiment(table: dict[str, Any], data: str | None) -> Experiment:
         "choices": choices,
         "recipe": dataclasses.replace(recipe, **changes),
         "settings": Settings(**settings),
-        "evaluation": _build_evaluation(table.get("evaluation", {})),
+        "evaluation": _build_evaluation({"roles": settings.get("roles", ()), **table.get("evaluation", {})}),
         "search": Search(**table.get("search", {})),
     }
     experiment = Experiment(**{**{name: table[name] for name in table if name != "recipe_changes"}, **read})
@@ -136,12 +137,7 @@ def check_files(experiment: Experiment) -> None:
             read = merge_settings(experiment, choice)
             with open_source(choice.data, read.split, read.subset):
                 pass
-    evaluation = experiment.evaluation
-    for data in evaluation.heldout:
-        with open_source(data):
-            pass
-    if evaluation.data_dir is not None and not Path(evaluation.data_dir).is_dir():
-        raise SettingsError(f"evaluation: there is no folder {evaluation.data_dir}", "Mend data_dir.")
+    check_evaluation_files(experiment.evaluation)
     for name in experiment.models:
         check_name(name)
     raters = (name for choice in experiment.choices for name in choice.rater)

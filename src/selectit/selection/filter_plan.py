@@ -69,14 +69,17 @@ class FilterPlan:
         return "".join(f"-{part}" for part in parts)
 
 
-def resolve_filters(settings: Settings) -> FilterPlan:
-    """What the settings say of filters and quotas. Raises SettingsError and DataError where a file is wrong."""
+def resolve_filters(settings: Settings, roles: tuple[str, ...] = ()) -> FilterPlan:
+    """What the settings say of filters and quotas; `roles` are those of files with questions.
+
+    Raises SettingsError and DataError where a file is wrong.
+    """
     default = THRESHOLDS.get(settings.dedup or "")
     shares: str | Mapping[str, Fraction] = settings.shares or "proportional"
     if isinstance(shares, str) and shares not in ("proportional", "equal"):
         shares = _read_shares(shares)
     return FilterPlan(
-        asked=tuple(read_named(name, settings.data_dir) for name in settings.decontaminate),
+        asked=tuple(read_named(name, settings.data_dir, roles) for name in settings.decontaminate),
         dedup=settings.dedup,
         threshold=default if settings.dedup_threshold is None else settings.dedup_threshold,
         by=settings.by,

@@ -52,10 +52,10 @@ def _read_questions(benchmark: str, data_dir: str | None) -> list[str] | None:
     return local_files.read_questions(benchmark, data_dir)
 
 
-def read_named(name: str, data_dir: str | None) -> QuestionSet:
+def read_named(name: str, data_dir: str | None, roles: tuple[str, ...] = ()) -> QuestionSet:
     """The questions of a file, or of a benchmark in `data_dir`. Raises DataError and SettingsError."""
     if Path(name).exists():
-        return read_file(name)
+        return read_file(name, EvalSettings(roles=roles))
     found = read_benchmark(name, data_dir)
     if found is not None:
         return found

@@ -14,6 +14,7 @@ from selectit.config import options
 from selectit.config.groups import MethodOptions, ParameterOptions
 from selectit.config.settings import DEFAULT_MODEL, Settings
 from selectit.data.examples import Example, read_target
+from selectit.data.layouts import parse_roles
 from selectit.engines.loading import check_options
 from selectit.errors import SettingsError
 from selectit.inference.rate import models_of_run
@@ -100,7 +101,7 @@ def resolve(
         budget=budget,
         prompts=prompts if rates else None,
         rating_prompts=rating_prompts if rates else (),
-        filters=resolve_filters(settings),
+        filters=resolve_filters(settings, _known_roles(settings, run)),
         diversity=specs[-1] if diversity else None,
         pool=_resolve_pool(settings),
     )
@@ -160,10 +161,15 @@ def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) 
             )
         if not text.startswith(method_files.STORED) and not (spec.in_pool and text == method_files.POOL):
             reads[text] = _with_reads(_scoring(text, spec.settings, run), run, (*outer, text))
-    return dataclasses.replace(spec, reads=reads, target=_read_target(spec))
+    return dataclasses.replace(spec, reads=reads, target=_read_target(spec, run))
 
 
-def _read_target(spec: MethodSpec) -> tuple[Example, ...]:
+def _known_roles(settings: Settings, run: Run | None) -> tuple[str, ...]:
+    """What speakers are called: as the settings say, else as in the run."""
+    return settings.roles or (() if run is None else tuple(run.manifest["identity"].get("roles", ())))
+
+
+def _read_target(spec: MethodSpec, run: Run | None) -> tuple[Example, ...]:
     """The examples that a method chooses towards, none for others. Raises SettingsError where it needs some."""
     if not spec.method.towards_target:
         return ()
@@ -173,7 +179,8 @@ def _read_target(spec: MethodSpec) -> tuple[Example, ...]:
             "none",
             "Name a file with a few to a few hundred: --target FILE.",
         )
-    target = read_target(spec.settings.target, spec.settings.target_by)
+    roles = parse_roles(_known_roles(spec.settings, run))
+    target = read_target(spec.settings.target, spec.settings.target_by, roles)
     spec.method.check_target(target)
     return target
 
