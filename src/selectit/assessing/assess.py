@@ -19,6 +19,7 @@ from selectit.assessing.sharing import Shared, count_shared
 from selectit.assessing.texts import TextFigures, measure_texts
 from selectit.config.settings import Settings
 from selectit.data.examples import Example, read_target
+from selectit.data.layouts import parse_roles
 from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.errors import DataError, SettingsError
@@ -82,7 +83,7 @@ def assess(
     """
     progress = progress or Silent()
     _check(data, settings, sample)
-    evaluations = [read_named(name, settings.data_dir) for name in settings.decontaminate]
+    evaluations = [read_named(name, settings.data_dir, settings.roles) for name in settings.decontaminate]
     target = _read_target(settings)
     runs = [_open(each, settings) for each in data]
     _check_runs(runs, settings)
@@ -124,7 +125,7 @@ def _check(data: Sequence[Data], settings: Settings, sample: int) -> None:
 
 
 def _read_target(settings: Settings) -> tuple[Example, ...]:
-    target = read_target(settings.target) if settings.target else ()
+    target = read_target(settings.target, roles=parse_roles(settings.roles)) if settings.target else ()
     if len(target) == 1:
         raise DataError(f"{settings.target[0]} has one example", "To measure a distance, name two or more.")
     return target
