@@ -26,8 +26,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
     except ImportError as error:
         raise SettingsError("k-means needs scikit-learn", f"Install it: {install_extra('methods')}") from error
     if len(vectors) * clusters <= _WHOLE:
-        different = len(np.unique(vectors, axis=0))
-        fitted = KMeans(min(clusters, different), n_init=restarts, random_state=seed).fit(vectors)
+        fitted = KMeans(_at_most(clusters, vectors), n_init=restarts, random_state=seed).fit(vectors)
         gap = vectors - fitted.cluster_centers_[fitted.labels_]
         return fitted.labels_.astype(np.int64), np.einsum("ij,ij->i", gap, gap).astype(np.float64)
     groups = math.isqrt(clusters)
@@ -41,6 +40,12 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
         inner, distance[rows] = k_means(vectors[rows], int(shares[place]), seed, restarts)
         label[rows] = inner + shares[:place].sum()
     return np.unique(label, return_inverse=True)[1], distance
+
+
+def _at_most(clusters: int, vectors: Vectors) -> int:
+    """So many clusters, or as many as there are different points: mostly the first points say enough."""
+    few = len(np.unique(vectors[: 2 * clusters], axis=0))
+    return clusters if few >= clusters else min(clusters, len(np.unique(vectors, axis=0)))
 
 
 def k_means_pick(vectors: Vectors, n: int, clusters: int = 0, seed: int = 0, restarts: int = 1) -> Int64:
