@@ -45,7 +45,7 @@ def k_center(vectors: Vectors, n: int, start: Int64 | None = None, seed: int = 0
 
         def to(centres: Int64) -> NDArray[np.floating]:
             both = lengths + squares[centres]
-            gap = both - 2 * (points @ vectors[centres].T)
+            gap: NDArray[np.floating] = both - 2 * (points @ vectors[centres].T)
             gap[gap < SAME * both] = 0
             return gap
 

@@ -165,16 +165,17 @@ def _with_reads(spec: MethodSpec, run: Run | None, outer: tuple[str, ...] = ()) 
 
 def _read_target(spec: MethodSpec) -> tuple[Example, ...]:
     """The examples that a method chooses towards, none for others. Raises SettingsError where it needs some."""
-    if not spec.method.towards_target:
+    method, named = spec.method, spec.settings.target
+    if not method.towards_target or not (named or method.needs_target):
         return ()
-    if not spec.settings.target:
+    if not named:
         raise SettingsError(
             f"{spec.settings.method} chooses towards examples of what the model should become good at, and there are "
             "none",
             "Name a file with a few to a few hundred: --target FILE.",
         )
-    target = read_target(spec.settings.target, spec.settings.target_by)
-    spec.method.check_target(target)
+    target = read_target(named, spec.settings.target_by)
+    method.check_target(target)
     return target
 
 
