@@ -28,7 +28,7 @@ from selectit.selection.collect import load_answers
 from selectit.signals.arrays import Float32, Int64
 from selectit.signals.requests import EmbeddingRequest
 
-SCORES = ("selectit:k=3", "ifd", "perplexity:policy=low", "length")
+SCORES = ("selectit", "ifd", "perplexity:policy=low", "length")
 STEPS = (None, "facility-location", "kcenter", "mmr")
 CLUSTERS = 100
 
@@ -93,7 +93,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = args.run or Path(folder) / "run"
-        settings = Settings(run=str(run), model=args.model, diversity="kcenter", keep=args.keep, pool=args.pool)
+        settings = Settings(run=str(run), model=args.model, k=3, diversity="kcenter", keep=args.keep, pool=args.pool)
         rated = dataclasses.replace(settings, limit=args.limit, combine=",".join(SCORES), keep=None, pool=None)
         selectit.rate(args.data, rated)
         print("| score | step | as the score alone | nearest kept | Vendi score | clusters | seconds |")
