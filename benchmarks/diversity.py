@@ -1,6 +1,6 @@
 """Four scores, each alone and with three diversity steps, on the same real rows: what a step changes and costs.
 
-    python benchmarks/diversity.py DATA [--model smollm2] [--limit 1000] [--keep 10%] [--pool 40%] [--run DIR]
+    python benchmarks/diversity.py DATA [--model smollm2] [--limit 1000] [--k 3] [--keep 10%] [--pool 40%] [--run DIR]
 
 The model and the encoder are asked once, and the rest is arithmetic on what they said. Each choice is measured by the
 encoder's unit vectors: the mean distance of a kept row to the nearest other kept row, the Vendi score (Friedman and
@@ -87,13 +87,16 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--k", type=int, default=3, help="rating prompts of selectit")
     parser.add_argument("--keep", default="10%")
     parser.add_argument("--pool", default="40%")
     parser.add_argument("--run", type=Path, help="keep the run directory here, and go on with it")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = args.run or Path(folder) / "run"
-        settings = Settings(run=str(run), model=args.model, k=3, diversity="kcenter", keep=args.keep, pool=args.pool)
+        settings = Settings(
+            run=str(run), model=args.model, k=args.k, diversity="kcenter", keep=args.keep, pool=args.pool
+        )
         rated = dataclasses.replace(settings, limit=args.limit, combine=",".join(SCORES), keep=None, pool=None)
         selectit.rate(args.data, rated)
         print("| score | step | as the score alone | nearest kept | Vendi score | clusters | seconds |")
