@@ -219,10 +219,12 @@ def _choose(
 ) -> tuple[Int64, Int64]:
     """What `select` would choose by half of the target, and the rows that it may choose from."""
     towards = _with_target(part, half)
-    for spec in flatten([towards]):
+    step = None if plan.diversity is None else _with_target(plan.diversity, half)
+    for spec in flatten([towards, *([step] if step else [])]):
         collect(run, spec, progress)
     scored = score_part(run, towards, plan.prompts, None, progress)
     budget = dataclasses.replace(plan.budget, allow_fewer=True)
+    plan = dataclasses.replace(plan, diversity=step)
     choice = choose_rows(run, plan, part.method, scored, None, progress, budget)
     return choice.selection.rows, np.flatnonzero(choice.candidates.allowed)
 
