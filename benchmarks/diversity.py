@@ -78,7 +78,7 @@ def line(score: str, step: str, found: tuple[Int64, float], alone: Int64, measur
     rows, seconds = found
     same = len(np.intersect1d(rows, alone)) / len(rows)
     distance, vendi, covered = measured
-    return f"| {score} | {step} | {same:.0%} | {distance:.3f} | {vendi:.1f} | {covered} | {seconds:.1f} |"
+    return f"| {score} | {step} | {same:.0%} | {distance:.3f} | {vendi:.1f} | {covered} | {seconds:.2f} |"
 
 
 def main() -> None:
