@@ -119,6 +119,31 @@ def test_what_is_rated_costs_nothing(data, rows):
     assert plan(data, **settings, model="n").passes == 60
 
 
+def test_the_passes_of_a_target(data, folder):
+    (folder / "wanted.jsonl").write_text('{"prompt": "Add.", "completion": "Five."}\n' * 3)
+    given = {"target": ("wanted.jsonl",), "unit_size": 4}
+    cost = plan(data, method="rds", **given)
+    assert [(each.signal, each.of_target, each.answers, each.passes) for each in cost.signals] == [
+        ("states", False, 12, 12), ("states", True, 3, 3),
+    ]  # fmt: skip
+    assert cost.models == () and cost.passes == 0 and cost.seconds == 0
+    assert plan(data, method="dsir", target=given["target"]).signals == ()
+    (gains,) = plan(data, method="target-loss", param={"examples": 2}, target=given["target"]).signals
+    assert (gains.of_target, gains.answers, gains.passes) == (False, 12, 24)
+    selectit.rate(data, Settings(**FAKE, method="rds", **given))
+    assert [(each.passes, each.passes_done) for each in plan(data, method="rds", **given).signals] == [(0, 12), (0, 3)]
+    next(Path("run/states").glob("*/*/part-*")).unlink()
+    assert [(each.passes, each.passes_done) for each in plan(data, method="rds", **given).signals] == [(4, 8), (0, 3)]
+
+
+def test_a_method_s_ratings_are_measured_and_its_other_signals_counted(data):
+    cost = plan(data, method="deita", param={"complexity": "ifd", "quality": "expected-rating:k=1"})
+    assert (cost.prompts, cost.passes) == (1, 12)
+    assert {(each.signal, each.passes) for each in cost.signals} == {("losses", 24), ("embeddings", 12)}
+    with pytest.raises(SettingsError, match="--proxy does nothing: length reads no ratings"):
+        plan(data, method="length", proxy="gemma3-270m")
+
+
 def test_only_the_source_is_written(data):
     plan(data)
     assert {entry.name for entry in Path("run").iterdir()} == {"manifest.json", "source", "locks"}
@@ -268,6 +293,8 @@ def test_the_command_prints_it(capsys, data):
     assert "measuring smollm2" in err
     commandline.run(capsys, "rate", data, "--engine", "fake", "--quiet")
     out = commandline.run(capsys, "plan", data, "--engine", "fake")[1]
+    told = commandline.run(capsys, "plan", data, "--engine", "fake", "--model", "smollm2", "--method", "ifd")[1]
+    assert "losses       smollm2: 24 forward passes = 12 answers x 2" in told and "expected" not in told
     assert "60 of them done" in out and "nothing is left to rate" in out
 
 

@@ -124,6 +124,20 @@ def test_a_run_goes_on_on_ray_and_the_reverse(cluster, data, local):
     assert contents("run") == local and cluster.calls.count("rate") == UNITS
 
 
+@pytest.mark.parametrize("method", ["rds", "knn-target", "target-loss", "deita:complexity=ifd;quality=expected-rating"])
+def test_other_signals_and_those_of_a_target_are_the_same_too(cluster, data, method):
+    Path("wanted.jsonl").write_text('{"prompt": "Add two.", "completion": "Four."}\n' * 7)
+    name, _, given = method.partition(":")
+    param = dict(each.split("=") for each in given.split(";") if each)
+    target = () if given else ("wanted.jsonl",)
+    for base in (FAKE | {"run": "local"}, RAY):
+        selectit.rate(data, Settings(**base, method=name, param=param, target=target))
+    assert contents("run") == contents("local")
+    parts = [*Path("run").glob("*/*/*/part-*"), *Path("run").glob("targets/*/run/*/*/*/part-*")]
+    assert cluster.calls.count("rate") == len(parts) >= 3
+    assert nothing_is_left(cluster)
+
+
 def test_no_more_workers_are_started_than_there_are_units(cluster, data):
     selectit.rate(data, Settings(**RAY | {"workers": 4, "unit_size": 12, "k": 1}))
     assert len(cluster.actors) == 1

@@ -35,7 +35,12 @@ VARIANTS = {
     "rsr": [{}, {"clip": 2}],
     "alpagasus-local": [{}, {"dimension": "helpfulness", "parser": "strict", "threshold": 3.0, "seed": 2}],
     "deita": [{"complexity": "instag-complexity:min-count=1", "quality": "expected-rating"}],
-    "dsir": [{}, {"length": "sum", "noise": True, "seed": 3}, {"text": "response", "buckets": 50, "smoothing": 0.5}],
+    "dsir": [
+        {},
+        {"groups": "turns"},
+        {"length": "sum", "noise": True, "seed": 3},
+        {"text": "response", "buckets": 50, "smoothing": 0.5},
+    ],
     "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],
     "facility-location": [
         {},

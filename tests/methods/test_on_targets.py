@@ -4,15 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import made_up_signals as made
 from selectit.data.examples import Example
 from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
-from selectit.methods.dsir import Dsir
+from selectit.methods.dsir import Dsir, minus_first_turn
 from selectit.methods.knn_target import KnnTarget
 from selectit.methods.rds import Rds
 from selectit.methods.target_loss import TargetLoss
+from selectit.numerics.choosers import choose_rows
 from selectit.signals.arrays import Embeddings, Gains, Signals, Target
 
 
@@ -78,6 +81,28 @@ def test_dsir_prefers_the_target_s_words():
     assert Dsir(length="mean").score(signals) * 100 == pytest.approx(scores, nan_ok=True)
     words = 5 + 4  # of row 0, and its pairs
     assert Dsir(length="sum").score(signals)[0] == pytest.approx(words * scores[0] / 100)
+
+
+def test_dsir_s_groups_take_turns():
+    examples = [("add six and seven", "thirteen " * 9), ("a robin", "sings")]
+    joined = dsir_signals(POOL, examples)
+    apart = dataclasses.replace(
+        joined, stored_target=Target(joined.target.signals, np.array([0, 1]), ("sums", "birds"))
+    )
+    alone = [Dsir().score(dsir_signals(POOL, [each])) for each in examples]
+    turns = Dsir(groups="turns").score(apart)
+    assert np.argsort(-turns)[:2].tolist() == [np.nanargmax(each) for each in alone]
+    assert np.array_equal(Dsir().score(apart), Dsir().score(joined), equal_nan=True)
+    assert sorted(np.isnan(Dsir(groups="turns", noise=True).score(apart))) == [False, False, False, True]
+
+
+@given(st.integers(0, 500), st.integers(1, 4))
+def test_the_first_turn_is_a_round_robin_in_which_turns_are_lost(seed, groups):
+    weights = np.random.default_rng(seed).random((groups, 9))
+    order = np.argsort(-minus_first_turn(list(weights)))
+    assert order.tolist() == choose_rows(weights, 9, np.arange(groups), "round-robin", "lost").rows.tolist()
+    weights[:, 4] = np.nan
+    assert np.flatnonzero(np.isnan(minus_first_turn(list(weights)))).tolist() == [4]
 
 
 def test_dsir_s_noise_goes_with_the_seed():

@@ -11,12 +11,12 @@ import made_up_signals as made
 from places import GOLDEN
 from selectit import methods
 from selectit.data.records import Sample
-from selectit.errors import RunError, SettingsError
+from selectit.errors import DataError, RunError, SettingsError
 from selectit.methods.alpagasus_local import parse, parse_strict
 from selectit.methods.lift import _signs, row_variance
 from selectit.numerics.label_probs import expected
 from selectit.selection.choose import Budget, select_top
-from selectit.signals.arrays import Embeddings, Judgements, Rewards, Signals
+from selectit.signals.arrays import Embeddings, Judgements, Rewards, Signals, Target
 
 
 def embedded(vectors, **more):
@@ -294,6 +294,14 @@ def test_ltd_keeps_to_the_clusters_of_its_target(folder):
     chosen = build("ltd", target=str(folder / "task.json"), clusters=3).select(embedded(z), 3)
     assert set(chosen) < {8, 9, 10, 11} and len(chosen) == 3
     assert sorted(np.digitize(build("ltd", clusters=3).select(embedded(z), 3), [8, 12])) == [0, 1, 2]
+    task = Target(embedded(z[[8, 9, 13]] - 1), np.array([0, 0, 1]), ("a", "b"))
+    towards = dataclasses.replace(embedded(z), stored_target=task)
+    assert build("ltd", clusters=3).select(towards, 3).tolist() == chosen.tolist()
+    with pytest.raises(SettingsError, match="in --target and in its parameter target"):
+        build("ltd", target=str(folder / "task.json")).check_target([])
+    unknown = Target(embedded(np.full((1, 3), np.nan)), np.array([0]), ("a",))
+    with pytest.raises(DataError, match="example 0 of the target has no vector"):
+        build("ltd", clusters=3).select(dataclasses.replace(towards, stored_target=unknown), 3)
     z[[8, 9, 13]] = np.nan
     with pytest.raises(SettingsError, match="no row of .*task.json has an embedding"):
         build("ltd", target=str(folder / "task.json"), clusters=3).select(embedded(z), 3)

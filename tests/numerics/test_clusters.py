@@ -90,12 +90,12 @@ def test_k_means_in_two_levels(monkeypatch):
 def test_the_core_of_a_task_is_in_its_clusters():
     pytest.importorskip("sklearn", reason="the extra 'methods' is not installed")
     z = (np.repeat(np.eye(3) * 20, [8, 4, 4], axis=0) + 0.1 * points(1, 16, 3)).astype(np.float32)
-    chosen = clusters.core_of_clusters(z, np.array([8, 9, 13]), 3, 3).tolist()
+    chosen = clusters.core_of_clusters(z, z[[8, 9, 13]] + 1, 3, 3).tolist()
     assert set(chosen) < {8, 9, 10, 11} and len(set(chosen)) == 3
     middle = z[8:12].mean(axis=0)
     assert chosen[0] == 8 + np.linalg.norm(z[8:12] - middle, axis=1).argmin()
-    of_all = clusters.core_of_clusters(z, np.arange(16), 4, 3).tolist()
+    of_all = clusters.core_of_clusters(z, None, 4, 3).tolist()
     assert sorted(np.digitize(of_all[:3], [8, 12])) == [0, 1, 2] and of_all[0] < 8
     covered = np.linalg.norm(z[:, None] - z[of_all[:3]], axis=2).min(axis=1)
     assert covered[of_all[3]] == pytest.approx(covered.max())
-    assert len(clusters.core_of_clusters(z, np.arange(16), 2, 3)) == 2
+    assert len(clusters.core_of_clusters(z, None, 2, 3)) == 2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectit.numerics import coverage, neighbours, vectors
+from selectit.numerics import coverage, largest, neighbours, vectors
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
 
@@ -148,7 +148,7 @@ def test_qdit_by_hand():
 def test_k_center_of_a_few_active_points_is_that_of_all(monkeypatch):
     z = np.concatenate([points(1, 300, 6), points(2, 300, 6) * 3, points(1, 40, 6)])
     whole = coverage.k_center(z, 400)
-    monkeypatch.setattr(coverage, "_ACTIVE", 20)
+    monkeypatch.setattr(largest, "_ACTIVE", 20)
     assert coverage.k_center(z, 400).tolist() == whole.tolist()
     assert len(coverage.k_center(np.repeat(z[:30], 20, axis=0), 99)) == 30
 

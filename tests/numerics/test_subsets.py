@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectit.numerics import subsets, vectors
+from selectit.numerics import largest, subsets, vectors
 
 LINE = np.array([[0], [1], [2], [6], [7], [10], [11.5]], dtype=np.float32)
 KERNEL = np.array([[2, 1.2, 0.3, 0.1], [1.2, 1.9, 0.2, 0.2], [0.3, 0.2, 1, 0.4], [0.1, 0.2, 0.4, 0.8]])
@@ -167,6 +167,15 @@ def test_marginal_relevance_is_the_rule(seed, n, balance):
         }
         chosen.append(max(gains, key=gains.__getitem__))
     assert subsets.marginal_relevance(vectors, relevance, n, balance).tolist() == chosen
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.4, 0.9])
+def test_marginal_relevance_of_a_few_active_points_is_that_of_all(monkeypatch, balance):
+    vectors = np.concatenate([points(1, 300), points(2, 300) + 1])
+    relevance = np.random.default_rng(3).random(600)
+    whole = subsets.marginal_relevance(vectors, relevance, 200, balance)
+    monkeypatch.setattr(largest, "_ACTIVE", 20)
+    assert subsets.marginal_relevance(vectors, relevance, 200, balance).tolist() == whole.tolist()
 
 
 def test_the_nearest_of_the_first_few(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import DataError, SettingsError
+from selectit.methods.dsir import Dsir
 from selectit.probing.target import (
     DRAWS,
     FARTHER,
@@ -88,6 +89,22 @@ def test_a_random_choice_is_seldom_called_nearer_or_farther():
     assert best[1] == pytest.approx(alike[:, :90:3].max(axis=1)) and best[0] == pytest.approx(
         alike[:, :90:3].mean(axis=1)
     )
+
+
+def test_rows_are_filtered_as_by_select(topics):
+    rows = Path(topics).read_text().splitlines()
+    Path(topics).write_text("\n".join([*rows, *rows[:20]]))
+    found = probe_target(topics, settings(keep="100%", dedup="exact"), ["dsir", "knn-target", "random"])
+    assert [each.chosen for each in found.results] == [60, 60, 60]
+    assert all(each.mean.value == pytest.approx(0) and each.verdict == NEITHER for each in found.results)
+
+
+def test_a_score_that_is_read_knows_half_of_the_target_only(topics, monkeypatch):
+    seen = []
+    score = Dsir.score
+    monkeypatch.setattr(Dsir, "score", lambda self, signals: seen.append(signals.target) or score(self, signals))
+    (found,) = probe_target(topics, settings(), ["mmr:quality=dsir;balance=1"]).results
+    assert [len(each.group) for each in seen] == [6, 6] and found.verdict == NEARER
 
 
 def test_what_it_refuses(topics):

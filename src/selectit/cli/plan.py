@@ -14,15 +14,20 @@ from selectit.cli.progress import duration, notes
 from selectit.config.groups import (
     EngineOptions,
     LoadingOptions,
+    MethodOptions,
+    ModelOptions,
+    ParameterOptions,
     PlaceOptions,
     RatingOptions,
     ReadingOptions,
     SourceOptions,
+    TargetOptions,
 )
 from selectit.data.memory import Data
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
+    from selectit.costs.passes import SignalCost
     from selectit.costs.plan import Alternative, Cost, ModelCost, TextStats
 
 
@@ -34,14 +39,18 @@ if TYPE_CHECKING:
     cloup.option("--proxy", metavar="NAME", help="A smaller model to measure beside, for example smollm2."),
 )
 @options(
-    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, EngineOptions, LoadingOptions, *COMMON
-)  # it measures this process
+    PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, ModelOptions, EngineOptions, LoadingOptions,
+    MethodOptions, TargetOptions, ParameterOptions, *COMMON,
+)  # it measures this process  # fmt: skip
 def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
     """Say what rating DATA, or the run that --run names, will cost: tokens, time, memory, disk, and what costs less.
 
     The tokens are counted, and the time is measured: the model is loaded (a packaged one or one of the hub is fetched)
     and rates a small sample whose ratings are thrown away. DATA is read into the run directory, where `selectit
     select` and `selectit rate` with the same options find it; what is rated there already is not counted again.
+
+    With --method, or --target, it says what that method asks of models: ratings as above, anything else in passes over
+    the rows and over the examples of the target, whose time is not measured.
     """
     chosen = to_settings(given)
     from selectit.costs.plan import plan
@@ -61,6 +70,7 @@ def _lines(cost: Cost) -> Iterator[str]:
     yield f"disk         source {_size(cost.source_bytes)} (written)"
     for model in cost.models:
         yield from _model_lines(cost, model)
+    yield from map(_signal_line, cost.signals)
     if len(cost.models) > 1:
         yield f"all models   {cost.passes:,} passes, {duration(cost.seconds)} with loading"
     if not cost.passes:
@@ -102,6 +112,13 @@ def _model_lines(cost: Cost, model: ModelCost) -> Iterator[str]:
     yield f"  disk       ratings {_size(model.rating_bytes)}"
     for choice in model.choices:
         yield f"  {choice.option:21}  {_alternative(choice, model)}"
+
+
+def _signal_line(cost: SignalCost) -> str:
+    done = f", {cost.passes_done:,} of them done" if cost.passes_done else ""
+    what = "examples of the target" if cost.of_target else "answers"
+    total = f"{cost.passes + cost.passes_done:,} {cost.pass_name} = {cost.answers:,} {what} x {cost.each}"
+    return f"{cost.signal:12} {cost.model}: {total}{done}"
 
 
 def _texts(text: TextStats) -> str:

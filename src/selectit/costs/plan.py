@@ -1,6 +1,6 @@
 """What a rating will cost: tokens counted with the tokenizer, time and memory from a small measured sample.
 
-Of the run directory only the source is written, as `rate` would write it.
+Of the run directory only the source and a target's examples are written, as `rate` would write them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from selectit.config.groups import MethodOptions, ParameterOptions, TargetOptions
+from selectit.config.options import given
 from selectit.config.settings import Settings
 from selectit.costs.measure import Drawn, Half, Memory, Trial, measure, part_bytes
+from selectit.costs.passes import SignalCost, count_passes
 from selectit.costs.token_counts import (
     Lot,
     TextLengths,
@@ -37,15 +40,14 @@ from selectit.models.files import Model
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import UNIT_SIZE, Annotator, find_annotator, units
 from selectit.runs.run import Run
-from selectit.selection.resolve import resolve_rating
+from selectit.selection.resolve import resolve, resolve_rating
+from selectit.selection.spec import Plan
 from selectit.signals.arrays import Int64
 from selectit.signals.ratings import LAYOUTS, SAMPLE_FIRST, TEMPLATE, RatingPrompt
 from selectit.signals.requests import Request
 
 COUNTED_ROWS = 20_000
 """Tokens are counted on so many rows at most, evenly spaced; each stands for its neighbours."""
-
-
 FEWER = (3, 1)
 """Numbers of prompts whose cost is shown beside K's."""
 
@@ -138,13 +140,16 @@ class Cost:
     layout: str
     """'prompt-first', 'sample-first', or 'own' for a prompt file's own template."""
     passes: int
-    """Of all models."""
+    """Ratings, of all models."""
     seconds: float
-    """Of all models, loading too."""
+    """Of rating by all models, loading too."""
     source_bytes: int
     """Of the copy of the source in the run directory, which is there now."""
     models: tuple[ModelCost, ...]
+    """Those that rate; none where the method reads no ratings."""
     proxy: ModelCost | None
+    signals: tuple[SignalCost, ...] = ()
+    """What else the method, where one is named, asks of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,26 +179,27 @@ def estimate(
     settings: Settings,
     sample: int,
     progress: Progress,
+    asked: Plan | None = None,
 ) -> Cost:
     """Count, measure and add up what rating `run` with `models` under `prompts` will cost.
 
     Args:
         run: what it holds of these ratings costs nothing.
-        models: loaded one at a time.
+        models: loaded one at a time; none where nothing is rated.
         proxy: measured beside them; None = none.
         prompts: of one template.
         settings: of the models that rate.
         sample: answers to rate for the measurement, drawn evenly by length.
         progress: shows what is going on.
+        asked: the methods whose other signals are counted; None = none are.
 
     Raises:
         SelectitError: whatever would stop the rating itself.
     """
     refuse_twice([*models, *([] if proxy is None else [proxy])])
     rows = space_evenly(run.rows, COUNTED_ROWS)
-    number = len(rows)
     samples = run.samples_at(rows)
-    each = np.bincount(np.searchsorted(rows, [one.row for one in samples]), minlength=number)
+    each = np.bincount(np.searchsorted(rows, [one.row for one in samples]), minlength=len(rows))
     row, stands = extrapolate(each, run.rows)
     job = _Job(run, prompts, _turned(prompts), settings, sample, progress, samples, row, stands)
     costs = tuple(_model_cost(job, model) for model in models)
@@ -202,7 +208,7 @@ def estimate(
         data=str(run.manifest["data"]),
         rows=run.rows,
         answers=len(row),
-        counted_rows=number,
+        counted_rows=len(rows),
         prompts=len(prompts),
         layout={template: name for name, template in LAYOUTS.items()}.get(prompts[0].template, "own"),
         passes=sum(cost.passes for cost in costs),
@@ -210,6 +216,7 @@ def estimate(
         source_bytes=sum(file.stat().st_size for file in (run.path / "source").iterdir()),
         models=costs,
         proxy=None if proxy is None else _model_cost(job, proxy),
+        signals=() if asked is None else count_passes(run, asked, row),
     )
 
 
@@ -361,8 +368,9 @@ def plan(
 ) -> Cost:
     """What `rate` with the same settings will cost: tokens, time, memory and disk, and what would cost less.
 
-    Writes the run directory's copy of the source, which `rate` and `select` use, and nothing else. Loads the models,
-    and rates a few answers that are thrown away.
+    Writes only the run's copies of the source and of a target's examples, which `rate` and `select` use. Loads the
+    models that rate, which rate a few answers that are thrown away. Where a method or a target is named, only what the
+    method reads is rated, and what else it asks of models is counted in passes.
 
     Args:
         data: as for `rate`.
@@ -377,11 +385,16 @@ def plan(
     if sample < 2:
         raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
     old = open_or_create_run(None, settings) if data is None else None
-    settings, first = resolve_rating(settings, old)
+    asked = resolve(settings, old) if given(settings, MethodOptions, TargetOptions, ParameterOptions) else None
+    rates = asked is None or bool(asked.rating_prompts)
+    settings, first = resolve_rating(asked.settings if asked else settings, old)
+    first = asked.rating_prompts if asked and rates else first
+    if proxy is not None and not rates:
+        raise SettingsError(f"--proxy does nothing: {settings.method} reads no ratings", "Leave it out.")
     if proxy is not None:
         loading.find(settings.engine or loading.DEFAULT).check_name(proxy)
     run = old or open_or_create_run(data, settings)
     settings = dataclasses.replace(settings, engine=settings.engine or find_engine(run, settings.model))
-    models = [find_model(name, settings) for name in settings.model]
+    models = [find_model(name, settings) for name in settings.model if rates]
     small = None if proxy is None else find_model(proxy, settings)
-    return estimate(run, models, small, first, settings, sample, progress or Silent())
+    return estimate(run, models, small, first, settings, sample, progress or Silent(), asked)

@@ -30,6 +30,8 @@ class _AnyMethod(ABC):
     """Whether its rating prompts may ask about the instruction alone."""
     towards_target: ClassVar[bool] = False
     """Whether it chooses towards the examples of --target: what it needs of the rows it needs of these too."""
+    needs_target: ClassVar[bool] = True
+    """Whether it can't do without them; says nothing of a method that does not choose towards any."""
     uniform: ClassVar[bool] = False
     """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
     names_rows: ClassVar[bool] = False

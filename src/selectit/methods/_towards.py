@@ -44,10 +44,7 @@ class SimilarityMethod(TargetMethod):
     def choose(self, signals: Signals, budget: int) -> Choice:
         """At most `budget` rows in the order of choice; those without a vector are never taken."""
         rows, vectors = _known(self.vectors(signals), len(signals.rows))
-        known, examples = _known(self.vectors(signals.target.signals), len(signals.target.signals.rows))
-        if len(known) < len(signals.target.signals.rows):
-            lacking = np.setdiff1d(np.arange(len(signals.target.signals.rows)), known)
-            raise DataError(f"example {lacking[0]} of the target has no vector", "Leave it out, or mend it.")
+        examples = example_vectors(self.vectors(signals.target.signals), len(signals.target.signals.rows))
         if not len(rows):
             return Choice(rows, rows)
         if self.axes:
@@ -55,6 +52,15 @@ class SimilarityMethod(TargetMethod):
             vectors, examples = whitened(vectors, *fitted), whitened(examples, *fitted)
         found = choose_rows(unit(examples) @ unit(vectors).T, budget, signals.target.group, self.chooser, self.turns)
         return Choice(rows[found.rows], found.targets)
+
+
+def example_vectors(embeddings: Embeddings, examples: int) -> Float32:
+    """(Q, D) vectors of a target's Q examples. Raises DataError where one has none."""
+    known, vectors = _known(embeddings, examples)
+    if len(known) < examples:
+        lacking = np.setdiff1d(np.arange(examples), known)
+        raise DataError(f"example {lacking[0]} of the target has no vector", "Leave it out, or mend it.")
+    return vectors
 
 
 def _known(embeddings: Embeddings, rows: int) -> tuple[Int64, Float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,13 +11,15 @@ import numpy as np
 from selectit.data.records import Sample
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
-from selectit.numerics.ngrams import BUCKETS, hash_texts, log_ratios
+from selectit.numerics.ngrams import BUCKETS, Grams, hash_texts, log_ratios
+from selectit.numerics.ranking import ranking
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.segments import mean_by_row
-from selectit.signals.arrays import Float64, Signals
+from selectit.signals.arrays import Float64, Signals, Target
 
 LENGTHS = ("mean100", "mean", "sum")
 TEXTS = ("both", "instruction", "response")
+GROUPS = ("joined", "turns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Dsir(ScoringMethod):
     a text, so that its length decides (`length=sum`); here it is the mean times 100. The published code draws rows with
     unseeded Gumbel noise (here with `noise=true`, seeded and going with the row) and leaves out texts of fewer than 100
     words, which are most of an instruction set; here the best rows are taken, of any length. All examples count as one
-    text.
+    text, as there, so that the group with the most words decides; with `groups=turns` each group's examples are a
+    target of their own, and the groups take turns.
 
     Licence: p-lambda/dsir, MIT; nothing was taken from it.
 
@@ -53,6 +57,9 @@ class Dsir(ScoringMethod):
     """Added to each count, of the target and of the data."""
     buckets: int = BUCKETS
     """Into which words and pairs are hashed, at most 65,536."""
+    groups: str = "joined"
+    """The groups of the target are `joined`; or they take `turns`: the score is minus the turn in which one of them
+    would take the row, from 0, where each in turn takes the next row in its own order."""
     seed: int = 0
     """Of the noise."""
 
@@ -60,7 +67,9 @@ class Dsir(ScoringMethod):
     towards_target: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, value, known in (("length", self.length, LENGTHS), ("text", self.text, TEXTS)):
+        for name, value, known in (
+            ("length", self.length, LENGTHS), ("text", self.text, TEXTS), ("groups", self.groups, GROUPS),
+        ):  # fmt: skip
             if value not in known:
                 raise SettingsError(f"dsir has no {name} {value!r}", nearest(value, known))
         if not 0 <= self.smoothing < float("inf"):
@@ -72,22 +81,33 @@ class Dsir(ScoringMethod):
     def label(self) -> str:
         noise = f"-noise-seed{self.seed}" if self.noise else ""
         more = f"-s{self.smoothing:g}" * (self.smoothing != 1) + f"-b{self.buckets}" * (self.buckets != BUCKETS)
+        more += "-turns" * (self.groups == "turns")
         return f"dsir-{self.text}-{self.length}{noise}{more}"
 
     def score(self, signals: Signals) -> Float64:
-        """(N,) log importance weights; a row of several responses has the mean of theirs."""
-        target = hash_texts([self._text(each) for each in signals.target.signals.texts], self.buckets)
+        """(N,) log importance weights, or turns; a row of several responses has the mean of their weights."""
         pool = hash_texts([self._text(each) for each in signals.texts], self.buckets)
-        ratios = log_ratios(target.counts(self.buckets), pool.counts(self.buckets), self.smoothing)
-        scale = np.diff(pool.start) if self.length == "sum" else {"mean100": 100, "mean": 1}[self.length]
-        scores = pool.means(ratios) * scale
-        row = np.array([each.row for each in signals.texts], np.int64)
-        scores = mean_by_row(scores, row, len(signals.rows))
-        return scores + self._draw(signals) if self.noise else scores
+        counts, row = pool.counts(self.buckets), np.array([each.row for each in signals.texts], np.int64)
+        weights = []
+        for place, target in enumerate(self._targets(signals.target)):
+            ratios = log_ratios(target.counts(self.buckets), counts, self.smoothing)
+            scale = np.diff(pool.start) if self.length == "sum" else {"mean100": 100, "mean": 1}[self.length]
+            means = mean_by_row(pool.means(ratios) * scale, row, len(signals.rows))
+            weights.append(means + self._draw(signals, place) if self.noise else means)
+        return weights[0] if self.groups == "joined" else minus_first_turn(weights)
 
-    def _draw(self, signals: Signals) -> Float64:
+    def _targets(self, target: Target) -> list[Grams]:
+        """The words and pairs of all examples, or of each group's."""
+        texts = [self._text(each) for each in target.signals.texts]
+        if self.groups == "joined":
+            return [hash_texts(texts, self.buckets)]
+        of = [[texts[place] for place in np.flatnonzero(target.group == group)] for group in range(len(target.groups))]
+        return [hash_texts(each, self.buckets) for each in of]
+
+    def _draw(self, signals: Signals, group: int) -> Float64:
         """(N,) Gumbel(0, 1) draws that go with the rows."""
-        uniform = np.maximum(row_uniforms(signals.rows, f"selectit dsir {self.seed}"), 2.0**-53)
+        key = f"selectit dsir {self.seed}" + f" {group}" * bool(group)
+        uniform = np.maximum(row_uniforms(signals.rows, key), 2.0**-53)
         gumbel: Float64 = -np.log(-np.log(uniform))
         return gumbel
 
@@ -97,3 +117,15 @@ class Dsir(ScoringMethod):
 
 
 METHOD = Dsir
+
+
+def minus_first_turn(weights: Sequence[Float64]) -> Float64:
+    """(N,) minus the turn, from 0, in which one of G groups takes a row, each in turn the next by its (N,) weights.
+
+    NaN for a row without a weight.
+    """
+    first = np.full(len(weights[0]), np.nan)
+    for place, own in enumerate(weights):
+        order = ranking(own)
+        first[order] = np.fmax(first[order], -(np.arange(len(order)) * len(weights) + place))
+    return first

@@ -26,8 +26,7 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
     except ImportError as error:
         raise SettingsError("k-means needs scikit-learn", f"Install it: {install_extra('methods')}") from error
     if len(vectors) * clusters <= _WHOLE:
-        different = len(np.unique(vectors, axis=0))
-        fitted = KMeans(min(clusters, different), n_init=restarts, random_state=seed).fit(vectors)
+        fitted = KMeans(_at_most(clusters, vectors), n_init=restarts, random_state=seed).fit(vectors)
         gap = vectors - fitted.cluster_centers_[fitted.labels_]
         return fitted.labels_.astype(np.int64), np.einsum("ij,ij->i", gap, gap).astype(np.float64)
     groups = math.isqrt(clusters)
@@ -41,6 +40,12 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
         inner, distance[rows] = k_means(vectors[rows], int(shares[place]), seed, restarts)
         label[rows] = inner + shares[:place].sum()
     return np.unique(label, return_inverse=True)[1], distance
+
+
+def _at_most(clusters: int, vectors: Vectors) -> int:
+    """So many clusters, or as many as there are different points: mostly the first points say enough."""
+    few = len(np.unique(vectors[: 2 * clusters], axis=0))
+    return clusters if few >= clusters else min(clusters, len(np.unique(vectors, axis=0)))
 
 
 def k_means_pick(vectors: Vectors, n: int, clusters: int = 0, seed: int = 0, restarts: int = 1) -> Int64:
@@ -99,13 +104,13 @@ def quotas(sizes: Int64, n: int) -> Int64:
     return shares
 
 
-def core_of_clusters(vectors: Vectors, target: Int64, n: int, clusters: int, seed: int = 0) -> Int64:
-    """The core of a task (LTD): of the clusters with most of the target the middles, then k-center from these.
+def core_of_clusters(vectors: Vectors, task: Vectors | None, n: int, clusters: int, seed: int = 0) -> Int64:
+    """The core of a task (LTD): of the clusters with most of the task the middles, then k-center from these.
 
     Args:
         vectors: (N, D) finite.
-        target: the points of the task. The fewest clusters are kept that hold more than half of them; all, where every
-            point is in the target.
+        task: (Q, D) finite, of rows or examples of the task, each in the cluster whose mean is nearest. The fewest
+            clusters are kept that hold more than half of them. None = all are kept.
         n: how many points.
         clusters: how many clusters.
         seed: of the initial centroids.
@@ -114,12 +119,17 @@ def core_of_clusters(vectors: Vectors, target: Int64, n: int, clusters: int, see
         At most n indices in order: fewer where no more differ. Raises SettingsError as of `k_means`.
     """
     label, distance = k_means(vectors, clusters, seed)
-    held = np.bincount(label[target], minlength=label.max() + 1)
-    fullest = np.argsort(-held, kind="stable")
-    majority = int(np.searchsorted(np.cumsum(held[fullest]), len(target) / 2, side="right")) + 1
-    kept = fullest if len(target) == len(vectors) else fullest[:majority]
-    points = np.flatnonzero(np.isin(label, kept))
-    middles = [np.flatnonzero(label == each)[distance[label == each].argmin()] for each in kept][:n]
+    members = np.split(np.argsort(label, kind="stable"), np.cumsum(np.bincount(label))[:-1])
+    held = np.array([len(each) for each in members])
+    if task is not None:
+        means = np.stack([vectors[each].mean(axis=0, dtype=np.float64) for each in members])
+        nearest = ((means**2).sum(axis=1) - 2 * (task @ means.T)).argmin(axis=1)
+        held = np.bincount(nearest, minlength=len(members))
+    kept = np.argsort(-held, kind="stable")
+    if task is not None:
+        kept = kept[: int(np.searchsorted(np.cumsum(held[kept]), len(task) / 2, side="right")) + 1]
+    points = np.sort(np.concatenate([members[each] for each in kept]))
+    middles = [members[each][distance[members[each]].argmin()] for each in kept][:n]
     start = np.searchsorted(points, middles)
     chosen: Int64 = points[np.concatenate([start, k_center(vectors[points], n - len(start), start)])]
     return chosen

@@ -6,15 +6,16 @@ Nothing holds an (N, N) matrix. Ties go to the smallest index throughout.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.numerics.largest import lower, take_largest
 from selectit.numerics.neighbours import Graph, graph
 from selectit.numerics.vectors import SAME, Similarity, Vectors, blocks, similarity
 from selectit.signals.arrays import Float64, Int64
 
-_ACTIVE = 4_096  # points whose distances k-center keeps up to date: 6 MB of 384 dimensions, which a cache holds
 ALL_PAIRS = 20_000
 """Up to so many points `cover` and `cover_well` look at all pairs."""
 NEIGHBOURS = 64
@@ -25,9 +26,6 @@ _COLUMNS = 256  # columns of similarities held at a time: N x 256 float32, 53 MB
 def k_center(vectors: Vectors, n: int, start: Int64 | None = None, seed: int = 0) -> Int64:
     """Greedy k-center: each next point is the one farthest (L2) from those chosen; radius at most twice the best.
 
-    Distances only shrink. So of many points only the farthest are kept up to date: one of them is the farthest of all
-    as long as it is farther than the others ever were. When none is, all are brought up to date in one product.
-
     Args:
         vectors: (N, D) finite.
         n: how many points to add.
@@ -37,55 +35,25 @@ def k_center(vectors: Vectors, n: int, start: Int64 | None = None, seed: int = 0
     Returns:
         At most n indices in order: fewer where all that is left lies on a chosen point.
     """
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    distance = np.full(len(vectors), np.inf)
-    chosen: list[int] = []
+    n, first = min(n, len(vectors)), np.empty(0, dtype=np.int64)
     if start is None or not len(start):
-        chosen = np.random.default_rng(seed).integers(len(vectors), size=min(n, 1, len(vectors))).tolist()
-        start = np.array(chosen, dtype=np.int64)
-    _cover(distance, vectors, squares, start)
-    while len(chosen) < min(n, len(vectors)) and distance.max() > 0:
-        new = _farthest(distance, vectors, squares, min(n, len(vectors)) - len(chosen))
-        if len(vectors) > _ACTIVE:
-            _cover(distance, vectors, squares, new)
-        chosen.extend(new.tolist())
-    return np.array(chosen, dtype=np.int64)
+        first = start = np.random.default_rng(seed).integers(len(vectors), size=min(n, 1))
+    squares, distance = np.einsum("ij,ij->i", vectors, vectors), np.full(len(vectors), np.inf)
 
+    def squared_distances(rows: Int64 | slice) -> Callable[[Int64], NDArray[np.floating]]:
+        points, lengths = vectors[rows], squares[rows, None]
 
-def _farthest(distance: Float64, vectors: Vectors, squares: NDArray[np.floating], n: int) -> Int64:
-    """The next points, n or as many as the farthest `_ACTIVE` points can tell; their squared distances are updated."""
-    active, limit = np.arange(len(distance)), 0.0
-    if len(distance) > _ACTIVE:
-        parted = np.argpartition(-distance, _ACTIVE)
-        active, limit = np.sort(parted[:_ACTIVE]), float(distance[parted[_ACTIVE]])
-    points, lengths, left = vectors[active], squares[active], distance[active]
-    chosen = [int(distance.argmax())]  # all are up to date: whatever the limit, this one is the farthest
-    while True:
-        place = int(np.searchsorted(active, chosen[-1]))
-        _cover(left, points, lengths, np.array([place]))
-        farthest = int(left.argmax())
-        if len(chosen) == n or left[farthest] <= limit:
-            break
-        chosen.append(int(active[farthest]))
-    distance[active] = left
-    return np.array(chosen, dtype=np.int64)
-
-
-def _cover(distance: Float64, vectors: Vectors, squares: NDArray[np.floating], centres: Int64) -> None:
-    """Lower the (N,) squared distances to those to the nearest of these centres."""
-    if len(centres) == 1:
-        to_centre = squares + squares[centres[0]] - 2 * (vectors @ vectors[centres[0]])
-        to_centre[to_centre < SAME * (squares + squares[centres[0]])] = 0
-        np.minimum(distance, to_centre, out=distance)
-    for block in blocks(len(vectors), 8192) if len(centres) > 1 else []:
-        rows = slice(block[0], block[-1] + 1)
-        for at in range(0, len(centres), 1024):
-            some = centres[at : at + 1024]
-            both = squares[rows, None] + squares[some]
-            gap = both - 2 * (vectors[rows] @ vectors[some].T)
+        def to(centres: Int64) -> NDArray[np.floating]:
+            both = lengths + squares[centres]
+            gap: NDArray[np.floating] = both - 2 * (points @ vectors[centres].T)
             gap[gap < SAME * both] = 0
-            np.minimum(distance[rows], gap.min(axis=1), out=distance[rows])
-    distance[centres] = 0
+            return gap
+
+        return to
+
+    lower(distance, start, squared_distances)
+    distance[start] = -np.inf
+    return np.concatenate([first, take_largest(distance, n - len(first), squared_distances, least=0)])
 
 
 def cover(vectors: Vectors, n: int, name: str, neighbours: int = 0) -> tuple[Int64, Float64]:

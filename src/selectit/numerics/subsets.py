@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from selectit.numerics.largest import lower, take_largest
 from selectit.numerics.neighbours import nearest
 from selectit.numerics.vectors import Vectors, blocks, unit
 from selectit.signals.arrays import Float64, Int64
@@ -101,7 +102,7 @@ def marginal_relevance(vectors: Vectors, relevance: Float64, n: int, balance: fl
     """Maximal marginal relevance: each next point has the largest of balance x relevance - (1 - balance) x likeness.
 
     Likeness is the largest cosine to a point chosen before; the first is the most relevant. Carbonell and Goldstein,
-    SIGIR 1998. N x n x D multiplications.
+    SIGIR 1998. At most N x n x D multiplications.
 
     Args:
         vectors: (N, D) finite.
@@ -112,15 +113,17 @@ def marginal_relevance(vectors: Vectors, relevance: Float64, n: int, balance: fl
     Returns:
         min(n, N) indices in order.
     """
-    points = unit(vectors)
-    likeness, gains = np.full(len(points), -np.inf), relevance
-    chosen = np.empty(min(n, len(points)), np.int64)
-    for place in range(len(chosen)):
-        chosen[place] = gains.argmax()
-        likeness = np.maximum(likeness, points @ points[chosen[place]])
-        gains = balance * relevance - (1 - balance) * likeness
-        gains[chosen[: place + 1]] = -np.inf
-    return chosen
+    points, worth = unit(vectors), balance * relevance
+
+    def beside(rows: Int64 | slice) -> Callable[[Int64], Float64]:
+        own, mine = points[rows], worth[rows, None]
+        return lambda chosen: mine - (1 - balance) * (own @ points[chosen].T)
+
+    n, gains = min(n, len(points)), np.full(len(points), np.inf)
+    first = np.argsort(-relevance, kind="stable")[: min(n, 1)]
+    lower(gains, first, beside)
+    gains[first] = -np.inf
+    return np.concatenate([first, take_largest(gains, n - len(first), beside)])
 
 
 def nearest_of(vectors: Vectors, others: Vectors, first: Int64 | None = None) -> tuple[Int64, Float64]:

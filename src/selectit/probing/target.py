@@ -20,18 +20,16 @@ from selectit.data.examples import Example
 from selectit.data.memory import Data
 from selectit.errors import DataError
 from selectit.inference.rate import open_or_create_run
-from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.ngrams import cosines, hash_texts
 from selectit.numerics.statistics import Estimate, Z, bootstrap_mean
 from selectit.numerics.vectors import row_vectors, unit
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
-from selectit.selection.choose import select_top
 from selectit.selection.choose_rows import choose_rows
 from selectit.selection.collect import collect, collect_all, load_signals
 from selectit.selection.resolve import resolve
 from selectit.selection.score import score_part
-from selectit.selection.spec import MethodSpec, Plan, parse_method
+from selectit.selection.spec import MethodSpec, Plan, flatten, parse_method
 from selectit.signals.arrays import Float64, Int64
 from selectit.signals.requests import EmbeddingRequest
 from selectit.text_tables import table_lines
@@ -102,11 +100,11 @@ def probe_target(
     progress = progress or Silent()
     old = open_or_create_run(None, settings) if data is None else None
     plan = resolve(settings, old, methods)
-    target = next(part.target for part in plan.parts if part.target)
+    target = next(spec.target for spec in flatten(plan.parts) if spec.target)
     if len(target) < LEAST:
         raise DataError(f"the target has {len(target)} examples, and {LEAST} are needed", "Add some to the file.")
     run = old or open_or_create_run(data, settings)
-    untargeted = tuple(part for part in plan.parts if not part.method.towards_target)
+    untargeted = tuple(part for part in plan.parts if not any(spec.target for spec in flatten([part])))
     collect_all(run, dataclasses.replace(plan, parts=untargeted), progress)
     halves = _halve(target, seed)
     results = tuple(_probe(run, plan, part, target, halves, seed, progress) for part in plan.parts)
@@ -198,11 +196,11 @@ def _probe(
     alike = _similarities(run, part.settings, target, measure, progress)
     near = np.full((2, len(target)), np.nan)
     for half, other in (halves, halves[::-1]):
-        rows = _choose(run, plan, part, tuple(target[place] for place in half), progress)
+        rows, free = _choose(run, plan, part, tuple(target[place] for place in half), progress)
         near[:, other] = measure_nearness(alike[other], rows)
     groups = list(dict.fromkeys(each.group for each in target))
     own = np.array([[each.group == name for name in groups] for each in target])
-    random = _draw_random(alike, len(rows), seed)
+    random = _draw_random(alike[:, free], len(rows), seed)
     mean, nearest = (compare_with_random(near[place], random[place], own, seed) for place in (0, 1))
     of_each = near[0] - random[0].mean(axis=0)
     return TargetProbed(
@@ -216,20 +214,25 @@ def _probe(
     )
 
 
-def _choose(run: Run, plan: Plan, part: MethodSpec, half: tuple[Example, ...], progress: Progress) -> Int64:
-    """What a method chooses by half of the target; nothing of that is stored but what models answered."""
+def _choose(
+    run: Run, plan: Plan, part: MethodSpec, half: tuple[Example, ...], progress: Progress
+) -> tuple[Int64, Int64]:
+    """What `select` would choose by half of the target, and the rows that it may choose from."""
+    towards = _with_target(part, half)
+    step = None if plan.diversity is None else _with_target(plan.diversity, half)
+    for spec in flatten([towards, *([step] if step else [])]):
+        collect(run, spec, progress)
+    scored = score_part(run, towards, plan.prompts, None, progress)
     budget = dataclasses.replace(plan.budget, allow_fewer=True)
-    if not part.method.towards_target:
-        scored = score_part(run, part, plan.prompts, None, progress)
-        return choose_rows(run, plan, part.method, scored, None, progress, budget).selection.rows
-    towards = dataclasses.replace(part, target=half)
-    collect(run, towards, progress)
-    signals = load_signals(run, towards, plan.prompts, None, progress).signals
-    method: Method = part.method
-    if isinstance(method, ScoringMethod):
-        return select_top(method.score(signals), budget, ties=method.tie_break(signals)).rows
-    chosen: Int64 = method.select(signals, budget.count(run.rows))
-    return chosen
+    plan = dataclasses.replace(plan, diversity=step)
+    choice = choose_rows(run, plan, part.method, scored, None, progress, budget)
+    return choice.selection.rows, np.flatnonzero(choice.candidates.allowed)
+
+
+def _with_target(spec: MethodSpec, half: tuple[Example, ...]) -> MethodSpec:
+    """The method, and those whose scores it reads, with these examples where they had some."""
+    reads = {text: _with_target(each, half) for text, each in spec.reads.items()}
+    return dataclasses.replace(spec, reads=reads, target=half if spec.target else ())
 
 
 def _similarities(

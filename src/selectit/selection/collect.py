@@ -209,7 +209,7 @@ def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
 def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
     """Ask for all that the plan reads and is not there yet; the raters, None where nothing is rated."""
     rated = None
-    execute.check_models(_all_tasks(run, plan))
+    execute.check_models(list_tasks(run, plan))
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
     collect_signals(run, plan, progress)
@@ -223,7 +223,7 @@ def collect_signals(run: Run, plan: Plan, progress: Progress) -> None:
     collect_requests(run, plan.filters.requests, plan.settings, progress)
 
 
-def _all_tasks(run: Run, plan: Plan) -> Iterator[Task]:
+def list_tasks(run: Run, plan: Plan) -> Iterator[Task]:
     """What all models are asked, a task for each model and signal."""
     if plan.rating_prompts and plan.prompts is not None:
         settings, models = find_raters(run, plan.settings, plan.prompts)

@@ -171,17 +171,18 @@ def _known_roles(settings: Settings, run: Run | None) -> tuple[str, ...]:
 
 def _read_target(spec: MethodSpec, run: Run | None) -> tuple[Example, ...]:
     """The examples that a method chooses towards, none for others. Raises SettingsError where it needs some."""
-    if not spec.method.towards_target:
+    method, named = spec.method, spec.settings.target
+    if not method.towards_target or not (named or method.needs_target):
         return ()
-    if not spec.settings.target:
+    if not named:
         raise SettingsError(
             f"{spec.settings.method} chooses towards examples of what the model should become good at, and there are "
             "none",
             "Name a file with a few to a few hundred: --target FILE.",
         )
     roles = parse_roles(_known_roles(spec.settings, run))
-    target = read_target(spec.settings.target, spec.settings.target_by, roles)
-    spec.method.check_target(target)
+    target = read_target(named, spec.settings.target_by, roles)
+    method.check_target(target)
     return target
 
 

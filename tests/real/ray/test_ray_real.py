@@ -74,6 +74,22 @@ def test_a_run_goes_on_on_ray_and_the_reverse(cluster, long, model):
     assert contents("local") == contents("to-ray") == contents("from-ray")
 
 
+def test_states_embeddings_and_losses_of_rows_and_a_target_are_those_without_ray(cluster, long, model):
+    Path("wanted.jsonl").write_text('{"prompt": "Add two.", "completion": "Four."}\n' * 7)
+    settings = {"model": (model,), "encoder": model, "unit_size": 120}
+    on_ray = {"executor": "ray", "workers": 2, "worker_cpus": THREADS}
+    for method, target in (("rds", ("wanted.jsonl",)), ("knn-target", ("wanted.jsonl",)), ("ifd", ())):
+        own = {**settings, "method": method, "target": target}
+        selectit.rate(long, Settings(**own, run="local"))
+        selectit.rate(long, Settings(**own, run="ray", **on_ray))
+    assert contents("ray") == contents("local")
+    parts = [str(path.relative_to("ray")) for path in Path("ray").rglob("part-*") if "source" not in path.parts]
+    assert sorted(part.split("/")[0] for part in parts) == [
+        "embeddings", "embeddings", "embeddings", "losses", "losses", "losses", "states", "states", "states",
+        "targets", "targets",
+    ]  # fmt: skip
+
+
 class Killer(Silent):
     """Kills every worker when the first unit is done, and counts rows."""
 
