@@ -21,6 +21,7 @@ import numpy as np
 import selectit
 from selectit.config.settings import Settings
 from selectit.numerics.clusters import k_means
+from selectit.numerics.diversity import vendi_score
 from selectit.numerics.neighbours import knn_distance
 from selectit.numerics.vectors import row_vectors, unit
 from selectit.runs.run import open_run
@@ -51,9 +52,7 @@ def choose(settings: Settings, score: str, step: str | None, folder: Path) -> tu
 def measure(vectors: Float32, rows: Int64, label: Int64) -> tuple[float, float, int]:
     """Mean distance to the nearest kept row, Vendi score, clusters with a kept row; (N, D) unit vectors."""
     kept = vectors[rows]
-    shares = np.linalg.eigvalsh(kept.T.astype(np.float64) @ kept / len(kept))
-    shares = shares[shares > 1e-12]
-    return float(knn_distance(kept, 1).mean()), float(np.exp(-(shares * np.log(shares)).sum())), len(set(label[rows]))
+    return float(knn_distance(kept, 1).mean()), vendi_score(kept), len(set(label[rows]))
 
 
 def table(settings: Settings) -> list[str]:
