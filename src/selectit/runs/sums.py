@@ -90,6 +90,10 @@ def opened(path: Path, place: Place | None = None) -> Iterator[int]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             refuse_other(path)
         yield descriptor
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # of a descriptor the system knows no name
+            error.filename = str(path)
+        raise
     finally:
         os.close(descriptor)
 
