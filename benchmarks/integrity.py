@@ -3,7 +3,8 @@
     python benchmarks/integrity.py BEFORE AFTER [ROUNDS]
 
 BEFORE and AFTER are checkouts. Each command is a process; its processor seconds count, since the clock's depend on what
-else the machine does. Printed are the medians over the rounds, and the median of the ratios within a round.
+else the machine does. Printed are the medians over the rounds, and of the ratios within a round the median, the
+least and the greatest. With one checkout given twice they show what is chance.
 """
 
 from __future__ import annotations
@@ -42,10 +43,22 @@ def main(before: str, after: str, rounds: str = "5") -> None:
             seconds = run(source, place, ("rate", "many.jsonl", *FAKE, "--k", "5", "--run", "rated"))
             print(f"rated 200,000 rows under 5 prompts, {source}: {seconds:.1f} s", flush=True)
         for name, command in COMMANDS.items():
-            times = [[run(source, place, command) for source, place in versions] for _ in range(int(rounds) + 1)][1:]
+            times = [measure(versions, command, first=number % 2) for number in range(int(rounds) + 1)][1:]
             one, other = (statistics.median(each) for each in zip(*times, strict=True))
-            ratio = statistics.median(new / old for old, new in times)
-            print(f"{name}: {one:.2f} s before, {other:.2f} s after, {ratio - 1:+.1%}", flush=True)
+            ratios = [new / old - 1 for old, new in times]
+            print(
+                f"{name}: {one:.2f} s before, {other:.2f} s after, {statistics.median(ratios):+.1%} "
+                f"(from {min(ratios):+.1%} to {max(ratios):+.1%})",
+                flush=True,
+            )
+
+
+def measure(versions: Sequence[tuple[Path, Path]], command: Sequence[str], first: int) -> list[float]:
+    """Processor seconds by each version, of which now one and now the other is first."""
+    times = [0.0] * len(versions)
+    for place in (first, 1 - first):
+        times[place] = run(*versions[place], command)
+    return times
 
 
 def write_rows(path: Path, rows: int) -> None:

@@ -133,6 +133,12 @@ def test_rows_without_numbers_have_no_score_and_are_not_chosen():
         (lambda: scores.selectit(np.stack([LOGPROBS] * 2, 1)), "there are 2 models"),
         (lambda: scores.selectit(np.stack([LOGPROBS] * 2, 1), parameters=(1,)), "parameters has the shape"),
         (lambda: scores.expected_rating(np.stack([LOGPROBS] * 2, 1)), "reads one model"),
+        (lambda: scores.selectit(np.stack([LOGPROBS] * 2, 1), level="sentence", parameters=(1, 2)), "reads one model"),
+        (lambda: scores.selectit(LOGPROBS, parameters=(1,)), "the level 'sentence' has no weights"),
+        (lambda: scores.selectit(LOGPROBS, profile="official", k=1), "divides by k - 1"),
+        (lambda: scores.selectit(LOGPROBS, profile="official", min_prompts=1), "wants every rating"),
+        (lambda: scores.selectit(LOGPROBS[..., :2], profile="official"), "2 labels for prompts and ratings alike"),
+        (lambda: scores.selectit(np.stack([LOGPROBS] * 2, 1), profile="official"), "exactly three models"),
         (lambda: scores.ifd([[1.0]], [[1.0, 2.0]]), "different numbers of tokens"),
         (lambda: scores.perplexity([[-1.0, -2.0]]), "given has -2"),
         (lambda: scores.perplexity([1.0, 2.0]), "given is no list of rows"),
@@ -145,5 +151,6 @@ def test_rows_without_numbers_have_no_score_and_are_not_chosen():
     ],
 )
 def test_what_can_not_be_is_refused(call, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=message) as refused:
         call()
+    assert "--" not in str(refused.value)  # of the command's options Python knows nothing

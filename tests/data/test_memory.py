@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 import json
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +31,8 @@ KINDS = {
     "polars": polars.DataFrame,
     "list": list,
 }
+
+NUMBERS = itertools.count()
 
 
 def choose(data, **more):
@@ -79,6 +82,24 @@ def test_an_iterator_is_read_once(folder):
     assert chosen.data == [ROWS[0], ROWS[2]] and chosen.data[0] is ROWS[0]
 
 
+def test_conversations_without_a_name(folder):
+    talks = [
+        [{"role": "user", "content": "one"}, {"role": "assistant", "content": text}] for text in ("a", "a b c", "a b")
+    ]
+    assert choose(talks).data == [talks[1], talks[2]]
+    Path("t.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+    choose("t.jsonl", run="t", out="t.out.jsonl")
+    choose(talks, out="r.out.jsonl")
+    assert Path("r.out.jsonl").read_bytes() == Path("t.out.jsonl").read_bytes()
+
+
+def test_records_become_json_once(folder, monkeypatch):
+    written, as_line = [], memory._as_line
+    monkeypatch.setattr(memory, "_as_line", lambda row, record: written.append(row) or as_line(row, record))
+    choose(ROWS)
+    assert written == [0, 1, 2]
+
+
 def test_what_json_lacks_passes_through(folder):
     picture, when = object(), datetime.datetime(2026, 1, 2)
     data = [row | {"image": picture, "when": when, "set": {1}} for row in ROWS]
@@ -111,6 +132,7 @@ def test_a_dataset_that_was_filtered_and_shuffled(folder):
         (ROWS[0], "the data is a dict, which is no data set"),
         (7, "the data is a int"),
         ([7], "record 0 is a int, and a dict belongs there"),
+        ([[7]], "record 0 is a list, and a dict belongs there"),
         ([ROWS[0], {"instruction": "x"}], "record 1: the field 'output' is missing"),
         ([ROWS[0], {("a",): 1}], "record 1 can't be read"),
         ([], "data has no rows"),
@@ -140,7 +162,7 @@ def test_all_rows_in_source_order_are_the_data(folder, kind, made):
     column = made.draw(st.sampled_from([st.integers(0, 9), text, st.floats(allow_nan=False)]))
     rows = made.draw(st.lists(st.builds(lambda row, x: row | {name: x}, row, column), min_size=1, max_size=4))
     data = KINDS[kind](rows)
-    whole = choose(data, keep="100%", order="source", run=str(folder / memory.hold(data).fingerprint()[:16]))
+    whole = choose(data, keep="100%", order="source", run=str(folder / str(next(NUMBERS))))
     if kind == "pandas":
         pandas.testing.assert_frame_equal(whole.data, data)
     else:

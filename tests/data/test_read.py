@@ -73,6 +73,13 @@ def test_byte_order_mark_blank_lines_and_limit(folder):
     assert len(read_all(array)[1]) == 1
 
 
+def test_what_stands_behind_the_limit_may_be_broken(folder):
+    path = write_file(folder, f"[{GOOD}, {GOOD}, oops]")
+    assert len(read_all(path, limit=2)[1]) == 2
+    with pytest.raises(DataError, match="oops|Expecting"):
+        read_all(path)
+
+
 def test_windows_of_any_size_read_the_same(folder, monkeypatch):
     rows = [{"instruction": "ä€😀\\u0041" * n, "output": '"]},{[\\' * n, "n": [1.5, None, True]} for n in range(1, 30)]
     path = write_file(folder, json.dumps(rows, ensure_ascii=False, indent=1))

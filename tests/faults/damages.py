@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import random
 import re
@@ -14,12 +15,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selectit.runs import sums
+
 DAMAGES = (
     "flip", "truncate", "empty", "remove", "exchange", "edit", "append", "link", "folder-link", "pipe", "socket",
     "directory", "unreadable",
 )  # fmt: skip
 SYSTEM = ("full disk", "file-size limit", "disk error")
 """What the system says while a verb writes."""
+READ_ERROR = "read error"
+"""What the disk says while a verb reads the run."""
 
 
 def kind_of(file: str) -> str:
@@ -109,6 +114,10 @@ def system(how: str, draw: random.Random):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         return
+    if how == READ_ERROR:
+        with _failing_reads(draw.randrange(40)):
+            yield
+        return
     number = errno.ENOSPC if how == "full disk" else errno.EIO
     original, left = os.fsync, [draw.randrange(8)]
 
@@ -123,6 +132,35 @@ def system(how: str, draw: random.Random):
         yield
     finally:
         os.fsync = original
+
+
+@contextlib.contextmanager
+def _failing_reads(left: int):
+    """The disk fails once so much was read: the bytes of a run's files come through `sums`, from these two."""
+    pread = os.pread
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    class File(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            count()
+            return super().read(size)
+
+    def failing_pread(descriptor: int, size: int, begin: int) -> bytes:
+        count()
+        return pread(descriptor, size, begin)
+
+    os.pread = failing_pread
+    sums.open = lambda descriptor, *_, **__: File(descriptor, closefd=False)
+    try:
+        yield
+    finally:
+        os.pread = pread
+        del sums.open
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from damages import DAMAGES, SYSTEM, as_nobody, damage, kind_of, system
+from damages import DAMAGES, READ_ERROR, SYSTEM, as_nobody, damage, kind_of, system
 
 from selectit import atomic_files
 from selectit.cli.main import main
@@ -257,7 +257,7 @@ WRITING = ("select", "select-data", "rate-cascade", "score", "export", "export-t
 
 
 def try_system(base: Base, data: str, how: str, verb: str, seed: str) -> Outcome:
-    """What a verb makes of a system that does not write, and whether the same command mends it afterwards."""
+    """What a verb makes of a system that does not write or read, and whether the same command mends it afterwards."""
     fresh = verb == "rate-new"
     verb = "select-data" if fresh else verb
     whole = base.told(verb, data)
@@ -270,8 +270,10 @@ def try_system(base: Base, data: str, how: str, verb: str, seed: str) -> Outcome
     fault = f"{how} {data} ({seed})"
     if isinstance(told.code, str) or isinstance(again.code, str):
         return Outcome(fault, verb, "traceback", told if isinstance(told.code, str) else again)
-    if told.code == 0 and told.wrote != whole.wrote:
+    if told.code == 0 and (told.wrote != whole.wrote or (how == READ_ERROR and told.result != whole.result)):
         return Outcome(fault, verb, "silent", told)
+    if told.code != 0 and how == READ_ERROR and "Input/output error" not in told.noted + told.said:
+        return Outcome(fault, verb, "unnamed", told)
     if again.wrote != whole.wrote or again.code != 0:
         return Outcome(fault, verb, "not mended", again)
     return Outcome(fault, verb, "unchanged" if told.code == 0 else "refused", told)
@@ -307,15 +309,15 @@ def prepared():
         shutil.rmtree(folder)
 
 
-def run_all(seed: int | str, number: int, each: int, writes: int) -> list[Outcome]:
-    """All outcomes: `number` damages with `each` verbs, and `writes` of each failure of the system for each verb."""
+def run_all(seed: int | str, number: int, each: int, failures: int) -> list[Outcome]:
+    """All outcomes: `number` damages with `each` verbs, and `failures` of the system while a verb writes or reads."""
     found: list[Outcome] = []
     with prepared() as base:
         for data, file, how, verbs, key in faults(base, seed, number):
             found += try_damage(base, data, file, how, list(itertools.islice(verbs, each)), key)
-        cases = list(itertools.product(base.runs, SYSTEM, WRITING))
+        cases = [*itertools.product(base.runs, SYSTEM, WRITING), *itertools.product(base.runs, [READ_ERROR], VERBS)]
         random.Random(seed).shuffle(cases)
-        for count, (data, how, verb) in enumerate(itertools.islice(itertools.cycle(cases), writes)):
+        for count, (data, how, verb) in enumerate(itertools.islice(itertools.cycle(cases), failures)):
             found.append(try_system(base, data, how, verb, f"{seed}.{count}"))
     return found
 
@@ -342,6 +344,6 @@ def _indented(told: Told) -> str:
 
 if __name__ == "__main__":
     seed, number = (int(each) for each in (sys.argv[1:] + ["1", "600"][len(sys.argv) - 1 :]))
-    outcomes = run_all(seed, number, each=3, writes=96)
+    outcomes = run_all(seed, number, each=3, failures=164)
     print(report(outcomes))
     sys.exit(any(outcome.what in BAD for outcome in outcomes))

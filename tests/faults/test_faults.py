@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults import BAD, Told, judge, prepared, report, run_all, try_damage
+from faults import BAD, Told, judge, prepared, report, run_all, try_damage, try_system
 from selectit import __version__
 from selectit.errors import RunError
 from selectit.runs import files, sums
@@ -13,7 +13,7 @@ def bad(found):
 
 
 def test_no_fault_goes_unnoticed():
-    found = run_all(__version__, number=44, each=1, writes=16)
+    found = run_all(__version__, number=44, each=1, failures=16)
     assert len(found) == 60
     assert not bad(found), report(found)
     assert {"unchanged", "refused"} <= {outcome.what for outcome in found}
@@ -44,6 +44,13 @@ def test_without_sums_they_would(monkeypatch):
 )
 def test_outcomes_are_told_apart(code, said, noted, what):
     assert judge(Told(code, said, noted, {}), Told(0, "a", "", {}), ["scores/x.toml"]) == what
+
+
+def test_a_disk_that_fails_while_it_is_read(monkeypatch):
+    with prepared() as base:
+        found = [try_system(base, "data.json", "read error", verb, verb) for verb in ("show", "score", "select-data")]
+    assert {outcome.what for outcome in found} == {"refused"}, report(found)
+    assert all("error: run/" in outcome.told.noted or "run/" in outcome.told.noted for outcome in found)
 
 
 def test_damage_is_a_run_error():

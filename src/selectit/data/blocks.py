@@ -44,28 +44,31 @@ class Block:
     """The rows at once, the fields of a schema in its types; None where that can't be had."""
 
 
-def read_blocks(source: Source) -> Iterator[Block]:
-    """All rows of a data set in order."""
+def read_blocks(source: Source, limit: int | None = None) -> Iterator[Block]:
+    """The rows of a data set in order, up to `limit`."""
+    return _first_rows(_all_blocks(source, limit), limit)
+
+
+def _all_blocks(source: Source, limit: int | None) -> Iterator[Block]:
     if source.held is not None:
-        yield from _held_blocks(source.held)
+        yield from _table_blocks(source.held)
+        return
+    if source.lines is not None:
+        source.lines.seek(0)
+        yield from _line_blocks(source.lines, -1, "record {}")  # records count from 0, as those of a list do
         return
     if source.kind != "folder":
-        yield from _file_blocks(source.files, source)
+        yield from _file_blocks(source.files, source, limit)
         return
     for path in source.files:
         part = dataclasses.replace(file_source(path, shown(path)), written="jsonl")
-        for block in _file_blocks((path,), part):
+        for block in _file_blocks((path,), part, limit):
             yield dataclasses.replace(block, items=_in_file(path.name, block), columns=_as_texts(block))
 
 
-def _held_blocks(held: Held) -> Iterator[Block]:
-    if held.schema is not None:
-        yield from map(_table_block, tables.split_batches(Path(NAME), held.batches(), held.schema, held.schema))
-        return
-    number = -1  # records count from 0, as those of a list do
-    for lines in held.lines():
-        yield _line_block(lines, number, "record {}")
-        number += lines.count(b"\n")
+def _table_blocks(held: Held) -> Iterator[Block]:
+    assert held.schema is not None
+    return map(_table_block, tables.split_batches(Path(NAME), held.batches(), held.schema, held.schema))
 
 
 def _in_file(name: str, block: Block) -> Callable[[], Iterator[RawValue]]:
@@ -86,7 +89,8 @@ def _as_texts(block: Block) -> Callable[[pa.Schema], Columns | None]:
     return columns
 
 
-def _file_blocks(files: Sequence[Path], source: Source) -> Iterator[Block]:
+def _file_blocks(files: Sequence[Path], source: Source, limit: int | None) -> Iterator[Block]:
+    """The rows of files; of an array no more than `limit`, since what stands behind may be broken."""
     for path in files:
         if source.kind in TABLES:
             yield from map(_table_block, tables.read_parts(path, source.kind, source.schema))
@@ -95,7 +99,7 @@ def _file_blocks(files: Sequence[Path], source: Source) -> Iterator[Block]:
             if source.kind == "jsonl":
                 yield from _line_blocks(file)
             else:
-                values = _read_values(file, source)
+                values = itertools.islice(_read_values(file, source), limit)
                 while items := list(itertools.islice(values, BLOCK_ROWS)):
                     yield _item_block(items, source)
 
@@ -106,14 +110,13 @@ def _read_values(file: IO[bytes], source: Source) -> Iterator[RawValue]:
     return (json_text.read_array if source.kind == "json" else json_text.read_objects)(file, source.name)
 
 
-def _line_blocks(file: IO[bytes]) -> Iterator[Block]:
-    """The lines of a file, some MB of whole lines at a time."""
-    number = 0
+def _line_blocks(file: IO[bytes], number: int = 0, place: str = "line {}") -> Iterator[Block]:
+    """The lines of a file after line `number`, some MB of whole lines at a time."""
     with ThreadPoolExecutor(1) as reader:  # what is compressed is unpacked while earlier lines are looked at
         reading = reader.submit(_read_lines, file)
         while data := reading.result():
             reading = reader.submit(_read_lines, file)
-            yield _line_block(data if number else data.removeprefix(codecs.BOM_UTF8), number)
+            yield _line_block(data if number else data.removeprefix(codecs.BOM_UTF8), number, place)
             number += data.count(b"\n")
 
 
@@ -123,7 +126,7 @@ def _read_lines(file: IO[bytes]) -> bytes:
     return data + json_text.rest_of_line(file) if data else b""
 
 
-def _line_block(data: bytes, number: int, place: str = "line {}") -> Block:
+def _line_block(data: bytes, number: int, place: str) -> Block:
     lines = [line for each in data.split(b"\n") if (line := each.strip(b" \t\r"))]
     return Block(
         len(lines),
@@ -194,8 +197,7 @@ def _table_block(part: tables.Part) -> Block:
     return Block(len(part.stored), part.items, lambda _: part.columns())
 
 
-def first_rows(blocks: Iterable[Block], limit: int | None) -> Iterator[Block]:
-    """The blocks of the first rows."""
+def _first_rows(blocks: Iterable[Block], limit: int | None) -> Iterator[Block]:
     if limit is None:
         yield from blocks
         return

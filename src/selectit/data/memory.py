@@ -17,13 +17,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from selectit.data.detect import is_talk
 from selectit.data.raw_rows import as_text
 from selectit.errors import DataError
 
 Data = Any
 """What a data set may be: a name (a file, a folder, a hub id, a pattern, '-' for standard input), names of several
 files, `datasets.Dataset` or `DatasetDict`, a pandas or polars `DataFrame`, a `pyarrow.Table`, or records (an iterable
-of dicts)."""
+of dicts, or of lists of messages)."""
 
 NAME = "data"
 _ROWS = 1024
@@ -37,7 +38,8 @@ class Held:
 
     data: Any
     """As it was given; of an iterator the list of what it gave."""
-    content: pa.Table | Sequence[Mapping[str, Any]]
+    content: pa.Table | Sequence[Any]
+    """A table, or records."""
     take: Callable[[list[int]], Any]
     """The rows with these numbers in their order, in the type of the data."""
 
@@ -47,15 +49,12 @@ class Held:
         return self.content.schema if isinstance(self.content, pa.Table) else None
 
     def fingerprint(self) -> str:
-        """sha256 of the content, hexadecimal: equal for equal rows, whatever pieces they lie in."""
+        """sha256 of a table, hexadecimal: equal for equal rows, whatever pieces they lie in."""
+        assert isinstance(self.content, pa.Table)
         digest = hashlib.sha256()
-        if isinstance(self.content, pa.Table):
-            digest.update(self.content.schema.remove_metadata().serialize())
-            for batch in self.batches():
-                digest.update(batch.serialize())
-        else:
-            for lines in self.lines():
-                digest.update(lines)
+        digest.update(self.content.schema.remove_metadata().serialize())
+        for batch in self.batches():
+            digest.update(batch.serialize())
         return digest.hexdigest()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -65,10 +64,8 @@ class Held:
             yield from self.content.slice(start, _ROWS).combine_chunks().to_batches()
 
     def lines(self) -> Iterator[bytes]:
-        """The records as lines of JSON, some at a time."""
-        numbered = enumerate(self.content)
-        while lines := [_as_line(record, row) for row, record in itertools.islice(numbered, _ROWS)]:
-            yield b"".join(lines)
+        """Records as lines of JSON. Raises DataError."""
+        return itertools.starmap(_as_line, enumerate(self.content))
 
 
 def hold(data: Any, split: str | None = None) -> list[str] | Held:
@@ -117,7 +114,7 @@ def _one_split(data: Mapping[str, Any], split: str | None) -> Any:
     return data[split or ("train" if "train" in data else next(iter(data)))]
 
 
-def _of_frame(frame: Any) -> pa.Table | Sequence[Mapping[str, Any]]:
+def _of_frame(frame: Any) -> pa.Table | Sequence[Any]:
     """The columns of a pandas frame; its rows as records where a column holds objects of several kinds."""
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
@@ -128,8 +125,8 @@ def _of_frame(frame: Any) -> pa.Table | Sequence[Mapping[str, Any]]:
         return list(frame.astype(object).where(frame.notna(), None).to_dict("records"))  # NaN is a missing field
 
 
-def _as_line(record: Any, row: int) -> bytes:
-    if not isinstance(record, Mapping):
+def _as_line(row: int, record: Any) -> bytes:
+    if not isinstance(record, Mapping) and not (isinstance(record, list) and is_talk(record)):
         raise DataError(f"record {row} is a {type(record).__name__}, and a dict belongs there", _HINT)
     try:
         return json.dumps(record, ensure_ascii=False, default=_plain).encode() + b"\n"

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
-from selectit.data.blocks import Block, first_rows, read_blocks
+from selectit.data.blocks import Block, read_blocks
 from selectit.data.detect import detect
 from selectit.data.fields import LayoutError, RowError, find_field
 from selectit.data.json_text import RawValue
@@ -175,7 +175,7 @@ def _read_blocks(source: Source, found: ReadReport, spec: ReadSpec) -> Iterator[
 
     Raises DataError, which says what is wrong with the first row, where none of the first ones has a layout.
     """
-    blocks = first_rows(read_blocks(source), spec.limit)
+    blocks = read_blocks(source, spec.limit)
     layout = found.layout = dataclasses.replace(spec.layout, roles=spec.roles) if spec.layout else None
     if layout is not None and layout.name:
         return blocks

@@ -76,7 +76,9 @@ class Source:
     left_out: tuple[str, ...] = ()
     """The files of a folder or a pattern that are not read, each with the reason."""
     held: Held | None = None
-    """What is in memory, where it is no file."""
+    """A table in memory."""
+    lines: IO[bytes] | None = None
+    """Records in memory, as lines of JSON in a temporary file: a data set is read more than once."""
 
 
 @contextlib.contextmanager
@@ -86,8 +88,13 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
     Raises DataError, and SettingsError where `split` or `subset` would have no effect.
     """
     held = memory.hold(data, split)
+    if isinstance(held, Held) and held.schema is not None:
+        yield _checked(Source(memory.NAME, (), "table", "parquet", ".parquet", schema=held.schema, held=held))
+        return
     if isinstance(held, Held):
-        yield _checked(_held_source(held))
+        with tempfile.TemporaryFile() as lines:
+            lines.writelines(held.lines())
+            yield Source(memory.NAME, (), "records", "jsonl", ".jsonl", lines=lines)
         return
     files, left_out = _expand(held, split)
     split = None if any(map(_is_pattern, held)) else split  # it was asked for among what the pattern matches
@@ -212,12 +219,6 @@ def strip_ending(name: str) -> str:
     return _ENDINGS.sub("", name) or name
 
 
-def _held_source(held: memory.Held) -> Source:
-    if held.schema is None:
-        return Source(memory.NAME, (), "records", "jsonl", ".jsonl", held=held)
-    return Source(memory.NAME, (), "table", "parquet", ".parquet", schema=held.schema, held=held)
-
-
 def _refuse_split(split: str | None, why: str) -> None:
     if split is not None:
         raise SettingsError(f"--split {split} does nothing here: {why}", "Leave it out, or name the folder.")
@@ -314,6 +315,9 @@ def fingerprint(source: Source) -> str:
     """sha256 of the files' bytes, hexadecimal; of several files also of their names."""
     if source.held is not None:
         return source.held.fingerprint()
+    if source.lines is not None:
+        source.lines.seek(0)
+        return hashlib.file_digest(source.lines, "sha256").hexdigest()  # type: ignore[arg-type]
     digests = []
     for path in source.files:
         with path.open("rb") as file, reading(path):

@@ -22,6 +22,9 @@ from selectit.errors import DataError, nearest
 from selectit.jsonable import parse_json
 
 _BATCH = 1024
+_BUFFER = 1 << 20
+"""Bytes of a Parquet column that are read at once."""
+
 _MAX_UNPACKED = 256 << 20
 """Bytes that so many rows may take beyond those they share: a quarter of a MB for each."""
 
@@ -258,7 +261,8 @@ def _arrow_batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
 
 def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
     bulky = _bulky_columns(path)
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    # Without a buffer all of a row group is read before its first row, and it may be the whole file.
+    with pq.ParquetFile(path, page_checksum_verification=True, buffer_size=_BUFFER) as file:
         yield from _packed_batches(path, file, bulky) if bulky else file.iter_batches(batch_size=_BATCH)
 
 
@@ -273,7 +277,7 @@ def _batches_of_file(file: pa.NativeFile) -> Iterator[pa.RecordBatch]:
 
 def _packed_batches(path: Path, file: pq.ParquetFile, bulky: list[str]) -> Iterator[pa.RecordBatch]:
     """The batches of a Parquet file with some columns as numbers into their dictionaries."""
-    with pq.ParquetFile(path, read_dictionary=bulky, page_checksum_verification=True) as packed:
+    with pq.ParquetFile(path, read_dictionary=bulky, page_checksum_verification=True, buffer_size=_BUFFER) as packed:
         for group in range(file.num_row_groups):
             done = seen = 0
             try:

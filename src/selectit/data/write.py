@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import itertools
 import json
-import mmap
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
@@ -27,23 +27,21 @@ FIELD = "selectit"
 def order_texts(rows: NDArray[np.int64], rising: Iterable[pa.Array]) -> Iterator[str]:
     """The texts of `rows` in their order, from the texts of the same rows in rising order, some at a time.
 
-    They wait in a temporary file, not in memory, until it is their turn.
+    They wait in a temporary file, not in memory, until it is their turn. Mapped, it would count as memory once more.
     """
-    lengths = [np.zeros(0, dtype=np.int64)]
+    ends, row = np.zeros(len(rows) + 1, dtype=np.int64), 0
     with tempfile.TemporaryFile() as spool:
         for texts in rising:
-            ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-            lengths.append(np.diff(ends).astype(np.int64))
-            spool.write(memoryview(texts.buffers()[2] or b"")[ends[0] : ends[-1]])
-        if not spool.tell():
-            yield from [""] * len(rows)
-            return
+            own = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+            ends[row + 1 : row + 1 + len(texts)] = spool.tell() + (own[1:] - own[0]).astype(np.int64)
+            spool.write(memoryview(texts.buffers()[2] or b"")[own[0] : own[-1]])
+            row += len(texts)
         spool.flush()
-        ends = np.r_[0, np.cumsum(np.concatenate(lengths))]
         place = np.argsort(np.argsort(rows, kind="stable"))
-        with mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for start, stop in zip(ends[place].tolist(), ends[place + 1].tolist(), strict=True):
-                yield data[start:stop].decode()
+        for start in range(0, len(place), GROUP_ROWS):
+            group = place[start : start + GROUP_ROWS]
+            for begin, end in zip(ends[group].tolist(), ends[group + 1].tolist(), strict=True):
+                yield os.pread(spool.fileno(), end - begin, begin).decode()
 
 
 def on_one_line(raw: str) -> str:

@@ -183,7 +183,7 @@ class RatingMethod(ScoringMethod):
         if len(models) != 1:
             raise SettingsError(
                 f"{self.name} reads one model, and there are {len(models)}: {', '.join(models)}",
-                "Name one with --model.",
+                "Choose one model.",
             )
 
 

@@ -88,11 +88,12 @@ class SelectIT(ScoringMethod):
     def _check_official(self) -> None:
         if self.k == 1:
             raise SettingsError(
-                "k is 1, and the official code divides by k - 1", "Use --profile paper, or k from 2 to 5."
+                "k is 1, and the official code divides by k - 1", "Use the profile 'paper', or k from 2 to 5."
             )
         if self.weights or self.min_prompts:
             raise SettingsError(
-                "the official profile has fixed weights and wants every rating", "Use --profile paper to choose them."
+                "the official profile has fixed weights and wants every rating",
+                "Use the profile 'paper' to choose them.",
             )
 
     @classmethod
@@ -143,20 +144,20 @@ class SelectIT(ScoringMethod):
         if not self.many_models and len(models) != 1:
             raise SettingsError(
                 f"the level {self.level!r} reads one model, and there are {len(models)}: {named}",
-                "Name one with --model, or use --level model.",
+                "Choose one model, or use the level 'model'.",
             )
         if self.profile == "official" and self.many_models and len(models) != 3:
             raise SettingsError(
                 f"the official model level takes exactly three models, and there are {len(models)}: {named}",
-                "Use --profile paper for any number of models.",
+                "Use the profile 'paper' for any number of models.",
             )
         if self.profile == "official" and self.k > labels:
             raise SettingsError(
                 f"k is {self.k}, and the official code has {labels} labels for prompts and ratings alike",
-                "Use --profile paper for more prompts than labels.",
+                "Use the profile 'paper' for more prompts than labels.",
             )
         if self.weights and not self.many_models:
-            raise SettingsError(f"the level {self.level!r} has no weights", "Use --level model, or leave them out.")
+            raise SettingsError(f"the level {self.level!r} has no weights", "Use the level 'model', or leave them out.")
         if self.weights and len(self.weights) != len(models):
             raise SettingsError(
                 f"there are {len(self.weights)} weights for {len(models)} models: {named}", "Give one weight a model."

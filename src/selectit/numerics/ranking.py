@@ -82,7 +82,7 @@ def spearman(a: Float64, b: Float64) -> float:
     both = ~(np.isnan(a) | np.isnan(b))
     if both.sum() < 2:
         return math.nan
-    ranks_a, ranks_b = mean_ranks(a[both]), mean_ranks(b[both])
+    ranks_a, ranks_b = (mean_ranks(each if both.all() else each[both]) for each in (a, b))
     if ranks_a.std() == 0 or ranks_b.std() == 0:
         return math.nan
     return float(np.corrcoef(ranks_a, ranks_b)[0, 1])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
-from selectit.signals.arrays import Float64, Rows
+from selectit.signals.arrays import Float64, Int64, Rows
 
 
 def row_uniforms(rows: Rows, key: str) -> Float64:
@@ -14,10 +15,20 @@ def row_uniforms(rows: Rows, key: str) -> Float64:
 
     Other rows may come and go, and a row keeps its draw.
     """
-    digests = (
-        hashlib.blake2b(digest + int(occurrence).to_bytes(8, "little"), digest_size=8, key=key.encode()).digest()
-        for digest, occurrence in zip((bytes(value) for value in rows.digest), rows.occurrence, strict=True)
-    )
-    drawn = np.frombuffer(b"".join(digests), dtype="<u8")
+    uniforms = np.empty(len(rows))
+    for start in range(0, len(rows), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        uniforms[some] = _uniforms(rows.digest[some], rows.occurrence[some], key.encode())
+    return uniforms
+
+
+_TOGETHER = 1 << 16
+
+
+def _uniforms(digest: NDArray[np.void], occurrence: Int64, key: bytes) -> Float64:
+    content = np.empty(len(digest), [("digest", "V16"), ("occurrence", "<i8")])
+    content["digest"], content["occurrence"] = digest, occurrence
+    data, size, blake2b = content.tobytes(), content.itemsize, hashlib.blake2b
+    draws = [blake2b(data[at : at + size], digest_size=8, key=key).digest() for at in range(0, len(data), size)]
     # The upper 53 bits: what a float64 holds exactly.
-    return (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (np.frombuffer(b"".join(draws), "<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53

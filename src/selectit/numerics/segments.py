@@ -83,9 +83,11 @@ def flagged(which: NDArray[np.bool_], known: Float64) -> Float64:
 
 def mean_ranks(values: Float64) -> Float64:
     """Ranks from 1, smallest first; equal values share the mean of their ranks. NaN is not expected."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Float64 = (last - (counts - 1) / 2)[inverse]
+    order = np.argsort(values)
+    ranks = values[order].astype(np.float64, copy=False)
+    starts = np.flatnonzero(np.r_[True, ranks[1:] != ranks[:-1]][: len(ranks)])
+    counts = np.diff(np.r_[starts, len(ranks)])
+    ranks[order] = np.repeat(starts + (counts + 1) / 2, counts)
     return ranks
 
 

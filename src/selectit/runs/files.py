@@ -64,9 +64,10 @@ def column(values: NDArray[Any]) -> pa.Array:
 
 def text_column(values: Sequence[str]) -> pa.Array:
     """Texts as an Arrow array, without pandas too."""
-    encoded = [value.encode() for value in values]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+    offsets = np.zeros(len(values) + 1, np.int32)
+    lengths = (len(value if value.isascii() else value.encode()) for value in values)
+    np.cumsum(np.fromiter(lengths, np.int32, len(values)), out=offsets[1:])
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer("".join(values).encode()))
 
 
 def write_table(path: Path, table: pa.Table, place: Place) -> None:

@@ -185,8 +185,14 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
     Raises:
         RunError: `out` is there, differs, and `force` is off. It stays as it was.
     """
-    identity = {"rows": rows.tolist(), **run.manifest}
-    _put(run, out, lambda file: _write_file(run, out, file, rows, values), "selection", identity, force=force)
+    _put(
+        run,
+        out,
+        lambda file: _write_file(run, out, file, rows, values),
+        "selection",
+        lambda: {"rows": rows.tolist(), **run.manifest},
+        force=force,
+    )
 
 
 def write_longer(
@@ -210,15 +216,24 @@ def write_longer(
         out,
         lambda file: _write_longer(run, out, file, new, fields),
         "expansion",
-        {"new": new, **run.manifest},
+        lambda: {"new": new, **run.manifest},
         force=force,
     )
 
 
 def _put(
-    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], *, force: bool
+    run: Run,
+    out: Path,
+    fill: Callable[[Any], None],
+    what: str,
+    identity: Callable[[], Mapping[str, Any]],
+    *,
+    force: bool,
 ) -> None:
-    """Have `fill` write the file, or the data file of a folder, and put it in its place whole."""
+    """Have `fill` write the file, or the data file of a folder, and put it in its place whole.
+
+    `identity` says what a folder holds; it may be long, and a file has no place for it.
+    """
     if run.manifest["written"] == "arrow":
         _write_folder(run, out, fill, what, identity, force)
     elif out == STDOUT:
@@ -277,7 +292,7 @@ def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any
 
 
 def _write_folder(
-    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Mapping[str, Any], force: bool
+    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Callable[[], Mapping[str, Any]], force: bool
 ) -> None:
     """A folder as `datasets` saves it, renamed into place when it is whole.
 
@@ -287,7 +302,7 @@ def _write_folder(
     with folder_beside(out) as folder:
         with (folder / write.ARROW_FILE).open("wb") as file:
             fill(file)
-        write_json(folder / "state.json", write.arrow_state(digest_of(identity)))
+        write_json(folder / "state.json", write.arrow_state(digest_of(identity())))
         write_json(folder / _INFO, {})
         if out.exists():
             _check_folder(out)

@@ -166,9 +166,11 @@ class Run:
 
     def basic_rows(self) -> Rows:
         """What every method may know of the rows without a model."""
-        parts = list(self.source(["digest", "words"]))
-        digest = np.concatenate([_digests(part["digest"].combine_chunks()) for part in parts])
-        return build_rows(digest, np.concatenate([numbers(part["words"]) for part in parts]))
+        digest, words = np.empty(self.rows, "V16"), np.empty(self.rows, np.int64)
+        for (start, stop), part in zip(self.part_ranges(), self.source(["digest", "words"]), strict=True):
+            digest[start:stop] = _digests(part["digest"].combine_chunks())
+            words[start:stop] = numbers(part["words"])
+        return build_rows(digest, words)
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""

@@ -90,6 +90,10 @@ def opened(path: Path, place: Place | None = None) -> Iterator[int]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             refuse_other(path)
         yield descriptor
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # of a descriptor the system knows no name
+            error.filename = str(path)
+        raise
     finally:
         os.close(descriptor)
 
@@ -142,13 +146,10 @@ def write_parquet(file: IO[bytes], table: pa.Table, place: Place) -> None:
 
 def read_parquet(path: Path, columns: list[str] | None, place: Place | None) -> pa.Table:
     """A stored table, or some of its columns. Raises DamagedError, and RunError where it belongs somewhere else."""
-    with opened(path, place) as descriptor, _damage(path, place):
+    with opened(path, place) as descriptor, _damage(path, place), open(descriptor, "rb", 0, closefd=False) as file:
         metadata = _checked(path, descriptor, place)
         # Not pq.read_table: it loads pyarrow.dataset, and with that pandas where it is installed.
-        with (
-            pa.OSFile(str(path)) as file,
-            pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True) as parquet,
-        ):
+        with pq.ParquetFile(pa.PythonFile(file), metadata=metadata, page_checksum_verification=True) as parquet:
             # Handing the columns of a small file to other threads takes longer than reading them.
             threads = os.fstat(descriptor).st_size > 2**18
             table = parquet.read(columns=columns, use_threads=threads).replace_schema_metadata(None)

@@ -193,10 +193,9 @@ def select_top(
     ranked = rank_candidates(scores, budget, ties=ties, allowed=allowed, alternatives=alternatives)
     rows = ranked.rows[: ranked.wanted] if groups is None else groups.take(ranked.rows, ranked.wanted)
     check_filled(len(rows), ranked.wanted, budget)
-    ranks = np.empty(len(scores), np.int64)
-    ranks[ranked.rows] = np.arange(1, len(ranked.rows) + 1)
+    ranks = range(len(rows)) if groups is None else np.flatnonzero(np.isin(ranked.rows, rows)).tolist()
     of = name_groups(rows, groups)
-    why = tuple(f"rank {rank} of {ranked.of}{name}" for rank, name in zip(ranks[rows].tolist(), of, strict=True))
+    why = tuple(f"rank {rank + 1} of {ranked.of}{name}" for rank, name in zip(ranks, of, strict=True))
     return Selection(rows, scores[rows], why, float(scores[rows[-1]]))
 
 

@@ -51,7 +51,7 @@ def measure_filters(choice: Choice) -> FilterStats | None:
         by=candidates.by,
         groups=() if groups is None else tuple(_group_stats(choice)),
         mismatches=None if mismatches is None else len(mismatches),
-        mismatches_kept=len(set(mismatches or ()) & set(chosen.tolist())),
+        mismatches_kept=len(set(mismatches) & set(chosen.tolist())) if mismatches else 0,
         diversity="" if choice.step is None else choice.step.scored.scores.name,
         pool=choice.pool,
     )

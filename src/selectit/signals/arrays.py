@@ -41,18 +41,32 @@ class Rows:
 
 def build_rows(digest: NDArray[np.void], response_words: Int64) -> Rows:
     """Rows with these (N,) 16-byte digests, numbered among those that are equal."""
-    halves = np.frombuffer(digest.tobytes(), np.uint64).reshape(-1, 2)
+    halves = np.ascontiguousarray(digest).view(np.uint64).reshape(-1, 2)
     return Rows(digest, count_before(halves[:, 0], halves[:, 1]), response_words)
 
 
 def count_before(*columns: NDArray[Any]) -> Int64:
     """(N,) how many earlier entries have the same numbers in all of the (N,) columns, one or several."""
-    order = np.lexsort(columns)  # stable, and faster than to compare 16 bytes
-    differs = np.logical_or.reduce([np.diff(column[order]) != 0 for column in columns])
+    found = np.zeros(len(columns[0]), np.int64)
+    places = np.flatnonzero(_repeats(columns[0]))  # most columns have few equal entries, and to sort takes memory
+    if not len(places):
+        return found
+    chosen = [column[places] for column in columns]
+    order = np.lexsort(chosen)  # stable, and faster than to compare 16 bytes
+    differs = np.logical_or.reduce([np.diff(column[order]) != 0 for column in chosen])
     starts = np.flatnonzero(np.r_[True, differs])
     counts = np.diff(np.r_[starts, len(order)])
-    found = np.empty(len(order), np.int64)
-    found[order] = np.arange(len(order)) - np.repeat(starts, counts)
+    found[places[order]] = np.arange(len(order)) - np.repeat(starts, counts)
+    return found
+
+
+def _repeats(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """(N,) whether an entry is there more than once."""
+    ordered = np.sort(column)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.zeros(len(column), np.bool_)
+    found: NDArray[np.bool_] = twice[np.searchsorted(twice, column).clip(max=len(twice) - 1)] == column
     return found
 
 
