@@ -15,6 +15,7 @@ from selectit.jsonable import digest_of
 from selectit.models.adapters import Checkpoint
 from selectit.signals.arrays import FLAG_TRUNCATED, Float16, Float32, Gradients
 from selectit.signals.base import Answer, Engine, OnBatch, SignalRequest, Stored
+from selectit.signals.gains import check_answered
 from selectit.signals.losses import LossRequest
 
 
@@ -102,6 +103,11 @@ class GradientRequest(SignalRequest[Gradients, GivesGradients]):
         return about
 
     @property
+    def whole(self) -> bool:
+        """Whether the gradient is that of all weights."""
+        return not self.rank and not self.checkpoints
+
+    @property
     def passes(self) -> int:
         return max(len(self.checkpoints), 1)
 
@@ -111,7 +117,11 @@ class GradientRequest(SignalRequest[Gradients, GivesGradients]):
         return replace(self, adam=False)
 
     def towards(self, examples: Sequence[Example]) -> Self:
-        """With the examples, where inner products with their gradients are kept."""
+        """With the examples, where inner products with their gradients are kept.
+
+        Raises SettingsError where one has no answer: it has no gradient either.
+        """
+        check_answered(examples)
         return replace(self, examples=tuple(examples)) if self.inner else self
 
     def at(self, checkpoints: Sequence[Checkpoint]) -> Self:
