@@ -51,9 +51,7 @@ def pursue(
     return np.array(taken, np.int64), weights
 
 
-def match_rows(
-    rows: NDArray[Any], target: NDArray[Any], n: int, ridge: float = 1.0, tolerance: float = 1e-4
-) -> Int64:
+def match_rows(rows: NDArray[Any], target: NDArray[Any], n: int, ridge: float = 1.0, tolerance: float = 1e-4) -> Int64:
     """Exactly min(n, N) different indices: pursuits of the target, each among the rows that the earlier ones left.
 
     Where none of these points along the target, those nearest to it (L2) follow. Arguments as of `pursue`.
@@ -78,6 +76,6 @@ def _solve(points: Float64, aim: Float64, taken: list[int], ridge: float) -> tup
         price = ridge * np.eye(len(taken)) if len(taken) > 1 else 0
         weights = np.linalg.lstsq(chosen @ chosen.T + price, chosen @ aim, rcond=None)[0]
         if (weights >= 0).all():
-            return taken, weights
+            return taken, weights.astype(np.float64)
         worst = int(weights.argmin())
         taken = taken[:worst] + taken[worst + 1 :]

@@ -95,6 +95,7 @@ class GradientRequest(SignalRequest[Gradients, GivesGradients]):
         """Checkpoints by their digests and rates, examples by theirs; of a checkpoint's adapter nothing is fresh."""
         own = {**vars(self), "targets": list(self.targets)}
         left_out = {"text", "checkpoints", "examples"} | ({"rank", "targets"} if self.checkpoints else set())
+        left_out |= {"layers", "targets", "seed"} if self.whole else set()
         about = {**self.text.about, **{key: value for key, value in own.items() if key not in left_out}}
         about["checkpoints"] = [[each.digest[:16], each.rate] for each in self.checkpoints]
         if self.inner:

@@ -56,7 +56,7 @@ class Differentiator:
         self._cuda = reader.model.device.type == "cuda"
         self._batch_tokens = batch_tokens // _CUDA_SHARE if self._cuda else batch_tokens
         if self._cuda:
-            _checkpoint_layers(reader.model)
+            checkpoint_layers(reader.model)
 
     def by_adapters(
         self, adapters: Sequence[Adapter], texts: Mapping[int, Text], errors: MutableMapping[int, str]
@@ -180,7 +180,7 @@ def _only(head: Any, places: torch.Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def _checkpoint_layers(model: Any) -> None:
+def checkpoint_layers(model: Any) -> None:
     """Let each layer be computed again on the way back instead of being kept, without dropout or all else of training.
 
     Only layers behind the first adapter are: the others have no way back.
