@@ -31,7 +31,7 @@ class Less(SimilarityMethod):
 
     Direction: the order of choice.
 
-    Cost: 1 forward and backward pass a row, example and checkpoint; N x D x 2 bytes a checkpoint.
+    Cost: 1 forward and backward pass a row and an example at each checkpoint, and N x D x 2 bytes of the disk.
 
     Differs: without `checkpoints` it is at the untuned model, with plain gradients of a fresh adapter: a first look
     without any tuning. The defaults fit a laptop: an adapter of rank 4 on the last 4 layers and 512 dimensions, where
