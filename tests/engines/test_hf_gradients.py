@@ -213,6 +213,17 @@ def test_layers_that_are_computed_again_change_nothing(folders):
         np.testing.assert_allclose(one.norm, again.norm, rtol=1e-6)
 
 
+@pytest.mark.parametrize("request_", [replace(SMALL, dimensions=64), replace(SMALL, rank=0)])
+def test_bf16_is_near(folders, request_):
+    whole, half = (
+        load(folders["llama"], dtype=dtype).gradients(request_, SAMPLES, nothing) for dtype in ("fp32", "bf16")
+    )
+    for one, other in zip(whole, half, strict=True):
+        np.testing.assert_allclose(one.norm, other.norm, rtol=0.05)
+        if request_.dimensions:
+            assert np.corrcoef(one.projected[0], other.projected[0])[0, 1] > 0.99
+
+
 def test_projections_keep_inner_products_within_the_stated_error():
     """Of unit vectors at a cosine c the error's variance is at most (1 + c²) / D."""
     rng = np.random.default_rng(0)

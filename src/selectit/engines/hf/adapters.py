@@ -174,11 +174,8 @@ def load_moments(folder: str, adapters: Sequence[Adapter]) -> tuple[torch.Tensor
             f"{path} does not hold the moments of this adapter's weights, and of no other",
             "Give --param optimizer=sgd.",
         )
-    device = adapters[0].a.device
     own = [state for state, (each, part, _) in zip(states, wanted, strict=True) if part in each.trained]
-    first, second = (
-        torch.cat([state[key].flatten().float() for state in own]).to(device) for key in ("exp_avg", "exp_avg_sq")
-    )
+    first, second = (torch.cat([state[key].flatten().float() for state in own]) for key in ("exp_avg", "exp_avg_sq"))
     return first, second
 
 

@@ -143,13 +143,13 @@ class Differentiator:
     def _adapter_gradients(self, adapters: Sequence[Adapter], texts: Sequence[Text]) -> torch.Tensor:
         with torch.enable_grad(), adapted(adapters, len(texts)) as copies:
             found = torch.autograd.grad(self._loss(texts), copies)
-        return torch.cat([each.flatten(1) for each in found], 1)
+        return torch.cat([each.flatten(1).to(self.reader.model.device) for each in found], 1)
 
     def _norm(self, texts: Sequence[Text]) -> torch.Tensor:
         weights = list(self.reader.model.parameters())
         with torch.enable_grad():
             found = torch.autograd.grad(self._loss(texts), weights, allow_unused=True)
-        norms = [each.float().norm() for each in found if each is not None]
+        norms = [each.float().norm().to(self.reader.model.device) for each in found if each is not None]
         return torch.stack(norms).norm().view(1, 1)
 
     def _loss(self, texts: Sequence[Text]) -> torch.Tensor:
@@ -162,18 +162,22 @@ class Differentiator:
         places = [
             at * width + place for at, text in enumerate(texts) for place in range(text.first - 1, len(text.ids) - 1)
         ]
-        targets = torch.tensor([token for text in texts for token in text.ids[text.first :]], device=model.device)
+        targets = torch.tensor([token for text in texts for token in text.ids[text.first :]])
         counts = np.array([len(text.ids) - text.first for text in texts])
-        weights = torch.from_numpy(np.repeat(1 / counts, counts).astype(np.float32)).to(model.device)
-        with _only(model.get_output_embeddings(), torch.tensor(places, device=model.device)):
-            logits = model(input_ids=ids, use_cache=False).logits[0]
-        return cross_entropy(logits.float(), targets, reduction="none") @ weights
+        weights = torch.from_numpy(np.repeat(1 / counts, counts).astype(np.float32))
+        with _only(model.get_output_embeddings(), torch.tensor(places)):
+            logits = model(input_ids=ids, use_cache=False).logits[0].float()
+        return cross_entropy(logits, targets.to(logits.device), reduction="none") @ weights.to(logits.device)
 
 
 @contextmanager
 def _only(head: Any, places: torch.Tensor) -> Iterator[None]:
     """Inside it the output layer is applied at those places of all texts' tokens alone, as if they were one text's."""
-    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[places][None], *inputs[1:]))
+
+    def choose(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return inputs[0].flatten(0, 1)[places.to(inputs[0].device)][None], *inputs[1:]
+
+    handle = head.register_forward_pre_hook(choose)
     try:
         yield
     finally:

@@ -111,7 +111,10 @@ class GradientEngine:
             return _Weights(adapters, None, self._example_gradients(what, place, adapters))
         folder = what.checkpoints[place].path
         adapters = load_adapters(model, folder, what.layers)
-        moments = load_moments(folder, adapters) if what.adam else None
+        moments = None
+        if what.adam:
+            first, second = load_moments(folder, adapters)
+            moments = first.to(model.device), second.to(model.device)
         return _Weights(adapters, moments, self._example_gradients(what, place, adapters))
 
     def _example_gradients(self, what: GradientRequest, place: int, adapters: list[Adapter]) -> torch.Tensor | None:
