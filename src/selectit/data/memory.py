@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from selectit.data.detect import is_talk
+from selectit.data.layouts import is_talk
 from selectit.data.raw_rows import as_text
 from selectit.errors import DataError
 

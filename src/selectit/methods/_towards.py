@@ -43,7 +43,7 @@ class SimilarityMethod(TargetMethod):
 
     def choose(self, signals: Signals, budget: int) -> Choice:
         """At most `budget` rows in the order of choice; those without a vector are never taken."""
-        rows, vectors = _known(self.vectors(signals), len(signals.rows))
+        rows, vectors = known_vectors(self.vectors(signals), len(signals.rows))
         examples = example_vectors(self.vectors(signals.target.signals), len(signals.target.signals.rows))
         if not len(rows):
             return Choice(rows, rows)
@@ -56,14 +56,14 @@ class SimilarityMethod(TargetMethod):
 
 def example_vectors(embeddings: Embeddings, examples: int) -> Float32:
     """(Q, D) vectors of a target's Q examples. Raises DataError where one has none."""
-    known, vectors = _known(embeddings, examples)
+    known, vectors = known_vectors(embeddings, examples)
     if len(known) < examples:
         lacking = np.setdiff1d(np.arange(examples), known)
         raise DataError(f"example {lacking[0]} of the target has no vector", "Leave it out, or mend it.")
     return vectors
 
 
-def _known(embeddings: Embeddings, rows: int) -> tuple[Int64, Float32]:
+def known_vectors(embeddings: Embeddings, rows: int) -> tuple[Int64, Float32]:
     """The M rows that have a vector, and their (M, D) vectors."""
     vectors = row_vectors(embeddings, rows)
     known = np.flatnonzero(np.isfinite(vectors).all(axis=1) & (vectors.shape[1] > 0))
