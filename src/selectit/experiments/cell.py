@@ -32,7 +32,6 @@ from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.select import select
 from selectit.signals import prompts
-from selectit.training.recipes import Recipe
 from selectit.training.train import train
 
 
@@ -237,7 +236,7 @@ def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int)
     identity["evaluation"] = _evaluation_identity(experiment.evaluation)
     if cell.choice is not None:
         identity["choice"] = _choice_identity(build_settings(experiment, cell, ""))
-        identity["recipe"] = _recipe_identity(experiment.recipe)
+        identity["recipe"] = experiment.recipe.identity()
     return digest_of(identity)[:16]
 
 
@@ -251,11 +250,6 @@ def _choice_identity(settings: Settings) -> dict[str, Any]:
         plain = {name: value for name, value in plain.items() if name not in options.names(TargetOptions)}
     plain["param"] = {name: _content_identity(value) for name, value in settings.param.items()}
     return plain
-
-
-def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
-    deciding = options.deciding(recipe)
-    return {name: value for name, value in recipe.table().items() if name in deciding}
 
 
 def _evaluation_identity(settings: EvalSettings) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def resolve(
         filters=resolve_filters(settings),
         diversity=specs[-1] if diversity else None,
         pool=_resolve_pool(settings),
+        asks=asks,
     )
 
 

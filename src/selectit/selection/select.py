@@ -179,6 +179,7 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
         scored.signals.stored.get("ratings"),
         scored.about,
         scored.answered,
+        scored.passes,
     )
     return scored, choice, summary
 

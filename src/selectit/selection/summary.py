@@ -18,7 +18,9 @@ from selectit.runs.files import numbers
 from selectit.runs.run import Run, reading_lines
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.selection.choose_rows import Choice
+from selectit.procedures.follow import AnsweredPass
 from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
+from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
 from selectit.signals.base import SignalRequest
 from selectit.signals.requests import RatingPrompt, Request, kinds
@@ -162,6 +164,8 @@ class Summary:
     """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
     target: tuple[GroupStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
+    tunings: tuple[TuningStats, ...] = ()
+    """The models that were tuned on the way; older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:
@@ -200,6 +204,7 @@ def summarise(
     ratings: Ratings | None,
     about: str,
     answered: Sequence[tuple[Annotator, Sequence[Request]]],
+    passes: Sequence[AnsweredPass] = (),
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     left_out_rows, kinds = left_out(run)
@@ -224,6 +229,7 @@ def summarise(
         filters=measure_filters(choice),
         reading=run.manifest.get("reading"),
         target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
+        tunings=measure_tunings(passes),
     )
 
 
@@ -254,7 +260,18 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield from _rater_lines(annotator, timing)
     for facts in summary.others:
         yield signal_line(facts, timing)
+    yield from tuning_lines(summary.tunings, summary.kept, summary.rows, _reading_seconds(summary, timing), timing)
     yield from _score_lines(summary)
+
+
+def _reading_seconds(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Seconds in which models answered about all rows, at their mean rates; None where the timing does not say."""
+    asked = [(f"ratings/{each.folder}", each.passes_per_row) for each in summary.raters]
+    asked += [(f"{each.signal}/{each.folder}", 1) for each in summary.others]
+    rates = [(timing.get(key, {}), number) for key, number in asked]
+    if not all(spent.get("ratings") for spent, _ in rates):
+        return None
+    return sum(summary.rows * number * spent["seconds"] / spent["ratings"] for spent, number in rates)
 
 
 def _score_lines(summary: Summary) -> Iterator[str]:
@@ -291,10 +308,11 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
     target = tuple(GroupStats(**each) for each in plain.get("target", ()))
+    tunings = tuple(TuningStats(**each) for each in plain.get("tunings", ()))
     cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
     filters = filters_from_plain(plain.get("filters"))
     known = {"raters": facts, "others": others, "cascade": cascade, "filters": filters, "target": target}
-    return Summary(**{**plain, **tuples, **known})
+    return Summary(**{**plain, **tuples, **known, "tunings": tunings})
 
 
 def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from selectit.config.options import idle, matches_kind
+from selectit.config.options import deciding, idle, matches_kind
 from selectit.config.settings import toml_table
 from selectit.errors import SettingsError, nearest
 from selectit.jsonable import parse_toml
@@ -124,6 +124,11 @@ class Recipe:
             name: value for name, value in dataclasses.asdict(self).items() if value is not None and name != "name"
         }
         return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """The table without what decides only where and how the training is computed."""
+        kept = deciding(self)
+        return {name: value for name, value in self.table().items() if name in kept}
 
 
 def names() -> list[str]:
