@@ -51,7 +51,7 @@ class DiverseEvol(TuningSetMethod):
     """How often the model is tuned."""
     epochs: float = 3.0
     """Passes over the chosen rows in each round."""
-    recipe: str = "paper"
+    recipe: str = "brief"
     """How it is tuned, but for the epochs: a packaged recipe, or a TOML file."""
     seed: int = 0
     """Of the first rows, and of the trainings."""

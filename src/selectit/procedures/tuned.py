@@ -122,6 +122,7 @@ def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) ->
         if has_weights(tuned.path):
             return
         shutil.rmtree(tuned.path)
+    _check_learns(tuned)
     if tuned.start is not None:
         tune(run, tuned.start, settings, progress)
     train(
@@ -134,6 +135,17 @@ def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) ->
         trust_remote_code=settings.trust_remote_code,
         progress=progress,
     )
+
+
+def _check_learns(tuned: TunedModel) -> None:
+    """Raise SettingsError where the one step of a training has the learning rate with which a warm-up begins: zero."""
+    recipe, rows = tuned.recipe, len(tuned.rows)
+    if rows * recipe.epochs <= recipe.batch_size and recipe.warmup_ratio:
+        raise SettingsError(
+            f"{rows:,} rows make one step of {recipe.batch_size} rows, and the recipe {recipe.name} begins with a "
+            "learning rate of zero: nothing would be learnt",
+            "Give more epochs or rows, or a recipe with a smaller batch_size or without warmup_ratio.",
+        )
 
 
 def has_weights(folder: Path) -> bool:
