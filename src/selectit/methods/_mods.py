@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from selectit.errors import SettingsError
-from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs
+from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, choose_farthest
 from selectit.numerics.coverage import k_center
 from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
@@ -75,6 +75,4 @@ class QualityCoverageNecessity(TuningSetMethod):
             return seeds
         needed = yield from self.find_needed(signals, rows, self.tuned_on(seeds))
         known = np.isin(rows, np.concatenate([seeds, needed]))
-        rows, vectors = rows[known], vectors[known]
-        start = np.flatnonzero(np.isin(rows, seeds))
-        return np.concatenate([seeds, rows[k_center(vectors, budget - len(seeds), start=start)]])
+        return np.concatenate([seeds, choose_farthest(rows[known], vectors[known], seeds, budget - len(seeds))])

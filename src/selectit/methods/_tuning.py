@@ -16,6 +16,8 @@ import numpy as np
 
 from selectit.errors import SettingsError
 from selectit.methods._base import ScoringMethod, SetMethod
+from selectit.numerics.coverage import k_center
+from selectit.numerics.vectors import Vectors
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import Request
 
@@ -81,6 +83,10 @@ class TuningSetMethod(_TuningMethod, SetMethod):
         raise SettingsError("this method tunes models while it chooses", "Use it with selectit select.")
 
 
+TUNING = (TuningScoringMethod, TuningSetMethod)
+"""Both kinds, for isinstance."""
+
+
 def some(rows: int) -> Int64:
     """So many rows, whichever: for `outline`."""
     return np.arange(rows)
@@ -90,3 +96,18 @@ def check_epochs(epochs: float) -> None:
     """Raise SettingsError where a model can't be tuned so long."""
     if not 0 < epochs < np.inf:
         raise SettingsError(f"epochs is {epochs}", "It is a number of passes over the rows, above 0.")
+
+
+def choose_farthest(rows: Int64, vectors: Vectors, chosen: Int64, n: int) -> Int64:
+    """The next n rows by k-center from those chosen, or fewer where only copies of these are left.
+
+    Args:
+        rows: (M,) that may be chosen, and those that are chosen already.
+        vectors: (M, D) of these rows; one that is not finite is never chosen.
+        chosen: numbers among `rows`.
+        n: how many.
+    """
+    known = np.isfinite(vectors).all(axis=1)
+    rows, vectors = rows[known], vectors[known]
+    following: Int64 = rows[k_center(vectors, n, start=np.flatnonzero(np.isin(rows, chosen)))]
+    return following

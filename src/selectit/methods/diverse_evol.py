@@ -10,9 +10,8 @@ import numpy as np
 
 from selectit.methods import shorten
 from selectit.methods._base import check_count
-from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, some
+from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, choose_farthest, some
 from selectit.numerics.clusters import quotas
-from selectit.numerics.coverage import k_center
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.vectors import row_vectors
 from selectit.signals.arrays import Int64, Signals
@@ -77,7 +76,7 @@ class DiverseEvol(TuningSetMethod):
         for size in later:
             states = yield self._pass(chosen)
             vectors = row_vectors(states, len(signals.rows))[drawn]
-            chosen = np.concatenate([chosen, _farthest(drawn, vectors, chosen, size)])
+            chosen = np.concatenate([chosen, choose_farthest(drawn, vectors, chosen, size)])
         return chosen
 
     def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:
@@ -92,14 +91,6 @@ class DiverseEvol(TuningSetMethod):
 
     def _pass(self, chosen: Int64) -> Pass:
         return Pass(_STATES, TunedOn(chosen, self.recipe, self.epochs, self.seed))
-
-
-def _farthest(rows: Int64, vectors: Any, chosen: Int64, n: int) -> Int64:
-    """The next n of these rows by k-center from those chosen; rows without a vector are never taken."""
-    known = np.isfinite(vectors).all(axis=1)
-    rows, vectors = rows[known], vectors[known]
-    next_rows: Int64 = rows[k_center(vectors, n, start=np.flatnonzero(np.isin(rows, chosen)))]
-    return next_rows
 
 
 METHOD = DiverseEvol

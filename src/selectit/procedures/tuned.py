@@ -111,7 +111,7 @@ def locate_tuned(run: Run, wanted: TunedOn, rows: Int64, base: Model) -> TunedMo
     chosen = rows[wanted.rows]
     digests = sorted(bytes(each).hex() for each in run.basic_rows().digest[chosen])
     identity = digest_of({"base": under.digest, "rows": digest_of({"rows": digests}), "recipe": recipe.identity()})
-    name = f"{slug(base.name)}-tuned-on-{len(chosen)}-rows-{identity[:8]}"
+    name = f"{slug(Path(base.name).name)}-tuned-on-{len(chosen)}-rows-{identity[:8]}"
     path = (run.path / FOLDER / identity[:16]).absolute()
     return TunedModel(Model(name, str(path), identity, base.packaged, tuned=True), under, start, chosen, recipe)
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
+from selectit.procedures.follow import AnsweredPass
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
 from selectit.runs.run import Run, reading_lines
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.selection.choose_rows import Choice
-from selectit.procedures.follow import AnsweredPass
 from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
 from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
