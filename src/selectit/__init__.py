@@ -10,6 +10,7 @@ from selectit._version import __version__ as __version__
 if TYPE_CHECKING:
     from selectit.config.settings import Settings
     from selectit.costs.plan import Cost, plan
+    from selectit.costs.tunings import TuningCost, plan_tuning
     from selectit.errors import SelectitError
     from selectit.evaluation.evaluate import evaluate
     from selectit.evaluation.settings import EvalSettings
@@ -44,6 +45,7 @@ _HOMES = {
     "SelectitError": "errors",
     "Settings": "config.settings",
     "Trained": "training.train",
+    "TuningCost": "costs.tunings",
     "Verified": "runs.verify",
     "compare": "selection.compare",
     "evaluate": "evaluation.evaluate",
@@ -55,6 +57,7 @@ _HOMES = {
     "list_models": "models.packaged",
     "list_runs": "selection.describe",
     "plan": "costs.plan",
+    "plan_tuning": "costs.tunings",
     "probe": "probing.probe",
     "rate": "selection.rate",
     "score": "selection.score",
@@ -79,6 +82,7 @@ __all__ = [
     "SelectitError",
     "Settings",
     "Trained",
+    "TuningCost",
     "Verified",
     "compare",
     "evaluate",
@@ -90,6 +94,7 @@ __all__ = [
     "list_models",
     "list_runs",
     "plan",
+    "plan_tuning",
     "probe",
     "rate",
     "score",

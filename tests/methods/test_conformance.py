@@ -79,10 +79,9 @@ VARIANTS = {
     "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
+CLUSTER = ("kmeans", "ltd", "ifd-pre")
 CASES = [
-    pytest.param(
-        name, given, marks=[WITHOUT_EXTRA] if name in ("kmeans", "ltd", "ifd-pre") or "neighbours" in given else []
-    )
+    pytest.param(name, given, marks=[WITHOUT_EXTRA] if name in CLUSTER or "neighbours" in given else [])
     for name in methods.names()
     for given in VARIANTS.get(name, [{}])
 ]

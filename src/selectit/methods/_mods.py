@@ -70,9 +70,10 @@ class QualityCoverageNecessity(TuningSetMethod):
         if not len(rows):
             return rows
         later = k_center(vectors, self.count_seeds(budget) - 1, start=np.array([0]))
-        seeds = rows[np.concatenate([[0], later])]
+        seeds: Int64 = rows[np.concatenate([[0], later])]
         if len(seeds) == budget:
             return seeds
         needed = yield from self.find_needed(signals, rows, self.tuned_on(seeds))
         known = np.isin(rows, np.concatenate([seeds, needed]))
-        return np.concatenate([seeds, choose_farthest(rows[known], vectors[known], seeds, budget - len(seeds))])
+        later = choose_farthest(rows[known], vectors[known], seeds, budget - len(seeds))
+        return np.concatenate([seeds, later])

@@ -35,8 +35,8 @@ class Forgetting(TuningScoringMethod, LossMethod):
 
     Needs: a causal model that can be tuned here.
 
-    Direction: forgettings from 0; `rounds`, which no row reaches, = never known. Of equally many the row with the larger loss in the last round
-    comes first.
+    Direction: forgettings from 0; `rounds`, which no row reaches, = never known. Of equally many the row with the
+    larger loss in the last round comes first.
 
     Cost: `rounds` passes a row, each after a tuning on all rows: the dearest method here.
 

@@ -29,8 +29,8 @@ _MIDDLE = (25, 75)
 class IfdPre(TuningScoringMethod, Ifd):
     """IFD under a model that has had a brief experience of the data first (Q2Q, Cherry LLM).
 
-    The model reads all instructions; of each of `clusters` clusters of its states `each` rows are taken whose perplexity
-    lies in the middle half. It is tuned on these, and IFD is what that model says: see `ifd`.
+    The model reads all instructions; of each of `clusters` clusters of its states `each` rows are taken whose
+    perplexity lies in the middle half. It is tuned on these, and IFD is what that model says: see `ifd`.
 
     Source: Li et al., "From Quantity to Quality", NAACL 2024, arXiv 2308.12032.
 
@@ -38,7 +38,7 @@ class IfdPre(TuningScoringMethod, Ifd):
 
     Direction: higher = harder = keep; in (0, 1].
 
-    Cost: 2 passes of the model as it is and 2 of the tuned one a row, between them a tuning on `clusters` x `each` rows.
+    Cost: 2 passes of the model as it is and 2 of the tuned one a row, after a tuning on `clusters` x `each` rows.
 
     Differs: as `ifd`, but the text is the chat template with which the model was tuned (`template`), since a model is
     read as it was taught. The published script's middle is all but a hundredth at each end, its README's the half. Of

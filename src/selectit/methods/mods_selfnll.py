@@ -24,11 +24,11 @@ _LOSSES = LossRequest(CHAT.template, CHAT.alone, chat=True, boundary="joint", bo
 class ModsSelfnll(QualityCoverageNecessity):
     """MoDS without a reward model: good and needed go by the loss of the response under the model itself.
 
-    Good are the rows whose response the model foresees best; of these, seeds cover the space of instructions; needed are
-    the good rows that the model, tuned on the seeds, foresees worst; of the needed, a second k-center fills the budget.
+    Good are the rows whose response the model foresees best; of these, seeds cover the space of instructions. Needed
+    are the good rows that the model, tuned on the seeds, foresees worst; a second k-center fills the budget from these.
 
-    Source: Du et al., "MoDS: Model-oriented Data Selection for Instruction Tuning", arXiv 2311.15653, with the mean loss
-    in place of the reward.
+    Source: Du et al., "MoDS: Model-oriented Data Selection for Instruction Tuning", arXiv 2311.15653, with the mean
+    loss in place of the reward.
 
     Needs: a causal model that can be tuned here, and embeddings.
 

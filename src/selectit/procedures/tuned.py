@@ -107,13 +107,18 @@ def locate_tuned(run: Run, wanted: TunedOn, rows: Int64, base: Model) -> TunedMo
     """
     start = None if wanted.start is None else locate_tuned(run, wanted.start, rows, base)
     under = base if start is None else start.model
-    recipe = dataclasses.replace(recipes.load(wanted.recipe), epochs=wanted.epochs, steps=None, seed=wanted.seed)
+    recipe = choose_recipe(wanted)
     chosen = rows[wanted.rows]
     digests = sorted(bytes(each).hex() for each in run.basic_rows().digest[chosen])
     identity = digest_of({"base": under.digest, "rows": digest_of({"rows": digests}), "recipe": recipe.identity()})
     name = f"{slug(Path(base.name).name)}-tuned-on-{len(chosen)}-rows-{identity[:8]}"
     path = (run.path / FOLDER / identity[:16]).absolute()
     return TunedModel(Model(name, str(path), identity, base.packaged, tuned=True), under, start, chosen, recipe)
+
+
+def choose_recipe(wanted: TunedOn) -> Recipe:
+    """The recipe with the epochs and the seed that the method decides. Raises SettingsError where there is no such."""
+    return dataclasses.replace(recipes.load(wanted.recipe), epochs=wanted.epochs, steps=None, seed=wanted.seed)
 
 
 def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) -> None:
