@@ -21,7 +21,7 @@ from selectit.engines import loading
 from selectit.engines.texts import load_tokenizer
 from selectit.errors import SettingsError
 from selectit.inference.rate import open_or_create_run
-from selectit.methods._tuning import TUNING, Pass
+from selectit.methods._tuning import TUNING, Pass, TunedOn
 from selectit.models.files import Model
 from selectit.procedures.tuned import choose_recipe, find_base
 from selectit.progress import Progress, Silent
@@ -109,7 +109,7 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
     passes = method.outline(run.rows, kept)
     recipe = choose_recipe(passes[0].model)
     row_tokens = count_row_tokens(run, base, recipe, settings)
-    tunings = tuple(_plan_training(each, row_tokens) for each in _trainings(passes))
+    tunings = plan_trainings(passes, row_tokens)
     speed = measure_speed(run, base, recipe, run.path / "rehearsal", settings, progress or Silent())
     return TuningCost(
         run=run.path,
@@ -128,13 +128,14 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
     )
 
 
-def _trainings(passes: Sequence[Pass]) -> list[Pass]:
-    """The first pass of each model."""
-    return list({id(each.model): each for each in reversed(passes)}.values())[::-1]
+def plan_trainings(passes: Sequence[Pass], row_tokens: float = 0.0) -> tuple[PlannedTuning, ...]:
+    """The trainings of a method's outline; `row_tokens` = mean tokens of a row."""
+    models = {id(each.model): each.model for each in passes}
+    return tuple(_plan_training(each, row_tokens) for each in models.values())
 
 
-def _plan_training(first: Pass, row_tokens: float) -> PlannedTuning:
-    recipe, rows = choose_recipe(first.model), len(first.model.rows)
+def _plan_training(model: TunedOn, row_tokens: float) -> PlannedTuning:
+    recipe, rows = choose_recipe(model), len(model.rows)
     read = count_rows_read(recipe, rows)
     return PlannedTuning(rows, read, count_steps(recipe, rows), round(read * row_tokens))
 

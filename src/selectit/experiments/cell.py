@@ -25,6 +25,7 @@ from selectit.experiments.settings import Cell, Experiment, build_method, build_
 from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
+from selectit.procedures.tuned import remove_weights
 from selectit.progress import Progress
 from selectit.runs import row_lists
 from selectit.runs.files import read_json, write_json
@@ -213,9 +214,10 @@ def _current_fingerprint(place: ExperimentFolder, cell: Cell) -> str:
 
 
 def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
-    """Remove a finished cell's weights, unless they are kept."""
+    """Remove a finished cell's weights, and those of models that its method tuned on the way, unless they are kept."""
     if not place.experiment.keep_models:
         shutil.rmtree(place.model(cell), ignore_errors=True)
+        remove_weights(place.clean_of(cell).run)
 
 
 def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from selectit.costs import plan as costs_plan
-from selectit.costs.tunings import count_row_tokens, count_rows_read, count_steps, measure_speed
+from selectit.costs.tunings import count_row_tokens, count_rows_read, count_steps, measure_speed, plan_trainings
 from selectit.experiments.cell import ExperimentFolder, check_cells, count_rows, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, build_trial, list_cells, list_searches
+from selectit.methods._tuning import TUNING
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
@@ -137,7 +138,24 @@ def _describe_choosing(
             rest += number
     most = "at most " if any(plan.settings.cascade for _, plan in choices) else ""
     time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
-    return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes", asked
+    tuned = _describe_tuning(place, own)
+    return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes{tuned}", asked
+
+
+def _describe_tuning(place: ExperimentFolder, own: Sequence[Cell]) -> str:
+    """What methods that tune models on the way do while they choose for these cells; '' where there are none."""
+    steps = trainings = passes = 0
+    for cell in own:
+        method, rows = resolve(place.build_settings(cell)).parts[0].method, place.clean_of(cell).rows
+        if isinstance(method, TUNING):
+            asked = method.outline(rows, count_rows(place, cell))
+            planned = plan_trainings(asked)
+            steps += sum(each.steps for each in planned)
+            trainings += len(planned)
+            passes += rows * sum(each.request.passes for each in asked)
+    if not trainings:
+        return ""
+    return f"; on the way at most {trainings:,} trainings of {steps:,} steps and {passes:,} passes of tuned models"
 
 
 def _describe_evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
