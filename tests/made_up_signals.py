@@ -14,6 +14,7 @@ from selectit.signals.arrays import (
     INSTEAD,
     Embeddings,
     Gains,
+    Gradients,
     Judgements,
     Losses,
     Ratings,
@@ -26,6 +27,7 @@ from selectit.signals.requests import (
     EmbeddingRequest,
     Field,
     GainRequest,
+    GradientRequest,
     JudgeRequest,
     LossRequest,
     RewardRequest,
@@ -120,9 +122,13 @@ def _broken():
     )
 
 
+def _examples():
+    return content(6, seed=5, several=False, broken=False)
+
+
 def target(needs):
     """Six examples of two groups, with what `needs` names."""
-    examples = content(6, seed=5, several=False, broken=False)
+    examples = _examples()
     return Target(signals(examples, needs), np.array([0, 0, 0, 0, 1, 1]), ("sums", "tools"))
 
 
@@ -138,6 +144,7 @@ def signals(rows, needs):
             EmbeddingRequest: lambda: {"embeddings": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))},
             StateRequest: lambda: {"states": Embeddings(row, np.stack([i.vector for i in items]).astype("f4"))},
             GainRequest: lambda: {"gains": Gains(row, np.stack([i.vector for i in items]).astype("f4"))},
+            GradientRequest: lambda need=need: {"gradients": _gradients(need, row, items)},
             JudgeRequest: lambda need=need: {"judgements": _replies(need, row, items)},
             RewardRequest: lambda: {"rewards": Rewards(row, np.array([item.reward for item in items]))},
             Substitution: lambda need=need: {INSTEAD: _instead(need, items, row)},
@@ -211,6 +218,18 @@ def _replies(question, row, items):
         json.dumps(item.instruction.split()) if tags and item.reply is not None else item.reply for item in items
     ]
     return Judgements(row, tuple(replies), "gpt-3.5-turbo")
+
+
+def _gradients(need, row, items):
+    """An item's vector is its gradient; projected, its first numbers again and again."""
+    vectors = np.stack([item.vector for item in items])
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    projected = (vectors / norm)[:, np.arange(need.dimensions) % WIDTH]
+    examples = np.stack([content.items[0].vector for content in _examples()])
+    inner = vectors @ examples.T if need.inner else vectors[:, :0]
+    return Gradients(
+        row, norm.astype("f4"), projected[:, None].astype("f2"), inner[:, None].astype("f4"), np.array([1.0])
+    )
 
 
 def _field(name, content):

@@ -76,6 +76,9 @@ VARIANTS = {
         {"chooser": "group-max"},
         {"chooser": "doubly-greedy", "turns": "lost"},
     ],
+    "less": [{}, {"chooser": "round-robin"}, {"dimensions": 4, "template": "plain", "rank": 2, "layers": 0, "seed": 1}],
+    "gist": [{}, {"directions": 2, "chooser": "group-round-robin", "turns": "lost"}],
+    "grand": [{}, {"rank": 4}, {"rank": 4, "layers": 0, "seed": 2}],
     "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")

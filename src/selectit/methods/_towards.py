@@ -43,8 +43,8 @@ class SimilarityMethod(TargetMethod):
 
     def choose(self, signals: Signals, budget: int) -> Choice:
         """At most `budget` rows in the order of choice; those without a vector are never taken."""
-        rows, vectors = _known(self.vectors(signals), len(signals.rows))
-        known, examples = _known(self.vectors(signals.target.signals), len(signals.target.signals.rows))
+        rows, vectors = known_vectors(self.vectors(signals), len(signals.rows))
+        known, examples = known_vectors(self.vectors(signals.target.signals), len(signals.target.signals.rows))
         if len(known) < len(signals.target.signals.rows):
             lacking = np.setdiff1d(np.arange(len(signals.target.signals.rows)), known)
             raise DataError(f"example {lacking[0]} of the target has no vector", "Leave it out, or mend it.")
@@ -57,7 +57,7 @@ class SimilarityMethod(TargetMethod):
         return Choice(rows[found.rows], found.targets)
 
 
-def _known(embeddings: Embeddings, rows: int) -> tuple[Int64, Float32]:
+def known_vectors(embeddings: Embeddings, rows: int) -> tuple[Int64, Float32]:
     """The M rows that have a vector, and their (M, D) vectors."""
     vectors = row_vectors(embeddings, rows)
     known = np.flatnonzero(np.isfinite(vectors).all(axis=1) & (vectors.shape[1] > 0))

@@ -68,7 +68,7 @@ def _tasks(
         enough = _enough(run, find_annotator(run, model.digest, here, request.signal), request)
         yield Task(run, model, (enough,), here)
         if target and not request.of_target:
-            yield Task(open_target_run(run, target), model, (request,), here)
+            yield Task(open_target_run(run, target), model, (request.of_examples,), here)
 
 
 def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
@@ -136,13 +136,14 @@ def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Ta
     for annotator, (request, *_) in answered:
         if request.of_target:
             continue
+        asked = request.of_examples
         same = find_annotator(inner, str(annotator.manifest["digest"]), spec.settings, request.signal)
-        if same is None or not all(unit.path.exists() for unit in units(inner, same, [request])):
+        if same is None or not all(unit.path.exists() for unit in units(inner, same, [asked])):
             raise RunError(
                 f"{run.path} has no {request.signal} of the target's examples by {annotator.name}",
                 f"Collect them: selectit rate --run {run.path} with this --method, --target and model.",
             )
-        stored[request.signal] = load_arrays(inner, [same], [request])
+        stored[request.signal] = load_arrays(inner, [same], [asked])
     texts = tuple(inner.samples(0, inner.rows)) if "texts" in spec.method.needs else None
     groups = list(dict.fromkeys(each.group for each in spec.target))
     group = np.array([groups.index(each.group) for each in spec.target], np.int64)

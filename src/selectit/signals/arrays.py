@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from selectit.data.records import Sample
 from selectit.errors import RunError
 
+Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -196,6 +197,29 @@ class Gains:
 
 
 @dataclass(frozen=True, slots=True)
+class Gradients(ItemArrays):
+    """What was kept of the gradients of I items of N rows at C checkpoints; NaN throughout where there is none.
+
+    A gradient is of the mean loss of the response's tokens, in nats, with the optimiser's moments where
+    `GradientRequest.adam` asks for that.
+    """
+
+    row: Int64
+    """(I,)."""
+    norm: Float32
+    """(I, C) its length, 0 or more."""
+    projected: Float16
+    """(I, C, D) R g / (sqrt(D) |g|), the entries of R 1 or -1: g as a unit vector, of which the inner product with
+    another is unbiased, with a standard deviation of at most sqrt(2 / D). D is 0 where it is not kept."""
+    inner: Float32
+    """(I, C, Q) its inner products with the gradients of Q examples; Q is 0 where they are not kept."""
+    rates: Float64
+    """(C,) the learning rate that led to each checkpoint."""
+
+    shared = ("rates",)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """The Q examples of what the model should become good at, and what was collected of them."""
 
@@ -293,6 +317,11 @@ class Signals:
     def gains(self) -> Gains:
         """What the rows do to the losses of the target's examples."""
         return cast(Gains, self.of("gains"))
+
+    @property
+    def gradients(self) -> Gradients:
+        """What was kept of the gradients under the `GradientRequest` of `needs`."""
+        return cast(Gradients, self.of("gradients"))
 
     @property
     def target(self) -> Target:

@@ -91,10 +91,14 @@ class Stored:
         column = self.table[name] if missing is None else self.table[name].fill_null(missing)
         return np.from_dlpack(column.combine_chunks())
 
-    def floats(self, name: str) -> Float32:
+    def flat(self, name: str) -> NDArray[Any]:
         """All numbers of a column of lists, one list after another."""
         flat = self.table[name].combine_chunks().flatten()
-        return np.zeros(0, np.float32) if not len(flat) else np.asarray(np.from_dlpack(flat), np.float32)
+        return np.zeros(0, np.float32) if not len(flat) else np.from_dlpack(flat)
+
+    def floats(self, name: str) -> Float32:
+        """The same as float32."""
+        return np.asarray(self.flat(name), np.float32)
 
     def lengths(self, name: str) -> Int64:
         """(I,) length of each list, 0 where there is none."""
@@ -164,6 +168,11 @@ class SignalRequest(Generic[A, E]):
 
     def towards(self, examples: Sequence[Example]) -> Self:
         """The request where these are the target's examples; most don't depend on them."""
+        return self
+
+    @property
+    def of_examples(self) -> Self:
+        """What the target's examples are asked where this is asked of the rows; most are asked the same."""
         return self
 
     def shares_reading(self, other: Self) -> bool:

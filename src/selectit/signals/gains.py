@@ -54,12 +54,7 @@ class GainRequest(SignalRequest[Gains, ScoresText]):
 
     def towards(self, examples: Sequence[Example]) -> Self:
         """With `count` of the examples, as many of each group as there are, drawn with the seed."""
-        unanswered = sum(not each.response.strip() for each in examples)
-        if unanswered:
-            raise SettingsError(
-                f"{unanswered} of {len(examples)} examples of the target have no answer whose loss could fall",
-                "Give them answers, or choose with rds, knn-target or dsir, which need none.",
-            )
+        check_answered(examples)
         groups: dict[str, list[Example]] = {}
         for place in np.random.default_rng(self.seed).permutation(len(examples)).tolist():
             groups.setdefault(examples[place].group, []).append(examples[place])
@@ -111,6 +106,16 @@ class GainRequest(SignalRequest[Gains, ScoresText]):
     @classmethod
     def tell(cls, described: Any) -> str:
         return "no gain" if described["gain"] is None else f"mean gain {described['gain']:+.4g} nats a token"
+
+
+def check_answered(examples: Sequence[Example]) -> None:
+    """Raise SettingsError where an example of a target has no answer."""
+    unanswered = sum(not each.response.strip() for each in examples)
+    if unanswered:
+        raise SettingsError(
+            f"{unanswered} of {len(examples)} examples of the target have no answer whose loss could fall",
+            "Give them answers, or choose with rds, knn-target or dsir, which need none.",
+        )
 
 
 def _mean(losses: ResponseLosses | str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from selectit.signals.base import SignalRequest
 from selectit.signals.embeddings import EmbeddingRequest
 from selectit.signals.gains import GainRequest
+from selectit.signals.gradients import GradientRequest
 from selectit.signals.judgements import JudgeRequest
 from selectit.signals.losses import LossRequest
 from selectit.signals.ratings import RatingPrompt, Substitution
@@ -18,6 +19,7 @@ __all__ = [
     "EmbeddingRequest",
     "Field",
     "GainRequest",
+    "GradientRequest",
     "JudgeRequest",
     "LossRequest",
     "Need",
@@ -55,7 +57,8 @@ Need = str | Request | Field | ScoreOf | Substitution
 
 
 PACKAGED: tuple[type[Request], ...] = (
-    RatingPrompt, LossRequest, EmbeddingRequest, StateRequest, GainRequest, JudgeRequest, RewardRequest
+    RatingPrompt, LossRequest, EmbeddingRequest, StateRequest, GainRequest, GradientRequest, JudgeRequest,
+    RewardRequest,
 )  # fmt: skip
 """In the order in which a run tells of them."""
 

@@ -17,6 +17,7 @@ from selectit.models.files import Model
 from selectit.signals.arrays import FLAG_NO_ROOM, Float32, Float64, Int64
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import EmbeddingRequest
+from selectit.signals.gradients import GradientRequest, RowGradient
 from selectit.signals.judgements import JudgeRequest, Reply
 from selectit.signals.losses import LossRequest, ResponseLosses
 from selectit.signals.ratings import RatingBatch, RatingPrompt
@@ -66,6 +67,12 @@ class FakeEngine:
         vectors = [self._draws(text).standard_normal(8) if text.split() else np.full(8, np.nan) for text in texts]
         return np.array(vectors, np.float32)
 
+    def gradients(self, what: GradientRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[RowGradient | str]:
+        """Gradients of 64 weights, and their inner products; a response without words has none."""
+        on_batch(len(samples), 0)
+        examples = [self._gradients(what, each.instruction, each.response) for each in what.examples]
+        return [self._gradient(what, sample, examples) for sample in samples]
+
     def reply(self, question: JudgeRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[Reply]:
         """A number from 0 to 5, in halves."""
         on_batch(len(samples), 0)
@@ -102,6 +109,22 @@ class FakeEngine:
         return ResponseLosses(
             given, alone, entropy, largest, second, squares, rank, prompt, float(given[0].mean()), cut
         )
+
+    def _gradient(self, what: GradientRequest, sample: Sample, examples: Sequence[Float64]) -> RowGradient | str:
+        words = len(sample.response.split())
+        if not words:
+            return "the response is empty"
+        own = self._gradients(what, sample.instruction, sample.response)
+        norm = np.linalg.norm(own, axis=1)
+        inner = np.stack([np.einsum("cp,cp->c", own, each) for each in examples], 1) if examples else own[:, :0]
+        projected = own[:, np.arange(what.dimensions) % 64] / norm[:, None]
+        return RowGradient(
+            norm.astype(np.float32), projected.astype(np.float16), inner.astype(np.float32), words, truncated=False
+        )
+
+    def _gradients(self, what: GradientRequest, instruction: str, response: str) -> Float64:
+        """(C, 64)."""
+        return self._draws(f"{what.text.template}\0{instruction}\0{response}").standard_normal((what.passes, 64))
 
     def _draws(self, text: str) -> np.random.Generator:
         seed = hashlib.sha256(f"{self.name}\0{text}".encode()).digest()

@@ -1,4 +1,4 @@
-"""The `hf` engine: models that transformers loads, in this process: ratings, losses, embeddings, replies, rewards.
+"""The `hf` engine: models that transformers loads, in this process, for every signal.
 
 It is given texts and gives numbers; it knows no run directory.
 """
@@ -13,7 +13,7 @@ from selectit.engines.base import MAX_TOKENS, TEXTS_INSTALL, EngineLoader, max_t
 from selectit.models.files import Model
 from selectit.signals.base import Engine
 
-_FILES = {"embeddings": "encoder", "states": "encoder", "rewards": "reward"}
+_FILES = {"embeddings": "encoder", "states": "encoder", "rewards": "reward", "gradients": "gradients"}
 
 
 class HFLoader(EngineLoader):

@@ -165,7 +165,11 @@ class HFEngine:
 
     def losses(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """The losses of the responses; see `ScoresText.losses`."""
-        reader = LossReader(
+        return self.loss_reader().read(text, samples, on_batch)
+
+    def loss_reader(self) -> LossReader:
+        """What reads losses with the model."""
+        return LossReader(
             self._reader,
             self.texts.tokenizer,
             self.texts.max_tokens,
@@ -173,7 +177,6 @@ class HFEngine:
             int(self.settings["batch_tokens"]),
             self._packed_limit,
         )
-        return reader.read(text, samples, on_batch)
 
     def states(self, texts: Mapping[int, list[int]]) -> Iterator[tuple[list[int], list[Float32]]]:
         """Batches of `texts`: their keys, and (tokens, hidden) last hidden states of each."""

@@ -34,7 +34,7 @@ _CHUNK, _CUDA_CHUNK = 128, 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class Pair:
     """One sample's two texts, and where its response begins in each; under 'joint' their tokens may differ."""
 
     given: list[int]
@@ -91,9 +91,7 @@ class LossReader:
 
     def read(self, text: LossRequest, samples: Sequence[Sample], on_batch: OnBatch) -> list[ResponseLosses | str]:
         """See `ScoresText.losses`."""
-        if text.chat:
-            text, samples = self._in_chat_template(text, samples)
-        pairs = [self._pair(text, sample) for sample in samples]
+        text, pairs = self.pairs(text, samples)
         readings = [
             reading
             for index, pair in enumerate(pairs)
@@ -111,6 +109,12 @@ class LossReader:
             pair if isinstance(pair, str) else _assembled(index, pair, text, found) for index, pair in enumerate(pairs)
         ]
 
+    def pairs(self, text: LossRequest, samples: Sequence[Sample]) -> tuple[LossRequest, list[Pair | str]]:
+        """The request with the chat template written out, and each sample's texts, or why it has none."""
+        if text.chat:
+            text, samples = self._in_chat_template(text, samples)
+        return text, [self._pair(text, sample) for sample in samples]
+
     def _in_chat_template(self, text: LossRequest, samples: Sequence[Sample]) -> tuple[LossRequest, Sequence[Sample]]:
         """The request with what the chat template writes around an instruction, and the responses as it begins them."""
         frame = frame_answer(self.tokenizer)
@@ -118,7 +122,7 @@ class LossReader:
         # An empty response stays one: it has no loss.
         return written, [replace(each, response=each.response and frame.lead + each.response) for each in samples]
 
-    def _pair(self, text: LossRequest, sample: Sample) -> _Pair | str:
+    def _pair(self, text: LossRequest, sample: Sample) -> Pair | str:
         """The sample's two texts as ids, the response cut to the token limit, or why there are none."""
         prefix = text.before(sample)
         before, alone_before = self._ids(prefix), self._ids(text.alone)
@@ -137,7 +141,7 @@ class LossReader:
         if over:
             alone = alone[: max(len(alone) - over + (text.shifted and not alone_before), 0)]
         alone = alone if text.both else []
-        return _Pair(
+        return Pair(
             given[: self.max_tokens], len(before), alone, len(alone_before), text.template_for(sample), over > 0
         )
 
@@ -169,7 +173,7 @@ class LossReader:
         self,
         batch: list[_Reading],
         text: LossRequest,
-        pairs: Sequence[_Pair | str],
+        pairs: Sequence[Pair | str],
         found: dict[tuple[int, int, bool], _Sums | str],
         failures: Failures,
     ) -> None:
@@ -189,7 +193,7 @@ class LossReader:
         self._in_halves(batch[:middle], text, pairs, found, failures)
         self._in_halves(batch[middle:], text, pairs, found, failures)
 
-    def _sums(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[_Pair | str]) -> list[_Sums]:
+    def _sums(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[Pair | str]) -> list[_Sums]:
         texts, firsts = [reading.ids for reading in batch], [reading.first for reading in batch]
         noise = self._noise(batch, text, pairs) if batch[0].copy else None
         if len(texts[-1]) <= self.packed_limit:
@@ -203,7 +207,7 @@ class LossReader:
         ends = np.cumsum([len(reading.ids) - reading.first for reading in batch])[:-1]
         return [_Sums(*parts) for parts in zip(*(np.split(column, ends) for column in columns), strict=True)]
 
-    def _noise(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[_Pair | str]) -> torch.Tensor:
+    def _noise(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[Pair | str]) -> torch.Tensor:
         """(1, T, width) uniform noise; a response alone has the noise that its tokens have after their instruction.
 
         It depends on the seed, the text and the copy, not on the row's place or the batch.
@@ -212,7 +216,7 @@ class LossReader:
         parts = []
         for reading in batch:
             pair = pairs[reading.sample]
-            assert isinstance(pair, _Pair)  # only these have readings
+            assert isinstance(pair, Pair)  # only these have readings
             key = np.array([text.seed, reading.copy, *pair.given], np.int64).tobytes()
             seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
             shape = (len(pair.given), embedding.embedding_dim)
@@ -221,7 +225,7 @@ class LossReader:
         return torch.cat(parts)[None].to(self.reader.model.device, embedding.weight.dtype)
 
 
-def _readings(index: int, copy: int, pair: _Pair, whole: bool) -> Iterator[_Reading]:
+def _readings(index: int, copy: int, pair: Pair, whole: bool) -> Iterator[_Reading]:
     """The texts of one copy that have anything to be predicted; `whole` = the prompt's losses too."""
     first = 1 if whole else max(pair.start, 1)
     if first < len(pair.given):
@@ -251,7 +255,7 @@ def read_columns(logits: torch.Tensor, targets: torch.Tensor, full: bool) -> tup
 
 
 def _assembled(
-    index: int, pair: _Pair, text: LossRequest, found: Mapping[tuple[int, int, bool], _Sums | str]
+    index: int, pair: Pair, text: LossRequest, found: Mapping[tuple[int, int, bool], _Sums | str]
 ) -> ResponseLosses | str:
     """One response's losses of all copies, or the first error among them."""
     tokens = len(pair.given) - pair.start

@@ -54,7 +54,7 @@ class Reader:
 
     def plain(self, texts: Sequence[list[int]]) -> torch.Tensor:
         """(B, vocabulary) float32 logits after each of B texts of equal length."""
-        self._use_attention(self.own_attention)
+        self.use_attention(self.own_attention)
         ids = torch.tensor(texts, device=self.model.device)
         # Not every architecture knows `logits_to_keep`; those that don't give all logits.
         keep = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self.model.forward).parameters else {}
@@ -89,7 +89,7 @@ class Reader:
 
     def plain_predictions(self, text: list[int], first: int, noise: torch.Tensor | None = None) -> torch.Tensor:
         """As `predictions` of one text, with the attention that the model was loaded with."""
-        self._use_attention(self.own_attention)
+        self.use_attention(self.own_attention)
         with torch.inference_mode():
             inputs = self._inputs(torch.tensor([text], device=self.model.device), noise)
             logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
@@ -104,7 +104,7 @@ class Reader:
         self, texts: Sequence[list[int]], prefix: int, places: Int64, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
         """(len(places), vocabulary) float32 logits at those places of the packed row of the texts."""
-        self._use_attention(PACKED)
+        self.use_attention(PACKED)
         device = self.model.device
         ids = [*texts[0][:prefix], *(token for text in texts for token in text[prefix:])]
         positions = [*range(prefix), *(place for text in texts for place in range(prefix, len(text)))]
@@ -120,7 +120,7 @@ class Reader:
 
     def states(self, texts: Sequence[list[int]], *, packed: bool) -> torch.Tensor:
         """(T, hidden) float32 last hidden states of the T tokens of all texts; one text only unless `packed`."""
-        self._use_attention(PACKED if packed else self.own_attention)
+        self.use_attention(PACKED if packed else self.own_attention)
         device, lengths = self.model.device, [len(text) for text in texts]
         layout = {"layout": attention.layout_kind(self.model).of(0, lengths, device)} if packed else {}
         positions = [[place for length in lengths for place in range(length)]]
@@ -135,7 +135,7 @@ class Reader:
 
     def generate(self, ids: list[int], new_tokens: int, tokenizer: Any) -> tuple[str, bool]:
         """The greedy continuation of one text, and whether it ended by itself."""
-        self._use_attention(self.own_attention)
+        self.use_attention(self.own_attention)
         device = self.model.device
         row = torch.tensor([ids], device=device)
         with torch.inference_mode(), unfused():
@@ -156,7 +156,7 @@ class Reader:
 
     def begin(self, texts: Sequence[list[int]]) -> Begun:
         """Read the beginnings of texts and keep their keys and values."""
-        self._use_attention(PACKED)
+        self.use_attention(PACKED)
         device, lengths = self.model.device, [len(text) for text in texts]
         cache = DynamicCache()
         with torch.inference_mode(), unfused():
@@ -174,7 +174,7 @@ class Reader:
 
         Only the tokens after the part that both have in common are read.
         """
-        self._use_attention(PACKED)
+        self.use_attention(PACKED)
         device = self.model.device
         shared = [common_prefix([begun.texts[place], text]) for place, text in zip(places, texts, strict=True)]
         rests = [text[known:] for text, known in zip(texts, shared, strict=True)]
@@ -197,7 +197,8 @@ class Reader:
             for layer in begun.cache.layers:  # each by itself: after a failure some have grown and some have not
                 layer.keys, layer.values = (each[:, :, : begun.starts[-1]] for each in (layer.keys, layer.values))
 
-    def _use_attention(self, name: str) -> None:
+    def use_attention(self, name: str) -> None:
+        """Read with `PACKED` attention from now on, or with another by its name."""
         if self.model.config._attn_implementation != name:
             self.model.set_attn_implementation(name)
 
@@ -242,7 +243,8 @@ class Float32Head(torch.nn.Module):  # type: ignore[misc]  # torch is Any to myp
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(…, hidden) -> (…, vocabulary) float32."""
-        parts = self.own.weight.split(8192) if self._kept is None else [self._kept]
+        differentiated = torch.is_grad_enabled() and self.own.weight.requires_grad
+        parts = self.own.weight.split(8192) if self._kept is None or differentiated else [self._kept]
         logits = torch.cat([linear(states.float(), rows.float()) for rows in parts], -1)
         return logits if self.own.bias is None else logits + self.own.bias.float()
 

@@ -1,0 +1,193 @@
+"""Gradients of the mean losses of texts, many texts at once, with respect to adapters; one by one to all weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from selectit.engines.base import Failures
+from selectit.engines.hf.adapters import Adapter, adapted, count_weights
+from selectit.engines.hf.packing import Reader
+from selectit.engines.memory import release_cached
+from selectit.engines.texts import first_line
+
+log = logging.getLogger(__name__)
+_LOGITS, _CUDA_LOGITS = 2**25, 2**28
+"""Logits of one batch: 128 MB and 1 GB in float32, and several times that while they are differentiated."""
+
+
+_BYTES, _CUDA_BYTES = 2**28, 2**32
+"""Of the gradients that are held at once."""
+
+
+_CUDA_SHARE = 4
+"""On a GPU a batch that is differentiated has so many tokens less than one that is only read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text, for the mean loss of its tokens from `first` on (1 or more: nothing predicts token 0)."""
+
+    ids: list[int]
+    first: int
+    truncated: bool
+
+
+Batch = tuple[list[int], torch.Tensor]
+"""The keys of B texts, and their (B, P) gradients in float32."""
+
+
+_Differentiate = Callable[[Sequence[Text]], torch.Tensor]
+
+
+class Differentiator:
+    """A loaded causal model that is differentiated."""
+
+    def __init__(self, reader: Reader, batch_tokens: int) -> None:
+        self.reader = reader
+        self._cuda = reader.model.device.type == "cuda"
+        self._batch_tokens = batch_tokens // _CUDA_SHARE if self._cuda else batch_tokens
+        if self._cuda:
+            checkpoint_layers(reader.model)
+
+    def by_adapters(
+        self, adapters: Sequence[Adapter], texts: Mapping[int, Text], errors: MutableMapping[int, str]
+    ) -> Iterator[Batch]:
+        """Gradients with respect to the P weights that count, in the order of the adapters' `sizes`, batch by batch.
+
+        Args:
+            adapters: the model reads with them.
+            texts: by any keys; they come back shortest first.
+            errors: receives why a text has no gradient.
+
+        Raises EngineError where too many texts in a row fail with one error.
+        """
+        rows = self.rows_held(sum(count_weights(adapters).values()))
+        self.reader.model.requires_grad_(False)
+        yield from self._read(texts, rows, partial(self._adapter_gradients, adapters), errors)
+
+    def norms_by_all(self, texts: Mapping[int, Text], errors: MutableMapping[int, str]) -> Iterator[Batch]:
+        """As `by_adapters`, but P is 1: the norm of the gradient with respect to all weights, tied ones once."""
+        self.reader.model.requires_grad_(True)
+        yield from self._read(texts, 1, self._norm, errors)
+
+    def rows_held(self, weights: int) -> int:
+        """How many rows' gradients with respect to so many weights may be held at once."""
+        return int(max((_CUDA_BYTES if self._cuda else _BYTES) // (4 * max(weights, 1)), 1))
+
+    def _read(
+        self,
+        texts: Mapping[int, Text],
+        rows: int,
+        differentiate: _Differentiate,
+        errors: MutableMapping[int, str],
+    ) -> Iterator[Batch]:
+        failures = Failures()
+        self.reader.use_attention(self.reader.own_attention)
+        for batch in self._batches(texts, rows):
+            yield from self._in_halves(batch, texts, differentiate, errors, failures)
+
+    def _batches(self, texts: Mapping[int, Text], rows: int) -> Iterator[list[int]]:
+        """Keys of texts, shortest first, within the limits of rows, of padded tokens and of logits."""
+        vocabulary = self.reader.model.get_input_embeddings().num_embeddings
+        most = (_CUDA_LOGITS if self._cuda else _LOGITS) // vocabulary
+        batch: list[int] = []
+        predicted = 0
+        for key in sorted(texts, key=lambda key: (len(texts[key].ids), key)):
+            size = len(texts[key].ids)
+            predicted += size - texts[key].first
+            fits = (len(batch) + 1) * size <= self._batch_tokens and predicted <= most and len(batch) < rows
+            if batch and not fits:
+                yield batch
+                batch, predicted = [], size - texts[key].first
+            batch.append(key)
+        if batch:
+            yield batch
+
+    def _in_halves(
+        self,
+        batch: list[int],
+        texts: Mapping[int, Text],
+        differentiate: _Differentiate,
+        errors: MutableMapping[int, str],
+        failures: Failures,
+    ) -> Iterator[Batch]:
+        """One batch; where the model fails on it, its halves, down to single texts."""
+        gradients = None
+        try:
+            gradients = differentiate([texts[key] for key in batch])
+        except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
+            failure = first_line(str(error))
+        if gradients is not None:
+            failures.reset()
+            yield batch, gradients
+            return
+        release_cached()  # after the except clause, whose traceback holds the tensors
+        if len(batch) == 1:
+            errors[batch[0]] = failure
+            failures.add(failure)
+            return
+        log.warning("a batch of %d texts failed and is read in halves: %s", len(batch), failure)
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            yield from self._in_halves(half, texts, differentiate, errors, failures)
+
+    def _adapter_gradients(self, adapters: Sequence[Adapter], texts: Sequence[Text]) -> torch.Tensor:
+        with torch.enable_grad(), adapted(adapters, len(texts)) as copies:
+            found = torch.autograd.grad(self._loss(texts), copies)
+        return torch.cat([each.flatten(1) for each in found], 1)
+
+    def _norm(self, texts: Sequence[Text]) -> torch.Tensor:
+        weights = list(self.reader.model.parameters())
+        with torch.enable_grad():
+            found = torch.autograd.grad(self._loss(texts), weights, allow_unused=True)
+        norms = [each.float().norm() for each in found if each is not None]
+        return torch.stack(norms).norm().view(1, 1)
+
+    def _loss(self, texts: Sequence[Text]) -> torch.Tensor:
+        """The sum of the texts' mean losses, in nats.
+
+        Short texts are padded on their right. That needs no mask, since no token of theirs sees what follows it.
+        """
+        model, width = self.reader.model, max(len(text.ids) for text in texts)
+        ids = torch.tensor([text.ids + [0] * (width - len(text.ids)) for text in texts], device=model.device)
+        places = [
+            at * width + place for at, text in enumerate(texts) for place in range(text.first - 1, len(text.ids) - 1)
+        ]
+        targets = torch.tensor([token for text in texts for token in text.ids[text.first :]], device=model.device)
+        counts = np.array([len(text.ids) - text.first for text in texts])
+        weights = torch.from_numpy(np.repeat(1 / counts, counts).astype(np.float32)).to(model.device)
+        with _only(model.get_output_embeddings(), torch.tensor(places, device=model.device)):
+            logits = model(input_ids=ids, use_cache=False).logits[0]
+        return cross_entropy(logits.float(), targets, reduction="none") @ weights
+
+
+@contextmanager
+def _only(head: Any, places: torch.Tensor) -> Iterator[None]:
+    """Inside it the output layer is applied at those places of all texts' tokens alone, as if they were one text's."""
+    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[places][None], *inputs[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Let each layer be computed again on the way back instead of being kept, without dropout or all else of training.
+
+    Only layers behind the first adapter are: the others have no way back.
+    """
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        return
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for module in model.modules():
+        if getattr(module, "gradient_checkpointing", False):
+            module.training = True  # this module's own flag alone: those in it stay as they are
