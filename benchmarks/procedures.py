@@ -26,6 +26,7 @@ METHODS = {
     "mods-selfnll": ["epochs=1"],
     "ifd-pre": ["clusters=10", "each=5"],
     "diverse-evol": ["rounds=2", "epochs=1"],
+    "tagcos": ["rounds=2", "share=0.1", "clusters=10"],
     "forgetting": ["rounds=2"],
 }
 """With parameters that suit a few hundred rows and two cores; the dearest comes last."""

@@ -79,10 +79,11 @@ VARIANTS = {
     "less": [{}, {"chooser": "round-robin"}, {"dimensions": 4, "template": "plain", "rank": 2, "layers": 0, "seed": 1}],
     "gist": [{}, {"directions": 2, "chooser": "group-round-robin", "turns": "lost"}],
     "grand": [{}, {"rank": 4}, {"rank": 4, "layers": 0, "seed": 2}],
+    "tagcos": [{"clusters": 3, "share": 0.3}, {"clusters": 2, "rounds": 1, "dimensions": 8, "template": "alpaca"}],
     "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
-CLUSTER = ("kmeans", "ltd", "ifd-pre")
+CLUSTER = ("kmeans", "ltd", "ifd-pre", "tagcos")
 CASES = [
     pytest.param(name, given, marks=[WITHOUT_EXTRA] if name in CLUSTER or "neighbours" in given else [])
     for name in methods.names()

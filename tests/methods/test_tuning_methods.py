@@ -1,19 +1,22 @@
 """Methods that tune a model on the way: their own arithmetic, with answers that are handed to them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 import made_up_signals as made
-from places import GOLDEN
+from places import GOLDEN, ROOT
+from selectit import methods
 from selectit.methods._tuning import choose_farthest
 from selectit.methods.delta_loss import DeltaLoss
 from selectit.methods.diverse_evol import DiverseEvol
 from selectit.methods.forgetting import Forgetting, count_forgotten
 from selectit.methods.ifd_pre import take_middle
 from selectit.methods.mods_selfnll import ModsSelfnll
-from selectit.signals.arrays import Embeddings, Signals
+from selectit.methods.tagcos import Tagcos, choose_by_cluster
+from selectit.signals.arrays import Embeddings, Gradients, Signals
 
 
 def rivals(name):
@@ -135,6 +138,48 @@ def test_delta_loss_is_tuned_on_its_share():
     _, (tuned,) = play(DeltaLoss(share=0.25).steps(signals), [losses([1] * 40)])
     _, (again,) = play(DeltaLoss(share=0.25, seed=1).steps(signals), [losses([1] * 40)])
     assert len(tuned) == 10 and tuned != again
+
+
+# TAGCOS
+
+
+def test_tagcos_chooses_of_each_cluster_its_share():
+    """By hand: two clusters of gradients, of six and three rows; a third of each is chosen, nearest to its mean."""
+    pytest.importorskip("sklearn")
+    angles = np.radians([0, 10, 20, 30, 40, 25, 170, 180, 190])
+    features = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    chosen = choose_by_cluster(features, 3, 2, seed=0)
+    assert (7 in chosen) and len(chosen) == 3
+    assert chosen[chosen < 6][0] == 2  # the mean of the first cluster points to 20.8 degrees
+
+
+def test_tagcos_adds_the_directions_of_its_rounds():
+    pytest.importorskip("sklearn")
+    signals = Signals(made.rows(4))
+    method = Tagcos(rounds=2, share=0.5, clusters=2, dimensions=2)
+    first, second = [[1, 0], [1, 0], [0, 1], [0, 1]], [[0, 1], [1, 0], [0, 1], [1, 0]]
+    chosen, tuned = play(method.steps(signals, 2), [gradients(first), gradients(second)])
+    assert len(tuned[0]) == 2 and tuned[0] == tuned[1]
+    assert len(set(chosen.tolist())) == 2
+
+
+def gradients(projected):
+    """Of one item a row, at one checkpoint."""
+    values = np.asarray(projected, np.float16)[:, None]
+    norm, inner = np.ones((len(values), 1), np.float32), np.zeros((len(values), 1, 0), np.float32)
+    return Gradients(np.arange(len(values)), norm, values, inner, np.array([1.0]))
+
+
+# One's own
+
+
+def test_the_method_of_the_page(folder):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "procedures.md").read_text(), re.DOTALL)
+    (folder / "mine.py").write_text(code[1])
+    method = methods.build("./mine.py:StillHard", {})
+    done, tuned = play(method.steps(Signals(made.rows(2))), [losses([1, 3])])
+    assert tuned == [[0, 1]]
+    assert method.score(done).tolist() == [1, 3]
 
 
 # Forgetting

@@ -64,7 +64,7 @@ def data(folder):
 @pytest.fixture
 def settings(model):
     def build(method="diverse-evol", run="run", **param):
-        rounds = {"rounds": 2} if method in ("diverse-evol", "forgetting") else {}
+        rounds = {"rounds": 2} if method in ("diverse-evol", "forgetting", "tagcos") else {}
         param = {"epochs": 1.0, "recipe": "quick.toml", **rounds, **param}
         place = {"run": run, "out": "subset.json", "force": True}
         return Settings(method=method, model=model, keep=12, param=param, unit_size=10, dtype="fp32", **place)
@@ -124,7 +124,7 @@ def test_a_set_is_chosen_in_rounds(data, settings):
     assert "choosing took" in lines and "an estimate" in lines
 
 
-@pytest.mark.parametrize("method", ["diverse-evol", "delta-loss", "forgetting"])
+@pytest.mark.parametrize("method", ["diverse-evol", "delta-loss", "forgetting", "tagcos"])
 def test_what_is_done_is_not_done_again(data, settings, method, no_training, no_model):
     first = selectit.select(data, settings(method))
     before = stored("run")
