@@ -27,9 +27,9 @@ from selectit.signals.requests import GradientRequest
 class Tagcos(TuningSetMethod):
     """Of each cluster of gradients the rows whose combination comes nearest to the cluster's mean (TAGCOS).
 
-    The model is tuned in `rounds` rounds on a drawn `share` of the rows, each from the last, and after each the gradient
-    of every row is read, projected at random and divided by its length. The mean over the rounds is the row's feature.
-    k-means makes clusters of these; each gives its share of the budget, chosen by orthogonal matching pursuit.
+    The model is tuned in `rounds` rounds on a drawn `share` of the rows, each from the last, and after each the
+    gradient of every row is read, projected at random and divided by its length. The mean over the rounds is the row's
+    feature. k-means makes clusters of these; each gives its share of the budget, chosen by orthogonal matching pursuit.
 
     Source: Zhang et al., "TAGCOS: Task-agnostic Gradient Clustered Coreset Selection for Instruction Tuning Data",
     arXiv 2407.15235.
@@ -41,10 +41,10 @@ class Tagcos(TuningSetMethod):
     Cost: `rounds` forward and backward passes a row, each after a tuning on `share` of the rows; N x `dimensions` x 2
     bytes a round.
 
-    Differs: the published rounds are three checkpoints of one training with an adapter, stopped by hand, whose optimiser
-    makes steps of the gradients, and the mean is weighted by learning rates typed in by hand. Here each round is a
-    training of its own that goes on from the last, so that all weigh the same, and the gradients are plain ones of a
-    fresh adapter. The defaults fit a laptop: rank 4, the last 4 layers, 512 dimensions; the paper has rank 128, all
+    Differs: the published rounds are three checkpoints of one training with an adapter, stopped by hand, whose
+    optimiser makes steps of the gradients, and the mean is weighted by learning rates typed in by hand. Here each round
+    is a training of its own that goes on from the last, so that all weigh the same, and the gradients are plain ones of
+    a fresh adapter. The defaults fit a laptop: rank 4, the last 4 layers, 512 dimensions; the paper has rank 128, all
     layers and 8,192. The published code gives clusters under 20 rows nothing and falls short of its total; here the
     shares are exact. A pursuit that ends early is begun again among the rows that are left, and where no row points
     along the mean the nearest ones follow; there it may never end. k-means is seeded.
