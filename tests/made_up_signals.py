@@ -167,8 +167,13 @@ def follow(steps, rows):
             passes.append(steps.send(answer))
         except StopIteration as end:
             return end.value, passes
-        request = passes[-1].request
-        answer = signals(rows, (request,)).of(request.signal)
+        request, pairs = passes[-1].request, passes[-1].pairs
+        asked = (
+            rows
+            if pairs is None
+            else [dataclasses.replace(rows[row], items=rows[row].items[-1:]) for row in pairs.rows]
+        )
+        answer = signals(asked, (request,)).of(request.signal)
         if isinstance(request, LossRequest):
             answer = dataclasses.replace(answer, given=answer.given * np.float32(0.9) ** len(passes))
 

@@ -26,6 +26,7 @@ VARIANTS = {
     "fixed": [{"file": CHOSEN}],
     "forgetting": [{}, {"rounds": 2, "least": 0.2}],
     "ifd-pre": [{}, {"clusters": 3, "each": 2, "template": "alpaca"}],
+    "mods": [{"quality": -1.0}, {"quality": -1.5, "necessity": 1.0, "seeds": 0.25, "seed": 1}],
     "mods-selfnll": [{}, {"seeds": 0.25, "good": 0.8, "needed": 0.7, "seed": 1}],
     "random": [{}, {"balance": "source"}, {"exclude": CHOSEN}, {"balance": "source", "exclude": CHOSEN}],
     "length": [{}, {"unit": "tokens"}, {"unit": "chars", "field": "both", "order": "shortest"}],
@@ -222,6 +223,11 @@ def test_the_outline_foresees_the_passes(name, given, contents):
     outlined = method.outline(len(contents), 6)
     assert [each.request for each in outlined] == [each.request for each in passes]
     for most, each in zip(outlined, passes, strict=True):
+        assert (each.pairs is None) == (most.pairs is None)
+        assert each.pairs is None or 0 < len(each.pairs.rows) <= len(most.pairs.rows)
+        if each.model is None:
+            assert most.model is None
+            continue
         assert 0 < len(each.model.rows) == len(np.unique(each.model.rows)) <= len(most.model.rows)
         assert (each.model.recipe, each.model.epochs) == (most.model.recipe, most.model.epochs)
         assert (each.model.start is None) == (most.model.start is None)

@@ -14,9 +14,10 @@ from selectit.methods.delta_loss import DeltaLoss
 from selectit.methods.diverse_evol import DiverseEvol
 from selectit.methods.forgetting import Forgetting, count_forgotten
 from selectit.methods.ifd_pre import take_middle
+from selectit.methods.mods import Mods
 from selectit.methods.mods_selfnll import ModsSelfnll
 from selectit.methods.tagcos import Tagcos, choose_by_cluster
-from selectit.signals.arrays import Embeddings, Gradients, Signals
+from selectit.signals.arrays import Embeddings, Gradients, Judgements, Rewards, Signals
 
 
 def rivals(name):
@@ -28,7 +29,8 @@ def play(steps, answers):
     tuned, answer = [], None
     for following in (*answers, None):
         try:
-            tuned.append(steps.send(answer).model.rows.tolist())
+            wanted = steps.send(answer)
+            tuned += [] if wanted.model is None else [wanted.model.rows.tolist()]
         except StopIteration as end:
             return end.value, tuned
         answer = following
@@ -104,6 +106,22 @@ def test_mods_takes_what_is_good_and_what_is_needed():
     assert len(seeds) == 2 and {0, 5} & set(seeds)
     assert chosen[:2].tolist() == seeds
     assert set(chosen[2:]) == {2, 3} - set(seeds)
+
+
+def test_mods_reads_rewards_as_published():
+    """The published scripts with a stub of a reward model: what is good, and of it what is needed."""
+    golden = rivals("mods")["filters"]
+    names = [row["instruction"] for row in golden["inputs"]["rows"]]
+    own, answered = (dict(golden["outputs"][f"{kind}_scores"]) for kind in ("quality", "necessity"))
+    rewards = np.array([own.get(name, np.nan) for name in names])
+    signals = Signals(made.rows(len(names)), {"rewards": Rewards(np.arange(len(names)), rewards)})
+    method = Mods(golden["inputs"]["quality_threshold"], golden["inputs"]["necessity_threshold"])
+    good = method.find_good(signals)
+    assert [names[row] for row in good] == golden["outputs"]["kept_by_quality_in_order"]
+    replies = Judgements(np.arange(len(good)), tuple("Yes." for _ in good))
+    known = np.array([answered.get(names[row], 9.0) for row in good])  # one failed there, and vanished
+    needed, _ = play(method.find_needed(signals, good, None), [replies, Rewards(np.arange(len(good)), known)])
+    assert [names[row] for row in needed] == golden["outputs"]["necessary_in_order"]
 
 
 def losses(means):

@@ -13,6 +13,7 @@ pytest.importorskip("peft")
 
 import tomli_w
 import torch
+from transformers import AutoConfig, AutoTokenizer, LlamaForSequenceClassification
 
 import commandline
 import selectit
@@ -22,6 +23,7 @@ from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
 from selectit.runs.annotators import models_in
 from selectit.runs.run import open_run
+from selectit.selection.cascade_report import read_timing
 from selectit.selection.summary import summary_lines
 
 ROWS = 24
@@ -166,6 +168,33 @@ def test_methods_that_ask_for_the_same_model_share_it(data, settings):
     assert len(trainings("run")) == 1
     selectit.select(data, settings("delta-loss", share=0.2))
     assert len(trainings("run")) == 2
+
+
+@pytest.fixture(scope="session")
+def reward_model(model, tmp_path_factory):
+    """A random sequence classifier with the tokenizer of the tuned model."""
+    folder = tmp_path_factory.mktemp("reward")
+    config = AutoConfig.from_pretrained(model, num_labels=1)
+    torch.manual_seed(1)
+    LlamaForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return str(folder)
+
+
+def test_answers_are_rewarded(data, settings, reward_model, no_training, no_model):
+    """MoDS: what is asked about some rows is asked once, and told of."""
+    asked = settings("mods", quality=-9.0, necessity=9.0, tokens=4)
+    asked = Settings(**{**vars(asked), "reward_model": reward_model})
+    first = selectit.select(data, asked)
+    assert len(set(first.selection.rows.tolist())) == 12
+    assert [each.rows for each in first.summary.tunings] == [6]
+    assert [(each.signal, each.rows) for each in first.summary.others][2:] == [("judgements", ROWS), ("rewards", ROWS)]
+    lines = "\n".join(summary_lines(first.summary, read_timing(open_run("run"))))
+    assert f"1 reply a row, of {ROWS} rows" in lines and "choosing took" in lines
+    assert selectit.verify("run").findings == ()
+    no_training()
+    no_model()
+    assert selectit.select(data, asked).selection.rows.tolist() == first.selection.rows.tolist()
 
 
 def test_weights_that_are_gone_are_made_again_where_they_are_needed(data, settings):

@@ -20,7 +20,7 @@ from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.engines.texts import load_tokenizer
 from selectit.errors import SettingsError
-from selectit.inference.rate import open_or_create_run
+from selectit.inference.rate import find_model, open_or_create_run
 from selectit.methods._tuning import TUNING, Pass, TunedOn
 from selectit.models.files import Model
 from selectit.procedures.tuned import choose_recipe, find_base
@@ -28,7 +28,6 @@ from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import list_requests
-from selectit.signals.requests import Request
 from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
@@ -38,7 +37,7 @@ COUNTED_ROWS = 200
 
 
 TIMED_STEPS = 2
-TIMED_ROWS = 16
+TIMED_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,10 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
     run = old or open_or_create_run(data, settings)
     base, kept = find_base(settings), plan.budget.count(run.rows)
     passes = method.outline(run.rows, kept)
-    recipe = choose_recipe(passes[0].model)
+    first = next((each.model for each in passes if each.model is not None), None)
+    if first is None:
+        raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
+    recipe = choose_recipe(first)
     row_tokens = count_row_tokens(run, base, recipe, settings)
     tunings = plan_trainings(passes, row_tokens)
     speed = measure_speed(run, base, recipe, run.path / "rehearsal", settings, progress or Silent())
@@ -124,13 +126,13 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
         row_tokens=row_tokens,
         weights=sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors")),
         tuning_seconds=sum(each.tokens for each in tunings) / speed,
-        reading_seconds=run.rows * _measure_reading(run, base, [each.request for each in passes], settings),
+        reading_seconds=run.rows * _measure_reading(run, base, passes, settings),
     )
 
 
 def plan_trainings(passes: Sequence[Pass], row_tokens: float = 0.0) -> tuple[PlannedTuning, ...]:
     """The trainings of a method's outline; `row_tokens` = mean tokens of a row."""
-    models = {id(each.model): each.model for each in passes}
+    models = {id(each.model): each.model for each in passes if each.model is not None}
     return tuple(_plan_training(each, row_tokens) for each in models.values())
 
 
@@ -178,14 +180,17 @@ def measure_speed(
     return tuned.tokens / tuned.seconds
 
 
-def _measure_reading(run: Run, model: Model, requests: Sequence[Request], settings: Settings) -> float:
-    """Seconds a row that all these requests take, by the model as it is: on a few rows, without loading it."""
+def _measure_reading(run: Run, base: Model, passes: Sequence[Pass], settings: Settings) -> float:
+    """Seconds a row that all these passes take: on a few rows, without loading; by the base model for tuned ones."""
     samples = run.samples_at(space_evenly(run.rows, TIMED_ROWS))
+    requests = [each.request for each in passes]
+    tuned = {each.request: each.model is not None for each in passes}
     seconds = 0.0
     for request in dict.fromkeys(requests):
+        model = base if tuned[request] else find_model(request.model_asked(settings), settings)
         engine = loading.load_engine(model, settings, {}, request.signal)
         began = time.perf_counter()
         request.ask(engine, samples, lambda *_: None)
-        seconds += (time.perf_counter() - began) * list(requests).count(request)
+        seconds += (time.perf_counter() - began) * requests.count(request)
         engine.close()
     return seconds / len({each.row for each in samples})

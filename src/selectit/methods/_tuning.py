@@ -39,11 +39,24 @@ class TunedOn:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Some of the rows, with other responses: what is asked about becomes rows 0, 1, … in this order."""
+
+    rows: Int64
+    """A row of several answers is its last one."""
+    responses: tuple[str, ...] | None = None
+    """One for each of the rows; None = their own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """One request, answered by one model about all rows."""
+    """One request, answered by one model."""
 
     request: Request
-    model: TunedOn
+    model: TunedOn | None
+    """None = the model that the settings name for such a request."""
+    pairs: Pairs | None = None
+    """What it is asked about; None = all rows."""
 
 
 class _TuningMethod(ABC):

@@ -12,12 +12,15 @@ from selectit.config.settings import Settings
 from selectit.engines import loading
 from selectit.errors import RunError
 from selectit.inference import execute
+from selectit.inference.rate import find_model
 from selectit.inference.units import Task
-from selectit.methods._tuning import Pass, TuningScoringMethod
+from selectit.jsonable import digest_of
+from selectit.methods._tuning import Pairs, Pass, TuningScoringMethod
 from selectit.procedures.tuned import TunedModel, find_base, locate_tuned, tune
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator
 from selectit.runs.run import Run
+from selectit.runs.source import create_pairs_run
 from selectit.runs.stored import load_arrays
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import Request
@@ -29,9 +32,14 @@ T = TypeVar("T")
 class AnsweredPass:
     """A pass that was answered, now or before."""
 
+    run: Run
+    """Where the answers are stored: the run itself, or that of some pairs inside it."""
+    within: str
+    """Where that is in the run: 'answers/<digest>/run/'; '' = the run itself."""
     annotator: Annotator
     request: Request
-    tuned: TunedModel
+    tuned: TunedModel | None
+    """The model that answered; None = one that was not tuned here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +73,14 @@ def follow(
             wanted = steps.send(arrays)
         except StopIteration as end:
             return Followed(end.value, tuple(answered))
-        tuned = locate_tuned(run, wanted.model, rows, base)
-        annotator = _answer(run, wanted.request, tuned, settings, progress, asks=asks)
-        answered.append(AnsweredPass(annotator, wanted.request, tuned))
-        arrays = _of_rows(run, wanted.request, load_arrays(run, [annotator], [wanted.request]), rows)
+        tuned = None if wanted.model is None else locate_tuned(run, wanted.model, rows, base)
+        place = run if wanted.pairs is None else open_pairs_run(run, wanted.pairs, rows)
+        annotator = _answer(run, place, wanted.request, tuned, settings, progress, asks=asks)
+        within = "" if place is run else f"{place.path.relative_to(run.path).as_posix()}/"
+        answered.append(AnsweredPass(place, within, annotator, wanted.request, tuned))
+        arrays = load_arrays(place, [annotator], [wanted.request])
+        if place is run:
+            arrays = _of_rows(run, wanted.request, arrays, rows)
 
 
 def follow_scoring(
@@ -78,18 +90,41 @@ def follow_scoring(
     return follow(run, method.steps(signals), np.arange(run.rows), settings, progress, asks=asks)
 
 
+def open_pairs_run(run: Run, pairs: Pairs, rows: Int64) -> Run:
+    """The run of some rows with other responses inside a run, answers/<digest>/run: written where it is not there."""
+    chosen = rows[pairs.rows]
+    samples = {each.row: each for each in run.samples_at(np.sort(chosen))}  # of several answers the last stays
+    own = [samples[row] for row in chosen.tolist()]
+    responses = [each.response for each in own] if pairs.responses is None else pairs.responses
+    made = [
+        {"prompt": sample.instruction, "completion": response} for sample, response in zip(own, responses, strict=True)
+    ]
+    return create_pairs_run(run.path / "answers" / digest_of(made)[:16], made)
+
+
 def _answer(
-    run: Run, request: Request, tuned: TunedModel, settings: Settings, progress: Progress, *, asks: bool
+    run: Run,
+    place: Run,
+    request: Request,
+    tuned: TunedModel | None,
+    settings: Settings,
+    progress: Progress,
+    *,
+    asks: bool,
 ) -> Annotator:
-    """Who has answered a request about all rows: the tuned model, which is tuned and asked where that is missing."""
-    task = Task(run, tuned.model, (request,), _with_engine(settings, request))
+    """Who has answered a request about the rows of `place`: where that is missing a model is tuned and asked."""
+    settings = _with_engine(settings, request)
+    model = find_model(request.model_asked(settings), settings) if tuned is None else tuned.model
+    task = Task(place, model, (request,), settings)
     annotator = task.annotator()
-    if asks and (annotator is None or not tuned.is_finished or task.pending(task.units(annotator))):
-        tune(run, tuned, settings, progress)
-        (annotator,) = execute.do_units(run, [tuned.model], task.requests, task.settings, progress)
-    if annotator is None or not tuned.is_finished:
+    finished = tuned is None or tuned.is_finished
+    if asks and (annotator is None or not finished or task.pending(task.units(annotator))):
+        if tuned is not None:
+            tune(run, tuned, settings, progress)
+        (annotator,) = execute.do_units(place, [model], task.requests, task.settings, progress)
+    elif annotator is None or not finished:
         raise RunError(
-            f"{run.path} has no {request.signal} by {tuned.model.name}",
+            f"{run.path} has no {request.signal} by {model.name}",
             "Type selectit select with the data, this --run, --method, --keep and --model: it tunes that model.",
         )
     return annotator

@@ -67,7 +67,10 @@ def check_tuning(method: TuningScoringMethod | TuningSetMethod, settings: Settin
     _check_base(settings)
     for each in method.outline(100, 10):  # of any size: the requests and recipes are the same
         loading.check_gives(settings.engine, each.request)
-        recipes.load(each.model.recipe)
+        if each.model is None:
+            each.request.model_asked(settings)
+        else:
+            recipes.load(each.model.recipe)
     if settings.share is not None:
         raise SettingsError(
             "--share can't be used with this method: what comes next is known when all have answered",

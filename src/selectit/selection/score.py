@@ -61,16 +61,16 @@ class Scored:
     """What the method says of itself."""
     chooses_set: bool
     passes: tuple[AnsweredPass, ...] = ()
-    """Those of models that were tuned on the way; they stand in `answered` too."""
+    """Those of a method that tunes models on the way; of those about all rows `answered` tells too."""
 
     def after(self, passes: Sequence[AnsweredPass]) -> Scored:
         """The same after so many passes of tuned models more."""
         if not passes:
             return self
-        names = [each.tuned.model.name for each in (*self.passes, *passes)]
+        names = [each.tuned.model.name for each in (*self.passes, *passes) if each.tuned is not None]
         return dataclasses.replace(
             self,
-            answered=(*self.answered, *((each.annotator, (each.request,)) for each in passes)),
+            answered=(*self.answered, *((each.annotator, (each.request,)) for each in passes if not each.within)),
             config={**self.config, "tuned": list(dict.fromkeys(names))},
             passes=(*self.passes, *passes),
         )
@@ -188,6 +188,9 @@ def estimate_seconds(run: Run, scored: Scored) -> float | None:
         by_row = sum(request.passes > 0 for request in requests)  # one text for all rows takes no time a row
         total += spent["seconds"] / spent["ratings"] * _items(run, scored) * by_row
     tuning = count_tuning_seconds(measure_tunings(scored.passes), timing)
+    for each in scored.passes:
+        if each.within:
+            total += each.run.timing().get(f"{each.annotator.signal}/{each.annotator.path.name}", {}).get("seconds", 0)
     return None if tuning is None else total + tuning
 
 

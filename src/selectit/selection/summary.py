@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,10 @@ class SignalStats:
     """Forward passes; of a judge, replies."""
     truncated_rows: int
     failed_rows: int
+    rows: int | None = None
+    """How many of the rows it was asked about; None = all."""
+    within: str = ""
+    """The run inside this one in which that folder lies, 'answers/<digest>/run/'; '' = this one itself."""
 
 
 def signal_stats(run: Run, answered: Sequence[tuple[Annotator, Sequence[Request]]]) -> tuple[SignalStats, ...]:
@@ -49,6 +54,14 @@ def signal_stats(run: Run, answered: Sequence[tuple[Annotator, Sequence[Request]
         for annotator, request in once.values()
         if not isinstance(request, RatingPrompt)  # how those were rated says more: `rating_stats`
     )
+
+
+def _inner_stats(passes: Sequence[AnsweredPass]) -> Iterator[SignalStats]:
+    """The figures of what was asked about some rows alone."""
+    for each in passes:
+        if each.within:
+            stats = _stats_of(each.run, each.annotator, each.request)
+            yield dataclasses.replace(stats, rows=each.run.rows, within=each.within)
 
 
 def _stats_of(run: Run, annotator: Annotator, request: Request) -> SignalStats:
@@ -70,10 +83,10 @@ def signal_line(facts: SignalStats, timing: Mapping[str, Mapping[str, float]]) -
     """The figures as a line of text; the speed is the mean of all that the model did for the signal."""
     one, several = kinds().get(facts.signal, SignalRequest).pass_name
     what = several if facts.passes_per_row > 1 else one
-    rates = timing.get(f"{facts.signal}/{facts.folder}", {})
-    speed = ""
+    rates = timing.get(f"{facts.within}{facts.signal}/{facts.folder}", {})
+    speed = "" if facts.rows is None else f", of {facts.rows:,} rows"
     if rates.get("seconds"):
-        speed = f", {rates['ratings'] / rates['seconds']:,.2f} rows/s"
+        speed += f", {rates['ratings'] / rates['seconds']:,.2f} rows/s"
         if rates["tokens"]:  # not all signals count them
             speed += f", {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
     cut = f"{facts.truncated_rows:,} rows cut to the token limit, {facts.failed_rows:,} failed"
@@ -225,7 +238,7 @@ def summarise(
         about=about,
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else values, facts)),
-        others=signal_stats(run, (*answered, *choice.answered)),
+        others=(*signal_stats(run, (*answered, *choice.answered)), *_inner_stats(passes)),
         filters=measure_filters(choice),
         reading=run.manifest.get("reading"),
         target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
@@ -267,11 +280,12 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
 def _reading_seconds(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> float | None:
     """Seconds in which models answered about all rows, at their mean rates; None where the timing does not say."""
     asked = [(f"ratings/{each.folder}", each.passes_per_row) for each in summary.raters]
-    asked += [(f"{each.signal}/{each.folder}", 1) for each in summary.others]
+    asked = [(key, number * summary.rows) for key, number in asked]
+    asked += [(f"{each.within}{each.signal}/{each.folder}", each.rows or summary.rows) for each in summary.others]
     rates = [(timing.get(key, {}), number) for key, number in asked]
     if not all(spent.get("ratings") for spent, _ in rates):
         return None
-    return sum(summary.rows * number * spent["seconds"] / spent["ratings"] for spent, number in rates)
+    return sum(number * spent["seconds"] / spent["ratings"] for spent, number in rates)
 
 
 def _score_lines(summary: Summary) -> Iterator[str]:

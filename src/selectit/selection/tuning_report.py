@@ -31,7 +31,7 @@ def measure_tunings(passes: Sequence[AnsweredPass]) -> tuple[TuningStats, ...]:
     """The figures of each model that was tuned for these passes, in their order. Raises RunError."""
     models: dict[str, TunedModel] = {}
     for each in passes:
-        for tuned in _with_starts(each.tuned):
+        for tuned in () if each.tuned is None else _with_starts(each.tuned):
             models.setdefault(tuned.path.name, tuned)
     return tuple(_stats_of(tuned) for tuned in models.values())
 
