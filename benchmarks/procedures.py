@@ -69,7 +69,7 @@ def choose(data: Path, method: str, options: argparse.Namespace, run: Path) -> C
     """Choose rows in a process of its own."""
     command = [sys.executable, "-m", "selectit", "select", str(data), "--method", method, "--model", options.model]
     command += ["--limit", str(options.limit), "--keep", options.keep, "--run", str(run), "--quiet", "--json"]
-    command += ["--out", str(run.with_suffix(".json")), "--force"]
+    command += ["--out", str(run.with_suffix(".json")), "--force", "--dtype", "fp32"]
     for param in [f"recipe={options.recipe}", *METHODS[method]]:
         command += ["--param", param]
     began = time.monotonic()

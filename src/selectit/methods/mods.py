@@ -83,7 +83,8 @@ class Mods(QualityCoverageNecessity):
         replies = yield self._ask(good, tuned)
         answers = tuple(reply or "" for reply in replies.replies)
         rewards = yield self._reward(good, answers)
-        return good[~(rewards.reward >= self.necessity)]
+        needed: Int64 = good[~(rewards.reward >= self.necessity)]
+        return needed
 
     def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:
         """An answer and its reward, for the good rows: at most all."""
