@@ -129,7 +129,7 @@ def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) ->
     if tuned.is_finished:
         if has_weights(tuned.path):
             return
-        shutil.rmtree(tuned.path)
+        _remove_training(tuned.path)
     _check_learns(tuned)
     if tuned.start is not None:
         tune(run, tuned.start, settings, progress)
@@ -143,6 +143,16 @@ def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) ->
         trust_remote_code=settings.trust_remote_code,
         progress=progress,
     )
+
+
+def _remove_training(folder: Path) -> None:
+    """Remove a finished training; what says that it is one goes last, so that a kill leaves no other folder."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "training.json":
+            path.unlink()
+    shutil.rmtree(folder)
 
 
 def _check_learns(tuned: TunedModel) -> None:
