@@ -260,6 +260,13 @@ def test_compare_reads_what_is_stored(data, settings):
     assert compared.methods[0].seconds > 0
 
 
+def test_its_scores_may_be_read_by_another_method(data, settings):
+    plain = settings()
+    quality = {"quality": "delta-loss:epochs=1;recipe=quick.toml"}
+    selected = selectit.select(data, Settings(**{**vars(plain), "method": "similarity", "param": quality}))
+    assert [each.rows for each in selected.summary.tunings] == [2]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

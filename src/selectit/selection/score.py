@@ -112,16 +112,15 @@ def score_part(
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
         answered = (*answered, *(one for each in inner.values() for one in each.answered))
     none = Scores(method.label, np.full(run.rows, math.nan), {})
+    about, passes = method.about, tuple(one for each in inner.values() for one in each.passes)
     if not isinstance(method, ScoringMethod):
-        return Scored(none, signals, used, answered, config, method.label, method.about, chooses_set=True)
-    passes: tuple[AnsweredPass, ...] = ()
+        return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True, passes=passes)
+    scored = Scored(none, signals, used, answered, config, method.label, about, chooses_set=False, passes=passes)
     if isinstance(method, TuningScoringMethod):
         done = follow_scoring(run, method, signals, spec.settings, progress, asks=False)  # `collect` has asked
-        signals, passes = done.result, done.passes
-    unscored = Scored(none, signals, used, answered, config, method.label, method.about, chooses_set=False)
-    scored = unscored.after(passes)
-    scores = store_scores(run, method.label, scored.config, method.score(signals), method.parts(signals))
-    return dataclasses.replace(scored, scores=scores)
+        scored = dataclasses.replace(scored, signals=done.result).after(done.passes)
+    values, parts = method.score(scored.signals), method.parts(scored.signals)
+    return dataclasses.replace(scored, scores=store_scores(run, method.label, scored.config, values, parts))
 
 
 def _load_stored(run: Run, text: str) -> Scored:
