@@ -124,7 +124,7 @@ def test_adapters_of_checkpoints_against_peft(folders, run, adam):
         examples = torch.stack(
             [peft_gradient(folders["llama"], checkpoint, Sample(0, 0, e.instruction, e.response))[0] for e in EXAMPLES]
         )
-        for sample, row in zip(SAMPLES[:3], found, strict=False):
+        for sample, row in zip(SAMPLES[:2], found, strict=False):
             gradient, first, second = peft_gradient(folders["llama"], checkpoint, sample)
             if adam:
                 gradient = (0.9 * first + 0.1 * gradient) / (0.999 * second + 0.001 * gradient**2 + 1e-8).sqrt()
@@ -269,7 +269,7 @@ def test_a_checkpoint_that_is_not_of_the_model_is_refused(folders, run, tmp_path
             copy / FILES[1],
         )
 
-    assert "has an adapter of model.layers.0.self_attn.q_proj, and the model has no such" in refusal(narrower)
+    assert "_proj, and the model has no such matrix" in refusal(narrower)
     assert "sets use_dora" in refusal(lambda copy: tiny.change_json(copy, FILES[0], use_dora=True))
     assert "has no optimizer.pt" in refusal(lambda copy: (copy / FILES[2]).unlink(), adam=True)
     moments = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2, 3))])

@@ -24,7 +24,13 @@ def source(rows):
     return write(rows)
 
 
-NEEDS = {"ifd": "losses", "knn": "embeddings", "alpagasus-local": "judgements", "reward": "rewards"}
+NEEDS = {
+    "ifd": "losses",
+    "grand": "gradients",
+    "knn": "embeddings",
+    "alpagasus-local": "judgements",
+    "reward": "rewards",
+}
 
 
 @pytest.mark.parametrize("method", NEEDS)
@@ -32,7 +38,13 @@ def test_a_method_s_signal_is_collected_once_and_resumed(source, method, monkeyp
     from selectit.engines.fake import FakeEngine
 
     asked = []
-    names = {"losses": "losses", "embeddings": "embed", "judgements": "reply", "rewards": "reward"}
+    names = {
+        "losses": "losses",
+        "gradients": "gradients",
+        "embeddings": "embed",
+        "judgements": "reply",
+        "rewards": "reward",
+    }
     verb = names[NEEDS[method]]
     original = getattr(FakeEngine, verb)
 

@@ -1,5 +1,6 @@
 """`--target` through the whole program, with made-up numbers."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.errors import RunError, SettingsError
+from selectit.models.adapters import FILES
 from selectit.runs.verify import verify
 from selectit.selection.compare import compare
 from selectit.selection.describe import show
@@ -16,7 +18,7 @@ from selectit.selection.rate import rate
 from selectit.selection.score import score
 from selectit.selection.select import select
 
-METHODS = ("rds", "knn-target", "dsir", "target-loss")
+METHODS = ("rds", "knn-target", "dsir", "target-loss", "less", "gist")
 
 
 def examples(name, count):
@@ -65,6 +67,29 @@ def test_another_target_asks_about_its_examples_alone(data, target, monkeypatch)
     assert one.name != other.name  # two choices, side by side
     select(data, settings(method="rds", target=target[1], target_by="prompt"))
     assert asked == [12, 3, 2]  # other groups of the same examples
+
+
+def test_less_at_checkpoints_asks_for_the_rows_steps_and_the_examples_gradients(data, target, monkeypatch):
+    for step in (2, 4):
+        folder = Path(f"tuned/checkpoint-{step}")
+        folder.mkdir(parents=True)
+        for name in FILES:
+            (folder / name).write_text(str(step))
+        log = [{"step": each, "learning_rate": 0.1 * each} for each in range(1, step + 1)]
+        (folder / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    asked = []
+    gradients = FakeEngine.gradients
+    monkeypatch.setattr(FakeEngine, "gradients", lambda *given: asked.append(given[1:3]) or gradients(*given))
+    at_them = settings(method="less", target=target[0], param={"checkpoints": "tuned"}, unit_size=5)
+    first = select(data, at_them)
+    assert [(what.adam, len(samples)) for what, samples in asked] == [(True, 5), (True, 5), (True, 2), (False, 3)]
+    assert [each.rate for each in asked[0][0].checkpoints] == pytest.approx([0.15, 0.35])
+    assert first.summary.others[0].passes_per_row == 2
+    select(data, dataclasses.replace(at_them, target=target[1:]))
+    assert [len(samples) for _, samples in asked[4:]] == [2]  # the rows' projections serve another target too
+    (Path("tuned/checkpoint-4") / FILES[1]).write_text("trained on")
+    other = select(data, at_them)
+    assert len(asked) == 9 and other.name != first.name
 
 
 def test_interrupted_between_rows_and_examples(data, target, monkeypatch):

@@ -34,8 +34,8 @@ class Gist(TargetMethod):
 
     Direction: the order of choice.
 
-    Cost: 1 forward and backward pass a row, example and checkpoint; N x Q x 4 bytes a checkpoint; the examples'
-    gradients stand in memory, Q x 4 bytes for each weight of the adapter.
+    Cost: 1 forward and backward pass a row and an example at each checkpoint, and N x Q x 4 bytes of the disk; the
+    examples' gradients stand in memory, Q x 4 bytes for each weight of the adapter.
 
     Differs: what is stored of a row is its inner products with the Q examples' gradients, of which its coordinates in
     any number of directions follow, so that k is changed without another pass. Directions with less than a millionth

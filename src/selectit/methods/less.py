@@ -31,15 +31,15 @@ class Less(SimilarityMethod):
 
     Direction: the order of choice.
 
-    Cost: 1 forward and backward pass a row, example and checkpoint; N x D x 2 bytes a checkpoint.
+    Cost: 1 forward and backward pass a row and an example at each checkpoint, and N x D x 2 bytes of the disk.
 
     Differs: without `checkpoints` it is at the untuned model, with plain gradients of a fresh adapter: a first look
     without any tuning. The defaults fit a laptop: an adapter of rank 4 on the last 4 layers and 512 dimensions, where
-    the paper has rank 128 on all and 8,192; the projection's error of a cosine has a standard deviation of at most .063,
-    with 8,192 .016. The step is (.9 m + .1 g) / sqrt(.999 v + .001 g² + 1e-8), as the published code has it: the paper's equation has the
-    bias correction and epsilon outside the root, as DataFlex's copy of the code has epsilon. The gradient is made into
-    a step before it is projected. A text has the alpaca template where the published one has Tulu's, and its end token
-    is not read. Groups of examples may have any sizes.
+    the paper has rank 128 on all and 8,192; the projection's error of a cosine has a standard deviation of at most
+    .063, with 8,192 .016. A row's step is (.9 m + .1 g) / sqrt(.999 v + .001 g² + 1e-8) with the stored moments m and
+    v, as the published code has it: no bias correction, epsilon inside the root. It is taken before the projection. A
+    text has the alpaca template where the published one has Tulu's, and its end token is not read. Groups of examples
+    may have any sizes.
 
     Licence: princeton-nlp/LESS is MIT, OpenDCAI/DataFlex Apache-2.0; nothing was taken from either.
 

@@ -26,7 +26,7 @@ class Checkpoint:
     digest: str
     """Over `FILES`."""
     rate: float
-    """Mean learning rate of the steps since the checkpoint before; 1 where the folder says nothing of it."""
+    """Mean learning rate of the steps since the checkpoint before; 1 of one alone."""
     moments: bool
     """Whether the optimiser's moments are there."""
 
@@ -63,14 +63,14 @@ def _step(checkpoint: Path) -> int:
 
 
 def _mean_rates(paths: list[Path]) -> list[float]:
-    """The mean learning rate of the steps that led to each checkpoint from the one before."""
+    """The mean learning rate of the steps that led to each checkpoint from the one before; 1 of one alone."""
+    if len(paths) == 1:
+        return [1.0]
     entries = [
         (entry["step"], entry["learning_rate"])
         for entry in read_object(paths[-1] / "trainer_state.json").get("log_history", ())
         if "learning_rate" in entry
     ]
-    if not entries and len(paths) == 1:
-        return [1.0]
     steps, rates = np.array(entries, np.float64).reshape(-1, 2).T
     ends = [_step(path) for path in paths]
     found = [rates[(steps > begin) & (steps <= end)] for begin, end in zip([0, *ends], ends, strict=False)]
