@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import tomllib
 import typing
@@ -185,3 +186,11 @@ def _parse_value(text: str, kind: Any) -> Any:
         return parse_toml(f"value = {body}")["value"]
     except ValueError:
         return text
+
+
+def check_machine(recipe: Recipe) -> None:
+    """Raise SettingsError where this machine lacks what the recipe needs."""
+    if recipe.quantize and importlib.util.find_spec("bitsandbytes") is None:
+        raise SettingsError("quantize needs bitsandbytes, which is not installed", "pip install bitsandbytes")
+    if recipe.accelerate is not None and not Path(recipe.accelerate).is_file():
+        raise SettingsError(f"accelerate: there is no file {recipe.accelerate}", "Make one with `accelerate config`.")
