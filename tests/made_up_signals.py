@@ -1,5 +1,6 @@
 """Made-up signals of every kind, for tests of methods: seeded, a row at a time, so that rows can change places."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,25 @@ def signals(rows, needs):
     if "ratings" in needs:
         stored["ratings"] = _ratings(np.stack([item.logprob for item in items])[:, None], row)
     return Signals(_rows(rows), stored, **made)
+
+
+def follow(steps, rows):
+    """What a method that tunes a model on the way returns, and its passes; the tuned models' losses are smaller."""
+    answer, passes = None, []
+    while True:
+        try:
+            passes.append(steps.send(answer))
+        except StopIteration as end:
+            return end.value, passes
+        request, pairs = passes[-1].request, passes[-1].pairs
+        asked = (
+            rows
+            if pairs is None
+            else [dataclasses.replace(rows[row], items=rows[row].items[-1:]) for row in pairs.rows]
+        )
+        answer = signals(asked, (request,)).of(request.signal)
+        if isinstance(request, LossRequest):
+            answer = dataclasses.replace(answer, given=answer.given * np.float32(0.9) ** len(passes))
 
 
 def _rows(rows):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from selectit.assessing.assess import Assessment, assess
     from selectit.config.settings import Settings
     from selectit.costs.plan import Cost, plan
+    from selectit.costs.tunings import TuningCost, plan_tuning
     from selectit.errors import SelectitError
     from selectit.evaluation.evaluate import evaluate
     from selectit.evaluation.settings import EvalSettings
@@ -48,6 +49,7 @@ _HOMES = {
     "SelectitError": "errors",
     "Settings": "config.settings",
     "Trained": "training.train",
+    "TuningCost": "costs.tunings",
     "Verified": "runs.verify",
     "assess": "assessing.assess",
     "compare": "selection.compare",
@@ -62,6 +64,7 @@ _HOMES = {
     "list_runs": "selection.describe",
     "plan": "costs.plan",
     "plot": "pages.plot",
+    "plan_tuning": "costs.tunings",
     "probe": "probing.probe",
     "rate": "selection.rate",
     "score": "selection.score",
@@ -87,6 +90,7 @@ __all__ = [
     "SelectitError",
     "Settings",
     "Trained",
+    "TuningCost",
     "Verified",
     "assess",
     "compare",
@@ -101,6 +105,7 @@ __all__ = [
     "list_runs",
     "plan",
     "plot",
+    "plan_tuning",
     "probe",
     "rate",
     "score",

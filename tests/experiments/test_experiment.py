@@ -375,6 +375,20 @@ def test_weights_that_a_kill_left_are_removed(small):
     assert not left.exists()
 
 
+def test_a_method_that_tunes_on_the_way(small):
+    """Its models are told of in the plan, and their weights go with those of the cell."""
+    Path("quick.toml").write_text("batch_size = 2\nmicro_batch = 1\nmax_tokens = 64\nwarmup_ratio = 0\n")
+    param = "rounds=1;epochs=1;recipe=quick.toml"
+    tuning = with_choice(small, f"diverse-evol:{param}", settings={"engine": "hf"})
+    tuning = dataclasses.replace(tuning, base=False, seeds=(0,))
+    said = "on the way at most 1 trainings of 1 steps and 15 passes of tuned models"
+    assert said in "\n".join(planned(tuning, "planned"))
+    (made,) = experiment.experiment(tuning, "out").outcomes
+    assert (made.rows, made.passes) == (3, 1) and made.select_seconds > 0
+    assert list(Path("out/run/tuned").glob("*/training.json"))
+    assert not list(Path("out").glob("run/tuned/*/*.safetensors"))
+
+
 def test_other_settings_need_another_folder(small):
     experiment.experiment(small, "out")
     other = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, steps=3))

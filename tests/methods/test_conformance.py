@@ -12,6 +12,7 @@ import tomli_w
 import made_up_signals as made
 from selectit import methods
 from selectit.methods._base import ScoringMethod
+from selectit.methods._tuning import TuningScoringMethod, TuningSetMethod
 from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.spec import to_toml_parameters
 from selectit.signals.requests import Field
@@ -23,6 +24,10 @@ CHOSEN = "chosen.jsonl"
 # What is tested besides a method's defaults, which are tested of every method that has no entry here.
 VARIANTS = {
     "fixed": [{"file": CHOSEN}],
+    "forgetting": [{}, {"rounds": 2, "least": 0.2}],
+    "ifd-pre": [{}, {"clusters": 3, "each": 2, "template": "alpaca"}],
+    "mods": [{"quality": -1.0}, {"quality": -1.5, "necessity": 1.0, "seeds": 0.25, "seed": 1}],
+    "mods-selfnll": [{}, {"seeds": 0.25, "good": 0.8, "needed": 0.7, "seed": 1}],
     "random": [{}, {"balance": "source"}, {"exclude": CHOSEN}, {"balance": "source", "exclude": CHOSEN}],
     "length": [{}, {"unit": "tokens"}, {"unit": "chars", "field": "both", "order": "shortest"}],
     "selectit": [{}, {"level": "token"}, {"profile": "official"}, {"level": "model", "weights": (2.0,)}],
@@ -41,6 +46,8 @@ VARIANTS = {
         {"length": "sum", "noise": True, "seed": 3},
         {"text": "response", "buckets": 50, "smoothing": 0.5},
     ],
+    "delta-loss": [{"share": 0.5}, {"order": "least", "template": "plain"}],
+    "diverse-evol": [{}, {"rounds": 2, "epochs": 0.5, "seed": 3}],
     "dpp": [{}, {"kernel": "cosine", "jitter": 0.01}, {"quality": "reward", "beta": 0.5}],
     "facility-location": [
         {},
@@ -78,11 +85,13 @@ VARIANTS = {
     "less": [{}, {"chooser": "round-robin"}, {"dimensions": 4, "template": "plain", "rank": 2, "layers": 0, "seed": 1}],
     "gist": [{}, {"directions": 2, "chooser": "group-round-robin", "turns": "lost"}],
     "grand": [{}, {"rank": 4}, {"rank": 4, "layers": 0, "seed": 2}],
+    "tagcos": [{"clusters": 3, "share": 0.3}, {"clusters": 2, "rounds": 1, "dimensions": 8, "template": "alpaca"}],
     "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
+CLUSTER = ("kmeans", "ltd", "ifd-pre", "tagcos")
 CASES = [
-    pytest.param(name, given, marks=[WITHOUT_EXTRA] if name in ("kmeans", "ltd") or "neighbours" in given else [])
+    pytest.param(name, given, marks=[WITHOUT_EXTRA] if name in CLUSTER or "neighbours" in given else [])
     for name in methods.names()
     for given in VARIANTS.get(name, [{}])
 ]
@@ -99,13 +108,22 @@ def signals_for(method, contents):
     """What the method needs of the contents, and of the examples of a target where it chooses towards one."""
     signals = made.signals(contents, method.needs)
     target = made.target(method.needs) if method.towards_target else None
-    return dataclasses.replace(signals, stored_target=target)
+    signals = dataclasses.replace(signals, stored_target=target)
+    return made.follow(method.steps(signals), contents)[0] if isinstance(method, TuningScoringMethod) else signals
+
+
+def select(method, signals, contents, budget):
+    """What a method that chooses a set chooses."""
+    if isinstance(method, TuningSetMethod):
+        return made.follow(method.steps(signals, budget), contents)[0]
+    return method.select(signals, budget)
 
 
 def outcome(method, contents, order=None):
     """Scores, or chosen rows, of the contents in an order of their own; told in the numbers of the given order."""
     order = np.arange(len(contents)) if order is None else order
-    signals = signals_for(method, [contents[row] for row in order])
+    ordered = [contents[row] for row in order]
+    signals = signals_for(method, ordered)
     if isinstance(method, ScoringMethod):
         scores = method.score(signals)
         assert scores.dtype == np.float64 and scores.shape == (len(contents),)
@@ -114,7 +132,7 @@ def outcome(method, contents, order=None):
         return back
     keep = method.keep
     budget = 6 if keep is None else Budget(**parse_keep(keep)).count(len(contents))
-    rows = np.asarray(method.select(signals, budget))
+    rows = np.asarray(select(method, signals, ordered, budget))
     assert np.issubdtype(rows.dtype, np.integer) and len(np.unique(rows)) == len(rows) <= budget
     return order[rows]
 
@@ -162,7 +180,7 @@ def test_a_row_alone(name, given, contents):
         if isinstance(method, ScoringMethod):
             assert method.score(signals).shape == (1,)
         else:
-            assert len(method.select(signals, 1)) <= 1
+            assert len(select(method, signals, alone, 1)) <= 1
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
@@ -196,6 +214,28 @@ def test_the_label_is_fit_for_a_file_and_tells_variants_apart(name, given, conte
     assert re.fullmatch(r"[\w.+-]{1,80}", label), label
     labels = [methods.build(name, each).label for each in VARIANTS.get(name, [{}])]
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_the_outline_foresees_the_passes(name, given, contents):
+    """As many passes, with the same requests, of models tuned on at most as many rows."""
+    method = methods.build(name, given)
+    if not isinstance(method, TuningScoringMethod | TuningSetMethod):
+        return
+    signals = made.signals(contents, method.needs)
+    scores = isinstance(method, TuningScoringMethod)
+    _, passes = made.follow(method.steps(signals) if scores else method.steps(signals, 6), contents)
+    outlined = method.outline(len(contents), 6)
+    assert [each.request for each in outlined] == [each.request for each in passes]
+    for most, each in zip(outlined, passes, strict=True):
+        assert (each.pairs is None) == (most.pairs is None)
+        assert each.pairs is None or 0 < len(each.pairs.rows) <= len(most.pairs.rows)
+        if each.model is None:
+            assert most.model is None
+            continue
+        assert 0 < len(each.model.rows) == len(np.unique(each.model.rows)) <= len(most.model.rows)
+        assert (each.model.recipe, each.model.epochs) == (most.model.recipe, most.model.epochs)
+        assert (each.model.start is None) == (most.model.start is None)
 
 
 @pytest.mark.parametrize("name", methods.names())

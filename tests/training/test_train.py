@@ -22,6 +22,7 @@ import selectit
 import tiny
 from selectit.config.settings import Settings
 from selectit.errors import DataError, ModelError, RunError, SettingsError
+from selectit.models.adapters import find_checkpoints
 
 with_recipe = partial(dataclasses.replace, tiny.QUICK)
 
@@ -162,6 +163,23 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(run, model, changes
     assert equal(weights("whole"), weights("parts"))
     logs = [json.loads((each.path / "training.json").read_text())["log"] for each in (whole, parts)]
     assert [entry["loss"] for entry in logs[0]] == [entry["loss"] for entry in logs[1]]
+
+
+def test_checkpoints_that_stay(run, model):
+    """As many as were asked for, as the method `less` reads them, whether or not the training was interrupted."""
+    recipe = with_recipe(lora=2)
+    with pytest.raises(KeyboardInterrupt):
+        selectit.train(run, "all", model, recipe, "tuned", keep_checkpoints=2, progress=Stops(4))
+    trained = selectit.train(run, "all", model, recipe, "tuned", keep_checkpoints=2)
+    assert trained.steps == 6
+    found = find_checkpoints("tuned/checkpoints")
+    assert [Path(each.path).name for each in found] == ["checkpoint-3", "checkpoint-6"]
+    assert all(each.moments for each in found) and found[0].rate > found[1].rate > 0
+    assert not selectit.train(run, "all", model, recipe, "tuned", keep_checkpoints=2).fresh
+    with pytest.raises(RunError, match="has kept 2 checkpoints"):
+        selectit.train(run, "all", model, recipe, "tuned", keep_checkpoints=3)
+    with pytest.raises(SettingsError, match="of adapters alone"):
+        selectit.train(run, "all", model, tiny.QUICK, "other", keep_checkpoints=2)
 
 
 def test_a_checkpoint_that_was_cut_short_is_passed_over(run, model):

@@ -12,6 +12,7 @@ from selectit.cli.options import COMMON, data_argument, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.cli.progress import duration, notes
 from selectit.config.groups import (
+    AmountOptions,
     EngineOptions,
     LoadingOptions,
     MethodOptions,
@@ -23,12 +24,14 @@ from selectit.config.groups import (
     SourceOptions,
     TargetOptions,
 )
+from selectit.config.settings import Settings
 from selectit.data.memory import Data
 
 if TYPE_CHECKING:
     from selectit.costs.measure import Memory
     from selectit.costs.passes import SignalCost
     from selectit.costs.plan import Alternative, Cost, ModelCost, TextStats
+    from selectit.costs.tunings import TuningCost
 
 
 @cloup.command("plan")
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
 )
 @options(
     PlaceOptions, SourceOptions, ReadingOptions, RatingOptions, ModelOptions, EngineOptions, LoadingOptions,
-    MethodOptions, TargetOptions, ParameterOptions, *COMMON,
-)  # it measures this process  # fmt: skip
-def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **given: Any) -> None:
+    MethodOptions, TargetOptions, ParameterOptions, AmountOptions, *COMMON,
+)  # fmt: skip  # it measures this process
+def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, quiet: bool, **typed: Any) -> None:
     """Say what rating DATA, or the run that --run names, will cost: tokens, time, memory, disk, and what costs less.
 
     The tokens are counted, and the time is measured: the model is loaded (a packaged one or one of the hub is fetched)
@@ -51,8 +54,16 @@ def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, qu
 
     With --method, or --target, it says what that method asks of models: ratings as above, anything else in passes over
     the rows and over the examples of the target, whose time is not measured.
+    With a --method that tunes models on the way it says what choosing costs: rounds, passes, steps, tokens, disk, time.
+    The model is tuned for two steps, and reads a few rows; both are thrown away.
     """
-    chosen = to_settings(given)
+    chosen = to_settings(typed)
+    from selectit import methods
+    from selectit.methods._tuning import TUNING
+
+    if issubclass(methods.lookup(chosen.method), TUNING):
+        _plan_tuning(data, chosen, as_json, quiet)
+        return
     from selectit.costs.plan import plan
 
     with notes(quiet) as progress:
@@ -61,6 +72,35 @@ def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, qu
         print_json(dataclasses.asdict(cost))
     else:
         say("\n".join(_lines(cost)))
+
+
+def _plan_tuning(data: Data | None, settings: Settings, as_json: bool, quiet: bool) -> None:
+    from selectit.costs.tunings import plan_tuning
+
+    with notes(quiet) as progress:
+        cost = plan_tuning(data, settings, progress)
+    if as_json:
+        print_json({**dataclasses.asdict(cost), "all_rows_seconds": cost.all_rows_seconds})
+    else:
+        say("\n".join(_tuning_lines(cost)))
+
+
+def _tuning_lines(cost: TuningCost) -> Iterator[str]:
+    steps, tokens = (sum(getattr(each, name) for each in cost.tunings) for name in ("steps", "tokens"))
+    counts = [f"{each.rows:,}" for each in cost.tunings]
+    yield f"data         {cost.data}: {cost.rows:,} rows, of which {cost.kept:,} are to be kept"
+    yield f"run          {cost.run}"
+    yield f"method       {cost.method}, tuning {cost.model}"
+    yield f"  passes     {cost.base_passes} a row before anything is tuned, {cost.tuned_passes} a row by tuned models"
+    yield f"  trainings  {len(counts):,}, on at most {', '.join(counts)} rows: {steps:,} steps, about {tokens:,} tokens"
+    yield f"             ({cost.row_tokens:,.0f} a row; more where long rows are chosen)"
+    yield (
+        f"  expected   about {duration(cost.tuning_seconds)} of tuning and {duration(cost.reading_seconds)} of reading "
+        "by tuned models, measured on a few rows"
+    )
+    yield f"  compare    about {duration(cost.all_rows_seconds)} for one epoch on all rows"
+    yield f"  disk       {_size(len(counts) * cost.weights)} of tuned models in {cost.run}/tuned; they may be removed"
+    yield "what the run holds already is not subtracted"
 
 
 def _lines(cost: Cost) -> Iterator[str]:

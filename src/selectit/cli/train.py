@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--selection", metavar="NAME", help="Of the run, or all: every row [the only one].")
 @click.option("--model", metavar="NAME", help="Base model: packaged name, hub id or folder [smollm2].")
-@click.option("--recipe", metavar="NAME", help="paper, paper-mistral, paper-lora, small, or a TOML file [paper].")
+@click.option(
+    "--recipe", metavar="NAME", help="paper, paper-mistral, paper-lora, brief, small, or a TOML file [paper]."
+)
 @click.option("--recipe-param", type=Parameter(), multiple=True, help="Another value in the recipe; repeatable.")
 @click.option("--seed", type=int, metavar="N", help="The recipe's seed [0].")
 @click.option("--out", metavar="DIR", help="Folder of the tuned model [RUN/train/<its settings>].")
 @click.option("--checkpoint-minutes", type=float, default=5.0, metavar="N", help="Between checkpoints [5].")
+@click.option("--keep-checkpoints", type=int, default=0, metavar="N", help="Of an adapter, for --method less [0].")
 @options("trust_remote_code", "accept_terms", "json", "quiet")
 def command(
     run: Path,
@@ -37,6 +40,7 @@ def command(
     seed: int | None,
     out: str | None,
     checkpoint_minutes: float,
+    keep_checkpoints: int,
     trust_remote_code: bool | None,
     accept_terms: bool | None,
     as_json: bool,
@@ -64,6 +68,7 @@ def command(
             accept_terms=bool(accept_terms),
             trust_remote_code=bool(trust_remote_code),
             checkpoint_seconds=60 * checkpoint_minutes,
+            keep_checkpoints=keep_checkpoints,
             progress=progress,
         )
     if as_json:

@@ -25,6 +25,7 @@ from selectit.experiments.settings import Cell, Experiment, build_method, build_
 from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
 from selectit.models import resolve as model_files
+from selectit.procedures.tuned import remove_weights
 from selectit.progress import Progress
 from selectit.runs import row_lists
 from selectit.runs.files import read_json, write_json
@@ -32,7 +33,6 @@ from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.select import select
 from selectit.signals import prompts
-from selectit.training.recipes import Recipe
 from selectit.training.train import train
 
 
@@ -214,9 +214,10 @@ def _current_fingerprint(place: ExperimentFolder, cell: Cell) -> str:
 
 
 def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
-    """Remove a finished cell's weights, unless they are kept."""
+    """Remove a finished cell's weights, and those of models that its method tuned on the way, unless they are kept."""
     if not place.experiment.keep_models:
         shutil.rmtree(place.model(cell), ignore_errors=True)
+        remove_weights(place.clean_of(cell).run)
 
 
 def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:
@@ -237,7 +238,7 @@ def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int)
     identity["evaluation"] = _evaluation_identity(experiment.evaluation)
     if cell.choice is not None:
         identity["choice"] = _choice_identity(build_settings(experiment, cell, ""))
-        identity["recipe"] = _recipe_identity(experiment.recipe)
+        identity["recipe"] = experiment.recipe.identity()
     return digest_of(identity)[:16]
 
 
@@ -251,11 +252,6 @@ def _choice_identity(settings: Settings) -> dict[str, Any]:
         plain = {name: value for name, value in plain.items() if name not in options.names(TargetOptions)}
     plain["param"] = {name: _content_identity(value) for name, value in settings.param.items()}
     return plain
-
-
-def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
-    deciding = options.deciding(recipe)
-    return {name: value for name, value in recipe.table().items() if name in deciding}
 
 
 def _evaluation_identity(settings: EvalSettings) -> dict[str, Any]:

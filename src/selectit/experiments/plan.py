@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from selectit.costs import plan as costs_plan
-from selectit.costs.token_counts import space_evenly
-from selectit.engines.texts import load_tokenizer
+from selectit.costs.tunings import count_row_tokens, count_rows_read, count_steps, measure_speed, plan_trainings
 from selectit.experiments.cell import ExperimentFolder, check_cells, count_rows, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, build_trial, list_cells, list_searches
+from selectit.methods._tuning import TUNING
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
-from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import list_requests
 from selectit.signals.requests import RatingPrompt, Request
-from selectit.training.examples import build_examples, set_template
-from selectit.training.recipes import Recipe
-from selectit.training.train import train
 
-COUNTED_ROWS = 200
-"""Tokens of a row are the mean over so many, evenly spaced."""
-
-
-TIMED_STEPS = 2
 TIMED_ANSWERS = 12
 
 
@@ -63,7 +52,7 @@ def plan(experiment: Experiment, out: str | Path, progress: Progress | None = No
         ]
         for cell in every:
             rows = count_rows(place, cell)
-            what = f"{rows:,} rows, {_count_steps(experiment.recipe, rows):,} training steps"
+            what = f"{rows:,} rows, {count_steps(experiment.recipe, rows):,} training steps"
             lines.append(f"  {cell.name}: {'done' if cell.name in done else what}")
         tried, left = _list_trials(place)
         about = experiment.search
@@ -100,16 +89,17 @@ def _cost_lines(place: ExperimentFolder, todo: Sequence[Cell], progress: Progres
         if not own:
             continue
         rows = [count_rows(place, cell) for cell in own]
-        read = [_count_rows_read(experiment.recipe, number) for number in rows]
+        read = [count_rows_read(experiment.recipe, number) for number in rows]
         sources = {cell.source for cell in own}
-        row = {source: _count_tokens_a_row(experiment, model, place.cleans[source].run) for source in sources}
+        base, recipe, settings = _find_model(experiment, model), experiment.recipe, experiment.settings
+        row = {source: count_row_tokens(place.cleans[source].run, base, recipe, settings) for source in sources}
         tokens = sum(number * row[cell.source] for number, cell in zip(read, own, strict=True))
-        weights = sum(file.stat().st_size for file in Path(_find_model(experiment, model).path).glob("*.safetensors"))
+        weights = sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors"))
         kept = f"{len(own)} of them are kept" if experiment.keep_models else "removed once it is evaluated"
-        steps, mean = sum(_count_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
+        steps, mean = sum(count_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
         tuning = f"{steps:,} steps, about {tokens:,.0f} tokens ({mean:.0f} a row; more where long rows are chosen)"
         if here:
-            speed = _measure_speed(place, model, progress)
+            speed = measure_speed(place.clean.run, base, recipe, place.folder / "rehearsal", settings, progress)
             tuning += f", {_time(tokens / speed)} at {speed:,.0f} tokens a second, measured"
         choosing, asked = _describe_choosing(place, own, asked, here, progress)
         lines += [
@@ -148,7 +138,24 @@ def _describe_choosing(
             rest += number
     most = "at most " if any(plan.settings.cascade for _, plan in choices) else ""
     time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
-    return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes", asked
+    tuned = _describe_tuning(place, own)
+    return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes{tuned}", asked
+
+
+def _describe_tuning(place: ExperimentFolder, own: Sequence[Cell]) -> str:
+    """What methods that tune models on the way do while they choose for these cells; '' where there are none."""
+    steps = trainings = passes = 0
+    for cell in own:
+        method, rows = resolve(place.build_settings(cell)).parts[0].method, place.clean_of(cell).rows
+        if isinstance(method, TUNING):
+            asked = method.outline(rows, count_rows(place, cell))
+            planned = plan_trainings(asked)
+            steps += sum(each.steps for each in planned)
+            trainings += len(planned)
+            passes += rows * sum(each.request.passes for each in asked)
+    if not trainings:
+        return ""
+    return f"; on the way at most {trainings:,} trainings of {steps:,} steps and {passes:,} passes of tuned models"
 
 
 def _describe_evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
@@ -163,47 +170,8 @@ def _describe_evaluating(todo: Sequence[Cell], known: Sequence[Outcome]) -> str:
     return f"evaluating {len(todo):,} cells: {_time(left)}, as those that are done took"
 
 
-def _count_tokens_a_row(experiment: Experiment, model: str, run: Run) -> float:
-    """Mean tokens of a row as it is trained on."""
-    recipe = experiment.recipe
-    tokenizer = load_tokenizer(_find_model(experiment, model).path, experiment.settings.trust_remote_code)
-    set_template(tokenizer, recipe.template)
-    found = build_examples(run, space_evenly(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
-    return float(np.mean([len(each.ids) for each in found]))
-
-
-def _measure_speed(place: ExperimentFolder, model: str, progress: Progress) -> float:
-    """In training: some steps on a few rows, by the function that tunes."""
-    experiment, run = place.experiment, place.clean.run
-    recipe = experiment.recipe
-    size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
-    rehearsal = place.folder / "rehearsal"
-    shutil.rmtree(rehearsal, ignore_errors=True)
-    tuned = train(
-        run.path,
-        space_evenly(run.rows, TIMED_STEPS * size),
-        model,
-        dataclasses.replace(recipe, steps=TIMED_STEPS, batch_size=size),
-        rehearsal,
-        accept_terms=experiment.settings.accept_terms,
-        trust_remote_code=experiment.settings.trust_remote_code,
-        progress=progress,
-    )
-    shutil.rmtree(rehearsal)
-    return tuned.tokens / tuned.seconds
-
-
 def _find_model(experiment: Experiment, model: str) -> Model:
     return model_files.resolve(model, accept_terms=experiment.settings.accept_terms)
-
-
-def _count_rows_read(recipe: Recipe, rows: int) -> int:
-    """Rows that all steps of a training read."""
-    return recipe.steps * recipe.batch_size if recipe.steps is not None else round(rows * recipe.epochs)
-
-
-def _count_steps(recipe: Recipe, rows: int) -> int:
-    return -(-_count_rows_read(recipe, rows) // recipe.batch_size) if rows else 0
 
 
 def _time(seconds: float) -> str:

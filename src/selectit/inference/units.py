@@ -152,6 +152,7 @@ def _new_annotator(task: Task, settings: Mapping[str, Any], parameters: int) -> 
         "model": model.name,
         "digest": model.digest,
         "packaged": model.packaged,
+        **({"tuned": True} if model.tuned else {}),
         "parameters": parameters,
         "settings": dict(settings),
         "asked": asked(task.settings, task.signal),

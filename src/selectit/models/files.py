@@ -27,6 +27,7 @@ class Model:
     path: str  # the folder for from_pretrained
     digest: str  # 64 hexadecimal digits that change with the weights or the tokenizer
     packaged: bool  # from the package registry: for trying the program out only, too small to judge data
+    tuned: bool = False  # made inside a run by a method that tunes on the way: nobody names it
 
 
 WEIGHTS = ("*.safetensors", "*.bin")

@@ -97,8 +97,12 @@ def read_annotator(run: Run, folder: Path) -> Annotator:
 
 
 def models_in(run: Run, signal: str = "ratings") -> list[str]:
-    """The names of the models that have answered anything for a signal, in the order in which they began."""
-    return list(dict.fromkeys(annotator.name for annotator in annotators(run, signal) if _has_asked(annotator)))
+    """The names of the models that have answered anything for a signal, in the order in which they began.
+
+    Without those that methods tuned in the run itself.
+    """
+    own = [each for each in annotators(run, signal) if not each.manifest.get("tuned")]
+    return list(dict.fromkeys(annotator.name for annotator in own if _has_asked(annotator)))
 
 
 def _has_asked(annotator: Annotator) -> bool:

@@ -103,7 +103,7 @@ def _missing(run: Run, folder: Path, size: int) -> Iterator[Finding]:
 
 def _inner(path: Path) -> list[Path]:
     """The runs in a run."""
-    found = sorted(each for kind in ("probes", "cascades", "targets") for each in path.glob(f"{kind}/*/run"))
+    found = sorted(each for kind in ("probes", "cascades", "targets", "answers") for each in path.glob(f"{kind}/*/run"))
     return [inner for inner in found if any(os.path.lexists(inner / name) for name in ("manifest.json", "source"))]
 
 

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from selectit import methods as method_files
+from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.methods._base import Method, ScoringMethod, SetMethod, TargetMethod
+from selectit.methods._tuning import TuningSetMethod
 from selectit.numerics import choosers
 from selectit.numerics.ranking import intersection, ranking, union
 from selectit.numerics.subsets import nearest_of
 from selectit.numerics.vectors import row_vectors
+from selectit.procedures.follow import AnsweredPass, follow
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator
 from selectit.runs.run import Run
@@ -62,11 +65,43 @@ class Choice:
     step: DiversityStep | None = None
     pool: int = 0
     """How many of the best the step saw."""
+    passes: tuple[AnsweredPass, ...] = ()
+    """Those of models that were tuned while a set was chosen."""
 
     @property
     def answered(self) -> tuple[Answered, ...]:
         """Who was asked for the filters, the groups and the step."""
         return (*self.candidates.answered, *(() if self.step is None else self.step.scored.answered))
+
+
+@dataclass(frozen=True, slots=True)
+class SetChooser:
+    """Has set methods choose; those that tune a model on the way are followed, and their passes noted."""
+
+    run: Run
+    settings: Settings
+    progress: Progress
+    asks: bool
+    """Whether models may be tuned and asked."""
+    passes: list[AnsweredPass] = field(default_factory=list)
+
+    def choose(self, method: SetMethod, signals: Signals, rows: Int64, wanted: int) -> choosers.Choice:
+        """What a method chooses of these rows of the run, and for which examples of a target; -1 = for none.
+
+        `signals` are those of the rows alone, and the choice is told in their numbers.
+        """
+        if isinstance(method, TargetMethod):
+            found = method.choose(signals, wanted)
+            return choosers.Choice(check_set(found.rows, wanted, len(rows)), found.targets)
+        if isinstance(method, TuningSetMethod):
+            steps = method.steps(signals, wanted)
+            done = follow(self.run, steps, rows, self.settings, self.progress, asks=self.asks)
+            self.passes.extend(done.passes)
+            chosen = done.result
+        else:
+            chosen = method.select(signals, wanted)
+        chosen = check_set(chosen, wanted, len(rows))
+        return choosers.Choice(chosen, np.full(len(chosen), -1))
 
 
 def score_and_choose(
@@ -76,15 +111,19 @@ def score_and_choose(
     settings, parts = plan.settings, plan.parts
     scored = [score_part(run, part, plan.prompts, rated, progress) for part in parts]
     if settings.combine is None:
-        return scored[0], choose_rows(run, plan, parts[0].method, scored[0], rated, progress)
+        choice = choose_rows(run, plan, parts[0].method, scored[0], rated, progress)
+        return scored[0].after(choice.passes), choice
     if settings.combine_by == "rank":
         whole = combine_ranks(run, settings, parts, scored)
-        return whole, choose_rows(run, plan, None, whole, rated, progress)
+        choice = choose_rows(run, plan, None, whole, rated, progress)
+        return whole.after(choice.passes), choice
     candidates = filter_rows(run, plan.filters, settings)
+    chooser = SetChooser(run, settings, progress, plan.asks)
     choices = [
-        choose(part.method, each, plan.budget, candidates).selection for part, each in zip(parts, scored, strict=True)
+        choose(part.method, each, plan.budget, candidates, chooser).selection
+        for part, each in zip(parts, scored, strict=True)
     ]
-    whole = combine(settings, parts, scored, chooses_set=True)
+    whole = combine(settings, parts, scored, chooses_set=True).after(chooser.passes)
     names = [part.settings.method for part in parts]
     return whole, Choice(_combine_choices(settings.combine_by, names, choices), candidates)
 
@@ -135,7 +174,9 @@ def choose_rows(
         assert isinstance(plan.diversity.method, SetMethod)
         made = score_part(run, plan.diversity, plan.prompts, rated, progress, {method_files.POOL: scored})
         step = DiversityStep(plan.diversity.method, made, plan.pool)
-    return choose(method, scored, budget or plan.budget, candidates, step)
+    chooser = SetChooser(run, plan.settings, progress, plan.asks)
+    choice = choose(method, scored, budget or plan.budget, candidates, chooser, step)
+    return replace(choice, passes=tuple(chooser.passes))
 
 
 def tie_break(method: Method | None, scored: Scored) -> str | Float64:
@@ -149,14 +190,19 @@ def _best_first(scores: Float64, ties: str | Float64) -> Int64:
 
 
 def choose(
-    method: Method | None, scored: Scored, budget: Budget, candidates: Candidates, step: DiversityStep | None = None
+    method: Method | None,
+    scored: Scored,
+    budget: Budget,
+    candidates: Candidates,
+    chooser: SetChooser,
+    step: DiversityStep | None = None,
 ) -> Choice:
     """The best of the candidates, those of the best that a diversity step takes, or the set that the method chooses.
 
     Arguments and errors as of `choose_rows`.
     """
     if isinstance(method, SetMethod):
-        return Choice(_choose_set(method, scored.signals, budget, candidates), candidates)
+        return Choice(_choose_set(chooser, method, scored.signals, budget, candidates), candidates)
     ties = tie_break(method, scored)
     if step is None:
         top = select_top(
@@ -168,14 +214,16 @@ def choose(
             groups=candidates.groups,
         )
         return Choice(top, candidates)
-    return _diversify(scored, budget, candidates, step, ties)
+    return _diversify(chooser, scored, budget, candidates, step, ties)
 
 
-def _choose_set(method: SetMethod, signals: Signals, budget: Budget, candidates: Candidates) -> Selection:
+def _choose_set(
+    chooser: SetChooser, method: SetMethod, signals: Signals, budget: Budget, candidates: Candidates
+) -> Selection:
     groups, rows = candidates.groups, np.flatnonzero(candidates.allowed)
     wanted = budget.count(len(rows))
     if not method.names_rows:
-        found = _select_of(method, signals, rows, groups, wanted)
+        found = _select_of(chooser, method, signals, rows, groups, wanted)
         selection = select_set(found.rows, wanted, budget, groups)
         return _name_targets(selection, found, signals.target) if isinstance(method, TargetMethod) else selection
     total = len(signals.rows)
@@ -194,16 +242,9 @@ def _name_targets(selection: Selection, found: choosers.Choice, target: Target) 
     return replace(selection, why=why, groups={name: names.count(name) for name in target.groups})
 
 
-def _ask(method: SetMethod, signals: Signals, wanted: int) -> choosers.Choice:
-    """What a method chooses of all rows, and for which examples of a target; -1 = for none."""
-    if isinstance(method, TargetMethod):
-        found = method.choose(signals, wanted)
-        return choosers.Choice(check_set(found.rows, wanted, len(signals.rows)), found.targets)
-    rows = check_set(method.select(signals, wanted), wanted, len(signals.rows))
-    return choosers.Choice(rows, np.full(len(rows), -1))
-
-
-def _select_of(method: SetMethod, signals: Signals, rows: Int64, groups: Groups | None, wanted: int) -> choosers.Choice:
+def _select_of(
+    chooser: SetChooser, method: SetMethod, signals: Signals, rows: Int64, groups: Groups | None, wanted: int
+) -> choosers.Choice:
     """What a method chooses of some rows, of each group its share; the groups take turns in the order."""
     counts = [wanted] if groups is None else groups.share_out(rows, wanted).tolist()
     of = np.zeros(len(rows), np.int64) if groups is None else groups.of[rows]
@@ -211,7 +252,7 @@ def _select_of(method: SetMethod, signals: Signals, rows: Int64, groups: Groups 
     chosen, targets = [none], [none]
     for group in np.flatnonzero(counts):
         own, n = rows[of == group], counts[group]
-        found = _ask(method, signals if len(own) == len(signals.rows) else signals.take(own), n)
+        found = chooser.choose(method, signals if len(own) == len(signals.rows) else signals.take(own), own, n)
         chosen.append(own[found.rows])
         targets.append(found.targets)
     turns = np.argsort(np.concatenate([np.arange(len(each)) for each in chosen]), kind="stable")
@@ -219,7 +260,12 @@ def _select_of(method: SetMethod, signals: Signals, rows: Int64, groups: Groups 
 
 
 def _diversify(
-    scored: Scored, budget: Budget, candidates: Candidates, step: DiversityStep, ties: str | Float64
+    chooser: SetChooser,
+    scored: Scored,
+    budget: Budget,
+    candidates: Candidates,
+    step: DiversityStep,
+    ties: str | Float64,
 ) -> Choice:
     """Rows unlike each other among the best, of each group its share; the pool of a group is in proportion to it."""
     scores, groups = scored.scores.score, candidates.groups
@@ -230,7 +276,7 @@ def _diversify(
         raise SettingsError(f"--pool has {size:,} rows, and {wanted:,} are to be kept", "Give a larger --pool.")
     best = ranked[:size] if groups is None else groups.take(ranked, size)
     check_filled(min(len(best), wanted), wanted, budget)
-    rows = _select_of(step.method, step.scored.signals, np.sort(best), groups, wanted).rows
+    rows = _select_of(chooser, step.method, step.scored.signals, np.sort(best), groups, wanted).rows
     chosen = select_set(rows, wanted, replace(budget, min_score=None))
     rank = {row: place for place, row in enumerate(ranked.tolist(), start=1)}
     name = step.scored.scores.name

@@ -15,6 +15,8 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
 from selectit.inference.units import Task, count_tokens
+from selectit.methods._tuning import TuningScoringMethod
+from selectit.procedures.follow import follow_scoring
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
@@ -45,6 +47,9 @@ class LoadedSignals:
 def collect(run: Run, spec: MethodSpec, progress: Progress) -> None:
     """Ask models for what a method needs and is not there yet, ratings aside: of the rows, and of a target."""
     _do(_tasks(run, list_requests(spec.method, spec.target), spec.settings, spec.target), progress)
+    if isinstance(spec.method, TuningScoringMethod):
+        loaded = load_signals(run, spec, None, None, progress)
+        follow_scoring(run, spec.method, loaded.signals, spec.settings, progress, asks=True)
 
 
 def collect_requests(run: Run, requests: Iterable[Request], settings: Settings, progress: Progress) -> None:

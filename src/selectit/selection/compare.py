@@ -182,6 +182,7 @@ def score_for_comparison(run: Run, plan: Plan, part: MethodSpec, progress: Progr
     own_size = part.method.keep is not None
     budget = resolve_budget(dataclasses.replace(settings, keep=None) if own_size else settings, [part])
     budget = dataclasses.replace(budget, allow_fewer=True)
-    rows = choose_rows(run, plan, part.method, scored, None, progress, budget).selection.rows
+    choice = choose_rows(run, plan, part.method, scored, None, progress, budget)
+    rows, scored = choice.selection.rows, scored.after(choice.passes)
     scores = None if scored.chooses_set else scored.scores.score
     return MethodOutcome(scored.scores.name, scores, rows, count_passes(scored), estimate_seconds(run, scored))

@@ -104,6 +104,7 @@ def resolve(
         filters=resolve_filters(settings, _known_roles(settings, run)),
         diversity=specs[-1] if diversity else None,
         pool=_resolve_pool(settings),
+        asks=asks,
     )
 
 

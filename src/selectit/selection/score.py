@@ -19,7 +19,9 @@ from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError, nearest
 from selectit.methods._base import ScoringMethod
+from selectit.methods._tuning import TuningScoringMethod
 from selectit.numerics.ranking import rank_average
+from selectit.procedures.follow import AnsweredPass, follow_scoring
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import column, numbers
@@ -28,6 +30,7 @@ from selectit.runs.stored import names_of_scores, read_scores
 from selectit.selection.collect import Answered, load_signals
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import MethodSpec, to_toml_parameters
+from selectit.selection.tuning_report import count_tuning_seconds, measure_tunings
 from selectit.signals.arrays import Float64, Signals
 from selectit.signals.prompts import PromptSet
 
@@ -57,6 +60,20 @@ class Scored:
     about: str
     """What the method says of itself."""
     chooses_set: bool
+    passes: tuple[AnsweredPass, ...] = ()
+    """Those of a method that tunes models on the way; of those about all rows `answered` tells too."""
+
+    def after(self, passes: Sequence[AnsweredPass]) -> Scored:
+        """The same after so many passes of tuned models more."""
+        if not passes:
+            return self
+        names = [each.tuned.model.name for each in (*self.passes, *passes) if each.tuned is not None]
+        return dataclasses.replace(
+            self,
+            answered=(*self.answered, *((each.annotator, (each.request,)) for each in passes if not each.within)),
+            config={**self.config, "tuned": list(dict.fromkeys(names))},
+            passes=(*self.passes, *passes),
+        )
 
 
 def score_part(
@@ -94,11 +111,16 @@ def score_part(
         signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
         answered = (*answered, *(one for each in inner.values() for one in each.answered))
+    none = Scores(method.label, np.full(run.rows, math.nan), {})
+    about, passes = method.about, tuple(one for each in inner.values() for one in each.passes)
     if not isinstance(method, ScoringMethod):
-        none = Scores(method.label, np.full(run.rows, math.nan), {})
-        return Scored(none, signals, used, answered, config, method.label, method.about, chooses_set=True)
-    scores = store_scores(run, method.label, config, method.score(signals), method.parts(signals))
-    return Scored(scores, signals, used, answered, config, method.label, method.about, chooses_set=False)
+        return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True, passes=passes)
+    scored = Scored(none, signals, used, answered, config, method.label, about, chooses_set=False, passes=passes)
+    if isinstance(method, TuningScoringMethod):
+        done = follow_scoring(run, method, signals, spec.settings, progress, asks=False)  # `collect` has asked
+        scored = dataclasses.replace(scored, signals=done.result).after(done.passes)
+    values, parts = method.score(scored.signals), method.parts(scored.signals)
+    return dataclasses.replace(scored, scores=store_scores(run, method.label, scored.config, values, parts))
 
 
 def _load_stored(run: Run, text: str) -> Scored:
@@ -146,7 +168,8 @@ def combine(settings: Settings, parts: Sequence[MethodSpec], scored: Sequence[Sc
     label = f"{settings.combine_by}-{'+'.join(names if chooses_set else weighted)}"
     none = Scores(label, np.full(len(scored[0].signals.rows), math.nan), {})
     answered = tuple(itertools.chain.from_iterable(each.answered for each in scored))
-    return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set)
+    passes = tuple(itertools.chain.from_iterable(each.passes for each in scored))
+    return Scored(none, rating.signals, rating.annotators, answered, config, label, "", chooses_set, passes)
 
 
 def count_passes(scored: Scored) -> int:
@@ -163,7 +186,11 @@ def estimate_seconds(run: Run, scored: Scored) -> float | None:
             return None
         by_row = sum(request.passes > 0 for request in requests)  # one text for all rows takes no time a row
         total += spent["seconds"] / spent["ratings"] * _items(run, scored) * by_row
-    return total
+    tuning = count_tuning_seconds(measure_tunings(scored.passes), timing)
+    for each in scored.passes:
+        if each.within:
+            total += each.run.timing().get(f"{each.annotator.signal}/{each.annotator.path.name}", {}).get("seconds", 0)
+    return None if tuning is None else total + tuning
 
 
 def _items(run: Run, scored: Scored) -> int:

@@ -18,6 +18,7 @@ from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import without_nan
+from selectit.methods._tuning import TUNING
 from selectit.progress import Progress, Silent
 from selectit.runs.files import slug
 from selectit.runs.output import resolve_destination, write_rows
@@ -139,8 +140,8 @@ def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
 
     Raises RunError or SettingsError.
     """
-    asks = bool(plan.rating_prompts) or any(list_requests(spec.method) for spec in plan.all_specs)
-    if not asks:
+    asks = [spec for spec in plan.all_specs if list_requests(spec.method) or isinstance(spec.method, TUNING)]
+    if not plan.rating_prompts and not asks:
         return
     known = {name: run.read_toml(run.path / "selections" / name / "config.toml") for name in selections(run)}
     same = [name for name, config in known.items() if _may_be_of(plan, config)]
@@ -186,6 +187,7 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
         scored.signals.stored.get("ratings"),
         scored.about,
         scored.answered,
+        scored.passes,
     )
     return scored, choice, summary
 

@@ -17,6 +17,8 @@ from selectit.data.examples import Example
 from selectit.engines.loading import check_gives
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
+from selectit.methods._tuning import TUNING
+from selectit.procedures.tuned import check_tuning
 from selectit.runs.annotators import models_in
 from selectit.runs.run import Run
 from selectit.selection.choose import Budget
@@ -66,6 +68,8 @@ class Plan:
     """The method that chooses rows unlike each other among the best; None = the best are chosen."""
     pool: Budget | None = None
     """How many of the best it chooses among; None = twice what is kept."""
+    asks: bool = True
+    """Whether models may be asked, and tuned, where an answer is missing; else all is there already."""
 
     @property
     def narrows(self) -> bool:
@@ -90,6 +94,8 @@ def check_models(method: Method, settings: Settings) -> None:
         if isinstance(request, JudgeRequest):
             method.check_judge(model)
         check_gives(settings.engine, request)
+    if isinstance(method, TUNING):
+        check_tuning(method, settings)
     if "tokens" in method.needs:
         tokenizer_name(settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
+from selectit.procedures.follow import AnsweredPass
 from selectit.runs.annotators import Annotator, stored_columns
 from selectit.runs.files import numbers
 from selectit.runs.run import Run, reading_lines
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.selection.choose_rows import Choice
 from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
+from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
 from selectit.signals.base import SignalRequest
 from selectit.signals.requests import RatingPrompt, Request, kinds
@@ -37,6 +40,10 @@ class SignalStats:
     """Forward passes; of a judge, replies."""
     truncated_rows: int
     failed_rows: int
+    rows: int | None = None
+    """How many of the rows it was asked about; None = all."""
+    within: str = ""
+    """The run inside this one in which that folder lies, 'answers/<digest>/run/'; '' = this one itself."""
 
 
 def signal_stats(run: Run, answered: Sequence[tuple[Annotator, Sequence[Request]]]) -> tuple[SignalStats, ...]:
@@ -47,6 +54,14 @@ def signal_stats(run: Run, answered: Sequence[tuple[Annotator, Sequence[Request]
         for annotator, request in once.values()
         if not isinstance(request, RatingPrompt)  # how those were rated says more: `rating_stats`
     )
+
+
+def _inner_stats(passes: Sequence[AnsweredPass]) -> Iterator[SignalStats]:
+    """The figures of what was asked about some rows alone."""
+    for each in passes:
+        if each.within:
+            stats = _stats_of(each.run, each.annotator, each.request)
+            yield dataclasses.replace(stats, rows=each.run.rows, within=each.within)
 
 
 def _stats_of(run: Run, annotator: Annotator, request: Request) -> SignalStats:
@@ -68,10 +83,10 @@ def signal_line(facts: SignalStats, timing: Mapping[str, Mapping[str, float]]) -
     """The figures as a line of text; the speed is the mean of all that the model did for the signal."""
     one, several = kinds().get(facts.signal, SignalRequest).pass_name
     what = several if facts.passes_per_row > 1 else one
-    rates = timing.get(f"{facts.signal}/{facts.folder}", {})
-    speed = ""
+    rates = timing.get(f"{facts.within}{facts.signal}/{facts.folder}", {})
+    speed = "" if facts.rows is None else f", of {facts.rows:,} rows"
     if rates.get("seconds"):
-        speed = f", {rates['ratings'] / rates['seconds']:,.2f} rows/s"
+        speed += f", {rates['ratings'] / rates['seconds']:,.2f} rows/s"
         if rates["tokens"]:  # not all signals count them
             speed += f", {rates['tokens'] / rates['seconds']:,.0f} tokens/s"
     cut = f"{facts.truncated_rows:,} rows cut to the token limit, {facts.failed_rows:,} failed"
@@ -162,6 +177,8 @@ class Summary:
     """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
     target: tuple[GroupStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
+    tunings: tuple[TuningStats, ...] = ()
+    """The models that were tuned on the way; older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:
@@ -200,6 +217,7 @@ def summarise(
     ratings: Ratings | None,
     about: str,
     answered: Sequence[tuple[Annotator, Sequence[Request]]],
+    passes: Sequence[AnsweredPass] = (),
 ) -> Summary:
     """All figures of a selection. `scores` is None for a method that chooses a set."""
     left_out_rows, kinds = left_out(run)
@@ -220,10 +238,11 @@ def summarise(
         about=about,
         note=packaged_note(used),
         warnings=tuple(_warnings(None if scores is None else values, facts)),
-        others=signal_stats(run, (*answered, *choice.answered)),
+        others=(*signal_stats(run, (*answered, *choice.answered)), *_inner_stats(passes)),
         filters=measure_filters(choice),
         reading=run.manifest.get("reading"),
         target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
+        tunings=measure_tunings(passes),
     )
 
 
@@ -254,7 +273,19 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield from _rater_lines(annotator, timing)
     for facts in summary.others:
         yield signal_line(facts, timing)
+    yield from tuning_lines(summary.tunings, summary.kept, summary.rows, _reading_seconds(summary, timing), timing)
     yield from _score_lines(summary)
+
+
+def _reading_seconds(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Seconds in which models answered about all rows, at their mean rates; None where the timing does not say."""
+    asked = [(f"ratings/{each.folder}", each.passes_per_row) for each in summary.raters]
+    asked = [(key, number * summary.rows) for key, number in asked]
+    asked += [(f"{each.within}{each.signal}/{each.folder}", each.rows or summary.rows) for each in summary.others]
+    rates = [(timing.get(key, {}), number) for key, number in asked]
+    if not all(spent.get("ratings") for spent, _ in rates):
+        return None
+    return sum(number * spent["seconds"] / spent["ratings"] for spent, number in rates)
 
 
 def _score_lines(summary: Summary) -> Iterator[str]:
@@ -291,10 +322,11 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
     target = tuple(GroupStats(**each) for each in plain.get("target", ()))
+    tunings = tuple(TuningStats(**each) for each in plain.get("tunings", ()))
     cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
     filters = filters_from_plain(plain.get("filters"))
     known = {"raters": facts, "others": others, "cascade": cascade, "filters": filters, "target": target}
-    return Summary(**{**plain, **tuples, **known})
+    return Summary(**{**plain, **tuples, **known, "tunings": tunings})
 
 
 def _facts(annotator: Annotator, m: int, ratings: Ratings) -> RatingStats:

@@ -61,6 +61,21 @@ def describe_passes(facts: Mapping[str, Any]) -> str:
     return f"{epochs:.4g} passes over the rows{part}"
 
 
+def list_notes(facts: Mapping[str, Any]) -> list[str]:
+    """What is said before the training begins."""
+    rows, limit = facts["rows"], facts["max_tokens"]
+    how = "the same number for every subset" if facts["by"] == "steps" else "a smaller subset makes fewer"
+    lines = [
+        f"{rows['used']:,} rows, {facts['steps']:,} steps by {facts['by']} ({how}): {describe_passes(facts)}, "
+        f"{facts['tokens']:,} tokens, {facts['dtype']}"
+    ]
+    if rows["truncated"]:
+        lines.append(f"{rows['truncated']:,} rows are cut to {limit:,} tokens")
+    if rows["without_loss"]:
+        lines.append(f"{rows['without_loss']:,} rows are left out: no answer of theirs lies within {limit:,} tokens")
+    return lines
+
+
 def today() -> str:
     """The date in UTC, as 2026-01-31."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()

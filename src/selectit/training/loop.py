@@ -61,6 +61,8 @@ class Job:
     """'fp32' or 'bf16': what the recipe's 'auto' came to when the training began."""
     trust_remote_code: bool
     checkpoint_seconds: float
+    kept_steps: tuple[int, ...] = ()
+    """After which steps a checkpoint is made that stays."""
 
 
 def write_job(job: Job) -> None:
@@ -71,7 +73,8 @@ def write_job(job: Job) -> None:
 def read_job(folder: str) -> Job:
     """The job that is stored in the folder. Raises RunError."""
     table = read_json(Path(folder) / "job.json")
-    return Job(**{**table, "recipe": Recipe(**table["recipe"])})
+    kept = tuple(table.get("kept_steps", ()))
+    return Job(**{**table, "recipe": Recipe(**table["recipe"]), "kept_steps": kept})
 
 
 def resolve_training_dtype(recipe: Recipe) -> str:
@@ -110,7 +113,10 @@ def fit(job: Job, progress: Progress) -> None:
         train_dataset=data.select(order.tolist()),
         processing_class=AutoTokenizer.from_pretrained(job.tokenizer, trust_remote_code=job.trust_remote_code),
         peft_config=_adapter(recipe),
-        callbacks=[_Clock(job.checkpoint_seconds), _StepReporter(progress, lengths[order], recipe.batch_size)],
+        callbacks=[
+            _Clock(job.checkpoint_seconds, job.kept_steps),
+            _StepReporter(progress, lengths[order], recipe.batch_size),
+        ],
     )
     trainer.remove_callback(PrinterCallback)  # it prints on stdout
     trainer.seconds_before = _seconds(last)
@@ -171,7 +177,7 @@ def _arguments(job: Job) -> SFTConfig:
         gradient_checkpointing=recipe.gradient_checkpointing,
         seed=recipe.seed,
         save_strategy="no",  # `_Clock` says when
-        save_total_limit=2,
+        save_total_limit=None if job.kept_steps else 2,
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to="none",
@@ -262,16 +268,16 @@ def _trainer_class() -> type[_Tuner]:
 class _Clock(TrainerCallback):  # type: ignore[misc]
     """Asks for a checkpoint after a time, not after steps: the length of a step differs by five orders of magnitude.
 
-    The first process decides for all, since they save together.
+    The first process decides for all, since they save together. Those that stay are made after their steps.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, kept_steps: tuple[int, ...]) -> None:
+        self.seconds, self.kept_steps = seconds, kept_steps
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         due = [time.monotonic() - self.saved >= self.seconds and state.global_step < state.max_steps]
-        control.should_save = broadcast_object_list(due)[0]
+        control.should_save = broadcast_object_list(due)[0] or state.global_step in self.kept_steps
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

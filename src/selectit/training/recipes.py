@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import tomllib
 import typing
@@ -12,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from selectit.config.options import idle, matches_kind
+from selectit.config.options import deciding, idle, matches_kind
 from selectit.config.settings import toml_table
 from selectit.errors import SettingsError, nearest
 from selectit.jsonable import parse_toml
@@ -125,6 +126,11 @@ class Recipe:
         }
         return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
 
+    def identity(self) -> dict[str, Any]:
+        """The table without what decides only where and how the training is computed."""
+        kept = deciding(self)
+        return {name: value for name, value in self.table().items() if name in kept}
+
 
 def names() -> list[str]:
     """The presets."""
@@ -180,3 +186,11 @@ def _parse_value(text: str, kind: Any) -> Any:
         return parse_toml(f"value = {body}")["value"]
     except ValueError:
         return text
+
+
+def check_machine(recipe: Recipe) -> None:
+    """Raise SettingsError where this machine lacks what the recipe needs."""
+    if recipe.quantize and importlib.util.find_spec("bitsandbytes") is None:
+        raise SettingsError("quantize needs bitsandbytes, which is not installed", "pip install bitsandbytes")
+    if recipe.accelerate is not None and not Path(recipe.accelerate).is_file():
+        raise SettingsError(f"accelerate: there is no file {recipe.accelerate}", "Make one with `accelerate config`.")

@@ -2,6 +2,7 @@
 
 OUT/config.json, model*.safetensors, tokenizer*   the tuned model
 OUT/adapter/                                      with LoRA: the adapter alone
+OUT/checkpoints/                                  with keep_checkpoints: the adapter on its way
 OUT/README.md                                     its card
 OUT/training.json                                 what it is and the loss of each step: written last of all
 OUT/work/                                         while it is not finished: see `loop`
@@ -10,7 +11,6 @@ OUT/work/                                         while it is not finished: see 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import os
 import shutil
@@ -36,7 +36,7 @@ from selectit.runs.run import Run, open_run
 from selectit.runs.selections import find_selection, load_rows
 from selectit.signals.arrays import Int64
 from selectit.training import recipes
-from selectit.training.card import describe_passes, render_card, today
+from selectit.training.card import list_notes, render_card, today
 from selectit.training.examples import (
     Example,
     build_examples,
@@ -45,7 +45,7 @@ from selectit.training.examples import (
     set_template,
     strip_markers,
 )
-from selectit.training.recipes import Recipe
+from selectit.training.recipes import Recipe, check_machine
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ def train(
     accept_terms: bool = False,
     trust_remote_code: bool = False,
     checkpoint_seconds: float = 300.0,
+    keep_checkpoints: int = 0,
     progress: Progress | None = None,
 ) -> Trained:
     """Tune a model on rows of a run: supervised, with the loss on the assistant's answers.
@@ -127,6 +128,8 @@ def train(
         accept_terms: of a packaged model.
         trust_remote_code: let the model's repository run its own code.
         checkpoint_seconds: between checkpoints; 0 = after each step.
+        keep_checkpoints: so many stay in OUT/checkpoints, evenly over the steps, each with the adapter and the
+            optimiser's moments: what `less` reads. Only with LoRA.
         progress: receives what is going on; one rating is one row read.
 
     Raises:
@@ -137,6 +140,8 @@ def train(
     opened = open_run(run)
     check_new_folder("--out", Path(out or opened.path / "train"))
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    if keep_checkpoints and not chosen.lora:
+        raise SettingsError("checkpoints are kept of adapters alone", "Give the recipe's lora a rank, for example 8.")
     named, rows = _find_rows(opened, selection)
     rows, digests = _order_by_digest(opened, rows)
     plan = _Plan(opened, named, rows, digests, resolve.resolve(model, accept_terms=accept_terms), chosen)
@@ -144,11 +149,12 @@ def train(
     lock = "train-" + digest_of({"folder": str(folder.absolute())})[:16]
     with opened.lock(lock, f"another selectit trains into {folder}"):
         if _is_finished(folder, plan):
+            _check_kept(folder, keep_checkpoints)
             log.info("%s is finished already: nothing is done", folder)
             shutil.rmtree(folder / "work", ignore_errors=True)
             return _summarise(folder, fresh=False)
         loop = _import_loop()
-        facts = _begin(folder, plan, loop, trust_remote_code, checkpoint_seconds)
+        facts = _begin(folder, plan, loop, trust_remote_code, checkpoint_seconds, keep_checkpoints)
         _fit(folder / "work", plan.recipe, loop, progress or Silent())
         _finish(folder, plan, loop, facts)
     return _summarise(folder, fresh=True)
@@ -222,16 +228,26 @@ def _import_loop() -> Any:
         ) from error
 
 
-def _begin(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkpoint_seconds: float) -> dict[str, Any]:
+def _check_kept(folder: Path, wanted: int) -> None:
+    """Raise RunError where a finished training has kept fewer checkpoints."""
+    kept = len(list((folder / "checkpoints").glob("checkpoint-*")))
+    if kept < wanted:
+        raise RunError(f"{folder} is finished and has kept {kept} checkpoints", "Name another folder with --out.")
+
+
+def _begin(
+    folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkpoint_seconds: float, keep: int
+) -> dict[str, Any]:
     """Write all that the training reads, unless that was done before, and return what is known of it."""
     work = folder / "work"
     if not (work / "begun.json").is_file():
         _prepare(work, plan, loop, trust_remote_code)
     begun = read_json(work / "begun.json")
     tokenizer = str(work / "tokenizer")
-    name, path = plan.base.name, plan.base.path
+    name, path, dtype = plan.base.name, plan.base.path, begun["dtype"]
+    kept = tuple(-(-number * begun["steps"] // keep) for number in range(1, min(keep, begun["steps"]) + 1))
     loop.write_job(
-        loop.Job(str(work), name, path, tokenizer, plan.recipe, begun["dtype"], trust_remote_code, checkpoint_seconds)
+        loop.Job(str(work), name, path, tokenizer, plan.recipe, dtype, trust_remote_code, checkpoint_seconds, kept)
     )
     return begun
 
@@ -239,7 +255,7 @@ def _begin(folder: Path, plan: _Plan, loop: Any, trust_remote_code: bool, checkp
 def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> None:
     """Write the tokenised rows, their order, the tokenizer, and last begun.json. Raises SettingsError, ModelError."""
     recipe = plan.recipe
-    _check_recipe(recipe)
+    check_machine(recipe)
     texts = importlib.import_module("selectit.engines.texts")
     tokenizer = texts.load_tokenizer(plan.base.path, trust_remote_code)
     texts.check_vocabulary(plan.base.path, tokenizer, trust_remote_code)
@@ -257,21 +273,13 @@ def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> Non
     begun = _facts(
         plan, found, used, order, limit, loop.resolve_training_dtype(recipe), find_answer_end(tokenizer, used)
     )
-    for line in _notes(begun):
+    for line in list_notes(begun):
         log.info(line)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     loop.write_examples(work, used, order)
     tokenizer.save_pretrained(str(work / "tokenizer"))
     write_json(work / "begun.json", begun)
-
-
-def _check_recipe(recipe: Recipe) -> None:
-    """Refuse what this machine lacks, before anything is done."""
-    if recipe.quantize and importlib.util.find_spec("bitsandbytes") is None:
-        raise SettingsError("quantize needs bitsandbytes, which is not installed", "pip install bitsandbytes")
-    if recipe.accelerate is not None and not Path(recipe.accelerate).is_file():
-        raise SettingsError(f"accelerate: there is no file {recipe.accelerate}", "Make one with `accelerate config`.")
 
 
 def _facts(
@@ -313,20 +321,6 @@ def _facts(
     }
 
 
-def _notes(facts: dict[str, Any]) -> list[str]:
-    rows, limit = facts["rows"], facts["max_tokens"]
-    how = "the same number for every subset" if facts["by"] == "steps" else "a smaller subset makes fewer"
-    lines = [
-        f"{rows['used']:,} rows, {facts['steps']:,} steps by {facts['by']} ({how}): {describe_passes(facts)}, "
-        f"{facts['tokens']:,} tokens, {facts['dtype']}"
-    ]
-    if rows["truncated"]:
-        lines.append(f"{rows['truncated']:,} rows are cut to {limit:,} tokens")
-    if rows["without_loss"]:
-        lines.append(f"{rows['without_loss']:,} rows are left out: no answer of theirs lies within {limit:,} tokens")
-    return lines
-
-
 def _fit(work: Path, recipe: Recipe, loop: Any, progress: Progress) -> None:
     """Train here, or in the processes that accelerate starts."""
     if (work / "result.json").is_file():
@@ -359,6 +353,8 @@ def _finish(folder: Path, plan: _Plan, loop: Any, facts: dict[str, Any]) -> None
     job = loop.read_job(str(work))
     loop.save_tuned(job, partial, facts["end_token"])
     _save_tokenizer(job, partial)
+    for name in (f"checkpoint-{step}" for step in job.kept_steps):
+        shutil.copytree(work / "checkpoints" / name, partial / "checkpoints" / name)
     for file in partial.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes 0600, and another user may serve the model
     for file in sorted(partial.iterdir()):

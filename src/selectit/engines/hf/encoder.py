@@ -22,7 +22,7 @@ from selectit.models.checkpoints import load_checkpoint, without_report
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.embeddings import Embeds
-from selectit.signals.requests import EmbeddingRequest
+from selectit.signals.requests import EmbeddingRequest, StateRequest
 
 _BATCH = 32
 _FIRST = 6
@@ -159,6 +159,7 @@ class PooledModel:
         """See `Embeds.embed`."""
         limit, tokenizer = self.engine.texts.max_tokens, self.engine.texts.tokenizer
         chat = what.chat and bool(tokenizer.chat_template)
+        pooling = what.pooling if isinstance(what, StateRequest) else self.pooling
         texts = [_rendered(what, sample, tokenizer) if chat else what.of(sample) for sample in samples]
         # With the end token of tokenizers that write one: such encoders are trained to be read there.
         whole = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
@@ -166,7 +167,7 @@ class PooledModel:
         vectors: list[Float32 | None] = [None] * len(samples)
         for batch, states in self.engine.states({index: each for index, each in enumerate(ids) if each}):
             for index, rows in zip(batch, states, strict=True):
-                vectors[index] = pooled(rows, self.pooling)
+                vectors[index] = pooled(rows, pooling)
             on_batch(len(batch), sum(len(ids[index]) for index in batch))
         width = next((len(vector) for vector in vectors if vector is not None), 0)
         missing = np.full(width, np.nan, np.float32)

@@ -208,8 +208,9 @@ class HFEngine:
     def _asked(self, question: JudgeRequest, sample: Sample) -> str:
         text = question.of(sample)
         if not self.texts.tokenizer.chat_template:
-            return f"{question.system}\n\n{text}\n"
-        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": text}]
+            return f"{question.system}\n\n{text}\n".lstrip()
+        system = [{"role": "system", "content": question.system}] if question.system else []
+        messages = [*system, {"role": "user", "content": text}]
         return render_chat(self.texts.tokenizer, messages, "Choose another judge.")
 
     def _rate_apart(self, prompt: RatingPrompt, samples: Sequence[Sample], on_batch: OnBatch) -> RatingBatch:

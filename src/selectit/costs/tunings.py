@@ -1,0 +1,196 @@
+"""What tuning a model costs, and what a method will do that tunes models on the way: before it is begun.
+
+Tokens are counted on some rows, and time is measured in some steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from selectit.config.settings import Settings
+from selectit.costs.token_counts import space_evenly
+from selectit.data.memory import Data
+from selectit.engines import loading
+from selectit.engines.texts import load_tokenizer
+from selectit.errors import SettingsError
+from selectit.inference.rate import find_model, open_or_create_run
+from selectit.methods._tuning import TUNING, Pass, TunedOn
+from selectit.models.files import Model
+from selectit.procedures.tuned import choose_recipe, find_base
+from selectit.progress import Progress, Silent
+from selectit.runs.run import Run
+from selectit.selection.resolve import resolve
+from selectit.selection.spec import list_requests
+from selectit.training.examples import build_examples, set_template
+from selectit.training.recipes import Recipe
+from selectit.training.train import train
+
+COUNTED_ROWS = 200
+"""Tokens of a row are the mean over so many, evenly spaced."""
+
+
+TIMED_STEPS = 2
+TIMED_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTuning:
+    """One training on the way."""
+
+    rows: int
+    """At most."""
+    rows_read: int
+    """The same, each time that one is read."""
+    steps: int
+    tokens: int
+    """About: by the mean row."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningCost:
+    """What a method that tunes models on the way will do, from the beginning."""
+
+    run: Path
+    data: str
+    rows: int
+    method: str
+    """Its label."""
+    model: str
+    kept: int
+    base_passes: int
+    """Forward passes a row, before anything is tuned."""
+    tuned_passes: int
+    """Forward passes a row, of the tuned models together."""
+    tunings: tuple[PlannedTuning, ...]
+    row_tokens: float
+    """Mean tokens of a row as it is trained on."""
+    weights: int
+    """Bytes of one tuned model."""
+    tuning_seconds: float
+    """About, by some steps."""
+    reading_seconds: float
+    """About, by the tuned model's passes over some rows: read by the model as it is."""
+
+    @property
+    def all_rows_seconds(self) -> float:
+        """About, of one epoch on all rows."""
+        return self.tuning_seconds / sum(each.rows_read for each in self.tunings) * self.rows
+
+
+def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None = None) -> TuningCost:
+    """What `select` with the same settings will cost, for a method that tunes models on the way.
+
+    Writes the run directory's copy of the source and nothing else. Tunes the model for some steps and has it read some
+    rows; both are thrown away. What the run holds already is not subtracted.
+
+    Args:
+        data: as for `select`.
+        settings: as for `select`.
+        progress: shows what is going on.
+
+    Raises:
+        SelectitError: whatever would stop the choice before it is begun, or a method that tunes nothing.
+    """
+    old = open_or_create_run(None, settings) if data is None else None
+    plan = resolve(settings, old)
+    method = plan.parts[0].method
+    if not isinstance(method, TUNING) or settings.combine is not None:
+        raise SettingsError(f"{settings.method} tunes no model on the way", "Plan its ratings: selectit plan.")
+    run = old or open_or_create_run(data, settings)
+    base, kept = find_base(settings), plan.budget.count(run.rows)
+    passes = method.outline(run.rows, kept)
+    first = next((each.model for each in passes if each.model is not None), None)
+    if first is None:
+        raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
+    recipe = choose_recipe(first)
+    row_tokens = count_row_tokens(run, base, recipe, settings)
+    tunings = plan_trainings(passes, row_tokens)
+    speed = measure_speed(run, base, recipe, run.path / "rehearsal", settings, progress or Silent())
+    return TuningCost(
+        run=run.path,
+        data=str(run.manifest["data"]),
+        rows=run.rows,
+        method=method.label,
+        model=base.name,
+        kept=kept,
+        base_passes=sum(request.passes for request in list_requests(method)),
+        tuned_passes=sum(each.request.passes for each in passes),
+        tunings=tunings,
+        row_tokens=row_tokens,
+        weights=sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors")),
+        tuning_seconds=sum(each.tokens for each in tunings) / speed,
+        reading_seconds=run.rows * _measure_reading(run, base, passes, settings),
+    )
+
+
+def plan_trainings(passes: Sequence[Pass], row_tokens: float = 0.0) -> tuple[PlannedTuning, ...]:
+    """The trainings of a method's outline; `row_tokens` = mean tokens of a row."""
+    models = {id(each.model): each.model for each in passes if each.model is not None}
+    return tuple(_plan_training(each, row_tokens) for each in models.values())
+
+
+def _plan_training(model: TunedOn, row_tokens: float) -> PlannedTuning:
+    recipe, rows = choose_recipe(model), len(model.rows)
+    read = count_rows_read(recipe, rows)
+    return PlannedTuning(rows, read, count_steps(recipe, rows), round(read * row_tokens))
+
+
+def count_rows_read(recipe: Recipe, rows: int) -> int:
+    """Rows that all steps of a training read."""
+    return recipe.steps * recipe.batch_size if recipe.steps is not None else round(rows * recipe.epochs)
+
+
+def count_steps(recipe: Recipe, rows: int) -> int:
+    """Steps of a training on so many rows."""
+    return -(-count_rows_read(recipe, rows) // recipe.batch_size) if rows else 0
+
+
+def count_row_tokens(run: Run, model: Model, recipe: Recipe, settings: Settings) -> float:
+    """Mean tokens of a row as it is trained on."""
+    tokenizer = load_tokenizer(model.path, settings.trust_remote_code)
+    set_template(tokenizer, recipe.template)
+    found = build_examples(run, space_evenly(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
+    return float(np.mean([len(each.ids) for each in found]))
+
+
+def measure_speed(
+    run: Run, model: Model, recipe: Recipe, rehearsal: Path, settings: Settings, progress: Progress
+) -> float:
+    """Tokens a second in training: some steps on a few rows, by the function that tunes, in a folder that goes."""
+    size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
+    shutil.rmtree(rehearsal, ignore_errors=True)
+    tuned = train(
+        run.path,
+        space_evenly(run.rows, TIMED_STEPS * size),
+        model.name,
+        dataclasses.replace(recipe, steps=TIMED_STEPS, batch_size=size),
+        rehearsal,
+        accept_terms=settings.accept_terms,
+        trust_remote_code=settings.trust_remote_code,
+        progress=progress,
+    )
+    shutil.rmtree(rehearsal)
+    return tuned.tokens / tuned.seconds
+
+
+def _measure_reading(run: Run, base: Model, passes: Sequence[Pass], settings: Settings) -> float:
+    """Seconds a row that all these passes take: on a few rows, without loading; by the base model for tuned ones."""
+    samples = run.samples_at(space_evenly(run.rows, TIMED_ROWS))
+    requests = [each.request for each in passes]
+    tuned = {each.request: each.model is not None for each in passes}
+    seconds = 0.0
+    for request in dict.fromkeys(requests):
+        model = base if tuned[request] else find_model(request.model_asked(settings), settings)
+        engine = loading.load_engine(model, settings, {}, request.signal)
+        began = time.perf_counter()
+        request.ask(engine, samples, lambda *_: None)
+        seconds += (time.perf_counter() - began) * requests.count(request)
+        engine.close()
+    return seconds / len({each.row for each in samples})

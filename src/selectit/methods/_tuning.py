@@ -1,0 +1,126 @@
+"""What methods that tune a model on the way have in common: they say step by step whose answers they need next.
+
+`steps` is a generator. It yields a `Pass`, receives what is stored of that model's answers about all rows, and so on;
+what it returns at last is the choice, or the signals that the method then scores. `procedures` answers each pass; a
+pass that was answered before is read from the run, so that an interrupted method is simply begun again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from selectit.errors import SettingsError
+from selectit.methods._base import ScoringMethod, SetMethod
+from selectit.numerics.coverage import k_center
+from selectit.numerics.vectors import Vectors
+from selectit.signals.arrays import Int64, Signals
+from selectit.signals.requests import Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TunedOn:
+    """The model that the settings name, after supervised tuning on some of the rows."""
+
+    rows: Int64
+    """Each once; their order says nothing."""
+    recipe: str
+    """A packaged recipe, or a TOML file."""
+    epochs: float
+    """In place of the recipe's own number of epochs or steps."""
+    seed: int
+    """Of the training, in place of the recipe's."""
+    start: TunedOn | None = None
+    """The tuned model that is tuned further; None = the model as it is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Some of the rows, with other responses: what is asked about becomes rows 0, 1, … in this order."""
+
+    rows: Int64
+    """A row of several answers is its last one."""
+    responses: tuple[str, ...] | None = None
+    """One for each of the rows; None = their own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """One request, answered by one model."""
+
+    request: Request
+    model: TunedOn | None
+    """None = the model that the settings name for such a request."""
+    pairs: Pairs | None = None
+    """What it is asked about; None = all rows."""
+
+
+class _TuningMethod(ABC):
+    """What both kinds have."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:
+        """The passes that `steps` yields of so many rows, with models tuned on as many; at most so many of each.
+
+        Which rows they are tuned on is not known yet: only their number says something.
+        """
+
+
+class TuningScoringMethod(_TuningMethod, ScoringMethod):
+    """A method that scores rows by what a model says that is tuned first. Its `needs` name requests alone."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def steps(self, signals: Signals) -> Generator[Pass, Any, Signals]:
+        """From what `needs` names to what `score` reads."""
+
+
+class TuningSetMethod(_TuningMethod, SetMethod):
+    """A method that chooses a set in rounds, with models that are tuned on what is chosen so far."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def steps(self, signals: Signals, budget: int) -> Generator[Pass, Any, Int64]:
+        """At most `budget` distinct row numbers, in the order in which they were chosen."""
+
+    def select(self, signals: Signals, budget: int) -> Int64:
+        """Raise SettingsError: stored signals alone say nothing to it."""
+        raise SettingsError("this method tunes models while it chooses", "Use it with selectit select.")
+
+
+TUNING = (TuningScoringMethod, TuningSetMethod)
+"""Both kinds, for isinstance."""
+
+
+def some(rows: int) -> Int64:
+    """So many rows, whichever: for `outline`."""
+    return np.arange(rows)
+
+
+def check_epochs(epochs: float) -> None:
+    """Raise SettingsError where a model can't be tuned so long."""
+    if not 0 < epochs < np.inf:
+        raise SettingsError(f"epochs is {epochs}", "It is a number of passes over the rows, above 0.")
+
+
+def choose_farthest(rows: Int64, vectors: Vectors, chosen: Int64, n: int) -> Int64:
+    """The next n rows by k-center from those chosen, or fewer where only copies of these are left.
+
+    Args:
+        rows: (M,) that may be chosen, and those that are chosen already.
+        vectors: (M, D) of these rows; one that is not finite is never chosen.
+        chosen: numbers among `rows`.
+        n: how many.
+    """
+    known = np.isfinite(vectors).all(axis=1)
+    rows, vectors = rows[known], vectors[known]
+    following: Int64 = rows[k_center(vectors, n, start=np.flatnonzero(np.isin(rows, chosen)))]
+    return following

@@ -1,0 +1,177 @@
+"""Models that are tuned inside a run because a method asks for their answers.
+
+RUN/tuned/<identity>/   as `selectit train` makes a model
+
+A model's identity is a digest of the base model, the rows, the recipe and the seed: methods that ask for the same share
+it. It is tuned when one of its answers is missing. So its weights may be removed: what it answered stays, and it is
+tuned again only where something new is asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selectit.config.settings import Settings
+from selectit.engines import loading
+from selectit.errors import SettingsError
+from selectit.inference.rate import find_model
+from selectit.jsonable import digest_of
+from selectit.methods._tuning import TunedOn, TuningScoringMethod, TuningSetMethod
+from selectit.models.files import Model
+from selectit.progress import Progress
+from selectit.runs.files import read_json, slug
+from selectit.runs.run import Run
+from selectit.signals.arrays import Int64
+from selectit.training import recipes
+from selectit.training.recipes import Recipe
+from selectit.training.train import train
+
+FOLDER = "tuned"
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    """A model tuned inside a run, or still to be tuned."""
+
+    model: Model
+    """Its `digest` is the identity, not that of the weights, which may be gone."""
+    base: Model
+    start: TunedModel | None
+    """What `base` is, where that is tuned too."""
+    rows: Int64
+    """Of the run."""
+    recipe: Recipe
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return Path(self.model.path)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `training.json` says of the finished training. Raises RunError."""
+        return read_json(self.path / "training.json")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its training has ended; its weights may be gone."""
+        return (self.path / "training.json").is_file()
+
+
+def check_tuning(method: TuningScoringMethod | TuningSetMethod, settings: Settings) -> None:
+    """Raise SettingsError where the settings name no model, engine or recipe that the method can work with."""
+    _check_base(settings)
+    for each in method.outline(100, 10):  # of any size: the requests and recipes are the same
+        loading.check_gives(settings.engine, each.request)
+        if each.model is None:
+            each.request.model_asked(settings)
+        else:
+            recipes.load(each.model.recipe)
+    if settings.share is not None:
+        raise SettingsError(
+            "--share can't be used with this method: what comes next is known when all have answered",
+            "Use --executor ray for several GPUs or machines.",
+        )
+
+
+def find_base(settings: Settings) -> Model:
+    """The one model that methods tune. Raises SettingsError where there is not one, or it can't be tuned here."""
+    _check_base(settings)
+    return find_model(settings.model[0], settings)
+
+
+def _check_base(settings: Settings) -> None:
+    if len(settings.model) != 1:
+        found = f"there are {len(settings.model)}: {', '.join(settings.model)}" if settings.model else "none is named"
+        raise SettingsError(f"this method tunes one model on the way, and {found}", "Name it with --model.")
+    engine = loading.find(settings.engine or loading.DEFAULT)
+    if engine.made_up or not engine.holds_weights:
+        raise SettingsError(
+            f"this method tunes a model on the way, and {engine.name} loads no tuned model from this machine",
+            f"Use --engine {loading.DEFAULT}.",
+        )
+
+
+def locate_tuned(run: Run, wanted: TunedOn, rows: Int64, base: Model) -> TunedModel:
+    """The model that a method asks for, tuned or not.
+
+    Args:
+        run: the run.
+        wanted: by the method's numbers of rows.
+        rows: the rows of the run that these numbers count.
+        base: the model of the settings.
+
+    Raises:
+        SettingsError: there is no such recipe.
+    """
+    start = None if wanted.start is None else locate_tuned(run, wanted.start, rows, base)
+    under = base if start is None else start.model
+    recipe = choose_recipe(wanted)
+    chosen = rows[wanted.rows]
+    digests = sorted(bytes(each).hex() for each in run.basic_rows().digest[chosen])
+    identity = digest_of({"base": under.digest, "rows": digest_of({"rows": digests}), "recipe": recipe.identity()})
+    name = f"{slug(Path(base.name).name)}-tuned-on-{len(chosen)}-rows-{identity[:8]}"
+    path = (run.path / FOLDER / identity[:16]).absolute()
+    return TunedModel(Model(name, str(path), identity, base.packaged, tuned=True), under, start, chosen, recipe)
+
+
+def choose_recipe(wanted: TunedOn) -> Recipe:
+    """The recipe with the epochs and the seed that the method decides. Raises SettingsError where there is no such."""
+    return dataclasses.replace(recipes.load(wanted.recipe), epochs=wanted.epochs, steps=None, seed=wanted.seed)
+
+
+def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) -> None:
+    """Tune the model, and what it is tuned from, unless its weights are there. Raises as `train`."""
+    if tuned.is_finished:
+        if has_weights(tuned.path):
+            return
+        _remove_training(tuned.path)
+    _check_learns(tuned)
+    if tuned.start is not None:
+        tune(run, tuned.start, settings, progress)
+    train(
+        run.path,
+        tuned.rows,
+        tuned.base.path if tuned.start is not None else tuned.base.name,
+        tuned.recipe,
+        tuned.path,
+        accept_terms=settings.accept_terms,
+        trust_remote_code=settings.trust_remote_code,
+        progress=progress,
+    )
+
+
+def _remove_training(folder: Path) -> None:
+    """Remove a finished training; what says that it is one goes last, so that a kill leaves no other folder."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "training.json":
+            path.unlink()
+    shutil.rmtree(folder)
+
+
+def _check_learns(tuned: TunedModel) -> None:
+    """Raise SettingsError where the one step of a training has the learning rate with which a warm-up begins: zero."""
+    recipe, rows = tuned.recipe, len(tuned.rows)
+    if rows * recipe.epochs <= recipe.batch_size and recipe.warmup_ratio:
+        raise SettingsError(
+            f"{rows:,} rows make one step of {recipe.batch_size} rows, and the recipe {recipe.name} begins with a "
+            "learning rate of zero: nothing would be learnt",
+            "Give more epochs or rows, or a recipe with a smaller batch_size or without warmup_ratio.",
+        )
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether the weights of a tuned model are there."""
+    return any(folder.glob("*.safetensors"))
+
+
+def remove_weights(run: Run) -> None:
+    """Remove the weights of all models that were tuned inside a run; what they answered stays, and their cards."""
+    for file in run.path.glob(f"{FOLDER}/*/**/*.safetensors"):
+        file.unlink()

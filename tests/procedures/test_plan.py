@@ -1,0 +1,60 @@
+"""What a method that tunes a model on the way will cost, before it is begun."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl")
+pytest.importorskip("peft")
+
+import commandline
+import selectit
+import tiny
+from selectit.config.settings import Settings
+from selectit.costs.tunings import plan_trainings
+from selectit.errors import SettingsError
+from selectit.methods.diverse_evol import DiverseEvol
+from selectit.methods.forgetting import Forgetting
+
+
+@pytest.fixture
+def settings(data, tmp_path_factory):
+    Path("quick.toml").write_text("batch_size = 4\nmicro_batch = 2\nmax_tokens = 64\nwarmup_ratio = 0\n")
+    model = tiny.build_chat(tmp_path_factory.mktemp("chat"))
+    param = {"recipe": "quick.toml", "rounds": 2, "epochs": 1.0}
+    return Settings(method="diverse-evol", model=model, keep=9, run="run", param=param, dtype="fp32")
+
+
+def test_trainings_are_counted_by_their_rows():
+    planned = plan_trainings(DiverseEvol(rounds=2, epochs=2.0).outline(1000, 300), row_tokens=50)
+    assert [(each.rows, each.rows_read, each.steps, each.tokens) for each in planned] == [
+        (100, 200, 13, 10_000),
+        (200, 400, 25, 20_000),
+    ]
+    assert [each.rows for each in plan_trainings(Forgetting(rounds=3).outline(40, 1))] == [40, 40, 40]
+
+
+def test_what_it_will_do(data, settings):
+    cost = selectit.plan_tuning(data, settings)
+    assert (cost.rows, cost.kept, cost.base_passes, cost.tuned_passes) == (12, 9, 0, 2)
+    assert [(each.rows, each.steps) for each in cost.tunings] == [(3, 1), (6, 2)]
+    assert cost.tunings[1].tokens == round(6 * cost.row_tokens)
+    assert cost.weights > 0 and cost.tuning_seconds > 0 and cost.reading_seconds > 0
+    assert {path.name for path in Path("run").iterdir()} == {"manifest.json", "source", "locks", "timing.json"}
+    assert cost.all_rows_seconds == pytest.approx(cost.tuning_seconds / 9 * 12)
+
+
+def test_a_method_that_tunes_nothing(data, settings):
+    with pytest.raises(SettingsError, match="length tunes no model"):
+        selectit.plan_tuning(data, Settings(method="length"))
+
+
+def test_the_command(data, settings, capsys):
+    asked = ["--method", "diverse-evol", "--model", *settings.model, "--keep", "9", "--run", "run", "--quiet"]
+    asked += [each for name, value in settings.param.items() for each in ("--param", f"{name}={value}")]
+    code, told, _ = commandline.run(capsys, "plan", data, *asked)
+    assert code == 0
+    assert "2, on at most 3, 6 rows: 3 steps" in told and "0 a row before anything is tuned, 2 a row by tuned" in told
+    code, told, _ = commandline.run(capsys, "plan", data, *asked, "--json")
+    assert json.loads(told)["all_rows_seconds"] > 0
