@@ -162,6 +162,9 @@ class Summary:
     """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
     target: tuple[GroupStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
+    options: Mapping[str, Any] | None = None
+    """What was asked for, the options by name that are not their defaults, so that it can be asked for again with
+    another amount; older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:
