@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selectit.methods import list_methods
     from selectit.models.packaged import list_models
     from selectit.pages.plot import plot
+    from selectit.pages.report import report
     from selectit.probing.probe import Probe, probe
     from selectit.probing.tune_prompts import tune_prompts
     from selectit.runs.verify import Verified, verify
@@ -64,6 +65,7 @@ _HOMES = {
     "plot": "pages.plot",
     "probe": "probing.probe",
     "rate": "selection.rate",
+    "report": "pages.report",
     "score": "selection.score",
     "select": "selection.select",
     "show": "selection.describe",
@@ -103,6 +105,7 @@ __all__ = [
     "plot",
     "probe",
     "rate",
+    "report",
     "score",
     "select",
     "show",
