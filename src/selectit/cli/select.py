@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloup
@@ -30,13 +31,12 @@ def command(data: Data | None, as_json: bool, quiet: bool, no_report: bool, **gi
     if as_json:
         refuse_mixed(data, chosen)
     from selectit.cli.progress import notes
-    from selectit.pages.report import report
     from selectit.selection.select import select
 
     with notes(quiet) as progress:
         selected = select(data, chosen, progress)
     if as_json:
-        page = None if no_report else report(f"{selected.run}:{selected.name}")
+        page = None if no_report else _write_page(selected)
         print_json(_table(selected) | {"report": page})
     else:
         from selectit.runs.run import open_run
@@ -51,7 +51,13 @@ def command(data: Data | None, as_json: bool, quiet: bool, no_report: bool, **gi
             say(line, err=on_stderr)
         say(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
         if not no_report:  # last, so that what was chosen is named even where it can't be written
-            say(f"report    {report(f'{selected.run}:{selected.name}')}", err=on_stderr)
+            say(f"report    {_write_page(selected)}", err=on_stderr)
+
+
+def _write_page(selected: Selected) -> Path:
+    from selectit.pages.report import report
+
+    return report(f"{selected.run}:{selected.name}")
 
 
 def _table(selected: Selected) -> dict[str, Any]:
