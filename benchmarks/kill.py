@@ -173,7 +173,7 @@ def resume(place: Path, data: Path, model: str, finished: dict[Path, int]) -> di
 def files(place: Path) -> Iterator[tuple[str, bytes]]:
     """Every file of a run and its subset, but for times and locks."""
     for path in sorted(place.rglob("*")):
-        if path.is_file() and path.name != "timing.json" and "locks" not in path.parts:
+        if path.is_file() and path.name not in ("timing.json", "report.html") and "locks" not in path.parts:
             yield str(path.relative_to(place)), path.read_bytes()
 
 

@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+MAY_DIFFER = ("timing.json", "report.html")
+"""Durations, and the page that names them."""
+
 
 def contents(folder):
     """Every file that must not differ between equal runs, with its bytes."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name != "timing.json" and "locks" not in path.parts
+        if path.is_file() and path.name not in MAY_DIFFER and "locks" not in path.parts
     }
 
 

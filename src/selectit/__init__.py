@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from selectit.methods import list_methods
     from selectit.models.packaged import list_models
     from selectit.pages.plot import plot
+    from selectit.pages.report import report
     from selectit.probing.probe import Probe, probe
     from selectit.probing.tune_prompts import tune_prompts
     from selectit.runs.verify import Verified, verify
@@ -67,6 +68,7 @@ _HOMES = {
     "plan_tuning": "costs.tunings",
     "probe": "probing.probe",
     "rate": "selection.rate",
+    "report": "pages.report",
     "score": "selection.score",
     "select": "selection.select",
     "show": "selection.describe",
@@ -108,6 +110,7 @@ __all__ = [
     "plan_tuning",
     "probe",
     "rate",
+    "report",
     "score",
     "select",
     "show",

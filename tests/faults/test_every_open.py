@@ -32,6 +32,7 @@ VERBS = {
     "compare": ("compare", "--run", "old", "--methods", "length,random"),
     "show": ("show", "old"),
     "diff": ("diff", "old", "old"),
+    "report": ("report", "old"),
     "row": ("show", "old", "--row", "0"),
     "list": ("show",),
     "verify": ("verify", "old"),
@@ -150,6 +151,7 @@ ELSEWHERE = {
     "data/tables.py": "pyarrow opens them: tests/data/test_damage.py",
     "runs/files.py": "pyarrow opens them: tests/runs/test_integrity.py",
     "pages/plot.py": "tests/pages",
+    "pages/report.py": "files of the package, and what --out holds: tests/pages",
     "expansion/styles.py": "a file of the package",
     "inference/shared_folder.py": "tests/inference",
 }

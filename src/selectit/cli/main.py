@@ -31,6 +31,7 @@ SECTIONS = {
         "score": "Score a rated run; needs no model.",
         "compare": "Compare what several methods make of a rated run.",
         "diff": "Show what differs between two selections.",
+        "report": "Write the page of a selection: what was kept, and why.",
         "show": "Show what a run holds, or all that is known of one row.",
         "plot": "Draw an analysis of a selection for a paper; needs the extra report.",
         "verify": "Check that every file of a run is as it was written.",

@@ -91,6 +91,9 @@ COMMON = {
 }
 """The options that are no settings: how the command itself behaves."""
 
+_OWN = {"no_report": cloup.option("--no-report", is_flag=True, help="Write no page; selectit report can later.")}
+"""The same, of one verb each."""
+
 
 def options(*wanted: type[OptionGroup] | str, without: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Decorate a command with options under the headings of their groups; those that most people need come first.
@@ -100,7 +103,7 @@ def options(*wanted: type[OptionGroup] | str, without: tuple[str, ...] = ()) -> 
         without: names of options that the verb has no use for.
     """
     chosen = [name for each in wanted for name in ([each] if isinstance(each, str) else names(each))]
-    made = {name: COMMON.get(name) or _click_option(name) for name in chosen if name not in without}
+    made = {name: (COMMON | _OWN).get(name) or _click_option(name) for name in chosen if name not in without}
 
     def decorate(function: F) -> F:
         if not any(isinstance(each, type) for each in wanted):  # few options need no headings

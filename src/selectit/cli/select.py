@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloup
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 @cloup.command("select")
 @data_argument
-@options(*GROUPS, *COMMON, without=("share",))  # a choice is made once all units are done
-def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None:
+@options(*GROUPS, "no_report", *COMMON, without=("share",))  # a choice is made once all units are done
+def command(data: Data | None, as_json: bool, quiet: bool, no_report: bool, **given: Any) -> None:
     """Choose the best part of DATA: rate, score, select, write.
 
     DATA is a file or several (JSON, JSON Lines, CSV, TSV; .gz and .zst too; Parquet, Arrow, Feather), a pattern, a
@@ -35,7 +36,8 @@ def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None
     with notes(quiet) as progress:
         selected = select(data, chosen, progress)
     if as_json:
-        print_json(_table(selected))
+        page = None if no_report else _write_page(selected)
+        print_json(_table(selected) | {"report": page})
     else:
         from selectit.runs.run import open_run
         from selectit.selection.cascade_report import read_timing
@@ -48,6 +50,14 @@ def command(data: Data | None, as_json: bool, quiet: bool, **given: Any) -> None
         for line in summary_lines(summary, read_timing(open_run(selected.run))):
             say(line, err=on_stderr)
         say(f"selection {selected.name}\nrun       {selected.run}\nsubset    {selected.out}", err=on_stderr)
+        if not no_report:  # last, so that what was chosen is named even where it can't be written
+            say(f"report    {_write_page(selected)}", err=on_stderr)
+
+
+def _write_page(selected: Selected) -> Path:
+    from selectit.pages.report import report
+
+    return report(f"{selected.run}:{selected.name}")
 
 
 def _table(selected: Selected) -> dict[str, Any]:

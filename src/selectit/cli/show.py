@@ -71,6 +71,7 @@ def _source_line(known: dict[str, Any]) -> str:
 
 def _run_lines(known: dict[str, Any]) -> Iterator[str]:
     from selectit.runs.run import reading_lines
+    from selectit.selection.describe import probe_lines
     from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 
     if known["note"]:
@@ -98,7 +99,7 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
         for line in summary_lines(from_plain({**plain, **said}), known["timing"]):
             yield f"  {line}"
         yield from _histogram(known["run"], name)
-    yield from _probe_lines(known["probes"])
+    yield from probe_lines(known["probes"])
     yield from (f"{folder}: no results yet" for folder in known["unfinished_probes"])
 
 
@@ -113,17 +114,6 @@ def _histogram(run: str, name: str) -> Iterator[str]:
     if of.scores is not None:
         width = shutil.get_terminal_size().columns - 2
         yield from (f"  {line}" for line in histogram_lines(build_histogram(of.scores, of.rows, LINES), width))
-
-
-def _probe_lines(probes: list[dict[str, Any]]) -> Iterator[str]:
-    for probe in probes:
-        what = "preference pairs" if probe.get("length") else probe["labelled"] or "planted defects"
-        yield f"probe of {probe['rows']:,} rows, {what}, seed {probe['seed']}"
-        for result in probe["results"]:
-            asked = f" by {result['model']}" if result["model"] else ""
-            prompts = f", prompts {result['prompts']}" if result["prompts"] else ""
-            differs = f" ({result['differs']})" if result.get("differs") else ""  # probes of older versions say nothing
-            yield f"  {result['method']}{asked}{prompts}{differs}: {result['verdict']}"
 
 
 def _row_lines(known: dict[str, Any]) -> list[str]:

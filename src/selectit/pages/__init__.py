@@ -1,4 +1,4 @@
-"""What a person looks at: the analyses of a run, its figures and its page.
+"""What a person looks at: the page of a run, its figures, and the analyses behind both.
 
-Numbers come from stored columns only; no model is asked.
+Numbers come from stored columns only; no model is asked, and nothing is chosen anew.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import RunError
-from selectit.methods._base import ScoringMethod
+from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.lexical import calculates
 from selectit.numerics.projection import SAMPLE, CentreDistance, Projection, measure_centre, project
 from selectit.numerics.row_random import row_uniforms
@@ -24,10 +24,11 @@ from selectit.pages.analyses import Agreement, Calculations, Histogram, Lengths,
 from selectit.runs.annotators import Annotator, annotators, named_annotator
 from selectit.runs.files import numbers
 from selectit.runs.prompt_sets import stored_prompts
-from selectit.runs.run import Run
+from selectit.runs.run import Run, open_run
 from selectit.runs.selections import read_selection
 from selectit.runs.stored import find_embeddings, find_scores, is_answered, load_arrays, names_of_scores, read_scores
-from selectit.signals.arrays import Float64, Int64, Ratings, Signals
+from selectit.runs.sums import DamagedError
+from selectit.signals.arrays import Float32, Float64, Int64, Ratings, Signals
 from selectit.signals.requests import RatingPrompt
 
 SWEPT: Mapping[str, Sequence[float]] = {"k": analyses.K_VALUES, "alpha": analyses.ALPHAS}
@@ -104,16 +105,21 @@ def load_sweeps(of: StoredSelection) -> list[Sweep]:
 
 
 def _find_method(of: StoredSelection) -> ScoringMethod | None:
-    """The method of the selection, where all that it reads is the ratings of all rows.
+    """The method of the selection, where all that it reads is the ratings of all rows."""
+    method = None if "cascade" in of.config else build_method(of.config)
+    return method if isinstance(method, ScoringMethod) and method.needs == ("ratings",) else None
 
-    A file that the run names as its own method is not run: whoever made the run may have named any.
+
+def build_method(config: Mapping[str, Any]) -> Method | None:
+    """The method of stored settings; None where they name several, or one of the user's own.
+
+    A file that a run names as its own method is not run: whoever made the run may have named any.
     """
-    name, config = of.config.get("method"), of.config
-    if name not in method_files.names() or "cascade" in config:
+    name = config.get("method")
+    if name not in method_files.names():
         return None
     fields = {field.name for field in dataclasses.fields(method_files.lookup(name))}  # type: ignore[arg-type]
-    method = method_files.build(name, {key: value for key, value in config.items() if key in fields})
-    return method if isinstance(method, ScoringMethod) and method.needs == ("ratings",) else None
+    return method_files.build(name, {key: value for key, value in config.items() if key in fields})
 
 
 def _raters(of: StoredSelection) -> list[Annotator]:
@@ -189,6 +195,8 @@ class Map:
     """Whose vectors they are, and of what text, in words."""
     projection: Projection
     centre: CentreDistance
+    targets: Float32
+    """(T, 2) the examples of the run's targets, along the same axes; of those that the encoder has read."""
 
 
 def load_map(of: StoredSelection) -> Map:
@@ -196,4 +204,20 @@ def load_map(of: StoredSelection) -> Map:
     encoder, embeddings = find_embeddings(of.run)
     vectors = row_vectors(embeddings, of.run.rows)
     drawn = np.argsort(row_uniforms(of.run.basic_rows(), "map"), kind="stable")[:SAMPLE]
-    return Map(encoder, project(vectors, drawn), measure_centre(vectors, of.rows))
+    both = project(np.concatenate([vectors, *_target_vectors(of.run, encoder)]), drawn)
+    points, targets = np.split(both.points, [len(vectors)])
+    return Map(encoder, Projection(points, both.explained), measure_centre(vectors, of.rows), targets)
+
+
+def _target_vectors(run: Run, encoder: str) -> Iterator[Float32]:
+    """The vectors of the examples of each target by the encoder that read the rows."""
+    for manifest in sorted(run.path.glob("targets/*/run/manifest.json")):
+        inner = open_run(manifest.parent)
+        try:
+            own, embeddings = find_embeddings(inner)
+        except DamagedError:
+            raise
+        except RunError:  # a target that a method reads without vectors
+            continue
+        if own == encoder:
+            yield row_vectors(embeddings, inner.rows)

@@ -28,6 +28,8 @@ ALL = "all"
 
 SELECTION_SCHEMA = pa.schema([("rank", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("why", pa.string())])
 REST, GROUPS = "rest.parquet", "groups.parquet"
+PAGE = "report.html"
+"""The page of a selection, beside its rows."""
 ASIDE = {
     REST: pa.schema([("row", pa.int64()), ("step", pa.string()), ("kept_row", pa.int64()), ("why", pa.string())]),
     GROUPS: pa.schema([("row", pa.int64()), ("group", pa.string()), ("note", pa.string())]),
@@ -105,6 +107,8 @@ def store_selection(
 ) -> None:
     """Store a selection with the settings that made it and its figures (plain values)."""
     folder = run.path / "selections" / name
+    if (folder / PAGE).exists() and run.read_toml(folder / "config.toml") != config:
+        (folder / PAGE).unlink()  # of a selection of this name that --force replaces
     run.write_toml(folder / "config.toml", config)
     run.write_json(folder / "summary.json", summary)
     columns = [

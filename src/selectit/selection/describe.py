@@ -102,7 +102,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         ],
         "scores": names_of_scores(run),
         "selections": {name: _summary(run, name) for name in selections(run)},
-        "probes": [run.read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))],
+        "probes": read_probes(run),
         "unfinished_probes": sorted(
             folder.as_posix()
             for folder in (run.path / "probes").glob("[!.]*/")
@@ -110,6 +110,23 @@ def describe_run(run: Run) -> dict[str, Any]:
         ),
         "timing": read_timing(run),
     }
+
+
+def read_probes(run: Run) -> list[dict[str, Any]]:
+    """The results of the run's probes."""
+    return [run.read_json(path) for path in sorted((run.path / "probes").glob("*/results.json"))]
+
+
+def probe_lines(probes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What stored probes found, as lines of text; `probes` is that entry of `describe_run`."""
+    for probe in probes:
+        what = "preference pairs" if probe.get("length") else probe["labelled"] or "planted defects"
+        yield f"probe of {probe['rows']:,} rows, {what}, seed {probe['seed']}"
+        for result in probe["results"]:
+            asked = f" by {result['model']}" if result["model"] else ""
+            prompts = f", prompts {result['prompts']}" if result["prompts"] else ""
+            differs = f" ({result['differs']})" if result.get("differs") else ""  # probes of older versions say nothing
+            yield f"  {result['method']}{asked}{prompts}{differs}: {result['verdict']}"
 
 
 def _summary(run: Run, name: str) -> dict[str, Any]:

@@ -12,12 +12,12 @@ import numpy as np
 
 from selectit.config.groups import ExecutionOptions, ReadingOptions, ResumeOptions, SourceOptions
 from selectit.config.options import flag, given
-from selectit.config.settings import Settings
+from selectit.config.settings import GROUPS, Settings
 from selectit.data import memory
 from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
-from selectit.jsonable import without_nan
+from selectit.jsonable import plain, without_nan
 from selectit.methods._tuning import TUNING
 from selectit.progress import Progress, Silent
 from selectit.runs.files import slug
@@ -94,6 +94,7 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
         check_budget(stages, budget, run.rows)
         done = cascade.run_cascade(run, plan, stages, progress, rates=rates, sample=cascade.SAMPLE)
         scored, choice, summary = done.scored, done.choice, done.summary
+    summary = dataclasses.replace(summary, options=plain(_options(plan)))
     selection, rest = choice.selection, {}
     if settings.rest is not None or plan.narrows:
         failed, dropped = (find_failures(run, scored), {}) if done is None else (done.failed(), done.dropped())
@@ -116,6 +117,13 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
         spent,
         memory.take_rows(held, selection.rows[order]),
     )
+
+
+def _options(plan: Plan) -> dict[str, Any]:
+    """What has to be asked for once more to choose the same rows of the run."""
+    groups = [group for group in GROUPS if group.decides and group not in (SourceOptions, ReadingOptions)]
+    order = {} if plan.settings.order == "score" else {"order": plan.settings.order}
+    return given(plan.settings, *groups) | order
 
 
 def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summary, rest: Mapping[int, Unchosen]) -> str:

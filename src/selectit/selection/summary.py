@@ -179,6 +179,9 @@ class Summary:
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
     tunings: tuple[TuningStats, ...] = ()
     """The models that were tuned on the way; older summaries have none."""
+    options: Mapping[str, Any] | None = None
+    """What was asked for, the options by name that are not their defaults, so that it can be asked for again with
+    another amount; older summaries have none."""
 
 
 def packaged_note(used: Sequence[Annotator]) -> str:

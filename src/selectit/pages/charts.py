@@ -1,0 +1,79 @@
+"""Two kinds of drawing as SVG, which take their colours from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from selectit.pages.analyses import Histogram
+from selectit.pages.markup import escape
+
+_WIDTH, _HEIGHT = 420, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 26
+
+
+def draw_shares(histogram: Histogram, label: str) -> str:
+    """The shares of all rows, and of the chosen ones, in the bins of a histogram, one behind the other."""
+    shares = [each / max(each.sum(), 1) for each in (histogram.all, histogram.chosen)]
+    highest = max(float(each.max(initial=0)) for each in shares) or 1.0
+    low, high = float(histogram.edges[0]), float(histogram.edges[-1])
+    bars = [
+        f'<rect class="{kind}" x="{_x(left, low, high):.1f}" y="{_y(share, 0, highest):.1f}" '
+        f'width="{max(_x(right, low, high) - _x(left, low, high) - 0.5, 0.5):.1f}" '
+        f'height="{_HEIGHT - _BOTTOM - _y(share, 0, highest):.1f}"/>'
+        for kind, values in zip(("all", "kept"), shares, strict=True)
+        for share, left, right in zip(values, histogram.edges[:-1], histogram.edges[1:], strict=True)
+    ]
+    axes = _axes([low, (low + high) / 2, high], (low, high), [0, highest / 2, highest], (0, highest))
+    return _frame("".join(axes) + "".join(bars), label)
+
+
+def draw_line(points: Sequence[tuple[float, float]], label: str, chance: float = math.nan, lowest: float = 0.0) -> str:
+    """Values between `lowest` and 1 over a parameter, with a line where chance would be; NaN is left out.
+
+    Args:
+        points: of the parameter and the value, in rising order.
+        label: what is read aloud.
+        chance: NaN = no line.
+        lowest: where the vertical axis begins.
+    """
+    known = [(x, y) for x, y in points if not math.isnan(y)]
+    across = [x for x, _ in points]
+    low, high = min(across), max(across)
+    top = max([1.0 if lowest == 0 and chance == chance else 0.0, *(y for _, y in known)]) or 1.0
+    place = [(_x(x, low, high), _y(y, lowest, top)) for x, y in known]
+    line = f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in place)}"/>'
+    dots = "".join(f'<circle class="dot" r="3" cx="{x:.1f}" cy="{y:.1f}"/>' for x, y in place)
+    level = ""
+    if not math.isnan(chance):
+        at = _y(chance, lowest, top)
+        level = f'<line class="chance" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
+    shown = across if len(across) <= 8 else [low, (low + high) / 2, high]
+    axes = _axes(shown, (low, high), [lowest, (lowest + top) / 2, top], (lowest, top))
+    return _frame("".join(axes) + level + line + dots, label)
+
+
+def _x(value: float, low: float, high: float) -> float:
+    return _LEFT + (value - low) / ((high - low) or 1.0) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _y(value: float, low: float, high: float) -> float:
+    return _HEIGHT - _BOTTOM - (value - low) / ((high - low) or 1.0) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _axes(
+    across: Sequence[float], width: tuple[float, float], up: Sequence[float], height: tuple[float, float]
+) -> list[str]:
+    found = []
+    for value in up:
+        y = _y(value, *height)
+        found.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        found.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>')
+    for place, value in enumerate(across):
+        anchor = "start" if place == 0 else "end" if place == len(across) - 1 else "middle"
+        found.append(f'<text x="{_x(value, *width):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{value:.3g}</text>')
+    return found
+
+
+def _frame(inner: str, label: str) -> str:
+    return f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">{inner}</svg>'

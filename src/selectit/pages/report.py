@@ -1,0 +1,119 @@
+"""`report`: the page of a selection, one file that a browser opens without network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from selectit.atomic_files import replacing
+from selectit.errors import RunError
+from selectit.pages import sections
+from selectit.pages.choice import read_choice
+from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
+from selectit.pages.load import load_selection
+from selectit.pages.markup import escape, write_out
+from selectit.pages.notable import find_notable
+from selectit.pages.pack import pack, pack_columns, pack_texts, to_json
+from selectit.pages.provenance import write_provenance
+from selectit.pages.rows import choose_conversations, read_conversations
+from selectit.pages.verdict import write_verdict
+from selectit.runs.files import numbers
+from selectit.runs.output import check_writable_parent
+from selectit.runs.selections import PAGE, open_selection
+from selectit.runs.stored import names_of_scores, read_scores
+from selectit.signals.arrays import Int64
+
+
+def report(selection: str | Path, out: str | Path | None = None, *, force: bool = False) -> Path:
+    """Write the page of a selection. From what its run has stored; loads no model.
+
+    Args:
+        selection: 'RUN:NAME', or 'RUN' of a run with one selection.
+        out: the file; None = report.html beside the selection, RUN/selections/NAME/, which replaces an older one.
+        force: replace what `out` holds, where it differs.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: no such run or selection, something of it is damaged, or `out` is another file.
+        SettingsError: the run has several selections, or `out` can't be written.
+    """
+    run, name = open_selection(selection)
+    path = run.path / "selections" / name / PAGE if out is None else Path(out)
+    check_writable_parent("--out", path)
+    page = write_page(read_page_rows(run, read_choice(run, name))).encode()
+    if out is not None and path.exists() and not force and path.read_bytes() != page:
+        raise RunError(f"{path} is there and holds something else", "Name another file, or replace it with --force.")
+    with replacing(path) as file:
+        file.write(page)
+    return path
+
+
+def write_page(page: PageRows) -> str:
+    """The page as HTML."""
+    run, choice, stored = page.run, page.choice, load_selection(page.run, page.choice.name)
+    others = {name: numbers(read_scores(run, name)["score"]) for name in names_of_scores(run) if name != choice.scores}
+    lists = find_notable(choice, page.rows, page.texts, page.ratings, others)
+    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(stored)
+    points, targets = ({}, []) if found is None else sections.place_points(found)
+    places, packed = pack_columns(columns | points)
+    about = describe_contents(page) | {
+        "columns": places,
+        "targets": targets,
+        "lists": [{"title": each.title, "about": each.about, "places": each.places.tolist()} for each in lists],
+    }
+    singled_out: Int64 = np.concatenate([np.zeros(0, np.int64), *(each.places for each in lists)])
+    whole = page.rows[choose_conversations(page.kept, singled_out)]
+    links = {"map": found is not None, "analyses": not page.is_sample}
+    return _fill(
+        title=escape(f"{choice.name}: {run.manifest['data']}"),
+        subtitle=escape(f"The selection {choice.name} of {run.manifest['data']}."),
+        verdict=write_verdict(run, choice),
+        scores_title="Scores, and where the cut is" if choice.is_cut else "What the kept rows are like",
+        scores_about=escape(_about_scores(page)),
+        panel="tall" if choice.is_cut else "",
+        links=" ".join(f'<a href="#{name}">{name.capitalize()}</a>' for name, there in links.items() if there),
+        map="" if found is None else sections.write_map(found),
+        analyses="" if page.is_sample else sections.write_analyses(stored),
+        provenance=write_provenance(run, choice, page.ratings),
+        about=to_json(write_out(about)),
+        numbers=packed,
+        texts=pack_texts([page.texts.question, page.texts.answer, list_reasons(page)]),
+        conversations=pack(to_json(read_conversations(run, whole)).encode()),
+    )
+
+
+def _fill(**parts: str) -> str:
+    """The template with all its parts; script and style are named by their sums, so that no other runs."""
+    files = importlib.resources.files("selectit.pages")
+    template, style, script = ((files / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    return Template(template).substitute(
+        parts, style=style, script=script, style_hash=_source(style), script_hash=_source(script)
+    )
+
+
+def _source(text: str) -> str:
+    """How a content security policy names a piece of the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _about_scores(page: PageRows) -> str:
+    again = "Another amount: select again with --keep; no model is asked."
+    if page.choice.is_cut:
+        text = "Move the slider: all figures here follow, and the table below. Nothing changes in the run."
+    elif page.choice.scores:
+        text = f"Groups, or a step after the score, decided too, so there is no single cut to move. {again}"
+    else:
+        text = f"The method chooses a set, so there is no cut to move. {again}"
+    if not page.is_sample:
+        return text
+    return (
+        f"{text} This page holds {len(page.rows):,} of the {page.run.rows:,} rows, drawn at random: all but "
+        "the counts is estimated from these, and the analyses are left out."
+    )
