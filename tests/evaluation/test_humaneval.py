@@ -291,9 +291,16 @@ def test_a_sandbox_ends_with_its_judge(tmp_path):
     with subprocess.Popen([sys.executable, "-I", code_executor.__file__], stdin=subprocess.PIPE) as judge:
         judge.stdin.write(json.dumps(task).encode())
         judge.stdin.close()
-        wait(lambda: programs() - before)
+        wait(lambda: any(is_python(each) for each in programs() - before))  # bwrap has said what ends it by then
         judge.send_signal(signal.SIGKILL)
     wait(lambda: programs() <= before)
+
+
+def is_python(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().startswith(os.fsencode(sys.executable))
+    except OSError:
+        return False  # it has ended meanwhile
 
 
 def wait(done):
