@@ -146,6 +146,7 @@ ELSEWHERE = {
     "exports": "tests/exports",
     "costs": "tests/costs",
     "experiments": "tests/experiments",
+    "procedures": "tests/procedures",
     "models": "tests/models",
     "engines": "tests/engines",
     "data/tables.py": "pyarrow opens them: tests/data/test_damage.py",
