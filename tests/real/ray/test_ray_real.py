@@ -189,8 +189,10 @@ def test_interrupted_it_keeps_what_is_finished_and_leaves_no_process(long, model
     until = time.monotonic() + 120
     while not finished("run") and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGSTOP)  # else it may have ended before its processes are counted
     started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    os.killpg(process.pid, signal.SIGCONT)
     assert process.wait(60) == 130, Path("log").read_text()
     assert "Interrupted. What is finished is kept" in Path("log").read_text()
     _, alive = psutil.wait_procs(started, timeout=20)
