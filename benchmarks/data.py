@@ -2,9 +2,9 @@
 
     python benchmarks/data.py [--rows 1000000] [--turns 3] [--kinds jsonl …] [--folder DIR]
 
-Each line is one whole process; with several turns all take turns, and the median stands. Beside them: what
-`pandas.read_json` and `datasets` take to read the same JSON Lines, where they are installed; they neither check nor
-write.
+Each line is one whole process; with several turns all take turns, and the median stands. No page is written
+(`--no-report`). Beside them: what `pandas.read_json` and `datasets` take to read the same JSON Lines, where they are
+installed; they neither check nor write.
 """
 
 from __future__ import annotations
@@ -64,7 +64,17 @@ def commands(folder: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
     found = []
     for path in files:
         for method, note in (("length", ""), ("random", ", run directory there")):
-            line = ["select", str(path), "--run", str(folder / "run"), "--method", method, "--quiet", "--force"]
+            line = [
+                "select",
+                str(path),
+                "--run",
+                str(folder / "run"),
+                "--method",
+                method,
+                "--quiet",
+                "--force",
+                "--no-report",
+            ]
             out = str(folder / f"out.{path.name}")
             found.append(
                 (f"select --method {method} {path.name}{note}", [sys.executable, "-m", "selectit", *line, "--out", out])
