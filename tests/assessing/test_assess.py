@@ -18,6 +18,7 @@ from selectit.errors import DataError, ModelError, RunError, SettingsError
 from selectit.filters.duplicates import share_near
 from selectit.models.files import Model
 from selectit.numerics.statistics import bootstrap_median
+from selectit.runs.verify import verify
 
 for needed, extra in (("rensa", "filters"), ("py3langid", "filters"), ("sklearn", "methods")):
     pytest.importorskip(needed, reason=f"the extra '{extra}' is not installed")
@@ -104,6 +105,14 @@ def test_a_model_is_asked_about_a_sample_and_its_answers_are_kept(two, no_model)
     lines = assessment_lines(found)
     assert any(line.startswith("IFD (m): median") for line in lines)
     assert any("20 rows each" in line for line in lines)
+
+
+def test_the_run_of_a_sample_is_verified_too(two):
+    first = assess([two[0]], Settings(engine="fake", model="m"), sample=20).data[0]
+    (part,) = first.run.glob("assess/*/run/ratings/*/*/part-00000.parquet")
+    assert not verify(first.run).findings
+    part.write_bytes(part.read_bytes()[:-20])
+    assert [each.path for each in verify(first.run).findings] == [part]
 
 
 def test_what_is_stored_for_all_rows_serves_without_a_model(two, no_model):

@@ -11,6 +11,7 @@
     targets/ <digest>/run/            the examples that rows were chosen towards, likewise
     tuned/<identity>/                 models that a method tuned on the way
     answers/<digest>/run/             what these answered to some of the rows, to be asked about
+    assess/<sample>/run/              rows drawn to be judged as a whole data set
     timing.json            durations: the one file that may differ between equal runs
 
 A file that has its final name is whole: it is written beside, synced and renamed. Locks are the operating system's

@@ -101,9 +101,13 @@ def _missing(run: Run, folder: Path, size: int) -> Iterator[Finding]:
             yield Finding(part, f"{part} is not there", _AGAIN)
 
 
+_INNER = ("probes", "cascades", "targets", "answers", "assess")
+"""The folders of a run that hold runs; see `run`."""
+
+
 def _inner(path: Path) -> list[Path]:
     """The runs in a run."""
-    found = sorted(each for kind in ("probes", "cascades", "targets", "answers") for each in path.glob(f"{kind}/*/run"))
+    found = sorted(each for kind in _INNER for each in path.glob(f"{kind}/*/run"))
     return [inner for inner in found if any(os.path.lexists(inner / name) for name in ("manifest.json", "source"))]
 
 
