@@ -99,6 +99,13 @@ def test_an_older_summary_still_reads(data):
     assert from_plain(plain) == dataclasses.replace(summary, others=())
 
 
+def test_show_says_what_of_a_selection_is_gone_and_the_rest_all_the_same(data, command):
+    name = select(data, "length").name
+    Path("run/selections", name, "rows.parquet").unlink()
+    out = command("show", "run")
+    assert f"selection {name}" in out and "rows.parquet" in out.splitlines()[-2]
+
+
 def test_show_lists_the_models_of_all_signals(data, command):
     for method in FACTS:
         select(data, method)

@@ -104,13 +104,21 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
 
 
 def _histogram(run: str, name: str) -> Iterator[str]:
-    """The scores of a selection, as wide as the terminal; nothing of a chosen set, which has none."""
+    """The scores of a selection, as wide as the terminal; nothing of a chosen set, which has none.
+
+    Of a selection that is no longer whole, what is wrong with it: the rest of the run is shown all the same.
+    """
     from selectit.pages.analyses import build_histogram
     from selectit.pages.load import load_selection
     from selectit.pages.terminal import LINES, histogram_lines
     from selectit.runs.run import open_run
+    from selectit.runs.sums import DamagedError
 
-    of = load_selection(open_run(run), name)
+    try:
+        of = load_selection(open_run(run), name)
+    except DamagedError as error:
+        yield from (f"  {line}" for line in str(error).splitlines())
+        return
     if of.scores is not None:
         width = shutil.get_terminal_size().columns - 2
         yield from (f"  {line}" for line in histogram_lines(build_histogram(of.scores, of.rows, LINES), width))
