@@ -167,6 +167,12 @@ def test_fields_with_few_values_group_the_rows(folder, rows):
     assert page.columns["field0"].tolist() == [0, 2, *[1, 2] * 5]
 
 
+def test_tokens_are_estimated_by_words_where_none_have_spaces_between(folder):
+    Path("han.json").write_text(json.dumps([{"instruction": "水" * 60, "output": "火" * 60}] * 4))
+    _, page = choose("han.json", keep=2, prompts="default", k=1)
+    assert (page.columns["tokens"] > 20).all()  # were the row one word, it would be a few of the rated text's
+
+
 def test_equal_runs_give_equal_pages(data):
     _, page = choose(data, method="length")
     assert Page("run").html == page.html

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from selectit.data.tables import plain_records
+from selectit.data.words import count_words
 from selectit.pages.choice import StoredChoice
 from selectit.pages.ratings import PageRatings
 from selectit.runs.files import numbers
@@ -74,7 +75,7 @@ def read_texts(run: Run, rows: Int64) -> RowTexts:
         for turns in table["turns"].to_pylist():
             question.append(_first(turns, "user"))
             answer.append(_first(reversed(turns), "assistant"))
-            counts.append(sum(len(turn["text"].split()) for turn in turns))
+            counts.append(sum(count_words(turn["text"]) for turn in turns))
         words.append(numbers(table["words"]))
         digest += table["digest"].to_pylist()
         for record in plain_records(table["raw"]) if named else ():
@@ -133,7 +134,7 @@ def estimate_tokens(texts: RowTexts, ratings: PageRatings) -> Int64:
     percent; of a text that was cut to the limit only what was read counts.
     """
     own = np.maximum(texts.all_words, 1)
-    fixed = len(ratings.prompts[0].render("", "").split())
+    fixed = count_words(ratings.prompts[0].render("", ""))
     found: Int64 = np.rint(ratings.tokens * (own / (own + fixed))).astype(np.int64)
     return found
 
