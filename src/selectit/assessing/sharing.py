@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.filters.duplicates import find_near, share_near
+from selectit.filters.duplicates import find_near, fold, share_near
 from selectit.runs.run import Run
 from selectit.selection.filter import read_samples
 from selectit.selection.filter_plan import THRESHOLDS
@@ -29,7 +29,7 @@ class Shared:
 
 def count_shared(runs: Sequence[Run]) -> tuple[Shared, ...]:
     """Each data set against each other one, in both directions. Raises SettingsError: rensa is not installed."""
-    asked = [Counter(" ".join(each.instruction.lower().split()) for each in read_samples(run)) for run in runs]
+    asked = [Counter(fold(each.instruction) for each in read_samples(run)) for run in runs]
     different = [_thin(list(each)) for each in asked] if len(runs) > 1 else []
     return tuple(_count(asked, different))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selectit.config.groups import DTYPES
-from selectit.config.options import idle
+from selectit.config.options import idle, list_names
 from selectit.errors import SettingsError, nearest
 from selectit.signals.loss_templates import TEMPLATES
 
@@ -62,7 +62,7 @@ class EvalSettings:
     """The results' file; None = selectit-evals/<model>/<suite>.json, in a run eval/<model>/<suite>.json."""
 
     def __post_init__(self) -> None:
-        for name in ("task", "heldout", "roles"):
+        for name in list_names(type(self)):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         choices = {"engine": ENGINES, "dtype": DTYPES, "template": tuple(TEMPLATES)}

@@ -58,10 +58,15 @@ def find_exact(texts: Sequence[str], order: Int64) -> Duplicates:
     found = _nothing(len(texts))
     kept: dict[str, int] = {}
     for row in order.tolist():
-        first = kept.setdefault(" ".join(texts[row].lower().split()), row)
+        first = kept.setdefault(fold(texts[row]), row)
         if first != row:
             found.kept_row[row], found.likeness[row] = first, 1.0
     return found
+
+
+def fold(text: str) -> str:
+    """A text without what two texts may differ in that are exactly the same: case, and how much white space."""
+    return " ".join(text.lower().split())
 
 
 def find_near(texts: Sequence[str], order: Int64, threshold: float) -> Duplicates:
