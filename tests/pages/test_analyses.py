@@ -14,7 +14,6 @@ from selectit.numerics.lexical import calculates
 from selectit.numerics.ranking import ranking
 from selectit.pages.analyses import (
     Cost,
-    GroupShare,
     build_histogram,
     list_costs,
     measure_agreement,
@@ -22,7 +21,6 @@ from selectit.pages.analyses import (
     measure_lengths,
     score_models,
     score_prompts,
-    share_groups,
     sweep,
 )
 from selectit.signals.arrays import Ratings, Signals, build_rows
@@ -109,18 +107,6 @@ def test_shares_of_calculation_rows_along_the_ranking():
     assert found.shares.tolist() == [1, 1, *[0] * 18] and found.rows.sum() == 99 and len(found.rows) == 20
     assert (found.share_all, found.share_chosen) == (0.1, 0.5)
     assert not len(measure_calculations(calculating, None, np.array([1])).shares)
-
-
-# Groups
-
-
-def test_shares_by_a_field():
-    values = ["b", "a", "a", "", "c", "b", "a"]
-    found = share_groups(values, np.array([1, 2, 3]))
-    assert found == (GroupShare("a", 3, 2), GroupShare("b", 2, 0), GroupShare("", 1, 1), GroupShare("c", 1, 0))
-    found = share_groups(values, np.array([1, 3]), most=1)
-    assert found == (GroupShare("a", 3, 1), GroupShare("", 4, 1, others=3))
-    assert len(share_groups(values, np.array([1]), most=3)) == 4, "one value alone is named, not put with others"
 
 
 # Sweeps and agreement

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from selectit.data.tables import plain_records
 from selectit.exports.layouts import find_left_behind
 from selectit.numerics.neighbours import nearest
-from selectit.numerics.projection import SAMPLE, project
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.projection import draw_sample, project
 from selectit.numerics.vectors import row_vectors, unit
 from selectit.runs.run import Run
 from selectit.runs.stored import find_embeddings
@@ -61,8 +60,7 @@ def place_rows(run: Run) -> Places:
     """The places of a run's rows by its embeddings. Raises RunError: it has none; SettingsError as of `nearest`."""
     vectors = row_vectors(find_embeddings(run)[1], run.rows)
     there = np.asarray(np.isfinite(vectors).all(axis=1))
-    drawn = np.argsort(row_uniforms(run.basic_rows(), "map"), kind="stable")[:SAMPLE]
-    points = project(vectors, drawn).points[there]
+    points = project(vectors, draw_sample(run.basic_rows())).points[there]
     gap, near = nearest(unit(vectors[there]), NEIGHBOURS)
     return Places(np.flatnonzero(there), np.flatnonzero(~there), points, near, np.clip(gap / 2, 0, 2))
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.signals.arrays import Int64
+from selectit.numerics.row_random import row_uniforms
+from selectit.signals.arrays import Int64, Rows
 
 SAMPLE = 2048
 """Rows whose vectors are enough to decide the axes of a map."""
@@ -23,6 +24,12 @@ class Projection:
     """(N, 2) x and y; NaN for a row without a vector."""
     explained: tuple[float, float]
     """The share of the vectors' variance along x and along y, in [0, 1]."""
+
+
+def draw_sample(rows: Rows) -> Int64:
+    """The rows whose vectors decide the axes of a map, `SAMPLE` at most: equal data, equal rows."""
+    drawn: Int64 = np.argsort(row_uniforms(rows, "map"), kind="stable")[:SAMPLE]
+    return drawn
 
 
 def project(vectors: NDArray[np.float32], sample: Int64) -> Projection:

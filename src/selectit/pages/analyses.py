@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,6 @@ BINS = 32
 """Of a histogram."""
 PARTS = 20
 """Of a ranking: 5 % of the rows each."""
-GROUPS = 12
-"""Values of a field that are named; the others are one."""
 K_VALUES = (1, 2, 3, 4, 5, 7, 9)
 ALPHAS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -74,10 +71,8 @@ def build_histogram(values: NDArray[Any], chosen: Int64, bins: int = BINS, highe
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long the responses of all rows, and of the chosen ones, are."""
+    """How long the responses of all rows, and of the chosen ones, are, in words."""
 
-    unit: str
-    """'words' or 'tokens'."""
     histogram: Histogram
     """Up to the length that 1 % of the rows exceed."""
     mean_all: float
@@ -87,12 +82,12 @@ class Lengths:
     median_chosen: float
 
 
-def measure_lengths(lengths: Int64, chosen: Int64, unit: str = "words") -> Lengths:
+def measure_lengths(lengths: Int64, chosen: Int64) -> Lengths:
     """The lengths of (N,) responses; words are those of `data.words`, `Rows.response_words` of a run."""
     some = lengths[chosen]
     means = [float(each.mean()) if len(each) else math.nan for each in (lengths, some)]
     medians = [float(np.median(each)) if len(each) else math.nan for each in (lengths, some)]
-    return Lengths(unit, build_histogram(lengths, chosen, highest=0.99), *means, *medians)
+    return Lengths(build_histogram(lengths, chosen, highest=0.99), *means, *medians)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,29 +121,6 @@ def measure_calculations(calculates: NDArray[np.bool_], scores: Float64 | None, 
         share_all=float(calculates.mean()),
         share_chosen=float(calculates[chosen].mean()) if len(chosen) else math.nan,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class GroupShare:
-    """How much of the data, and of what was chosen, has one value of a field."""
-
-    value: str
-    """'' = the record has none."""
-    all: int
-    chosen: int
-    others: int = 0
-    """How many values these are, where it is not one: the rarer ones together."""
-
-
-def share_groups(values: Sequence[str], chosen: Int64, most: int = GROUPS) -> tuple[GroupShare, ...]:
-    """The rows with each of the (N,) values, the most frequent first; values beyond `most` together at the end."""
-    every, some = Counter(values), Counter(values[row] for row in chosen.tolist())
-    ordered = sorted(every, key=lambda value: (-every[value], value))
-    named, rest = (ordered, []) if len(ordered) <= most + 1 else (ordered[:most], ordered[most:])
-    shares = [GroupShare(value, every[value], some[value]) for value in named]
-    if rest:
-        shares.append(GroupShare("", sum(every[v] for v in rest), sum(some[v] for v in rest), len(rest)))
-    return tuple(shares)
 
 
 @dataclass(frozen=True, slots=True)

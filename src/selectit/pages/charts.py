@@ -28,28 +28,27 @@ def draw_shares(histogram: Histogram, label: str) -> str:
     return _frame("".join(axes) + "".join(bars), label)
 
 
-def draw_line(points: Sequence[tuple[float, float]], label: str, chance: float = math.nan, lowest: float = 0.0) -> str:
-    """Values between `lowest` and 1 over a parameter, with a line where chance would be; NaN is left out.
+def draw_line(points: Sequence[tuple[float, float]], label: str, chance: float = math.nan) -> str:
+    """Values between 0 and 1 over a parameter, with a line where chance would be; NaN is left out.
 
     Args:
         points: of the parameter and the value, in rising order.
         label: what is read aloud.
         chance: NaN = no line.
-        lowest: where the vertical axis begins.
     """
     known = [(x, y) for x, y in points if not math.isnan(y)]
     across = [x for x, _ in points]
     low, high = min(across), max(across)
-    top = max([1.0 if lowest == 0 and chance == chance else 0.0, *(y for _, y in known)]) or 1.0
-    place = [(_x(x, low, high), _y(y, lowest, top)) for x, y in known]
+    top = max([1.0 if chance == chance else 0.0, *(y for _, y in known)]) or 1.0
+    place = [(_x(x, low, high), _y(y, 0, top)) for x, y in known]
     line = f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in place)}"/>'
     dots = "".join(f'<circle class="dot" r="3" cx="{x:.1f}" cy="{y:.1f}"/>' for x, y in place)
     level = ""
     if not math.isnan(chance):
-        at = _y(chance, lowest, top)
+        at = _y(chance, 0, top)
         level = f'<line class="chance" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
     shown = across if len(across) <= 8 else [low, (low + high) / 2, high]
-    axes = _axes(shown, (low, high), [lowest, (lowest + top) / 2, top], (lowest, top))
+    axes = _axes(shown, (low, high), [0, top / 2, top], (0, top))
     return _frame("".join(axes) + level + line + dots, label)
 
 

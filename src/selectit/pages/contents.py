@@ -140,7 +140,7 @@ def describe_contents(page: PageRows) -> dict[str, Any]:
 def _describe_ratings(ratings: PageRatings) -> dict[str, Any]:
     shown = ratings.prompts[: _prompts_shown(ratings)]
     texts, labels = [each.text for each in shown], list(shown[0].labels)
-    return {"models": list(ratings.ratings.models), "prompts": texts, "labels": labels}
+    return {"models": list(ratings.models), "prompts": texts, "labels": labels}
 
 
 def _describe_flags(ratings: PageRatings) -> list[tuple[int, str]]:

@@ -100,11 +100,11 @@ def draw_lengths(lengths: Lengths) -> Figure:
     histogram = lengths.histogram
     means = {"all": lengths.mean_all, "chosen": lengths.mean_chosen}
     for name, counts in (("all", histogram.all), ("chosen", histogram.chosen)):
-        label = f"{name}: mean {means[name]:,.0f} {lengths.unit}" if counts.sum() else f"{name}: none"
+        label = f"{name}: mean {means[name]:,.0f} words" if counts.sum() else f"{name}: none"
         shares = counts / max(counts.sum(), 1)
         fill = {"facecolor": ALL, "edgecolor": ALL} if name == "all" else {"edgecolor": CHOSEN, "linewidth": 1.3}
         axes.stairs(shares, histogram.edges, fill=name == "all", label=label, **fill)
-    axes.set_xlabel(f"{lengths.unit} of the response" + ("; the longest 1 % at the end" if histogram.above[0] else ""))
+    axes.set_xlabel("words of the response" + ("; the longest 1 % at the end" if histogram.above[0] else ""))
     axes.set_ylabel("share of the rows")
     axes.yaxis.set_major_formatter(_PERCENT)
     axes.set_xlim(left=0)

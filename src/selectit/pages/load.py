@@ -16,8 +16,7 @@ from selectit.config.settings import Settings
 from selectit.errors import RunError
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.lexical import calculates
-from selectit.numerics.projection import SAMPLE, CentreDistance, Projection, measure_centre, project
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.projection import CentreDistance, Projection, draw_sample, measure_centre, project
 from selectit.numerics.vectors import row_vectors
 from selectit.pages import analyses
 from selectit.pages.analyses import Agreement, Calculations, Histogram, Lengths, Sweep
@@ -203,8 +202,7 @@ def load_map(of: StoredSelection) -> Map:
     """The rows' vectors in two dimensions, and their distances to the centre. Raises RunError: the run has none."""
     encoder, embeddings = find_embeddings(of.run)
     vectors = row_vectors(embeddings, of.run.rows)
-    drawn = np.argsort(row_uniforms(of.run.basic_rows(), "map"), kind="stable")[:SAMPLE]
-    both = project(np.concatenate([vectors, *_target_vectors(of.run, encoder)]), drawn)
+    both = project(np.concatenate([vectors, *_target_vectors(of.run, encoder)]), draw_sample(of.run.basic_rows()))
     points, targets = np.split(both.points, [len(vectors)])
     return Map(encoder, Projection(points, both.explained), measure_centre(vectors, of.rows), targets)
 

@@ -335,7 +335,7 @@ function drawTable() {
   table.columns = tableColumns();
   const search = element("input", { type: "search", id: "search", input: () => ((filters.text = search.value.toLowerCase()), filterRows()) });
   const controls = element("div", { class: "filters" },
-    element("label", {}, about.whole ? "Search the questions and answers" : `Search the first ${about.preview} characters`, search),
+    element("label", {}, `Search the first ${about.preview} characters`, search),
     choiceOf("Kept", [["", "all"], ["yes", "kept"], ["no", "not kept"]], (value) => (filters.kept = value)));
   if (about.flags.length) {
     controls.append(choiceOf("Noted", [["0", "all"], ["255", "anything"], ...about.flags], (value) => (filters.flag = Number(value))));
@@ -599,7 +599,6 @@ async function start() {
   document.body.dataset.ready = "numbers"; // what is seen first is there
   if (byId("map-canvas")) drawMapControls();
   await readTexts();
-  found = null;
   showCut();
   drawLists();
   renderRows(true);

@@ -16,7 +16,7 @@ from selectit.runs.files import column, numbers
 from selectit.runs.prompt_sets import stored_prompts
 from selectit.runs.run import Run
 from selectit.runs.stored import is_answered
-from selectit.signals.arrays import FLAG_SMALLER_BATCH, Float64, Int64, Ratings
+from selectit.signals.arrays import FLAG_SMALLER_BATCH, Float64, Int64
 from selectit.signals.base import Stored
 from selectit.signals.requests import RatingPrompt
 
@@ -25,8 +25,8 @@ from selectit.signals.requests import RatingPrompt
 class PageRatings:
     """What M models answered to K prompts with R labels about P rows."""
 
-    ratings: Ratings
-    """Of the items of these rows; its `row` is the place among the P."""
+    models: tuple[str, ...]
+    """(M,)."""
     prompts: tuple[RatingPrompt, ...]
     """(K,)."""
     chances: Float64
@@ -95,7 +95,7 @@ def _load(run: Run, used: Sequence[Annotator], prompts: Sequence[RatingPrompt], 
                 if error:
                     errors.setdefault(int(rows[place]), error)
     shape = (len(rows), *ratings.logprob.shape[1:])
-    return PageRatings(ratings, tuple(prompts), means.reshape(shape), flags, tokens, errors)
+    return PageRatings(ratings.models, tuple(prompts), means.reshape(shape), flags, tokens, errors)
 
 
 def _read(run: Run, annotator: Annotator, prompt: RatingPrompt, rows: Int64) -> pa.Table:

@@ -15,7 +15,7 @@ from selectit.errors import RunError
 from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
-from selectit.pages.load import load_selection
+from selectit.pages.load import StoredSelection
 from selectit.pages.markup import escape, write_out
 from selectit.pages.notable import find_notable
 from selectit.pages.pack import pack, pack_columns, pack_texts, to_json
@@ -57,7 +57,9 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
 
 def write_page(page: PageRows) -> str:
     """The page as HTML."""
-    run, choice, stored = page.run, page.choice, load_selection(page.run, page.choice.name)
+    run, choice = page.run, page.choice
+    scores = choice.score if choice.scores else None
+    stored = StoredSelection(run, choice.name, choice.config, choice.rows, choice.scores or None, scores)
     others = {name: numbers(read_scores(run, name)["score"]) for name in names_of_scores(run) if name != choice.scores}
     lists = find_notable(choice, page.rows, page.texts, page.ratings, others)
     columns, found = fill_columns(page), None if page.is_sample else sections.find_map(stored)

@@ -52,7 +52,7 @@ def _if_there(read: Callable[[StoredSelection], T], of: StoredSelection) -> T | 
 
 def _lengths(lengths: Lengths) -> str:
     caption = (
-        f"{lengths.mean_chosen:.1f} {lengths.unit} on average in the kept answers, {lengths.mean_all:.1f} in all; "
+        f"{lengths.mean_chosen:.1f} words on average in the kept answers, {lengths.mean_all:.1f} in all; "
         f"medians {lengths.median_chosen:g} and {lengths.median_all:g}. Shares of the rows by the length of the answer."
     )
     if lengths.histogram.above[0]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from selectit.engines import loading
 from selectit.pages.analyses import list_costs
@@ -24,7 +24,7 @@ def write_verdict(run: Run, choice: StoredChoice) -> str:
         [
             f'<p class="lead">{escape(_lead(run, choice))}</p>',
             paragraphs(_warnings(run, choice), "warning"),
-            facts(_facts(run, choice)),
+            facts(_facts(run, choice, timing)),
             paragraphs(line[0].upper() + line[1:] + "." for line in reading_lines(run.manifest.get("reading"))),
             paragraphs(_probe(run)),
             details("The summary in full", f"<pre>{escape(lines)}</pre>"),
@@ -47,7 +47,7 @@ def _lead(run: Run, choice: StoredChoice) -> str:
 
 
 def _warnings(run: Run, choice: StoredChoice) -> Iterator[str]:
-    made_up = sorted({str(each) for each in _engines(run) if _is_made_up(each)})
+    made_up = sorted(filter(_is_made_up, _engines(run)))
     if made_up:
         names = ", ".join(made_up)
         yield f"The numbers are made up by the engine {names}: it tries the program out and judges nothing."
@@ -64,7 +64,7 @@ def _is_made_up(engine: str) -> bool:
     return engine in loading.names() and loading.find(engine).made_up
 
 
-def _facts(run: Run, choice: StoredChoice) -> Iterator[tuple[str, str, str]]:
+def _facts(run: Run, choice: StoredChoice, timing: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str, str]]:
     summary, skipped = choice.summary, run.manifest["skipped_rows"]
     yield "rows", f"{summary.rows:,}", f"{skipped:,} more could not be read" if skipped else ""
     yield "kept", f"{summary.kept:,}", f"{summary.kept / summary.rows:.1%}"
@@ -76,7 +76,7 @@ def _facts(run: Run, choice: StoredChoice) -> Iterator[tuple[str, str, str]]:
         asked = [f"{each.passes_per_row} ratings a row" for each in summary.raters if each.model == name]
         asked += [f"{each.signal}" for each in summary.others if each.model == name]
         yield "model", name, ", ".join(asked)
-    costs = list_costs(read_timing(run))
+    costs = list_costs(timing)
     if costs:
         seconds, answers = sum(each.seconds for each in costs), sum(each.answers for each in costs)
         yield "asking models took", _duration(seconds), f"{answers:,} answers"
