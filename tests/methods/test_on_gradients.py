@@ -55,13 +55,13 @@ def test_the_scores_and_the_order_of_the_published_less():
     assert means.argmax(axis=1).tolist() == best
 
 
-@pytest.mark.parametrize("rates", [(1.0,), (3.0, 1.0)])
-def test_less_weighs_checkpoints_by_their_learning_rates(rates):
+@pytest.mark.parametrize(("rates", "best"), [((1.0,), [0, 1]), ((3.0, 1.0), [0, 1]), ((1.0, 3.0), [1, 0])])
+def test_less_weighs_checkpoints_by_their_learning_rates(rates, best):
     """Row 0 is right at the first checkpoint, row 1 at the second; the third has no gradient."""
     rows = [[[1, 0], [0, 1]], [[0, 1], [5, 0]], [[np.nan, 0], [1, 0]]]
     rows, example = (np.array(each)[:, : len(rates)] for each in (rows, [[[2, 0], [2, 0]]]))
     found = Less().choose(towards(signals(rates, projected=rows), signals(rates, projected=example)), 3)
-    assert found.rows.tolist() == [0, 1]
+    assert found.rows.tolist() == best
 
 
 def test_an_example_without_a_gradient_is_an_error():
@@ -77,10 +77,11 @@ def gist(rows, examples, group=None, **parameters):
 
 
 def test_gist_as_specified():
-    """With both directions the cosines are .496 and .306; with one, 1 and -1."""
+    """With both directions the cosines are .306 and .496, or .306 and .141; with one, -1 and 1."""
     examples = [[3, 0, 0], [0, 1, 0]]
     assert gist([[-0.1, 9, 0], [1, 5, 0]], examples) == [1, 0]
-    assert gist([[-0.1, 9, 0], [1, 5, 0]], examples, directions=1) == [1, 0]
+    assert gist([[-0.1, 9, 0], [1, -2, 0]], examples) == [0, 1]
+    assert gist([[-0.1, 9, 0], [1, -2, 0]], examples, directions=1) == [1, 0]
     assert gist([[1, 0.1, 50], [1, 5, 0]], [[1, 0, 0], [3, 0, 0]]) == [0, 1]  # one direction: a draw
 
 

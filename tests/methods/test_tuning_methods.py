@@ -9,6 +9,7 @@ import pytest
 import made_up_signals as made
 from places import GOLDEN, ROOT
 from selectit import methods
+from selectit.methods import tagcos
 from selectit.methods._tuning import choose_farthest
 from selectit.methods.delta_loss import DeltaLoss
 from selectit.methods.diverse_evol import DiverseEvol
@@ -171,14 +172,17 @@ def test_tagcos_chooses_of_each_cluster_its_share():
     assert chosen[chosen < 6][0] == 2  # the mean of the first cluster points to 20.8 degrees
 
 
-def test_tagcos_adds_the_directions_of_its_rounds():
-    pytest.importorskip("sklearn")
+def test_tagcos_adds_the_directions_of_its_rounds(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        tagcos, "choose_by_cluster", lambda features, *_: seen.append(features) or np.arange(len(features))
+    )
     signals = Signals(made.rows(4))
     method = Tagcos(rounds=2, share=0.5, clusters=2, dimensions=2)
     first, second = [[1, 0], [1, 0], [0, 1], [0, 1]], [[0, 1], [1, 0], [0, 1], [1, 0]]
     chosen, tuned = play(method.steps(signals, 2), [gradients(first), gradients(second)])
     assert len(tuned[0]) == 2 and tuned[0] == tuned[1]
-    assert len(set(chosen.tolist())) == 2
+    assert seen[0][np.argsort(chosen)].tolist() == [[0.5, 0.5], [1, 0], [0, 1], [0.5, 0.5]]
 
 
 def gradients(projected):

@@ -193,6 +193,12 @@ def check_prompts(k: int) -> None:
         raise SettingsError(f"k is {k}", "k is a number of prompts: 1 or more.")
 
 
+def check_share(name: str, value: float, of: str) -> None:
+    """Raise SettingsError where a parameter is no share `of` something."""
+    if not 0 < value <= 1:
+        raise SettingsError(f"{name} is {value}", f"It is a share of the {of}: above 0 and at most 1.")
+
+
 def check_count(name: str, value: int, of: str) -> None:
     """Raise SettingsError where a parameter is not at least 1 `of` something."""
     if value < 1:

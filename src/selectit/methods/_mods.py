@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from selectit.errors import SettingsError
-from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, choose_farthest
+from selectit.methods._base import check_share
+from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, choose_farthest, count_share
 from selectit.numerics.coverage import k_center
 from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
@@ -50,12 +50,11 @@ class QualityCoverageNecessity(TuningSetMethod):
 
     def __post_init__(self) -> None:
         check_epochs(self.epochs)
-        if not 0 < self.seeds <= 1:
-            raise SettingsError(f"seeds is {self.seeds}", "It is a share of the budget: above 0 and at most 1.")
+        check_share("seeds", self.seeds, "budget")
 
     def count_seeds(self, budget: int) -> int:
         """Rows that are seeds, one at least."""
-        return min(budget, max(1, round(self.seeds * budget)))
+        return count_share(self.seeds, budget)
 
     def tuned_on(self, rows: Int64) -> TunedOn:
         """The model tuned on the seeds."""

@@ -7,6 +7,7 @@ pass that was answered before is read from the run, so that an interrupted metho
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -103,6 +104,19 @@ TUNING = (TuningScoringMethod, TuningSetMethod)
 def some(rows: int) -> Int64:
     """So many rows, whichever: for `outline`."""
     return np.arange(rows)
+
+
+def count_share(share: float, rows: int) -> int:
+    """A share of so many rows: one at least, where there is one."""
+    return max(round(share * rows), min(rows, 1))
+
+
+def tune_in_rounds(request: Request, first: TunedOn, rounds: int) -> tuple[Pass, ...]:
+    """One request to the model of each round: each is the last one, tuned again as `first` is."""
+    models = [first]
+    while len(models) < rounds:
+        models.append(dataclasses.replace(first, start=models[-1]))
+    return tuple(Pass(request, model) for model in models)
 
 
 def check_epochs(epochs: float) -> None:

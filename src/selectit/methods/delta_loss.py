@@ -11,10 +11,11 @@ import numpy as np
 
 from selectit.errors import SettingsError, nearest
 from selectit.methods import shorten
+from selectit.methods._base import check_share
 from selectit.methods._losses import LossMethod
-from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, some
+from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, count_share, some
 from selectit.numerics.row_random import row_uniforms
-from selectit.numerics.segments import mean_losses, rows_of
+from selectit.numerics.segments import given_by_row
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.loss_templates import loss_text
 
@@ -66,8 +67,7 @@ class DeltaLoss(TuningScoringMethod, LossMethod):
         check_epochs(self.epochs)
         if self.order not in _ORDERS:
             raise SettingsError(f"there is no order {self.order!r}", nearest(self.order, _ORDERS))
-        if not 0 < self.share <= 1:
-            raise SettingsError(f"share is {self.share}", "It is a share of the rows: above 0 and at most 1.")
+        check_share("share", self.share, "rows")
 
     @property
     def label(self) -> str:
@@ -78,12 +78,12 @@ class DeltaLoss(TuningScoringMethod, LossMethod):
         """The signals with the losses under the tuned model beside those of the model as it is."""
         usable = np.flatnonzero(signals.rows.response_words > 0)
         order = np.argsort(row_uniforms(signals.rows, f"selectit sample {self.seed}")[usable], kind="stable")
-        losses = yield self._pass(usable[order[: self._count(len(usable))]])
+        losses = yield self._pass(usable[order[: count_share(self.share, len(usable))]])
         return dataclasses.replace(signals, stored={**signals.stored, _TUNED: losses})
 
     def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:
         """One pass, of the model tuned on the sample."""
-        return (self._pass(some(self._count(rows))),)
+        return (self._pass(some(count_share(self.share, rows))),)
 
     def score(self, signals: Signals) -> Float64:
         """(N,) nats a token; NaN where a loss is missing."""
@@ -93,11 +93,8 @@ class DeltaLoss(TuningScoringMethod, LossMethod):
 
     def parts(self, signals: Signals) -> dict[str, Float64]:
         """The mean losses under the model as it is and under the tuned one, in nats a token."""
-        before, after = (mean_losses(each)[0] for each in (signals.losses, signals.of(_TUNED)))
-        return rows_of({"loss": before, "loss_tuned": after}, signals.losses.row, len(signals.rows))
-
-    def _count(self, rows: int) -> int:
-        return max(round(self.share * rows), min(rows, 1))
+        rows = len(signals.rows)
+        return {"loss": given_by_row(signals.losses, rows), "loss_tuned": given_by_row(signals.of(_TUNED), rows)}
 
     def _pass(self, rows: Int64) -> Pass:
         request = loss_text(self.template, self.boundary, both=False)

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import SettingsError
 from selectit.methods import shorten
-from selectit.methods._base import check_count
+from selectit.methods._base import check_count, check_share
 from selectit.methods._losses import LossMethod
-from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, some
-from selectit.numerics.segments import means, rows_of
+from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, some, tune_in_rounds
+from selectit.numerics.segments import flagged, given_by_row, mean_by_row, means
 from selectit.signals.arrays import Float64, Int64, Losses, Signals
 from selectit.signals.loss_templates import loss_text
 
@@ -67,8 +66,7 @@ class Forgetting(TuningScoringMethod, LossMethod):
         LossMethod.__post_init__(self)
         check_count("rounds", self.rounds, "trainings")
         check_epochs(self.epochs)
-        if not 0 < self.least <= 1:
-            raise SettingsError(f"least is {self.least}", "It is a share of the tokens: above 0 and at most 1.")
+        check_share("least", self.least, "tokens")
 
     @property
     def needs(self) -> tuple[()]:
@@ -98,32 +96,28 @@ class Forgetting(TuningScoringMethod, LossMethod):
 
     def tie_break(self, signals: Signals) -> Float64:
         """(N,) the loss in the last round."""
-        return self._means(self._stored(signals)[-1], len(signals.rows))["loss"]
+        return given_by_row(self._stored(signals)[-1], len(signals.rows))
 
     def parts(self, signals: Signals) -> dict[str, NDArray[Any]]:
         """The share of the tokens that were the first guess in each round."""
         rounds = enumerate(self._stored(signals), start=1)
-        return {f"accuracy_{number}": self._means(each, len(signals.rows))["accuracy"] for number, each in rounds}
+        return {f"accuracy_{number}": measure_accuracy(each, len(signals.rows)) for number, each in rounds}
 
     def _rounds(self, rows: Int64) -> tuple[Pass, ...]:
         request = loss_text(self.template, self.boundary, both=False)
-        passes, tuned = [], None
-        for _ in range(self.rounds):
-            tuned = TunedOn(rows, self.recipe, self.epochs, self.seed, tuned)
-            passes.append(Pass(request, tuned))
-        return tuple(passes)
+        return tune_in_rounds(request, TunedOn(rows, self.recipe, self.epochs, self.seed), self.rounds)
 
     def _stored(self, signals: Signals) -> list[Losses]:
         return [signals.of(_ROUND.format(number)) for number in range(self.rounds)]
 
     def _known(self, losses: Losses, rows: int) -> Float64:
-        accuracy = self._means(losses, rows)["accuracy"]
-        return np.where(np.isnan(accuracy), np.nan, accuracy >= self.least)
+        accuracy = measure_accuracy(losses, rows)
+        return flagged(accuracy >= self.least, accuracy)
 
-    def _means(self, losses: Losses, rows: int) -> dict[str, Float64]:
-        first = np.where(np.isnan(losses.rank), np.nan, losses.rank == 1)
-        columns = {"accuracy": means(first, losses.start), "loss": means(losses.given[0], losses.start)}
-        return rows_of(columns, losses.row, rows)
+
+def measure_accuracy(losses: Losses, rows: int) -> Float64:
+    """(N,) the share of a response's tokens that are the model's first guess, the mean over a row's responses."""
+    return mean_by_row(means(flagged(losses.rank == 1, losses.rank), losses.start), losses.row, rows)
 
 
 def count_forgotten(known: NDArray[np.bool_]) -> Float64:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from selectit.errors import SettingsError
 from selectit.methods import shorten
+from selectit.methods._base import check_share
 from selectit.methods._mods import QualityCoverageNecessity
 from selectit.methods._tuning import Pass, TunedOn, some
-from selectit.numerics.segments import mean_losses, rows_of
-from selectit.signals.arrays import Float64, Int64, Losses, Signals
+from selectit.numerics.segments import given_by_row
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.loss_templates import CHAT
 from selectit.signals.requests import EmbeddingRequest, LossRequest
 
@@ -62,9 +62,8 @@ class ModsSelfnll(QualityCoverageNecessity):
 
     def __post_init__(self) -> None:
         QualityCoverageNecessity.__post_init__(self)
-        for name, share in (("good", self.good), ("needed", self.needed)):
-            if not 0 < share <= 1:
-                raise SettingsError(f"{name} is {share}", "It is a share of the rows: above 0 and at most 1.")
+        check_share("good", self.good, "rows")
+        check_share("needed", self.needed, "rows")
 
     @property
     def needs(self) -> tuple[LossRequest, EmbeddingRequest]:
@@ -77,25 +76,19 @@ class ModsSelfnll(QualityCoverageNecessity):
 
     def find_good(self, signals: Signals) -> Int64:
         """The share of the rows with the smallest losses; equal losses stand or fall together."""
-        losses = _losses_of(signals.losses, len(signals.rows))
+        losses = given_by_row(signals.losses, len(signals.rows))
         return np.flatnonzero(losses <= _quantile(losses, self.good))
 
     def find_needed(self, signals: Signals, good: Int64, tuned: TunedOn) -> Generator[Pass, Any, Int64]:
         """The share of the good rows with the largest losses under the tuned model."""
         losses = yield Pass(_LOSSES, tuned)
-        values = _losses_of(losses, len(signals.rows))[good]
+        values = given_by_row(losses, len(signals.rows))[good]
         return good[-values <= _quantile(-values, self.needed)]
 
     def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:
         """One pass of the model tuned on the seeds."""
         seeds = self.count_seeds(min(rows, budget))
         return () if seeds == budget else (Pass(_LOSSES, self.tuned_on(some(seeds))),)
-
-
-def _losses_of(losses: Losses, rows: int) -> Float64:
-    """(N,) mean loss of each row's responses; NaN where one is missing."""
-    given, _ = mean_losses(losses)
-    return rows_of({"loss": given}, losses.row, rows)["loss"]
 
 
 def _quantile(values: Float64, share: float) -> float:

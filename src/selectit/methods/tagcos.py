@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from selectit.errors import SettingsError
 from selectit.methods import shorten
-from selectit.methods._base import check_count
+from selectit.methods._base import check_count, check_share
 from selectit.methods._gradients import check_gradients
 from selectit.methods._losses import label_text
-from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, some
+from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, count_share, some, tune_in_rounds
 from selectit.numerics.clusters import k_means, quotas
 from selectit.numerics.matching import match_rows
 from selectit.numerics.row_random import row_uniforms
@@ -83,8 +82,7 @@ class Tagcos(TuningSetMethod):
         for name, of in (("rounds", "trainings"), ("clusters", "clusters"), ("dimensions", "dimensions")):
             check_count(name, getattr(self, name), of)
         loss_text(self.template, self.boundary)
-        if not 0 < self.share <= 1:
-            raise SettingsError(f"share is {self.share}", "It is a share of the rows: above 0 and at most 1.")
+        check_share("share", self.share, "rows")
 
     @property
     def needs(self) -> tuple[()]:
@@ -101,7 +99,7 @@ class Tagcos(TuningSetMethod):
         usable = np.flatnonzero(signals.rows.response_words > 0)
         drawn = usable[np.argsort(row_uniforms(signals.rows, f"selectit sample {self.seed}")[usable], kind="stable")]
         features = np.zeros((len(signals.rows), self.dimensions), np.float32)
-        for each in self._rounds(drawn[: self._count(len(drawn))]) if len(drawn) else ():
+        for each in self._rounds(drawn[: count_share(self.share, len(drawn))]) if len(drawn) else ():
             gradients = yield each
             features += _directions(gradients, len(signals.rows)) / self.rounds
         known = drawn[np.isfinite(features[drawn]).all(axis=1)]
@@ -109,19 +107,12 @@ class Tagcos(TuningSetMethod):
 
     def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:
         """A pass for each round."""
-        return self._rounds(some(self._count(rows)))
-
-    def _count(self, rows: int) -> int:
-        return max(round(self.share * rows), min(rows, 1))
+        return self._rounds(some(count_share(self.share, rows)))
 
     def _rounds(self, rows: Int64) -> tuple[Pass, ...]:
         text = loss_text(self.template, self.boundary, both=False)
         request = GradientRequest(text, self.rank, self.layers, dimensions=self.dimensions, seed=self.seed)
-        passes, tuned = [], None
-        for _ in range(self.rounds):
-            tuned = TunedOn(rows, self.recipe, self.epochs, self.seed, tuned)
-            passes.append(Pass(request, tuned))
-        return tuple(passes)
+        return tune_in_rounds(request, TunedOn(rows, self.recipe, self.epochs, self.seed), self.rounds)
 
 
 def _directions(gradients: Gradients, rows: int) -> Float32:

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from selectit.numerics.statistics import Estimate
+from selectit.numerics.statistics import Estimate, Z
 from selectit.numerics.vectors import Vectors, unit
 from selectit.signals.arrays import Float64, Int64
-
-_Z = 1.959963984540054
-"""Of 95 % intervals."""
 
 
 def vendi_score(vectors: Vectors) -> float:
@@ -91,7 +88,7 @@ def squared_mmd(a: Vectors, b: Vectors, sigma: float = 1.0) -> Estimate:
     to_other = _kernel(a, b, sigma).mean(axis=1)
     within = (_kernel(b, b, sigma).sum() - len(b)) / (len(b) * (len(b) - 1))
     value = float(to_own.mean() + within - 2 * to_other.mean())
-    error = 2 * _Z * float((to_own - to_other).std(ddof=1)) / math.sqrt(len(a))
+    error = 2 * Z * float((to_own - to_other).std(ddof=1)) / math.sqrt(len(a))
     return Estimate(value, value - error, value + error)
 
 

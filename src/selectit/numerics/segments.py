@@ -57,6 +57,11 @@ def mean_losses(losses: Losses) -> tuple[Float64, Float64]:
     return means(losses.given[0], losses.start), means_after_first(losses.alone[0], losses.start)
 
 
+def given_by_row(losses: Losses, rows: int) -> Float64:
+    """(rows,) mean loss of each row's responses after their instructions; NaN where one is missing."""
+    return mean_by_row(means(losses.given[0], losses.start), losses.row, rows)
+
+
 def sums_by_row(values: NDArray[Any], losses: Losses, rows: int) -> tuple[Float64, Float64]:
     """(T,) values of tokens to (rows,) sums over all responses of each row, and the numbers of their tokens.
 
@@ -76,7 +81,7 @@ def rows_of(columns: Mapping[str, Float64], row: Int64, rows: int) -> dict[str, 
     return {name: mean_by_row(values, row, rows) for name, values in columns.items()}
 
 
-def flagged(which: NDArray[np.bool_], known: Float64) -> Float64:
+def flagged(which: NDArray[np.bool_], known: NDArray[np.floating[Any]]) -> Float64:
     """1 or 0 for each, NaN where `known` is."""
     return np.where(np.isnan(known), np.nan, which.astype(np.float64))
 
