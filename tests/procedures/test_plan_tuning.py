@@ -1,5 +1,6 @@
 """What a method that tunes a model on the way will cost, before it is begun."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_what_it_will_do(data, settings):
     assert cost.weights > 0 and cost.tuning_seconds > 0 and cost.reading_seconds > 0
     assert {path.name for path in Path("run").iterdir()} == {"manifest.json", "source", "locks", "timing.json"}
     assert cost.all_rows_seconds == pytest.approx(cost.tuning_seconds / 9 * 12)
+
+
+def test_what_select_would_refuse_is_not_planned(data, settings):
+    Path("warm.toml").write_text(Path("quick.toml").read_text().replace("ratio = 0", "ratio = 0.1"))
+    warm = dataclasses.replace(settings, param={**settings.param, "recipe": "warm.toml"})
+    with pytest.raises(SettingsError, match=r"3 rows make one step of 4 rows(.|\n)*rows x epochs above 4"):
+        selectit.plan_tuning(data, warm)
 
 
 def test_a_method_that_tunes_nothing(data, settings):

@@ -130,7 +130,7 @@ def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) ->
         if has_weights(tuned.path):
             return
         _remove_training(tuned.path)
-    _check_learns(tuned)
+    check_learns(tuned.recipe, len(tuned.rows))
     if tuned.start is not None:
         tune(run, tuned.start, settings, progress)
     train(
@@ -155,14 +155,14 @@ def _remove_training(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _check_learns(tuned: TunedModel) -> None:
+def check_learns(recipe: Recipe, rows: int) -> None:
     """Raise SettingsError where the one step of a training has the learning rate with which a warm-up begins: zero."""
-    recipe, rows = tuned.recipe, len(tuned.rows)
     if rows * recipe.epochs <= recipe.batch_size and recipe.warmup_ratio:
         raise SettingsError(
             f"{rows:,} rows make one step of {recipe.batch_size} rows, and the recipe {recipe.name} begins with a "
             "learning rate of zero: nothing would be learnt",
-            "Give more epochs or rows, or a recipe with a smaller batch_size or without warmup_ratio.",
+            f"Give more rows to tune on, or more of --param epochs=N: rows x epochs above {recipe.batch_size}; or name "
+            "with --param recipe=FILE one with a smaller batch_size or without warmup_ratio.",
         )
 
 
