@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class SelectitError(Exception):
@@ -45,6 +50,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
 
 
+def install(*packages: str) -> str:
+    """The command that installs packages where this program finds them: the `pip` of a shell may be another's."""
+    python = Path(sys.executable)
+    found = shutil.which("pip")
+    if importlib.util.find_spec("pip") is None:  # as uv makes environments
+        pip = ["uv", "pip", "install", "--python", _shorten(python)]
+    elif found is not None and Path(found).parent == python.parent:
+        pip = ["pip", "install"]
+    else:
+        pip = [_shorten(python), "-m", "pip", "install"]
+    return shlex.join([*pip, *packages])
+
+
 def install_extra(extra: str) -> str:
-    """A hint that names the command which installs an extra of this package."""
-    return f"pip install 'selectit[{extra}]' (from a checkout: pip install -e '.[{extra}]')"
+    """The command that installs an extra of this package: of the checkout that runs, where one does."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return install("-e", f"{_shorten(checkout)}[{extra}]")
+    return f"{install(f'selectit[{extra}]')} (in a checkout: -e '.[{extra}]' instead of the name)"
+
+
+def _shorten(path: Path) -> str:
+    """The path from the current folder where it is inside, else the whole."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -8,15 +8,15 @@ from typing import Any
 
 from selectit.errors import SettingsError, install_extra
 
-INSTALL = install_extra("eval")
-
 
 def load_module(name: str) -> Any:
     """A module of the extra. Raises SettingsError where it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise SettingsError(f"selectit eval needs {name.partition('.')[0]}: {error}", f"Run: {INSTALL}") from error
+        raise SettingsError(
+            f"selectit eval needs {name.partition('.')[0]}: {error}", f"Run: {install_extra('eval')}"
+        ) from error
 
 
 def version(package: str) -> str:

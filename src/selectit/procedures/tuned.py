@@ -159,9 +159,9 @@ def _remove_training(folder: Path) -> None:
 def check_learns(recipe: Recipe, rows: int) -> None:
     """Raise SettingsError where the one step of a training has the learning rate with which a warm-up begins: zero."""
     if rows * recipe.epochs <= recipe.batch_size and recipe.warmup_ratio:
+        made = f"{rows:,} {'row makes' if rows == 1 else 'rows make'} one step of {recipe.batch_size}"
         raise SettingsError(
-            f"{rows:,} {'row makes' if rows == 1 else 'rows make'} one step of {recipe.batch_size} rows, and the recipe "
-            f"{recipe.name} begins with a learning rate of zero: nothing would be learnt",
+            f"{made} rows, and the recipe {recipe.name} begins with a learning rate of zero: nothing would be learnt",
             f"Give more rows to tune on, or more of --param epochs=N: rows x epochs above {recipe.batch_size}; or name "
             "with --param recipe=FILE one with a smaller batch_size or without warmup_ratio.",
         )

@@ -50,9 +50,6 @@ from selectit.training.recipes import Recipe, check_machine
 log = logging.getLogger(__name__)
 
 
-_INSTALL = install_extra("train")
-
-
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What `train` made."""
@@ -224,7 +221,7 @@ def _import_loop() -> Any:
         return importlib.import_module("selectit.training.loop")
     except ImportError as error:
         raise SettingsError(
-            f"training needs a package that is not installed: {error}", f"Install it: {_INSTALL}"
+            f"training needs a package that is not installed: {error}", f"Install it: {install_extra('train')}"
         ) from error
 
 

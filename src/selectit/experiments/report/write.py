@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selectit.atomic_files import replacing
-from selectit.errors import install_extra
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import tables
 from selectit.experiments.report.sections import Section, build_sections, render_markdown
@@ -41,8 +40,8 @@ def _missing() -> str:
         import matplotlib  # noqa: F401
     except ImportError as error:
         return (
-            f"No figures and no page: {error}. Install what they need with {install_extra('report')} and type the "
-            f"command again; what is finished is not done again."
+            f"No figures and no page: {error}. Install the extra report and type the command again; what is finished "
+            "is not done again."
         )
     return ""
 
