@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.util
 import shlex
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class SelectitError(Exception):
@@ -54,7 +56,7 @@ def install(*packages: str) -> str:
     """The command that installs packages where this program finds them: the `pip` of a shell may be another's."""
     python = Path(sys.executable)
     found = shutil.which("pip")
-    if importlib.util.find_spec("pip") is None:  # as uv makes environments
+    if not is_installed("pip"):  # as uv makes environments
         pip = ["uv", "pip", "install", "--python", _shorten(python)]
     elif found is not None and Path(found).parent == python.parent:
         pip = ["pip", "install"]
@@ -69,6 +71,25 @@ def install_extra(extra: str) -> str:
     if (checkout / "pyproject.toml").is_file():
         return install("-e", f"{_shorten(checkout)}[{extra}]")
     return f"{install(f'selectit[{extra}]')} (in a checkout: -e '.[{extra}]' instead of the name)"
+
+
+def import_extra(module: str, extra: str, needed_by: str) -> Any:
+    """A module of an extra of this package, or one that imports such; SettingsError: `needed_by` can't have it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = (error.name or module).partition(".")[0]
+        raise SettingsError(
+            f"{needed_by} needs {_PACKAGES.get(package, package)}: {error}", f"Install it: {install_extra(extra)}"
+        ) from error
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported; it is not."""
+    return importlib.util.find_spec(package) is not None
+
+
+_PACKAGES = {"sklearn": "scikit-learn"}
 
 
 def _shorten(path: Path) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from selectit.data.records import Sample
-from selectit.errors import SettingsError, install_extra
+from selectit.errors import import_extra
 from selectit.filters.words import split_words
 
 UNKNOWN = "unknown"
@@ -27,17 +28,15 @@ MISMATCH_SURE, MISMATCH_WORDS = 0.9, 5
 @cache
 def _classifier() -> Callable[[str], tuple[str, float]]:
     """The language of a text and its probability. Raises SettingsError without py3langid."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError as error:
-        raise SettingsError(
-            "no record has a field 'language', and finding the languages needs py3langid",
-            f"Install it: {install_extra('filters')}",
-        ) from error
-    classify: Callable[[str], tuple[str, float]] = LanguageIdentifier.from_model_file(
-        MODEL_FILE, norm_probs=True
-    ).classify
+    langid = import_langid()
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+    classify: Callable[[str], tuple[str, float]] = identifier.classify
     return classify
+
+
+def import_langid() -> Any:
+    """What finds languages. Raises SettingsError where it is not installed."""
+    return import_extra("py3langid.langid", "filters", "finding languages")
 
 
 def detect_language(text: str) -> str:
