@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import commandline
+from own_methods import HALF
 from places import ROOT
 from selectit.engines.fake import FakeEngine
 
@@ -38,6 +39,18 @@ def test_one_command_does_the_whole_job(command, data):
     assert again[0] == 0
     assert again[1] == out
     assert "loading" not in again[2]
+
+
+def test_a_method_is_described_with_its_parameters(command):
+    code, told, _ = command("methods", "random")
+    assert code == 0 and told.startswith("A uniform random order")
+    assert "Direction: " in told and "\n--param balance= [none]\n    " in told
+    assert "\n--alpha [0.2]\n" in command("methods", "selectit")[1]
+    assert json.loads(command("methods", "random", "--json")[1])["parameters"][0]["about"]
+    assert "Did you mean 'random'?" in command("methods", "randm")[2]
+    Path("mine.py").write_text(HALF)
+    told = command("methods", "./mine.py:Half")[1]
+    assert told.startswith("Scores so many rows") and "\n\n--param rows= [0]\n\n--param sign= [1.0]\n" in told
 
 
 def test_choosing_again_from_the_run(command, data):

@@ -46,7 +46,7 @@ SECTIONS = {
         "fit-rule": "Fit Instruction Mining's rule to an experiment's random subsets.",
     },
     "What there is": {
-        "methods": "List the methods of selection.",
+        "methods": "List the methods of selection, or say what one does.",
         "models": "List and fetch the packaged models.",
     },
 }

@@ -1,0 +1,77 @@
+"""What the source of a method says of it: its docstring by paragraphs, and each parameter with what stands under it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from selectit import methods as method_files
+
+SECTIONS = ("Source", "Needs", "Direction", "Cost", "Differs", "Licence", "Checked")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A field of a method's class."""
+
+    name: str
+    default: str
+    """As it is typed; 'none' = an empty text, or what depends on other settings."""
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is said of a method."""
+
+    name: str
+    description: tuple[str, ...]
+    """Paragraphs; the first is one sentence."""
+    sections: dict[str, str]
+    """Of `SECTIONS` those that the docstring has."""
+    parameters: tuple[Parameter, ...]
+
+
+def describe(name: str) -> About:
+    """What is said of a method, by its name or as './file.py:Class'. Raises SettingsError: there is none."""
+    method = method_files.lookup(name)
+    description, sections = [], {}
+    for paragraph in (" ".join(each.split()) for each in (inspect.getdoc(method) or "").split("\n\n")):
+        section, colon, text = paragraph.partition(": ")
+        if colon and section in SECTIONS:
+            sections[section] = text
+        else:
+            description.append(paragraph)
+    texts = _read_fields(method)
+    parameters = tuple(
+        Parameter(field.name, _as_typed(field.default), texts.get(field.name, ""))
+        for field in dataclasses.fields(method)  # type: ignore[arg-type]
+        if field.init
+    )
+    return About(name, tuple(description), sections, parameters)
+
+
+def _read_fields(method: type[Any]) -> dict[str, str]:
+    """What stands under each field in the source of the class, or of one that it inherits from."""
+    bodies = [
+        ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body  # type: ignore[attr-defined]
+        for each in reversed(method.mro())
+        if "__dataclass_fields__" in vars(each)
+    ]
+    return {
+        above.target.id: " ".join(below.value.value.split())
+        for body in bodies
+        for above, below in zip(body, body[1:], strict=False)
+        if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+    }
+
+
+def _as_typed(value: Any) -> str:
+    if value is dataclasses.MISSING or value is None:
+        return "none"
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text or "none"
