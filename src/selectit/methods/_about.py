@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,17 +59,20 @@ def describe(name: str) -> About:
 
 def _read_fields(method: type[Any]) -> dict[str, str]:
     """What stands under each field in the source of the class, or of one that it inherits from."""
-    bodies = [
-        ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body  # type: ignore[attr-defined]
-        for each in reversed(method.mro())
-        if "__dataclass_fields__" in vars(each)
-    ]
-    return {
-        above.target.id: " ".join(below.value.value.split())
-        for body in bodies
-        for above, below in zip(body, body[1:], strict=False)
-        if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-    }
+    found: dict[str, str] = {}
+    for each in reversed(method.mro()):
+        if "__dataclass_fields__" in vars(each):
+            (own,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+            assert isinstance(own, ast.ClassDef)
+            found |= {name: text for above, below in itertools.pairwise(own.body) for name, text in _pair(above, below)}
+    return found
+
+
+def _pair(above: ast.stmt, below: ast.stmt) -> Iterator[tuple[str, str]]:
+    """A field and the text under it, where these two statements are such."""
+    match above, below:
+        case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+            yield name, " ".join(text.split())
 
 
 def _as_typed(value: Any) -> str:
