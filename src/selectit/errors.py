@@ -52,6 +52,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
 
 
+def nearest_path(path: Path) -> str:
+    """A hint that names what is there with nearly the name of a path that is not; '' = nothing is."""
+    there = next(folder for folder in path.absolute().parents if folder.is_dir())
+    wrong = path.absolute().relative_to(there).parts[0]
+    close = difflib.get_close_matches(wrong, (entry.name for entry in there.iterdir()), n=1)
+    return f"Did you mean {_shorten(there / close[0])}?" if close else ""
+
+
 def install(*packages: str) -> str:
     """The command that installs packages where this program finds them: the `pip` of a shell may be another's."""
     python = Path(sys.executable)

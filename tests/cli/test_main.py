@@ -162,6 +162,36 @@ def test_mistakes(command, data, arguments, says):
     assert not Path("data.selected.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["plot"], "selectit-runs/alpaca-1f3a…; selectit show lists those here. NAME is one"),
+        (["diff", "run"], "selectit show lists those here. NAME is one"),
+        (["verify"], "RUN is a folder that selectit select"),
+        (["plot", "run"], "--what FIGURE: scores, map"),
+        (["assess"], "DATA is a data set"),
+        (["experiment"], "the experiment in TOML"),
+        (["models", "fetch"], "NAME is a packaged model"),
+    ],
+)
+def test_what_is_missing_is_explained(command, typed, says):
+    code, _, err = command(*typed)
+    assert code == 2 and "Missing " in err and says in err
+
+
+def test_a_wrong_path_gets_the_nearest(command, data):
+    command("select", data, "--method", "length", "--run", "selectit-runs/mine", "--quiet")
+    for typed, says in (
+        (["show", "mine"], "Did you mean selectit-runs/mine?"),
+        (["verify", "selectit-runs/mein"], "Did you mean selectit-runs/mine?"),
+        (["select", "date.json"], "Did you mean data.json?"),
+        (["assess", "selectit-runs/mien"], "can't read selectit-runs/mien: No such file or directory\nDid you mean"),
+        (["select", data, "--model", "./selectit-run"], "Did you mean selectit-runs?"),
+    ):
+        code, _, err = command(*typed)
+        assert code == 2 and says in err, err
+
+
 def test_a_full_disk_is_a_message(command, data, monkeypatch):
     import errno
 
