@@ -174,7 +174,7 @@ class Run:
         for (start, stop), part in zip(self.part_ranges(), self.source(["digest", "words"]), strict=True):
             digest[start:stop] = _digests(part["digest"].combine_chunks())
             words[start:stop] = numbers(part["words"])
-        return build_rows(digest, words)
+        return dataclasses.replace(build_rows(digest, words), layout=self.layout)
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
