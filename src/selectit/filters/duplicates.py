@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.data.words import runs_of, split_bare_words
 from selectit.errors import import_extra
-from selectit.filters.words import runs_of, split_words
 from selectit.numerics.clusters import k_means
 from selectit.numerics.subsets import nearest_of, similarity_filter
 from selectit.signals.arrays import Float32, Float64, Int64
@@ -136,7 +136,7 @@ def _sign(texts: Sequence[str], order: Int64) -> Iterator[tuple[int, set[str], A
 
 def shingles(text: str) -> list[str]:
     """The runs of `WORDS` words of a text; of a shorter text all words as one; none without words."""
-    words = split_words(text)
+    words = split_bare_words(text)
     return runs_of(words, min(WORDS, len(words))) if words else []
 
 

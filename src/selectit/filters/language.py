@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from selectit.data.records import Sample
+from selectit.data.words import split_bare_words
 from selectit.errors import import_extra
-from selectit.filters.words import split_words
 
 UNKNOWN = "unknown"
 """The language of a text that is too short, or not in any: numbers, names, code."""
@@ -78,7 +78,7 @@ def find_languages(
 
 def _surely(text: str) -> str:
     """The language of a text of some words, '' where it is not certain."""
-    if len(split_words(text)) < MISMATCH_WORDS:
+    if len(split_bare_words(text)) < MISMATCH_WORDS:
         return ""
     language, probability = _classifier()(text)
     return language if probability >= MISMATCH_SURE and language != _NONE else ""
