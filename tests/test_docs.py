@@ -3,7 +3,6 @@
 After a change of a docstring: `WRITE_DOCS=1 pytest tests/test_docs.py`.
 """
 
-import dataclasses
 import json
 import os
 import re

@@ -88,7 +88,10 @@ def find_base(settings: Settings) -> Model:
 def _check_base(settings: Settings) -> None:
     if len(settings.model) != 1:
         found = f"there are {len(settings.model)}: {', '.join(settings.model)}" if settings.model else "none is named"
-        raise SettingsError(f"this method tunes one model on the way, and {found}", "Name it with --model.")
+        hint = (
+            "Give one --model alone; for several, select once with each." if settings.model else "Name it with --model."
+        )
+        raise SettingsError(f"this method tunes one model on the way, and {found}", hint)
     engine = loading.find(settings.engine or loading.DEFAULT)
     if engine.made_up or not engine.holds_weights:
         raise SettingsError(
