@@ -56,7 +56,8 @@ def nearest_path(path: Path) -> str:
     """A hint that names what is there with nearly the name of a path that is not; '' = nothing is."""
     there = next(folder for folder in path.absolute().parents if folder.is_dir())
     wrong = path.absolute().relative_to(there).parts[0]
-    close = difflib.get_close_matches(wrong, (entry.name for entry in there.iterdir()), n=1)
+    names = (entry.name for entry in there.iterdir())
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.75)  # one ending alone makes names alike
     return f"Did you mean {_shorten(there / close[0])}?" if close else ""
 
 
