@@ -15,7 +15,6 @@ from selectit.errors import RunError
 from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
-from selectit.pages.load import StoredSelection
 from selectit.pages.markup import escape, write_out
 from selectit.pages.notable import find_notable
 from selectit.pages.pack import pack, pack_columns, pack_texts, to_json
@@ -58,11 +57,9 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
 def write_page(page: PageRows) -> str:
     """The page as HTML."""
     run, choice = page.run, page.choice
-    scores = choice.score if choice.scores else None
-    stored = StoredSelection(run, choice.name, choice.config, choice.rows, choice.scores or None, scores)
     others = {name: numbers(read_scores(run, name)["score"]) for name in names_of_scores(run) if name != choice.scores}
     lists = find_notable(choice, page.rows, page.texts, page.ratings, others)
-    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(stored)
+    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(choice)
     points, targets = ({}, []) if found is None else sections.place_points(found)
     places, packed = pack_columns(columns | points)
     about = describe_contents(page) | {
@@ -82,7 +79,7 @@ def write_page(page: PageRows) -> str:
         panel="tall" if choice.is_cut else "",
         links=" ".join(f'<a href="#{name}">{name.capitalize()}</a>' for name, there in links.items() if there),
         map="" if found is None else sections.write_map(found),
-        analyses="" if page.is_sample else sections.write_analyses(stored),
+        analyses="" if page.is_sample else sections.write_analyses(choice),
         provenance=write_provenance(run, choice, page.ratings),
         about=to_json(write_out(about)),
         numbers=packed,

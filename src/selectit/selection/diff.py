@@ -11,10 +11,9 @@ import numpy as np
 from selectit.errors import RunError
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, ranking, spearman
-from selectit.runs.files import numbers
 from selectit.runs.run import Run
-from selectit.runs.selections import open_selection, read_selection
-from selectit.runs.stored import find_scores, read_scores
+from selectit.runs.selections import open_selection
+from selectit.runs.stored import StoredSelection, load_selection
 from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import notebook_html, table_lines
 
@@ -82,17 +81,6 @@ class Difference:
         return notebook_html(difference_lines(self))
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A selection as its run has it."""
-
-    run: Run
-    name: str
-    rows: Int64
-    scores: Float64 | None
-    """(N,); None = its method chooses a set, or they are gone."""
-
-
 def diff(a: str | Path, b: str | Path) -> Difference:
     """Compare two selections, of one run or of two. Loads no model.
 
@@ -104,7 +92,7 @@ def diff(a: str | Path, b: str | Path) -> Difference:
         RunError: no such run or selection, or the runs have no row in common.
         SettingsError: a run with several selections, and no name.
     """
-    one, other = _load(a), _load(b)
+    one, other = (load_selection(*open_selection(each)) for each in (a, b))
     same_data = one.run.manifest["identity"] == other.run.manifest["identity"]
     rows_a, rows_b = (np.arange(one.run.rows),) * 2 if same_data else match_rows(one.run, other.run)
     if not len(rows_a):
@@ -116,7 +104,7 @@ def diff(a: str | Path, b: str | Path) -> Difference:
     both = np.intersect1d(of_a[of_a >= 0], of_b)
     either, sizes = len(of_a) + len(of_b) - len(both), (len(of_a), len(of_b))
     known = _scored_by_both(one, other, rows_a, rows_b)
-    scores = None if known is None else (one.scores[rows_a[known]], other.scores[rows_b[known]])  # type: ignore[index]
+    scores = None if known is None else (one.score[rows_a[known]], other.score[rows_b[known]])
     return Difference(
         a=_side(one, of_a, both),
         b=_side(other, of_b, both),
@@ -129,13 +117,6 @@ def diff(a: str | Path, b: str | Path) -> Difference:
         ranked=0 if known is None else len(known),
         moved=() if known is None or scores is None else _moved(one, other, rows_a[known], rows_b[known], *scores),
     )
-
-
-def _load(text: str | Path) -> _Stored:
-    run, name = open_selection(text)
-    scored_by = find_scores(run, run.read_toml(run.path / "selections" / name / "config.toml"))
-    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
-    return _Stored(run, name, numbers(read_selection(run, name)["row"]), scores)
 
 
 def match_rows(a: Run, b: Run) -> tuple[Int64, Int64]:
@@ -158,27 +139,26 @@ def _find(rows: Int64, matched: Int64, total: int) -> Int64:
     return places[rows]
 
 
-def _side(of: _Stored, places: Int64, both: Int64) -> Side:
-    summary = of.run.read_json(of.run.path / "selections" / of.name / "summary.json")
+def _side(of: StoredSelection, places: Int64, both: Int64) -> Side:
     return Side(
         selection=f"{of.run.path}:{of.name}",
         rows=of.run.rows,
         kept=len(of.rows),
-        cut=summary["cut"],
+        cut=without_nan(of.cut),
         only=tuple(of.rows[~np.isin(places, both)].tolist()),
         unmatched=int((places < 0).sum()),
     )
 
 
-def _scored_by_both(a: _Stored, b: _Stored, rows_a: Int64, rows_b: Int64) -> Int64 | None:
+def _scored_by_both(a: StoredSelection, b: StoredSelection, rows_a: Int64, rows_b: Int64) -> Int64 | None:
     """The places among the matched rows of those that have both scores."""
-    if a.scores is None or b.scores is None:
+    if not a.scores or not b.scores:
         return None
-    return np.flatnonzero(~np.isnan(a.scores[rows_a] + b.scores[rows_b]))
+    return np.flatnonzero(~np.isnan(a.score[rows_a] + b.score[rows_b]))
 
 
 def _moved(
-    a: _Stored, b: _Stored, rows_a: Int64, rows_b: Int64, scores_a: Float64, scores_b: Float64
+    a: StoredSelection, b: StoredSelection, rows_a: Int64, rows_b: Int64, scores_a: Float64, scores_b: Float64
 ) -> tuple[Moved, ...]:
     """The (M,) rows with both scores whose places differ most."""
     places = [_places(scores_a), _places(scores_b)]
