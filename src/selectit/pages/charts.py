@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from selectit.pages.analyses import Histogram
 from selectit.pages.markup import escape
@@ -12,8 +13,14 @@ _WIDTH, _HEIGHT = 420, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 26
 
 
-def draw_shares(histogram: Histogram, label: str) -> str:
-    """The shares of all rows, and of the chosen ones, in the bins of a histogram, one behind the other."""
+def draw_shares(histogram: Histogram, label: str, marks: Mapping[str, float] = MappingProxyType({})) -> str:
+    """The shares of all rows, and of the chosen ones, in the bins of a histogram, one behind the other.
+
+    Args:
+        histogram: of both.
+        label: what is read aloud.
+        marks: values with a line each, by name; NaN has none.
+    """
     shares = [each / max(each.sum(), 1) for each in (histogram.all, histogram.chosen)]
     highest = max(float(each.max(initial=0)) for each in shares) or 1.0
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
@@ -25,7 +32,16 @@ def draw_shares(histogram: Histogram, label: str) -> str:
         for share, left, right in zip(values, histogram.edges[:-1], histogram.edges[1:], strict=True)
     ]
     axes = _axes([low, (low + high) / 2, high], (low, high), [0, highest / 2, highest], (0, highest))
-    return _frame("".join(axes) + "".join(bars), label)
+    lines = "".join(_mark(name, _x(min(max(at, low), high), low, high)) for name, at in marks.items() if at == at)
+    return _frame("".join(axes) + "".join(bars) + lines, label)
+
+
+def _mark(name: str, x: float) -> str:
+    """A line from top to bottom with its name beside it."""
+    left = x > (_LEFT + _WIDTH) / 2
+    place = f'x="{x - 4 if left else x + 4:.1f}" y="{_TOP + 9}" text-anchor="{"end" if left else "start"}"'
+    line = f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+    return f'{line}<text class="mark" {place}>{escape(name)}</text>'
 
 
 def draw_line(points: Sequence[tuple[float, float]], label: str, chance: float = math.nan) -> str:

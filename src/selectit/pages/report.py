@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
 from pathlib import Path
 from string import Template
 
 import numpy as np
 
-from selectit.atomic_files import replacing
-from selectit.errors import RunError
 from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
+from selectit.pages.document import read_part, save_page, write_document
 from selectit.pages.markup import escape, write_out
 from selectit.pages.notable import find_notable
 from selectit.pages.pack import pack, pack_columns, pack_texts, to_json
@@ -46,12 +42,8 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
     run, name = open_selection(selection)
     path = run.path / "selections" / name / PAGE if out is None else Path(out)
     check_writable_parent("--out", path)
-    page = write_page(read_page_rows(run, read_choice(run, name))).encode()
-    if out is not None and path.exists() and not force and path.read_bytes() != page:
-        raise RunError(f"{path} is there and holds something else", "Name another file, or replace it with --force.")
-    with replacing(path) as file:
-        file.write(page)
-    return path
+    page = write_page(read_page_rows(run, read_choice(run, name)))
+    return save_page(path, page, force=force or out is None)
 
 
 def write_page(page: PageRows) -> str:
@@ -70,8 +62,8 @@ def write_page(page: PageRows) -> str:
     singled_out: Int64 = np.concatenate([np.zeros(0, np.int64), *(each.places for each in lists)])
     whole = page.rows[choose_conversations(page.kept, singled_out)]
     links = {"map": found is not None, "analyses": not page.is_sample}
-    return _fill(
-        title=escape(f"{choice.name}: {run.manifest['data']}"),
+    script = read_part("page.js")
+    body = Template(read_part("page.html")).substitute(
         subtitle=escape(f"The selection {choice.name} of {run.manifest['data']}."),
         verdict=write_verdict(run, choice),
         scores_title="Scores, and where the cut is" if choice.is_cut else "What the kept rows are like",
@@ -85,21 +77,9 @@ def write_page(page: PageRows) -> str:
         numbers=packed,
         texts=pack_texts([page.texts.question, page.texts.answer, list_reasons(page)]),
         conversations=pack(to_json(read_conversations(run, whole)).encode()),
+        script=script,
     )
-
-
-def _fill(**parts: str) -> str:
-    """The template with all its parts; script and style are named by their sums, so that no other runs."""
-    files = importlib.resources.files("selectit.pages")
-    template, style, script = ((files / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-    return Template(template).substitute(
-        parts, style=style, script=script, style_hash=_source(style), script_hash=_source(script)
-    )
-
-
-def _source(text: str) -> str:
-    """How a content security policy names a piece of the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return write_document(f"{choice.name}: {run.manifest['data']}", body, script)
 
 
 def _about_scores(page: PageRows) -> str:

@@ -81,6 +81,23 @@ class Difference:
         return notebook_html(difference_lines(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two selections, and the M rows that both data sets have."""
+
+    a: StoredSelection
+    b: StoredSelection
+    same_data: bool
+    rows_a: Int64
+    """(M,) in the numbers of A's run."""
+    rows_b: Int64
+    """(M,) the same rows in the numbers of B's."""
+    place_a: Int64
+    """(M,) the place by A's scores among the rows that both have scored, from 1; 0 = one has not."""
+    place_b: Int64
+    """(M,)."""
+
+
 def diff(a: str | Path, b: str | Path) -> Difference:
     """Compare two selections, of one run or of two. Loads no model.
 
@@ -92,6 +109,11 @@ def diff(a: str | Path, b: str | Path) -> Difference:
         RunError: no such run or selection, or the runs have no row in common.
         SettingsError: a run with several selections, and no name.
     """
+    return compare_pair(load_pair(a, b))
+
+
+def load_pair(a: str | Path, b: str | Path) -> Pair:
+    """Two selections as their runs have them; arguments and errors as of `diff`."""
     one, other = (load_selection(*open_selection(each)) for each in (a, b))
     same_data = one.run.manifest["identity"] == other.run.manifest["identity"]
     rows_a, rows_b = (np.arange(one.run.rows),) * 2 if same_data else match_rows(one.run, other.run)
@@ -100,22 +122,30 @@ def diff(a: str | Path, b: str | Path) -> Difference:
             f"{one.run.path} and {other.run.path} are of different data: no row of one is in the other",
             "Compare selections of one data set.",
         )
+    known = np.flatnonzero(~np.isnan(one.score[rows_a] + other.score[rows_b]))
+    places = np.zeros((2, len(rows_a)), np.int64)
+    places[:, known] = _rank(one.score[rows_a[known]]), _rank(other.score[rows_b[known]])
+    return Pair(one, other, same_data, rows_a, rows_b, *places)
+
+
+def compare_pair(pair: Pair) -> Difference:
+    """What differs between the two."""
+    one, other, rows_a, rows_b = pair.a, pair.b, pair.rows_a, pair.rows_b
     of_a, of_b = (_find(each.rows, rows, each.run.rows) for each, rows in ((one, rows_a), (other, rows_b)))
     both = np.intersect1d(of_a[of_a >= 0], of_b)
     either, sizes = len(of_a) + len(of_b) - len(both), (len(of_a), len(of_b))
-    known = _scored_by_both(one, other, rows_a, rows_b)
-    scores = None if known is None else (one.score[rows_a[known]], other.score[rows_b[known]])
+    known = pair.place_a > 0
     return Difference(
         a=_side(one, of_a, both),
         b=_side(other, of_b, both),
-        same_data=same_data,
+        same_data=pair.same_data,
         matched=len(rows_a),
         both=len(both),
         jaccard=len(both) / either if either else None,
-        chance=without_nan(chance_jaccard(*sizes, one.run.rows)) if same_data else None,
-        spearman=None if scores is None else without_nan(spearman(*scores)),
-        ranked=0 if known is None else len(known),
-        moved=() if known is None or scores is None else _moved(one, other, rows_a[known], rows_b[known], *scores),
+        chance=without_nan(chance_jaccard(*sizes, one.run.rows)) if pair.same_data else None,
+        spearman=_correlate(one, other, rows_a[known], rows_b[known]),
+        ranked=int(known.sum()),
+        moved=_moved(pair),
     )
 
 
@@ -150,37 +180,32 @@ def _side(of: StoredSelection, places: Int64, both: Int64) -> Side:
     )
 
 
-def _scored_by_both(a: StoredSelection, b: StoredSelection, rows_a: Int64, rows_b: Int64) -> Int64 | None:
-    """The places among the matched rows of those that have both scores."""
-    if not a.scores or not b.scores:
-        return None
-    return np.flatnonzero(~np.isnan(a.score[rows_a] + b.score[rows_b]))
+def _correlate(a: StoredSelection, b: StoredSelection, rows_a: Int64, rows_b: Int64) -> float | None:
+    """The rank correlation of these rows' scores; None where one chose a set."""
+    return without_nan(spearman(a.score[rows_a], b.score[rows_b])) if a.scores and b.scores else None
 
 
-def _moved(
-    a: StoredSelection, b: StoredSelection, rows_a: Int64, rows_b: Int64, scores_a: Float64, scores_b: Float64
-) -> tuple[Moved, ...]:
-    """The (M,) rows with both scores whose places differ most."""
-    places = [_places(scores_a), _places(scores_b)]
-    gap = np.abs(places[0] - places[1])
+def _moved(pair: Pair) -> tuple[Moved, ...]:
+    """The rows with both scores whose places differ most."""
+    gap = np.abs(pair.place_a - pair.place_b)
     most = np.argsort(-gap, kind="stable")[:EXAMPLES]
     most = most[gap[most] > 0]
-    texts = _excerpts(a.run, rows_a[most])
+    texts = _excerpts(pair.a.run, pair.rows_a[most])
     return tuple(
         Moved(
-            row_a=int(rows_a[at]),
-            row_b=int(rows_b[at]),
-            place_a=int(places[0][at]),
-            place_b=int(places[1][at]),
-            chosen_a=bool(np.isin(rows_a[at], a.rows)),
-            chosen_b=bool(np.isin(rows_b[at], b.rows)),
-            text=texts[int(rows_a[at])],
+            row_a=int(pair.rows_a[at]),
+            row_b=int(pair.rows_b[at]),
+            place_a=int(pair.place_a[at]),
+            place_b=int(pair.place_b[at]),
+            chosen_a=bool(np.isin(pair.rows_a[at], pair.a.rows)),
+            chosen_b=bool(np.isin(pair.rows_b[at], pair.b.rows)),
+            text=texts[int(pair.rows_a[at])],
         )
         for at in most
     )
 
 
-def _places(scores: Float64) -> Int64:
+def _rank(scores: Float64) -> Int64:
     places = np.empty(len(scores), np.int64)
     places[ranking(scores)] = np.arange(1, len(scores) + 1)
     return places
