@@ -14,8 +14,7 @@ from selectit.cli.printing import print_json, say
 @cloup.command("diff")
 @click.argument("a", metavar="RUN[:NAME]")
 @click.argument("b", metavar="RUN[:NAME]")
-@click.option("--report", metavar="FILE", help="Write a page with it too: one file for a browser, without network.")
-@options("force", "json")
+@options("report", "force", "json")
 def command(a: str, b: str, report: str | None, force: bool | None, as_json: bool) -> None:
     """Show what differs between two selections: their rows, the cut, and the places of rows in the ranking.
 
@@ -25,13 +24,11 @@ def command(a: str, b: str, report: str | None, force: bool | None, as_json: boo
     from selectit.selection.diff import diff, difference_lines
 
     found = diff(a, b)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        say("\n".join(difference_lines(found)))
     if report is not None:
         from selectit.pages.difference import report_difference
 
-        report_difference(a, b, report, force=bool(force))
-    if as_json:
-        print_json(dataclasses.asdict(found) | ({} if report is None else {"report": report}))
-        return
-    say("\n".join(difference_lines(found)))
-    if report is not None:
-        say(f"report    {report}")
+        say(f"report    {report_difference(a, b, report, force=bool(force))}", err=as_json)

@@ -15,8 +15,8 @@ from selectit._version import __version__
 from selectit.pages import charts
 from selectit.pages.analyses import build_histogram
 from selectit.pages.document import Section, save_page, write_plain_page
-from selectit.pages.markup import card, conversation, details, escape, facts, figure, key, paragraphs, table
-from selectit.pages.rows import read_conversations
+from selectit.pages.entries import write_entries
+from selectit.pages.markup import card, details, escape, facts, figure, key, paragraphs, table
 from selectit.runs.output import check_writable_parent
 from selectit.runs.stored import StoredSelection
 from selectit.selection.diff import Difference, Pair, compare_pair, load_pair
@@ -24,8 +24,6 @@ from selectit.signals.arrays import Float64, Int64
 
 MOST = 20
 """Rows of a list."""
-_EXCERPT = 140
-"""Characters of a question that are seen before its row is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,17 +234,8 @@ def _card(own: _Side, other: _Side, title: str, about: str, rows: Int64) -> str:
     """Rows, numbered as in the run of `own`, each with its conversation; '' without any."""
     if not len(rows):
         return ""
-    known = {each["row"]: each for each in read_conversations(own.of.run, rows)}
-    return card(title, about, [_entry(own, other, row, known.get(row)) for row in rows.tolist()])
-
-
-def _entry(own: _Side, other: _Side, row: int, known: Mapping[str, Any] | None) -> str:
-    if known is None:
-        return paragraphs([f"Row {row}. This page has no room for it: selectit show {own.of.run.path} --row {row}"])
-    question = next((text for role, text in known["turns"] if role == "user"), "")
-    begins = " ".join(question[: 4 * _EXCERPT].split())[:_EXCERPT]
-    head = f'<b>Row {row}</b> {_places(own, other, row)}<span dir="auto">{escape(begins)}</span>'
-    return f"<details><summary>{head}</summary>{conversation(known['turns'], known['left_out'])}</details>"
+    notes = [_places(own, other, row) for row in rows.tolist()]
+    return card(title, about, list(write_entries(own.of.run, rows, notes)))
 
 
 def _places(own: _Side, other: _Side, row: int) -> str:

@@ -60,6 +60,32 @@ def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], te
     return f"{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
+def matrix(caption: str, names: Sequence[str], cells: Mapping[tuple[int, int], tuple[str, float]]) -> str:
+    """A table of each against each other, with a bar in each cell.
+
+    Args:
+        caption: read aloud.
+        names: of both the rows and the columns.
+        cells: by row and column, what it says and the share from 0 to 1 that its bar shows.
+    """
+    head = "".join(f'<th scope="col" class="number">{escape(name)}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(_bar(cells.get((a, b))) for b in range(len(names)))}</tr>'
+        for a, name in enumerate(names)
+    )
+    box = f'<div class="box matrix" role="region" tabindex="0" aria-label="{escape(caption)}">'
+    return f"{box}<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _bar(cell: tuple[str, float] | None) -> str:
+    if cell is None:
+        return '<td class="number">–</td>'
+    text, share = cell
+    rects = f'<rect class="all" width="100" height="10"/><rect class="kept" width="{100 * share:.1f}" height="10"/>'
+    drawn = f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{rects}</svg>'
+    return f'<td class="number">{escape(text)}{drawn}</td>'
+
+
 def key(*names: str) -> str:
     """What the colours of a drawing stand for: all rows, the chosen ones, a target."""
     kinds = ("", ' class="of-kept"', ' class="of-target"')
