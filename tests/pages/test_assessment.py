@@ -42,17 +42,13 @@ def test_the_numbers_are_those_of_the_assessment(two):
     table = said.tables["Figures of the data sets"]
     assert table[0] == ["figure", "first", "<i>"]
     assert [line[1:] for line in table[1:]] == [cells for _, *cells in list_figures(found.data)]
-    assert [
-        "IFD (m): 10 % to 90 %",
-        *(f"{one.models[0].tenth:.3g} to {one.models[0].ninetieth:.3g}" for one in found.data),
-    ] in table
-    (of, to), (back, _) = [(each.exact, each.near) for each in found.shared]
-    assert [cells[1:] for cells in said.tables["Shared questions"][1:]] == [
-        ["–", f"{of} / {to}"],
-        [f"{back} / {_}", "–"],
-    ]
+    ifd = [each for each in table if each[0] == "IFD (m): 10 % to 90 %"]
+    assert ifd == [[ifd[0][0], *(f"{one.models[0].tenth:.3g} to {one.models[0].ninetieth:.3g}" for one in found.data)]]
+    there, back = found.shared
+    cells = [each[1:] for each in said.tables["Shared questions"][1:]]
+    assert cells == [["–", f"{there.exact} / {there.near}"], [f"{back.exact} / {back.near}", "–"]]
     widths = [attrs["width"] for tag, attrs in said.elements if tag == "rect" and attrs.get("class") == "kept"]
-    assert widths == [f"{100 * to / 26:.1f}", f"{100 * _ / 25:.1f}"]
+    assert widths == [f"{100 * there.near / 26:.1f}", f"{100 * back.near / 25:.1f}"] and there.near >= 5
     assert "20 rows drawn of each" in said.said
 
 
