@@ -220,13 +220,13 @@ def _bar(x: float, low: float, high: float, kind: str) -> str:
 
 
 def _draw_marker(mark: int, x: float, y: float) -> str:
-    """A circle, a square, a diamond, or a triangle that points down or up; alike in size."""
+    """A circle, a square, a diamond, or a triangle that points up or down; alike in size."""
     shapes = (
         f"M{x - 4.5:.1f} {y:.1f}a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z",
         f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
         f"M{x:.1f} {y - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z",
-        f"M{x - 5:.1f} {y - 4:.1f}h10l-5 9z",
         f"M{x - 5:.1f} {y + 4:.1f}h10l-5 -9z",
+        f"M{x - 5:.1f} {y - 4:.1f}h10l-5 9z",
     )
     return shapes[mark % len(shapes)]
 

@@ -117,5 +117,6 @@ def details(title: str, inner: str) -> str:
 
 
 def figure(title: str, inner: str, caption: str) -> str:
-    """A figure under a heading, with a sentence that says what it shows."""
-    return f"<figure><h3>{escape(title)}</h3>{inner}<figcaption>{escape(caption)}</figcaption></figure>"
+    """A figure under a heading, with a sentence that says what it shows; '' = the text before it does."""
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure><h3>{escape(title)}</h3>{inner}{said}</figure>"

@@ -63,6 +63,22 @@ class Forest:
     rows: tuple[tuple[str, Estimate], ...]
 
 
+def describe_panel(panel: Panel | Forest) -> str:
+    """The numbers of a panel in words, for whoever does not see it."""
+    if isinstance(panel, Forest):
+        digits = panel.digits
+        rows = (
+            f"{label}: {e.value:+.{digits}f} ({e.low:+.{digits}f} to {e.high:+.{digits}f})" for label, e in panel.rows
+        )
+        return f"{panel.x}. {'; '.join(rows)}."
+    parts = [
+        f"{each.label}: " + ", ".join(f"{p.level.text(panel.digits)} at {p.x:,.6g}" for p in each.points)
+        for each in panel.series
+    ]
+    parts += [f"{label}: {level.text(panel.digits)}" for label, level in panel.levels]
+    return f"{panel.y} against {panel.x}. {'; '.join(parts)}."
+
+
 def amount_panels(outcomes: Sequence[Outcome], found: Amounts, whole: Collection[str]) -> list[Panel]:
     """Every score against the number of rows: one panel for each model and benchmark, and AVG.
 
