@@ -225,7 +225,7 @@ def test_the_page_holds_every_line_and_every_figure(libraries):
     assert names.count("h1") == 1 and names.count("h2") == 1 + len(found)
     for section in found:
         header, lines = section.table
-        assert reader.tables[section.title] == [header, *([cell or "-" for cell in line] for line in lines)]
+        assert reader.tables[f"Table: {section.title}"] == [header, *([cell or "-" for cell in line] for line in lines)]
     assert f"rows of {ODD}.json" in reader.said and "<title>a &lt;script&gt;" in page
     links = {attrs["href"] for tag, attrs in reader.elements if tag == "a" and not attrs["href"].startswith("#")}
     assert links == {"results.md", "results.tex", "results.csv"}
@@ -250,7 +250,7 @@ def test_the_verdict_names_the_best_and_doubts_it():
     shown = cells(AMOUNT, "AVG")
     best = max((line for line in shown if line[1] != "base"), key=lambda line: float(shown[line].split()[0]))
     assert first.startswith(f"m: {best[1]} {best[2]} has the best AVG, {shown[best]}; ")
-    assert f"all rows have {shown['m', 'full', '']}" in first
+    assert f"all rows {shown['m', 'full', '']}" in first
     assert f"random rows of the same number {shown['m', 'random', best[2]]}" in first
     assert f"the model before tuning {shown['m', 'base', '']}" in first
     found = tables.compare_lines(AMOUNT, "random")[best]

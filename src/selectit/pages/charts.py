@@ -111,13 +111,13 @@ def draw_spans(spans: Sequence[Span], label: str, zero: bool = False) -> str:
 
 
 def _span(of: Span, across: _Scale, top: float, zero: bool) -> str:
-    y = top + _LINE - 9
+    y = top + _LINE - 10
     hollow = " hollow" if zero and of.low <= 0 <= of.high else ""
     name = of.name if len(of.name) <= _LONGEST else f"{of.name[: _LONGEST - 1]}…"
     thick = "" if of.inner is None else _stroke("thick", across, of.inner, y)
     title = f"<title>{escape(of.name)}: {of.value:.4g} ({of.low:.4g} to {of.high:.4g})</title>"
     point = f'<circle class="dot{hollow}" r="4.5" cx="{across(of.value):.1f}" cy="{y:.1f}"/>'
-    text = f'<text class="name" x="{_LEFT / 3:.1f}" y="{top + 13:.1f}">{escape(name)}</text>'
+    text = f'<text class="name" x="{_LEFT / 3:.1f}" y="{top + 15:.1f}">{escape(name)}</text>'
     return f"<g>{title}{text}{_stroke('line', across, (of.low, of.high), y)}{thick}{point}</g>"
 
 
@@ -169,7 +169,9 @@ def draw_series(
     across = _Scale(*_widen([each.x for each in points]), _LEFT, _WIDTH - _RIGHT)
     up = _Scale(*_widen(ends), _TALL - _BOTTOM - 16, _TOP)
     found = [*_draw_grid(across, up, ticks or across.ticks()), *_draw_levels(levels, up)]
-    found += [_draw_one(each, across, up) for each in series]
+    # Several series often have points at the same x: side by side their bars can be told apart.
+    steps = [0.0 if labelled else 4 * (at - (len(series) - 1) / 2) for at in range(len(series))]
+    found += [_draw_one(each, across, up, step) for each, step in zip(series, steps, strict=True)]
     if labelled:
         found += _write_labels([each for each in series if len(each.points) > 1], points, across, up)
     found.append(f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_TALL - 4}" text-anchor="middle">{escape(axes[0])}</text>')
@@ -191,7 +193,8 @@ def _draw_grid(across: _Scale, up: _Scale, ticks: Sequence[float]) -> Iterator[s
         yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(at):.1f}" y2="{up(at):.1f}"/>'
         yield f'<text x="{_LEFT - 5}" y="{up(at) + 4:.1f}" text-anchor="end">{at:,.5g}</text>'
     for at in ticks:
-        yield f'<text x="{across(at):.1f}" y="{_TALL - _BOTTOM}" text-anchor="middle">{at:,.6g}</text>'
+        if across(at) < _WIDTH - 2 * _RIGHT:  # else the number would be cut
+            yield f'<text x="{across(at):.1f}" y="{_TALL - _BOTTOM}" text-anchor="middle">{at:,.6g}</text>'
 
 
 def _draw_levels(levels: Sequence[tuple[str, float]], up: _Scale) -> Iterator[str]:
@@ -200,12 +203,13 @@ def _draw_levels(levels: Sequence[tuple[str, float]], up: _Scale) -> Iterator[st
         yield f'<g><title>{escape(name)}: {at:.4g}</title><line class="level d{(place + 1) % 4}" {ends}/></g>'
 
 
-def _draw_one(of: Series, across: _Scale, up: _Scale) -> str:
+def _draw_one(of: Series, across: _Scale, up: _Scale, step: float) -> str:
+    """A series, so many points to the right of where it is."""
     kind = f"s{of.mark % 6} d{of.mark % 4}"
-    line = " ".join(f"{across(each.x):.1f},{up(each.y):.1f}" for each in of.points)
+    line = " ".join(f"{across(each.x) + step:.1f},{up(each.y):.1f}" for each in of.points)
     parts = [f'<polyline class="series {kind}" points="{line}"/>'] if len(of.points) > 1 else []
     for each in of.points:
-        x, spread = across(each.x), each.spread
+        x, spread = across(each.x) + step, each.spread
         said = f"{of.name} {each.label}: {each.y:.4g}" + ("" if spread is None else f" ± {spread:.2g}")
         bar = "" if spread is None else _bar(x, up(each.y - spread), up(each.y + spread), kind)
         marker = f'<path class="marker {kind}" d="{_draw_marker(of.mark, x, up(each.y))}"/>'

@@ -41,7 +41,7 @@ def _render(section: Section) -> str:
     header, lines = section.table
     cells = [[cell or "-" for cell in line] for line in lines]
     text = paragraphs([section.text]) if section.text else ""
-    return text + table(section.title, header, cells, count_texts(section.table)) + _figures(section)
+    return text + table(f"Table: {section.title}", header, cells, count_texts(section.table)) + _figures(section)
 
 
 def _figures(section: Section) -> str:

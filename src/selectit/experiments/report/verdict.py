@@ -35,17 +35,15 @@ def _compare(outcomes: Sequence[Outcome], best: Line, column: Column) -> str:
     """The best level, and those of what it is held against."""
     grouped = group_by_line(outcomes)
     rows = grouped[best][0].rows
-    others = {}
-    for line, some in grouped.items():
-        if line == best or some[0].data:
-            continue
-        if some[0].method == "full":
-            others["all rows have"] = some
-        elif some[0].method == "random" and some[0].rows == rows:
-            others.setdefault("random rows of the same number", some)
-        elif not some[0].method:
-            others["the model before tuning"] = some
-    return "; ".join([column.text(grouped[best]), *(f"{name} {column.text(some)}" for name, some in others.items())])
+    held = {
+        "random rows of the same number": [
+            line for line, some in grouped.items() if some[0].method == "random" and some[0].rows == rows
+        ],
+        "all rows": [line for line, some in grouped.items() if some[0].method == "full" and not some[0].data],
+        "the model before tuning": [line for line, some in grouped.items() if not some[0].method],
+    }
+    others = [f"{name} {column.text(grouped[lines[0]])}" for name, lines in held.items() if lines and best not in lines]
+    return "; ".join([column.text(grouped[best]), *others])
 
 
 def _doubt(outcomes: Sequence[Outcome], best: Line) -> Iterator[str]:
