@@ -99,7 +99,9 @@ def amount_panels(outcomes: Sequence[Outcome], found: Amounts, whole: Collection
                     series.append(Series(choice, marks[choice], points))
             levels = [(f"{choice} ({_rows(some)})", column.level(some)) for choice, some in fixed]
             known = tuple((label, level) for label, level in levels if level is not None)
-            panels.append(Panel(f"{model}: {column.name}", "rows", _axis(column), column.digits, tuple(series), known))
+            if series:
+                title = f"{model}: {column.name}"
+                panels.append(Panel(title, "rows", _axis(column), column.digits, tuple(series), known))
     return panels
 
 
@@ -115,7 +117,8 @@ def sweep_panels(outcomes: Sequence[Outcome], parameter: str, found: Mapping[str
                 series.append(Series(label, len(series), points))
         kept = tuple(each for each in series if each.points)
         ticks = tuple(sorted({point.x for each in kept for point in each.points}))
-        panels.append(Panel(column.name, parameter, _axis(column), column.digits, kept, ticks=ticks))
+        if kept:
+            panels.append(Panel(column.name, parameter, _axis(column), column.digits, kept, ticks=ticks))
     return panels
 
 
