@@ -224,7 +224,7 @@ def _lists(a: _Side, b: _Side, found: Difference) -> str:
         *(
             _card(own, other, f"Last that {own.name} kept", "With a few rows fewer they go.", own.of.rows[::-1][:MOST])
             for own, other in ((a, b), (b, a))
-            if own.of.scores
+            if own.of.scores and not {"by", "diversity"} & set(own.of.config.get("filters", {}))
         ),
     ]
     return f'<div class="cards">{"".join(cards)}</div>'

@@ -16,9 +16,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import Affine2D, Bbox
 
 from selectit.experiments.report.panels import Forest, Panel, Series, describe_panel
+from selectit.pages.figures import INK, QUIET
 
-INK, QUIET, FAINT = "#1b1b1f", "#5b5b66", "#d4d4da"
-"""Text; levels and axes; grid."""
+FAINT = "#d4d4da"
+"""The grid."""
 
 
 COLOURS = ("#0072b2", "#b34700", "#117733", "#aa4499", "#7a5c00", "#332288")
