@@ -298,11 +298,18 @@ def _axes(
     for value in up:
         y = _y(value, *height)
         found.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        found.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>')
+        found.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_round(value, 2)}</text>')
     for place, value in enumerate(across):
         anchor = "start" if place == 0 else "end" if place == len(across) - 1 else "middle"
-        found.append(f'<text x="{_x(value, *width):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{value:.3g}</text>')
+        found.append(
+            f'<text x="{_x(value, *width):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{_round(value, 3)}</text>'
+        )
     return found
+
+
+def _round(value: float, figures: int) -> str:
+    """With so many significant digits, and no exponent where it has few more."""
+    return f"{float(f'{value:.{figures}g}'):,g}"
 
 
 def _frame(inner: str, label: str, height: float = _HEIGHT) -> str:

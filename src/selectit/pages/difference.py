@@ -161,8 +161,8 @@ def _one_scale(a: StoredSelection, b: StoredSelection) -> str:
         f"Both are by the scores {a.scores}. The cut is at {_number(a.cut)} in A and at {_number(b.cut)} in B; "
         f"{between:,} rows score between the two."
     )
-    drawn = charts.draw_shares(build_histogram(a.score, b.rows), caption, {"A": a.cut, "B": b.cut})
-    return figure("The scores and both cuts", key("all rows", "kept by B") + drawn, caption)
+    drawn, more = _draw(a.score, b.rows, caption, {"A": a.cut, "B": b.cut})
+    return figure("The scores and both cuts", key("all rows", "kept by B") + drawn, caption + more)
 
 
 def _scores(own: _Side, other: _Side) -> str:
@@ -173,9 +173,18 @@ def _scores(own: _Side, other: _Side) -> str:
     below = int((score[theirs] < own.of.cut).sum())
     caption += f"{below:,} of {len(theirs):,} rows that {other.name} kept{known} are below it"
     missing = int(np.isnan(score[theirs]).sum())
-    caption += f", {missing:,} have no such score." if missing else "."
-    drawn = charts.draw_shares(build_histogram(score, theirs), caption, {f"cut of {own.name}": own.of.cut})
-    return figure(f"By the scores of {own.name}", key("all rows", f"kept by {other.name}") + drawn, caption)
+    caption += f", {missing:,} without such a score." if missing else "."
+    drawn, more = _draw(score, theirs, caption, {f"cut of {own.name}": own.of.cut})
+    return figure(f"By the scores of {own.name}", key("all rows", f"kept by {other.name}") + drawn, caption + more)
+
+
+def _draw(score: Float64, rows: Int64, label: str, cuts: Mapping[str, float]) -> tuple[str, str]:
+    """The scores of all and of some rows, up to the highest percent where no cut is in it; and a note on that."""
+    highest = 0.99 if max(cuts.values()) < np.nanquantile(score, 0.99) else 1.0
+    histogram = build_histogram(score, rows, highest=highest)
+    drawn = charts.draw_shares(histogram, label, cuts)
+    above = histogram.above[0]
+    return drawn, f" {above:,} higher scores are counted at the right end." if above else ""
 
 
 def _number(value: float) -> str:
