@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from selectit.runs.files import numbers
 from selectit.runs.run import Run
 from selectit.runs.selections import GROUPS, REST, Unchosen, asides, read_beside, read_selection
 from selectit.runs.stored import find_scores, read_scores
-from selectit.selection.filter import read_alternatives
+from selectit.selection.choose import Groups
+from selectit.selection.filter import read_alternatives, weigh_groups
 from selectit.selection.summary import Summary, from_plain
 from selectit.signals.arrays import Float64, Int64
 
@@ -50,6 +52,8 @@ class StoredChoice:
     """Why rows were not chosen, where that was stored; the reason has the detail in it."""
     groups: tuple[str, ...] = ()
     """(N,) the group of each row; () = there are none."""
+    quotas: Groups | None = None
+    """What these groups give."""
 
 
 def read_choice(run: Run, name: str) -> StoredChoice:
@@ -61,8 +65,10 @@ def read_choice(run: Run, name: str) -> StoredChoice:
     scores, score, parts = _read_scores(run, config)
     rest = read_beside(run, name, REST).to_pylist() if REST in beside else []
     out = np.array([each["row"] for each in rest if each["step"] in _NEVER_CHOSEN], np.int64)
-    order = _order(run, config, summary, score, out, rows) if scores else np.zeros(0, np.int64)
     filters = config.get("filters", {})
+    groups = tuple(read_beside(run, name, GROUPS)["group"].to_pylist()) if GROUPS in beside else ()
+    quotas = weigh_groups(groups, _read_shares(filters["shares"])) if groups else None
+    order = _order(run, config, summary, score, out, rows, quotas) if scores else np.zeros(0, np.int64)
     return StoredChoice(
         name=name,
         config=config,
@@ -75,8 +81,13 @@ def read_choice(run: Run, name: str) -> StoredChoice:
         order=order,
         is_cut=not {"by", "diversity"} & set(filters) and np.array_equal(order[: len(rows)], rows),
         unchosen={each["row"]: Unchosen(each["step"], each["why"], kept_row=each["kept_row"]) for each in rest},
-        groups=tuple(read_beside(run, name, GROUPS)["group"].to_pylist()) if GROUPS in beside else (),
+        groups=groups,
+        quotas=quotas,
     )  # fmt: skip
+
+
+def _read_shares(stored: str | Mapping[str, str]) -> str | dict[str, Fraction]:
+    return stored if isinstance(stored, str) else {name: Fraction(share) for name, share in stored.items()}
 
 
 def _read_scores(run: Run, config: Mapping[str, Any]) -> tuple[str, Float64, dict[str, Float64]]:
@@ -89,7 +100,13 @@ def _read_scores(run: Run, config: Mapping[str, Any]) -> tuple[str, Float64, dic
 
 
 def _order(
-    run: Run, config: Mapping[str, Any], summary: Summary, score: Float64, left_out: Int64, chosen: Int64
+    run: Run,
+    config: Mapping[str, Any],
+    summary: Summary,
+    score: Float64,
+    left_out: Int64,
+    chosen: Int64,
+    quotas: Groups | None,
 ) -> Int64:
     """The rows that may be chosen, best first.
 
@@ -108,6 +125,7 @@ def _order(
         order = ranking(allowed, ties)
         if alternatives is not None:
             order = order[best_of_groups(allowed, alternatives, ties)[order]]
-        if np.array_equal(order[: len(chosen)], chosen):
+        first = order[: len(chosen)] if quotas is None else quotas.take(order, len(chosen))
+        if np.array_equal(first, chosen):
             break
     return order

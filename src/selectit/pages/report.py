@@ -15,6 +15,7 @@ from selectit.errors import RunError
 from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
+from selectit.pages.cut import explain_cut
 from selectit.pages.load import StoredSelection
 from selectit.pages.markup import escape, write_out
 from selectit.pages.notable import find_notable
@@ -27,6 +28,9 @@ from selectit.runs.output import check_writable_parent
 from selectit.runs.selections import PAGE, open_selection
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.signals.arrays import Int64
+
+SCRIPTS = ("data", "cut", "table", "row", "map", "start")
+"""The files of the page's script, in the order in which they are joined."""
 
 
 def report(selection: str | Path, out: str | Path | None = None, *, force: bool = False) -> Path:
@@ -77,9 +81,9 @@ def write_page(page: PageRows) -> str:
         title=escape(f"{choice.name}: {run.manifest['data']}"),
         subtitle=escape(f"The selection {choice.name} of {run.manifest['data']}."),
         verdict=write_verdict(run, choice),
-        scores_title="Scores, and where the cut is" if choice.is_cut else "What the kept rows are like",
+        scores_title=_title_scores(page),
         scores_about=escape(_about_scores(page)),
-        panel="tall" if choice.is_cut else "",
+        panel="" if page.cut is None else "tall",
         links=" ".join(f'<a href="#{name}">{name.capitalize()}</a>' for name, there in links.items() if there),
         map="" if found is None else sections.write_map(found),
         analyses="" if page.is_sample else sections.write_analyses(stored),
@@ -94,7 +98,8 @@ def write_page(page: PageRows) -> str:
 def _fill(**parts: str) -> str:
     """The template with all its parts; script and style are named by their sums, so that no other runs."""
     files = importlib.resources.files("selectit.pages")
-    template, style, script = ((files / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    template, style = ((files / f"page.{kind}").read_text("utf-8") for kind in ("html", "css"))
+    script = "\n".join((files / "script" / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
     return Template(template).substitute(
         parts, style=style, script=script, style_hash=_source(style), script_hash=_source(script)
     )
@@ -105,14 +110,14 @@ def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def _title_scores(page: PageRows) -> str:
+    if page.cut is None:
+        return "What the kept rows are like"
+    return "Scores, and where the cut is" if page.choice.scores else "The order of choice, and where the cut is"
+
+
 def _about_scores(page: PageRows) -> str:
-    again = "Another amount: select again with --keep; no model is asked."
-    if page.choice.is_cut:
-        text = "Move the slider: all figures here follow, and the table below. Nothing changes in the run."
-    elif page.choice.scores:
-        text = f"Groups, or a step after the score, decided too, so there is no single cut to move. {again}"
-    else:
-        text = f"The method chooses a set, so there is no cut to move. {again}"
+    text = explain_cut(page.choice, page.cut)
     if not page.is_sample:
         return text
     return (

@@ -125,14 +125,19 @@ def write_map(found: Map) -> str:
             f"The kept rows are {differs} the centre of all: {centre.mean_chosen:.4g} on average, and all rows "
             f"{centre.mean_all:.4g}. The difference {chance} (permutation test, p = {centre.p:.3g})."
         )
-    lines.append("Draw a rectangle over points, and the table above shows these rows.")
+    lines.append(
+        "Draw a line round points, and the table above lists these rows; click a point, and its row opens. With the "
+        "keyboard: arrows move the map, + and − zoom, Enter lists the rows in view, Escape lists all again."
+    )
     text = "".join(f"<p>{escape(line)}</p>" for line in lines)
     target = '<span class="of-target">examples of the target</span>' if len(found.targets) else ""
     key = f'<p class="key"><span>not kept</span><span class="of-kept">kept</span>{target}</p>'
-    label = escape("Map of the rows. The table above has the same rows, and its filters do what the map does.")
+    label = escape(
+        "Map of the rows: arrows move it, plus and minus zoom, Enter lists the rows in view in the table above"
+    )
     return (
         '<section id="map" aria-labelledby="map-title"><h2 id="map-title">Map</h2>'
-        f'{text}{key}<canvas id="map-canvas" role="img" aria-label="{label}"></canvas>'
+        f'{text}{key}<canvas id="map-canvas" role="application" tabindex="0" aria-label="{label}"></canvas>'
         '<div id="map-controls" class="slider"></div></section>'
     )
 
