@@ -91,7 +91,8 @@ function drawCommand() {
   panel.command = element("code", { id: "command" });
   panel.copied = element("span", { role: "status", class: "quiet" });
   const copy = element("button", { type: "button", id: "copy", click: copyCommand }, "Copy the command");
-  return [element("h3", {}, "This cut as a command"), element("div", { class: "command" }, panel.command, copy, panel.copied)];
+  const where = element("p", { class: "quiet" }, "It chooses these rows, without a model. Run it where its path leads to the run.");
+  return [element("h3", {}, "This cut as a command"), element("div", { class: "command" }, panel.command, copy, panel.copied), where];
 }
 
 async function copyCommand() {
@@ -156,8 +157,8 @@ function showCut() {
   if (panel.line) ["x1", "x2"].forEach((end) => panel.line.setAttribute(end, (sums.lowest - panel.low) / panel.width));
   panel.range.setAttribute("aria-valuetext", `${count(cut)} rows` + (about.scores ? `, scores of ${figure(sums.lowest)} and above` : ""));
   if (panel.command) panel.command.textContent = about.command.replaceAll("@ROWS@", String(cut));
-  panel.above.replaceChildren(...nearest(order.toReversed(), true).reverse().map((i) => element("li", {}, item(i))));
-  panel.below.replaceChildren(...nearest(order, false).map((i) => element("li", {}, item(i))));
+  showEdge(panel.above, nearest(order.toReversed(), true).reverse());
+  showEdge(panel.below, nearest(order, false));
 }
 
 function showFigures(sums) {
@@ -168,6 +169,11 @@ function showFigures(sums) {
   if (about.most !== null && about.scores) lines.splice(2, 0, ["lowest score kept", figure(sums.lowest), figure(panel.low)]);
   panel.figures.replaceChildren(...lines.map(([name, own, all]) => element("tr", {}, element("th", { scope: "row" }, name),
     element("td", { class: "number" }, own), element("td", { class: "number" }, all))));
+}
+
+function showEdge(list, rows) {
+  const none = element("li", { class: "quiet" }, about.scores ? "none" : "none: all that the method chose are kept");
+  list.replaceChildren(...(rows.length ? rows.map((i) => element("li", {}, item(i))) : [none]));
 }
 
 // The first three of some rows that are kept, or are not.
