@@ -7,7 +7,7 @@ async function start() {
   drawTable();
   document.body.dataset.ready = "numbers"; // what is seen first is there
   if (byId("map-canvas")) drawMapControls();
-  await new Promise((goOn) => setTimeout(goOn)); // seen before the texts are unpacked
+  await new Promise((goOn) => setTimeout(goOn)); // it is seen before the texts are unpacked
   await readTexts();
   showCut();
   drawLists();

@@ -34,6 +34,9 @@ function setOnly(list, key = list ? null : "place") {
 
 // ---- the table: only the rows in sight are in the document ---------------------------------------------------------
 
+// Rows from `first` to before `last` are in the document; `top` and `seen` are pixels of the scroller, asked for only when
+// they change, since the answer costs a layout of the page.
+const table = { first: -1, last: -1, focus: 0, top: 0, seen: 0 };
 const filters = { text: "", kept: "", flag: 0, only: null, fields: {} };
 const sorting = { key: "place", down: false };
 let shown = new Uint32Array(0); // places of the rows in the table, in its order
@@ -117,14 +120,14 @@ function drawTable() {
     element("tr", {}, element("td", { colspan: table.columns.length }))));
   table.body = element("tbody", { class: "there", keydown: moveFocus });
   table.table = element("table", { "aria-label": "All rows" }, element("thead", {}, table.head), table.before, table.body, table.after);
-  table.scroller = element("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Table of rows", scroll: () => renderRows(false) }, table.table);
+  table.scroller = element("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Table of rows",
+    scroll: () => ((table.top = table.scroller.scrollTop), renderRows(false)) }, table.table);
   byId("rows").append(controls, table.status, table.scroller);
   table.height = parseFloat(getComputedStyle(document.documentElement).fontSize) * 3.25;
-  new ResizeObserver(() => renderRows(true)).observe(table.scroller);
+  new ResizeObserver(() => ((table.seen = table.scroller.clientHeight), renderRows(true))).observe(table.scroller);
   sortBy("place");
   filterRows();
 }
-const table = { first: -1, last: -1, focus: 0 };
 
 // By a column's place; "place" = by rank; null = as they come. The same column again turns the order round.
 function sortBy(key) {
@@ -160,13 +163,13 @@ function filterRows() {
   const rows = shown.length === 1 ? "1 row" : `${count(shown.length)} rows`;
   table.status.textContent = shown.length === P ? rows : `${rows} of ${count(P)}`;
   table.table.setAttribute("aria-rowcount", shown.length + 1);
-  table.scroller.scrollTop = 0;
+  scrollTable(0);
   renderRows(true);
 }
 
 function renderRows(anew) {
-  const first = Math.max(0, Math.floor(table.scroller.scrollTop / table.height) - 8);
-  const last = Math.min(shown.length, first + Math.ceil(table.scroller.clientHeight / table.height) + 16);
+  const first = Math.max(0, Math.floor(table.top / table.height) - 8);
+  const last = Math.min(shown.length, first + Math.ceil(table.seen / table.height) + 16);
   if (!anew && first === table.first && last === table.last) return;
   const focused = table.body.contains(document.activeElement);
   [table.first, table.last] = [first, last];
@@ -193,15 +196,19 @@ function focusRow(at) {
 }
 
 function moveFocus(event) {
-  const page = Math.floor(table.scroller.clientHeight / table.height) - 1;
+  const page = Math.floor(table.seen / table.height) - 1;
   const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -shown.length, End: shown.length };
   if (!(event.key in steps)) return;
   event.preventDefault();
   table.focus = Math.min(Math.max(table.focus + steps[event.key], 0), shown.length - 1);
   const top = table.focus * table.height;
-  const room = table.scroller.clientHeight - 2 * table.height;
-  if (top < table.scroller.scrollTop) table.scroller.scrollTop = top;
-  else if (top > table.scroller.scrollTop + room) table.scroller.scrollTop = top - room;
+  const room = table.seen - 2 * table.height;
+  if (top < table.top) scrollTable(top);
+  else if (top > table.top + room) scrollTable(top - room);
   renderRows(true);
   focusRow(table.focus);
+}
+
+function scrollTable(top) {
+  if (top !== table.top) table.scroller.scrollTop = table.top = top;
 }
