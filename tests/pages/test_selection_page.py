@@ -5,9 +5,11 @@ import gzip
 import json
 import re
 import shlex
+import sys
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 import commandline
 import selectit
 from selectit.config.settings import Settings
+from selectit.errors import SettingsError
 from selectit.filters.quotas import share_out
 from selectit.pages import rows as page_rows
 from selectit.pages.choice import read_choice
@@ -359,3 +362,22 @@ def test_options_as_they_are_typed():
 def test_a_choice_says_which_scores_it_was_made_by(data):
     selected, _ = choose(data, k=2)
     assert read_choice(open_run("run"), selected.name).scores == "selectit-sentence-paper-k2-a0.2"
+
+
+def test_a_map_by_umap_says_so(topics, monkeypatch):
+    class Umap:
+        def __init__(self, **options):
+            pass
+
+        def fit_transform(self, vectors):
+            return vectors[:, :2]
+
+    selected, page = choose(topics, keep=4, method="kcenter", encoder="e")
+    assert "principal axes" in page.html
+    monkeypatch.setattr("selectit.numerics.projection.NEIGHBOURS", 3)
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap))
+    html = selectit.report(f"run:{selected.name}", umap=True).read_text()
+    assert "UMAP" in html and "principal axes" not in html
+    scored, _ = choose(topics, keep=4, method="length", run="other")
+    with pytest.raises(SettingsError, match="no map"):
+        selectit.report(f"other:{scored.name}", umap=True)

@@ -11,7 +11,7 @@ from string import Template
 import numpy as np
 
 from selectit.atomic_files import replacing
-from selectit.errors import RunError
+from selectit.errors import RunError, SettingsError
 from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
@@ -33,25 +33,26 @@ SCRIPTS = ("data", "cut", "table", "row", "map", "start")
 """The files of the page's script, in the order in which they are joined."""
 
 
-def report(selection: str | Path, out: str | Path | None = None, *, force: bool = False) -> Path:
+def report(selection: str | Path, out: str | Path | None = None, *, force: bool = False, umap: bool = False) -> Path:
     """Write the page of a selection. From what its run has stored; loads no model.
 
     Args:
         selection: 'RUN:NAME', or 'RUN' of a run with one selection.
         out: the file; None = report.html beside the selection, RUN/selections/NAME/, which replaces an older one.
         force: replace what `out` holds, where it differs.
+        umap: lay the map out by UMAP instead of PCA; takes minutes for 10,000 rows or more.
 
     Returns:
         The path of the page.
 
     Raises:
         RunError: no such run or selection, something of it is damaged, or `out` is another file.
-        SettingsError: the run has several selections, or `out` can't be written.
+        SettingsError: the run has several selections, `out` can't be written, or umap-learn is not installed.
     """
     run, name = open_selection(selection)
     path = run.path / "selections" / name / PAGE if out is None else Path(out)
     check_writable_parent("--out", path)
-    page = write_page(read_page_rows(run, read_choice(run, name))).encode()
+    page = write_page(read_page_rows(run, read_choice(run, name)), umap=umap).encode()
     if out is not None and path.exists() and not force and path.read_bytes() != page:
         raise RunError(f"{path} is there and holds something else", "Name another file, or replace it with --force.")
     with replacing(path) as file:
@@ -59,15 +60,19 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
     return path
 
 
-def write_page(page: PageRows) -> str:
+def write_page(page: PageRows, *, umap: bool = False) -> str:
     """The page as HTML."""
     run, choice = page.run, page.choice
     scores = choice.score if choice.scores else None
     stored = StoredSelection(run, choice.name, choice.config, choice.rows, choice.scores or None, scores)
     others = {name: numbers(read_scores(run, name)["score"]) for name in names_of_scores(run) if name != choice.scores}
     lists = find_notable(choice, page.rows, page.texts, page.ratings, others)
-    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(stored)
+    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(stored, umap=umap)
     points, targets = ({}, []) if found is None else sections.place_points(found)
+    if umap and found is None:
+        raise SettingsError(
+            "there is no map to lay out by UMAP", "A map needs stored embeddings, of 50,000 rows at most."
+        )
     places, packed = pack_columns(columns | points)
     about = describe_contents(page) | {
         "columns": places,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -112,12 +113,8 @@ def _number(value: float) -> str:
 
 def write_map(found: Map) -> str:
     """The section of the map; its canvas is drawn by the page's script."""
-    explained = sum(found.projection.explained)
     centre = found.centre
-    lines = [
-        f"Each point is a row, where its vector ({found.encoder}) lies along the two principal axes of all. They hold "
-        f"{explained:.0%} of the variance: rows far from each other differ, rows near each other may be alike."
-    ]
+    lines = [_place_in_words(found)]
     if not math.isnan(centre.p):
         differs = "farther from" if centre.mean_chosen > centre.mean_all else "nearer to"
         chance = "is more than chance would do" if centre.p < 0.05 else "may be chance"
@@ -142,9 +139,23 @@ def write_map(found: Map) -> str:
     )
 
 
-def find_map(of: StoredSelection) -> Map | None:
-    """The map of a run that has embeddings."""
-    return _if_there(load.load_map, of)
+def _place_in_words(found: Map) -> str:
+    explained = found.projection.explained
+    if explained is None:
+        return (
+            f"Each point is a row, where UMAP puts its vector ({found.encoder}): near those most like it. What lies "
+            "together is alike; how far apart groups lie, and where, says little."
+        )
+    return (
+        f"Each point is a row, where its vector ({found.encoder}) lies along the two principal axes of all (PCA). "
+        f"They hold {sum(explained):.0%} of the variance: rows far from each other differ, rows near each other may be "
+        "alike."
+    )
+
+
+def find_map(of: StoredSelection, *, umap: bool = False) -> Map | None:
+    """The map of a run that has embeddings; by UMAP, or by PCA."""
+    return _if_there(partial(load.load_map, umap=umap), of)
 
 
 def place_points(found: Map) -> tuple[dict[str, NDArray[Any]], list[list[int]]]:
