@@ -14,7 +14,7 @@ from selectit.errors import RunError
 from selectit.pages import charts, load
 from selectit.pages.analyses import Agreement, Calculations, Lengths, Sweep
 from selectit.pages.load import Map, StoredSelection
-from selectit.pages.markup import escape, figure, table
+from selectit.pages.markup import escape, figure, paragraphs, table
 from selectit.runs.sums import DamagedError
 
 T = TypeVar("T")
@@ -122,11 +122,11 @@ def write_map(found: Map) -> str:
             f"The kept rows are {differs} the centre of all: {centre.mean_chosen:.4g} on average, and all rows "
             f"{centre.mean_all:.4g}. The difference {chance} (permutation test, p = {centre.p:.3g})."
         )
-    lines.append(
+    how = (
         "Draw a line round points, and the table above lists these rows; click a point, and its row opens. With the "
         "keyboard: arrows move the map, + and − zoom, Enter lists the rows in view, Escape lists all again."
     )
-    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    text = paragraphs(lines) + paragraphs([how], "how")
     target = '<span class="of-target">examples of the target</span>' if len(found.targets) else ""
     key = f'<p class="key"><span>not kept</span><span class="of-kept">kept</span>{target}</p>'
     label = escape(

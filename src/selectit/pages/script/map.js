@@ -28,7 +28,7 @@ function drawMapControls() {
   }, { passive: false });
   map.canvas.addEventListener("keydown", moveMap);
   new ResizeObserver(drawMap).observe(map.canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawMap);
+  ["(prefers-color-scheme: dark)", "print"].forEach((media) => matchMedia(media).addEventListener("change", drawMap));
 }
 
 function placeOnMap(event) {
