@@ -210,6 +210,11 @@ def test_a_line_on_the_map_leads_to_its_rows(visit, small):
     assert table_status(page) == f"{said} rows of 1,000"
     best = sorted(inside, key=lambda row: -scores[row])
     assert len(set(in_table(page)[:10]) - set(best[:12])) == 0
+    far = int(np.abs(y - 0.5).argmax())
+    page.mouse.click(box["x"] + x[far] * box["width"], box["y"] + y[far] * box["height"])
+    assert page.locator("#row-title").inner_text().startswith(f"Row {far}")
+    page.keyboard.press("Escape")
+    assert table_status(page) == f"{said} rows of 1,000"  # a click forgets no line
     page.click("text=Go to them in the table")
     assert page.evaluate("document.activeElement.id") == "table"
     page.click("#only")

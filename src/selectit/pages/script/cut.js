@@ -165,7 +165,10 @@ function showFigures(sums) {
   const sign = about.rows < about.total ? "≈ " : "";
   const lines = [["rows", count(cut), count(about.total)], ["share of the rows", percent(cut / about.total), ""],
     ["mean words of the answers", sign + (sums.words / sums.kept).toFixed(1), sign + (sums.allWords / P).toFixed(1)]];
-  if (about.tokens) lines.push(["tokens to train on, about", count(sums.tokens * scale), count(sums.allTokens * scale)]);
+  if (about.tokens) {
+    const tokens = [(sums.tokens / sums.kept) * cut, (sums.allTokens / P) * about.total]; // a page may hold a sample
+    lines.push(["tokens to train on, about", ...tokens.map(count)]);
+  }
   if (about.most !== null && about.scores) lines.splice(2, 0, ["lowest score kept", figure(sums.lowest), figure(panel.low)]);
   panel.figures.replaceChildren(...lines.map(([name, own, all]) => element("tr", {}, element("th", { scope: "row" }, name),
     element("td", { class: "number" }, own), element("td", { class: "number" }, all))));

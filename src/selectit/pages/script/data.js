@@ -37,7 +37,6 @@ async function unpack(id) {
 const P = about.rows;
 const column = {};
 const texts = { question: null, answer: null, why: null }; // null until they are read
-const scale = about.total / P; // of a page that holds a sample, what one of its rows stands for
 
 async function readNumbers() {
   const buffer = await unpack("numbers");

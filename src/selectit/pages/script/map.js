@@ -2,25 +2,26 @@
 
 const WHOLE = [0, 0, 65535, 65535];
 const NEAR = 12; // pixels from a point within which a click means it
-let map = null; // {canvas, points, view, line, list, status}: what is seen of it, the line round rows and their list
+let map = null; // {canvas, points, view, drawing, line, list, status}: what is seen, and the line round the listed rows
 
 function drawMapControls() {
-  map = { canvas: byId("map-canvas"), points: document.createElement("canvas"), view: WHOLE, line: null, list: null };
+  map = { canvas: byId("map-canvas"), points: document.createElement("canvas"), view: WHOLE, drawing: null, line: null, list: null };
   const button = (id, title, click) => element("button", { type: "button", id, click }, title);
   map.status = element("span", { role: "status", class: "quiet" });
   byId("map-controls").append(button("zoom-in", "Zoom in", () => zoomMap(0.5)), button("zoom-out", "Zoom out", () => zoomMap(2)),
     button("in-view", "List the rows in view", listView), button("no-line", "All rows", forgetLine), map.status);
   map.canvas.addEventListener("pointerdown", (event) => {
-    map.line = [placeOnMap(event)];
-    map.list = null;
+    if (event.button !== 0) return;
+    map.drawing = [placeOnMap(event)];
     map.canvas.setPointerCapture(event.pointerId);
   });
   map.canvas.addEventListener("pointermove", (event) => {
-    if (!map.canvas.hasPointerCapture(event.pointerId)) return;
-    map.line.push(placeOnMap(event));
+    if (!map.drawing) return;
+    map.drawing.push(placeOnMap(event));
     drawLine();
   });
-  map.canvas.addEventListener("pointerup", (event) => (isClick() ? openNearest(event) : listRows("Drawn on the map", isInside(map.line))));
+  map.canvas.addEventListener("pointerup", endDrawing);
+  map.canvas.addEventListener("pointercancel", () => ((map.drawing = null), drawLine()));
   map.canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey) return; // so does a pinch; a wheel alone scrolls the page
     event.preventDefault();
@@ -37,10 +38,14 @@ function placeOnMap(event) {
   return [x0 + ((event.clientX - box.left) / box.width) * (x1 - x0), y0 + ((event.clientY - box.top) / box.height) * (y1 - y0)];
 }
 
-// Whether the line is so short that nothing was drawn.
-function isClick() {
-  const most = Math.max(...[0, 1].map((axis) => Math.max(...map.line.map((at) => Math.abs(at[axis] - map.line[0][axis])))));
-  return most < 0.005 * (map.view[2] - map.view[0]);
+// A line lists the rows inside it; one so short that it is a click opens the row.
+function endDrawing(event) {
+  const drawn = map.drawing;
+  map.drawing = null;
+  if (!drawn) return;
+  const far = Math.max(...drawn.flatMap(([x, y]) => [Math.abs(x - drawn[0][0]), Math.abs(y - drawn[0][1])]));
+  if (far < 0.005 * (map.view[2] - map.view[0])) openNearest(event);
+  else listRows("Drawn on the map", drawn, isInside(drawn));
 }
 
 function openNearest(event) {
@@ -51,7 +56,7 @@ function openNearest(event) {
     const far = column.mapped[i] ? Math.hypot((column.x[i] - x) / wide, (column.y[i] - y) / high) : Infinity;
     if (far < least) [best, least] = [i, far];
   }
-  forgetLine();
+  drawLine();
   if (best >= 0) openRow(best);
 }
 
@@ -69,12 +74,13 @@ function isInside(line) {
 
 function listView() {
   const [x0, y0, x1, y1] = map.view;
-  map.line = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
-  listRows("In view on the map", (x, y) => x >= x0 && x <= x1 && y >= y0 && y <= y1);
+  const edge = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+  listRows("In view on the map", edge, (x, y) => x >= x0 && x <= x1 && y >= y0 && y <= y1);
 }
 
-function listRows(title, fits) {
+function listRows(title, line, fits) {
   const places = Array.from(column.row.keys()).filter((i) => column.mapped[i] && fits(column.x[i], column.y[i]));
+  map.line = line;
   map.list = { title, places };
   setOnly(map.list, "place");
 }
@@ -151,7 +157,8 @@ function drawMap() {
 }
 
 function drawLine() {
-  const { canvas, points, line } = map;
+  const { canvas, points } = map;
+  const line = map.drawing ?? map.line;
   if (!canvas.width || !canvas.height) return; // not shown, as in print
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, canvas.width, canvas.height);
