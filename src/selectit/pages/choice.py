@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from selectit.pages.load import build_method
 from selectit.runs.run import Run
 from selectit.runs.selections import GROUPS, REST, Unchosen, asides, read_beside
 from selectit.runs.stored import StoredSelection, load_selection
-from selectit.selection.filter import read_alternatives
+from selectit.selection.choose import Groups
+from selectit.selection.filter import read_alternatives, weigh_groups
 from selectit.selection.summary import Summary, from_plain
 from selectit.signals.arrays import Int64
 
@@ -36,6 +38,8 @@ class StoredChoice(StoredSelection):
     """Why rows were not chosen, where that was stored; the reason has the detail in it."""
     groups: tuple[str, ...] = ()
     """(N,) the group of each row; () = there are none."""
+    quotas: Groups | None = None
+    """What these groups give."""
 
 
 def read_choice(run: Run, name: str) -> StoredChoice:
@@ -45,18 +49,25 @@ def read_choice(run: Run, name: str) -> StoredChoice:
     beside, filters = asides(run, name), of.config.get("filters", {})
     rest = read_beside(run, name, REST).to_pylist() if REST in beside else []
     out = np.array([each["row"] for each in rest if each["step"] in _NEVER_CHOSEN], np.int64)
-    order = _order(of, summary, out) if of.scores else np.zeros(0, np.int64)
+    groups = tuple(read_beside(run, name, GROUPS)["group"].to_pylist()) if GROUPS in beside else ()
+    quotas = weigh_groups(groups, _read_shares(filters["shares"])) if groups else None
+    order = _order(of, summary, out, quotas) if of.scores else np.zeros(0, np.int64)
     return StoredChoice(
         **{each.name: getattr(of, each.name) for each in fields(of)},
         summary=summary,
         order=order,
         is_cut=not {"by", "diversity"} & set(filters) and np.array_equal(order[: len(of.rows)], of.rows),
         unchosen={each["row"]: Unchosen(each["step"], each["why"], kept_row=each["kept_row"]) for each in rest},
-        groups=tuple(read_beside(run, name, GROUPS)["group"].to_pylist()) if GROUPS in beside else (),
+        groups=groups,
+        quotas=quotas,
     )  # fmt: skip
 
 
-def _order(of: StoredSelection, summary: Summary, left_out: Int64) -> Int64:
+def _read_shares(stored: str | Mapping[str, str]) -> str | dict[str, Fraction]:
+    return stored if isinstance(stored, str) else {name: Fraction(share) for name, share in stored.items()}
+
+
+def _order(of: StoredSelection, summary: Summary, left_out: Int64, quotas: Groups | None) -> Int64:
     """The rows that may be chosen, best first.
 
     Which of equal scores comes first the method says, or, where it takes more than its settings to know that, the
@@ -74,6 +85,7 @@ def _order(of: StoredSelection, summary: Summary, left_out: Int64) -> Int64:
         order = ranking(allowed, ties)
         if alternatives is not None:
             order = order[best_of_groups(allowed, alternatives, ties)[order]]
-        if np.array_equal(order[: len(of.rows)], of.rows):
+        first = order[: len(of.rows)] if quotas is None else quotas.take(order, len(of.rows))
+        if np.array_equal(first, of.rows):
             break
     return order

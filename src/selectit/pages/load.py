@@ -15,7 +15,7 @@ from selectit.config.settings import Settings
 from selectit.errors import MissingError
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.lexical import calculates
-from selectit.numerics.projection import CentreDistance, Projection, draw_sample, measure_centre, project
+from selectit.numerics.projection import CentreDistance, Projection, draw_sample, lay_out, measure_centre, project
 from selectit.numerics.vectors import row_vectors
 from selectit.pages import analyses
 from selectit.pages.analyses import Agreement, Calculations, Histogram, Lengths, Sweep
@@ -175,11 +175,15 @@ class Map:
     """(T, 2) the examples of the run's targets, along the same axes; of those that the encoder has read."""
 
 
-def load_map(of: StoredSelection) -> Map:
-    """The rows' vectors in two dimensions, and their distances to the centre. Raises MissingError: the run has none."""
+def load_map(of: StoredSelection, *, umap: bool = False) -> Map:
+    """The rows' vectors in two dimensions, and their distances to the centre. Raises MissingError: the run has none.
+
+    By UMAP, which raises SettingsError where it can't, or along their principal axes.
+    """
     encoder, embeddings = find_embeddings(of.run)
     vectors = row_vectors(embeddings, of.run.rows)
-    both = project(np.concatenate([vectors, *_target_vectors(of.run, encoder)]), draw_sample(of.run.basic_rows()))
+    every = np.concatenate([vectors, *_target_vectors(of.run, encoder)])
+    both = lay_out(every) if umap else project(every, draw_sample(of.run.basic_rows()))
     points, targets = np.split(both.points, [len(vectors)])
     return Map(encoder, Projection(points, both.explained), measure_centre(vectors, of.rows), targets)
 
