@@ -18,20 +18,19 @@ _LANGUAGES = 2  # of each data set that the table names
 def assessment_lines(found: Assessment) -> list[str]:
     """The assessment as lines of text."""
     names = [each.name for each in found.data]
-    lines = [*table_lines(["", *names], list(_figures(found.data)))]
+    lines = [*table_lines(["", *names], list(list_figures(found.data)))]
     if len(names) > 1:
         lines += ["", "rows that ask what another data set asks, exactly / nearly or exactly"]
         lines += table_lines(["", *(f"in {name}" for name in names)], list(_shares(found)))
     if found.findings:
         lines += ["", "What asks for action:"]
         lines += [f"{each.data}: {each.text}{_rows(each.rows)}" for each in found.findings]
-    return [*lines, *_missing_lines(found)]
+    missing = list(missing_lines(found))
+    return [*lines, *([""] if missing else []), *missing]
 
 
-def _missing_lines(found: Assessment) -> Iterator[str]:
+def missing_lines(found: Assessment) -> Iterator[str]:
     """What was left out, and how to have it."""
-    if found.missing:
-        yield ""
     for package in found.missing:
         yield f"left out, since {package} is not installed: {OPTIONAL[package][0]}"
     extras = dict.fromkeys(OPTIONAL[package][1] for package in found.missing)
@@ -49,7 +48,7 @@ def _rows(rows: Sequence[int]) -> str:
     )
 
 
-def _figures(data: Sequence[Assessed]) -> Iterator[list[str]]:
+def list_figures(data: Sequence[Assessed]) -> Iterator[list[str]]:
     """The lines of the table: a figure and its value for each data set."""
 
     def line(name: str, value: Callable[[Assessed], str]) -> list[str]:

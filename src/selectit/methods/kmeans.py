@@ -36,6 +36,7 @@ class Kmeans(SetMethod):
     """
 
     uses_k_means: ClassVar[bool] = True
+    nested: ClassVar[bool] = False
     text: str = "both"
     """`instruction`, `response` or `both`."""
     clusters: int = 0
