@@ -3,9 +3,6 @@
 After a change of a docstring: `WRITE_DOCS=1 pytest tests/test_docs.py`.
 """
 
-import ast
-import dataclasses
-import inspect
 import json
 import os
 import re
@@ -22,6 +19,7 @@ from selectit import engines
 from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
+from selectit.methods._about import describe
 
 DOCS = ROOT / "docs"
 ENGINES = DOCS / "engines.md"
@@ -123,60 +121,30 @@ def table():
     """All methods in a line each."""
     lines = ["| method | what it takes | passes a row |", "|---|---|---|"]
     for name in method_files.names():
-        found = sections(name)
-        cost = re.sub(r"( forward)? passes a row.*", "", re.split(r"[;:.,]( |$)", found["Cost"])[0])
-        lines.append(f"| [`{name}`](#{name}) | {found[''][0].rstrip('.')} | {cost} |")
+        found = describe(name)
+        cost = re.sub(r"( forward)? passes a row.*", "", re.split(r"[;:.,]( |$)", found.sections["Cost"])[0])
+        lines.append(f"| [`{name}`](#{name}) | {found.description[0].rstrip('.')} | {cost} |")
     return "\n".join(lines)
 
 
 def described_method(name):
     """One method as a chapter."""
-    found = sections(name)
-    first, *more = found[""]
+    found = describe(name)
+    first, *more = found.description
     chapter = [f"### {name}", first, *more]
-    chapter += ["\n".join(f"- **{title}**: {found[section]}" for section, title in SECTIONS.items())]
-    parameters = [
-        f"| `{field.name}` | `{plain(field.default)}` | {about} |"
-        for field, about in documented(method_files.lookup(name))
-    ]
+    chapter += ["\n".join(f"- **{title}**: {found.sections[section]}" for section, title in SECTIONS.items())]
+    parameters = [f"| `{each.name}` | `{quoted(each.default)}` | {escaped(each.about)} |" for each in found.parameters]
     if parameters:
         chapter.append("\n".join(["| parameter | default | |", "|---|---|---|", *parameters]))
     return "\n\n".join(wrapped(each) for each in chapter)
 
 
-def sections(name):
-    """The docstring's sections by name; '' has the paragraphs before them."""
-    paragraphs = inspect.getdoc(method_files.lookup(name)).split("\n\n")
-    found = {"": []}
-    for paragraph in (" ".join(each.split()) for each in paragraphs):
-        section, colon, text = paragraph.partition(": ")
-        if colon and section in SECTIONS:
-            found[section] = text
-        else:
-            found[""].append(paragraph)
-    return found
+def quoted(default):
+    return default if default == "none" else f"`{default}`"
 
 
-def documented(method):
-    """(field, what stands under it in the source, or in that of the method it inherits from) of each parameter."""
-    bodies = [
-        ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body
-        for each in reversed(method.mro())
-        if dataclasses.is_dataclass(each)
-    ]
-    texts = {
-        above.target.id: " ".join(below.value.value.split()).replace("|", "\\|")
-        for body in bodies
-        for above, below in zip(body, body[1:], strict=False)
-        if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-    }
-    return [(field, texts.get(field.name, "")) for field in dataclasses.fields(method) if field.init]
-
-
-def plain(value):
-    """A default as it is typed."""
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-    return f"`{text}`" if text else "none"
+def escaped(text):
+    return text.replace("|", "\\|")
 
 
 def wrapped(text):

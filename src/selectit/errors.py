@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import importlib.util
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 
 class SelectitError(Exception):
@@ -49,6 +56,56 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
 
 
+def nearest_path(path: Path) -> str:
+    """A hint that names what is there with nearly the name of a path that is not; '' = nothing is."""
+    there = next(folder for folder in path.absolute().parents if folder.is_dir())
+    wrong = path.absolute().relative_to(there).parts[0]
+    names = (entry.name for entry in there.iterdir())
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.75)  # one ending alone makes names alike
+    return f"Did you mean {_shorten(there / close[0])}?" if close else ""
+
+
+def install(*packages: str) -> str:
+    """The command that installs packages where this program finds them: the `pip` of a shell may be another's."""
+    python = Path(sys.executable)
+    found = shutil.which("pip")
+    if not is_installed("pip"):  # as uv makes environments
+        pip = ["uv", "pip", "install", "--python", _shorten(python)]
+    elif found is not None and Path(found).parent == python.parent:
+        pip = ["pip", "install"]
+    else:
+        pip = [_shorten(python), "-m", "pip", "install"]
+    return shlex.join([*pip, *packages])
+
+
 def install_extra(extra: str) -> str:
-    """A hint that names the command which installs an extra of this package."""
-    return f"pip install 'selectit[{extra}]' (from a checkout: pip install -e '.[{extra}]')"
+    """The command that installs an extra of this package: of the checkout that runs, where one does."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return install("-e", f"{_shorten(checkout)}[{extra}]")
+    return f"{install(f'selectit[{extra}]')} (in a checkout: -e '.[{extra}]' instead of the name)"
+
+
+def import_extra(module: str, extra: str, needed_by: str) -> Any:
+    """A module of an extra of this package, or one that imports such; SettingsError: `needed_by` can't have it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = (error.name or module).partition(".")[0]
+        raise SettingsError(
+            f"{needed_by} needs {_PACKAGES.get(package, package)}: {error}", f"Install it: {install_extra(extra)}"
+        ) from error
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported; it is not."""
+    return importlib.util.find_spec(package) is not None
+
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+
+
+def _shorten(path: Path) -> str:
+    """The path from the current folder where it is inside, else the whole."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,6 +1,7 @@
 """Data sets side by side: what is planted is counted, stored answers serve, and what asks for action has a sentence."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,18 @@ def test_the_command(two, capsys):
     assert code == 0 and "copies and near-copies" in out and "in second" in out
     assert "first: 1 row (2.8 %) has an empty answer: take them out (33)" in out
     assert "run directory: selectit-runs/first-" in err
+
+
+def test_what_is_not_installed_is_left_out_and_named(two, monkeypatch, capsys):
+    for package in ("rensa", "py3langid", "sklearn"):
+        monkeypatch.setitem(sys.modules, package, None)
+    code, said, _ = run(capsys, "assess", *two, "--encoder", "m", "--engine", "fake", "--quiet")
+    assert code == 0
+    assert "copies of an earlier row" in said and "1 / -" in said
+    assert said.count("left out, since") == 3 and "[filters,methods]'" in said
+    found = assess(two[:1], Settings())
+    assert found.data[0].texts.near is None and {"rensa", "py3langid"} <= set(found.missing)
+    assert found.data[0].texts.exact.count == 1 and any("--dedup exact" in each.text for each in found.findings)
 
 
 def test_a_data_set_alone_has_no_table_of_what_is_shared(two):

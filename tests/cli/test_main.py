@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import commandline
+from own_methods import HALF
 from places import ROOT
 from selectit.engines.fake import FakeEngine
 
@@ -38,6 +39,18 @@ def test_one_command_does_the_whole_job(command, data):
     assert again[0] == 0
     assert again[1] == out
     assert "loading" not in again[2]
+
+
+def test_a_method_is_described_with_its_parameters(command):
+    code, told, _ = command("methods", "random")
+    assert code == 0 and told.startswith("A uniform random order")
+    assert "Direction: " in told and "\n--param balance= [none]\n    " in told
+    assert "\n--alpha [0.2]\n" in command("methods", "selectit")[1]
+    assert json.loads(command("methods", "random", "--json")[1])["parameters"][0]["about"]
+    assert "Did you mean 'random'?" in command("methods", "randm")[2]
+    Path("mine.py").write_text(HALF)
+    told = command("methods", "./mine.py:Half")[1]
+    assert told.startswith("Scores so many rows") and "\n\n--param rows= [0]\n\n--param sign= [1.0]\n" in told
 
 
 def test_choosing_again_from_the_run(command, data):
@@ -147,6 +160,36 @@ def test_mistakes(command, data, arguments, says):
         assert part in err
     assert "Traceback" not in err
     assert not Path("data.selected.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["plot"], "selectit-runs/alpaca-1f3a…; selectit show lists those here. NAME is one"),
+        (["diff", "run"], "selectit show lists those here. NAME is one"),
+        (["verify"], "RUN is a folder that selectit select"),
+        (["plot", "run"], "--what FIGURE: scores, map"),
+        (["assess"], "DATA is a data set"),
+        (["experiment"], "the experiment in TOML"),
+        (["models", "fetch"], "NAME is a packaged model"),
+    ],
+)
+def test_what_is_missing_is_explained(command, typed, says):
+    code, _, err = command(*typed)
+    assert code == 2 and "Missing " in err and says in err
+
+
+def test_a_wrong_path_gets_the_nearest(command, data):
+    command("select", data, "--method", "length", "--run", "selectit-runs/mine", "--quiet")
+    for typed, says in (
+        (["show", "mine"], "Did you mean selectit-runs/mine?"),
+        (["verify", "selectit-runs/mein"], "Did you mean selectit-runs/mine?"),
+        (["select", "date.json"], "Did you mean data.json?"),
+        (["assess", "selectit-runs/mien"], "can't read selectit-runs/mien: No such file or directory\nDid you mean"),
+        (["select", data, "--model", "./selectit-run"], "Did you mean selectit-runs?"),
+    ):
+        code, _, err = command(*typed)
+        assert code == 2 and says in err, err
 
 
 def test_a_full_disk_is_a_message(command, data, monkeypatch):

@@ -83,6 +83,11 @@ def test_what_was_read_is_said_once_where_notes_and_results_are_seen_together(fo
         monkeypatch.setattr("sys.stdout.isatty", lambda seen=terminal: seen)
         _, out, err = command("select", "d.jsonl", "--method", "length", "--keep", 1, "--run", "r")
         assert (out + err).count("read instruction") == places
+    for stream in ("stdout", "stderr"):  # as by 2>&1
+        monkeypatch.setattr(f"sys.{stream}.fileno", lambda: 2)
+    for more, places in ([], (0, 1)), (["--quiet"], (1, 0)):
+        _, out, err = command("select", "d.jsonl", "--method", "length", "--keep", 1, "--run", "r", *more)
+        assert (out.count("read instruction"), err.count("read instruction")) == places
 
 
 def test_runs_of_one_file_are_told_apart_by_name_and_listed(folder, command):

@@ -36,6 +36,15 @@ def test_held_out_splits_are_left_out_and_named(folder):
         rows_of(folder / "d", "other")
 
 
+def test_runs_in_a_folder_are_no_data(folder):
+    fill(folder / "d", "a.jsonl", "runs/one/manifest.json", "runs/one/source/part.jsonl")
+    found, source = rows_of(folder / "d")
+    assert found == ["a.jsonl"]
+    assert source.left_out == ("runs/one (a run directory)",)
+    with pytest.raises(DataError, match=r"one is a run directory, and no data set\n.*--run"):
+        rows_of(folder / "d/runs/one")
+
+
 def test_splits_with_names_of_their_own(folder):
     fill(
         folder / "d",

@@ -1,8 +1,8 @@
 """Rows that share a question with an evaluation."""
 
 from selectit.data.records import Sample
+from selectit.data.words import runs_of, split_bare_words
 from selectit.filters.overlap import Overlap, QuestionSet, find_overlaps
-from selectit.filters.words import runs_of, split_words
 
 
 def test_what_the_evaluation_asks_is_found():
@@ -32,8 +32,8 @@ def test_any_answer_of_a_conversation_counts_once():
 
 
 def test_words_of_scripts_without_spaces_are_characters():
-    assert split_words("Wie geht's, ГДЕ 3x?") == ["wie", "geht", "s", "где", "3x"]
-    assert split_words("你好 abc世界") == ["你", "好", "abc", "世", "界"]
-    assert split_words("한국어 문장") == ["한국어", "문장"]  # Korean has spaces
+    assert split_bare_words("Wie geht's, ГДЕ 3x?") == ["wie", "geht", "s", "где", "3x"]
+    assert split_bare_words("你好 abc世界") == ["你", "好", "abc", "世", "界"]
+    assert split_bare_words("한국어 문장") == ["한국어", "문장"]  # Korean has spaces
     assert runs_of(["a", "b", "c"], 2) == ["a b", "b c"]
     assert runs_of(["a"], 2) == []

@@ -80,7 +80,7 @@ def test_ray_that_is_not_installed_is_told(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "selectit.inference.ray", raising=False)
     monkeypatch.delattr("selectit.inference.ray", raising=False)
-    with pytest.raises(SettingsError, match=r"Ray can't be loaded(.|\n)*pip install 'selectit\[ray\]'"):
+    with pytest.raises(SettingsError, match=r"--executor ray needs ray(.|\n)*pip install .*\[ray\]"):
         selectit.rate(data, Settings(**FAKE, executor="ray"))
 
 

@@ -51,7 +51,7 @@ def test_through_lists_nearly_all_are_found(monkeypatch):
 def test_without_faiss_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(neighbours, "EXACT", 20)
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(SettingsError, match="neighbours of more than 20 rows need faiss"):
+    with pytest.raises(SettingsError, match="more than 20 rows needs faiss"):
         neighbours.knn_distance(points(), 2)
 
 

@@ -136,7 +136,7 @@ def test_a_folder_is_no_figure(rated, capsys):
     ("arguments", "says"),
     [
         (["run:a", "--what", "score", "--out", "f.png"], "'scores'"),
-        (["run:a", "--what", "scores", "--out", "f.jpg"], "f.pdf"),
+        (["run:a", "--what", "scores", "--out", "f.jpg"], "f.png, f.svg or f.pdf"),
         (["run:a", "--what", "scores", "--out", "no/f.png"], "no folder no"),
         (["run", "--what", "scores", "--out", "f.png"], "Name one: run:NAME"),
         (["run:z", "--what", "scores", "--out", "f.png"], "no selection 'z'"),
@@ -167,8 +167,10 @@ def test_without_matplotlib(data, monkeypatch):
 
     selectit.select(data, Settings(run="run", method="length"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(SettingsError, match=r"pip install 'selectit\[report\]'"):
+    with pytest.raises(SettingsError, match=r"pip install .*\[report\]"):
         plot("run", "scores", "f.png")
+    with pytest.raises(RunError, match="nowhere is not a run directory"):
+        plot("nowhere", "scores", "f.png")
 
 
 def test_a_folder_with_a_colon_is_a_run(data):

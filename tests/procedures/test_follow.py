@@ -284,6 +284,14 @@ def test_what_is_refused(data, settings, changes, said):
     assert not list(Path().glob("run/states/*/*/part-*"))
 
 
+@pytest.mark.parametrize("verb", [selectit.select, selectit.rate])
+@pytest.mark.parametrize("method", ["delta-loss", "diverse-evol"])
+def test_a_training_of_one_step_is_refused_before_a_model_is_loaded(data, settings, no_model, verb, method):
+    no_model()
+    with pytest.raises(SettingsError, match="nothing would be learnt"):
+        verb(data, settings(method, recipe="warm.toml", epochs=0.5))
+
+
 def test_no_share_of_it_is_done_alone(data, settings):
     with pytest.raises(SettingsError, match="--share can't be used"):
         selectit.rate(data, Settings(**{**vars(settings("delta-loss")), "share": "0/2"}))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import selectit
+from selectit.config.settings import Settings
 from selectit.errors import DataError
 from selectit.runs import row_lists
 
@@ -35,3 +37,34 @@ def test_what_is_no_list_of_rows(folder, content, says):
     with pytest.raises(DataError) as error:
         row_lists.count("rows")
     assert says in error.value.message and error.value.hint and len(error.value.message) < 300
+
+
+TURNS = [[{"role": "user", "content": f"q{n}"}, {"role": "robot", "content": f"a{n}"}] for n in range(4)]
+KINDS = {
+    "a map": ([{"q": f"q{n}", "a": f"a{n}"} for n in range(4)], {"map": "instruction=q,response=a"}),
+    "roles": ([{"messages": turns} for turns in TURNS], {"roles": ("robot=assistant",)}),
+    "neither": ([{"prompt": f"q{n}", "completion": f"a{n}"} for n in range(4)], {}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_records_are_read_as_the_data_is_or_as_they_show(folder, kind):
+    rows, how = KINDS[kind]
+    Path("d.json").write_text(json.dumps(rows))
+    Path("same.json").write_text(json.dumps([rows[2], rows[0]]))
+    Path("other.json").write_text(json.dumps([{"instruction": "q3", "input": "", "output": "a3"}]))
+    for file, found in (("same.json", [2, 0]), ("other.json", [3])):
+        chosen = selectit.select("d.json", Settings(method="fixed", param={"file": file}, run="run", force=True, **how))
+        assert chosen.selection.rows.tolist() == found
+
+
+def test_records_that_can_be_read_in_neither_way(folder):
+    Path("d.json").write_text(json.dumps(KINDS["neither"][0]))
+    Path("list.json").write_text('[{"prompt": "q1"}]')
+    with pytest.raises(
+        DataError, match="list.json: 1 row of 1 can't be used\n  line 1: the field 'completion' is missing"
+    ):
+        selectit.select("d.json", Settings(method="fixed", param={"file": "list.json"}))
+    Path("list.json").write_text("[]")
+    with pytest.raises(DataError, match="list.json (names|has) no rows"):
+        selectit.select("d.json", Settings(method="fixed", param={"file": "list.json"}))

@@ -1,5 +1,6 @@
-"""Where several models are asked one after another, a broken one is known before the first has answered."""
+"""A broken model, or a package that is not installed, is known before the first model has answered."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import selectit
 import tiny
 from selectit.config.settings import Settings
 from selectit.engines.hf.packing import Reader
-from selectit.errors import ModelError
+from selectit.errors import ModelError, SettingsError
 
 
 @pytest.fixture
@@ -32,3 +33,20 @@ def test_a_broken_model_is_known_before_another_is_asked(data, models, what):
     with pytest.raises(ModelError, match="broken lacks the weights (lm_head|score).weight"):
         selectit.select(data, Settings(**settings, dtype="fp32", keep=2, run="run"))
     assert not list(Path("run").glob("*/*/manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "settings"),
+    [
+        ("rensa", "rensa", {"dedup": "near"}),
+        ("py3langid.langid", "py3langid", {"by": "language"}),
+        ("sklearn.cluster", "scikit-learn", {"by": "cluster", "encoder": "m"}),
+        ("sklearn.cluster", "scikit-learn", {"diversity": "kmeans", "encoder": "m"}),
+        ("sklearn.cluster", "scikit-learn", {"method": "semdedup", "encoder": "m"}),
+    ],
+)
+def test_a_missing_package_is_named_before_a_model_is_asked(data, no_model, monkeypatch, module, package, settings):
+    no_model()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SettingsError, match=rf"needs {package}(.|\n)*pip install"):
+        selectit.select(data, Settings(**settings, engine="fake", model=("m",), keep=2, run="run"))

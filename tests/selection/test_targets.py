@@ -17,6 +17,7 @@ from selectit.selection.describe import show
 from selectit.selection.rate import rate
 from selectit.selection.score import score
 from selectit.selection.select import select
+from selectit.selection.summary import summary_lines
 
 METHODS = ("rds", "knn-target", "dsir", "target-loss", "less", "gist")
 
@@ -55,6 +56,22 @@ def test_the_summary_says_for_what_rows_were_chosen(data, target):
     assert known["target"] == [{"name": "sums", "kept": 2}, {"name": "tools", "kept": 2}]
     row = show("run", int(chosen.selection.rows[0]))
     assert "example 0 of the target (sums)" in row["selections"][chosen.name]
+
+
+def test_examples_that_are_rows_are_counted_and_left_out(data, rows, folder):
+    Path("own.json").write_text(json.dumps([rows[2], rows[5], {"instruction": "Else?", "input": "", "output": "Yes."}]))
+    chosen = select(data, settings(method="dsir", target=("own.json",), keep="100%"))
+    assert chosen.name == "dsir-both-mean100-to-own-100pct"
+    assert (chosen.summary.target_rows, chosen.summary.target_kept) == (2, 2)
+    lines = list(summary_lines(chosen.summary, {}))
+    assert "towards own.json" in lines
+    assert (
+        "of the target's examples 2 are rows of the data, and 2 of the chosen rows are such: "
+        "--decontaminate own.json leaves them out"
+    ) in lines
+    clean = select(data, settings(method="dsir", target=("own.json",), decontaminate=("own.json",), keep="100%"))
+    assert (clean.summary.target_rows, clean.summary.target_kept) == (2, 0)
+    assert any("none of them was chosen" in line for line in summary_lines(clean.summary, {}))
 
 
 def test_another_target_asks_about_its_examples_alone(data, target, monkeypatch):

@@ -22,7 +22,7 @@ from selectit.data.examples import Example, read_target
 from selectit.data.layouts import parse_roles
 from selectit.data.memory import Data
 from selectit.engines import loading
-from selectit.errors import DataError, SettingsError
+from selectit.errors import DataError, SettingsError, is_installed
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.inference.units import count_tokens
 from selectit.progress import Progress, Silent
@@ -31,6 +31,12 @@ from selectit.runs.source import data_name
 from selectit.selection.questions import read_named
 
 SAMPLE = 500
+OPTIONAL = {
+    "rensa": ("near-copies", "filters"),
+    "py3langid": ("languages, and answers in another language than asked", "filters"),
+    "sklearn": ("entropy over clusters", "methods"),
+}
+"""Packages without which something is left out: what that is, and the extra that brings them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class Assessment:
     seed: int
     findings: tuple[Finding, ...]
     """What asks for action."""
+    missing: tuple[str, ...] = ()
+    """Of `OPTIONAL`, what would have been used and is not installed."""
 
 
 def assess(
@@ -105,7 +113,9 @@ def assess(
         for place, (name, run) in enumerate(zip(_name(runs), runs, strict=True))
     )
     assessment = Assessment(found, shared, sample, seed, ())
-    return dataclasses.replace(assessment, findings=find_all(assessment.data, shared))
+    used = [package for package in OPTIONAL if package != "sklearn" or diversity]
+    missing = tuple(package for package in used if not is_installed(package))
+    return dataclasses.replace(assessment, findings=find_all(assessment.data, shared), missing=missing)
 
 
 def _check(data: Sequence[Data], settings: Settings, sample: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from selectit.assessing.sample import is_answered, open_sample_run
 from selectit.config.settings import Settings
 from selectit.data.examples import Example
-from selectit.errors import DataError, RunError
+from selectit.errors import DataError, RunError, is_installed
 from selectit.numerics.clusters import k_means
 from selectit.numerics.diversity import cluster_entropy, novel_sum, squared_mmd, vendi_score
 from selectit.numerics.statistics import Estimate
@@ -39,8 +39,11 @@ class Diversity:
     """The number of wholly different rows that would be as varied, from 1 to `rows`."""
     novelsum: float
     """With the rows of all data sets as reference."""
-    entropy: float
-    """Over `CLUSTERS` clusters of the rows of all data sets, from 0 (all in one) to 1 (evenly)."""
+    entropy: float | None
+    """Over `CLUSTERS` clusters of the rows of all data sets, from 0 (all in one) to 1 (evenly).
+
+    None = scikit-learn is not installed.
+    """
     target: Estimate | None
     """Squared MMD to the target's examples, lower is nearer and about 0 alike; None = there is no target."""
 
@@ -90,18 +93,24 @@ def measure_diversity(
             "Say which engine with --engine, in run directories that hold no other answers.",
         )
     together = np.concatenate(points)
-    label = k_means(together, CLUSTERS, seed)[0].reshape(len(runs), least)
+    entropies = _measure_entropies(together, len(runs), seed) if is_installed("sklearn") else [None] * len(runs)
     return tuple(
         Diversity(
             encoder,
             least,
             vendi_score(own),
             novel_sum(own, together),
-            cluster_entropy(clusters, CLUSTERS),
+            entropy,
             None if wanted is None else squared_mmd(own, wanted),
         )
-        for own, clusters in zip(points, label, strict=True)
+        for own, entropy in zip(points, entropies, strict=True)
     )
+
+
+def _measure_entropies(together: Vectors, parts: int, seed: int) -> list[float]:
+    """Of each of so many equal parts of the vectors."""
+    label, _ = k_means(together, CLUSTERS, seed)
+    return [cluster_entropy(own, CLUSTERS) for own in np.split(label, parts)]
 
 
 def _find_stored(runs: Sequence[Run], request: EmbeddingRequest, settings: Settings) -> str | None:

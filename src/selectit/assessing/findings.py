@@ -41,16 +41,17 @@ def find_all(data: Sequence[Assessed], shared: Sequence[Shared]) -> tuple[Findin
 def _find(one: Assessed, place: int, data: Sequence[Assessed], shared: Sequence[Shared]) -> Iterator[Finding]:
     texts = one.texts
 
-    def finding(found: Found, verb: str, what: str) -> Iterator[Finding]:
-        if found.count:
+    def finding(found: Found | None, verb: str, what: str) -> Iterator[Finding]:
+        if found is not None and found.count:
             yield Finding(one.name, f"{count_rows(found.count, texts.rows, verb)} {what}", found.rows)
 
     yield from finding(texts.empty, "have", "an empty answer: take them out")
-    if texts.near.count > texts.exact.count:
+    copies = texts.near or texts.exact
+    if copies.count > texts.exact.count:
         yield from finding(texts.near, "repeat", "an earlier one, or nearly: --dedup near")
     else:
         yield from finding(texts.exact, "repeat", "an earlier one: --dedup exact")
-    if texts.repeated.count > texts.near.count:
+    if texts.repeated.count > copies.count:
         yield from finding(
             texts.repeated, "ask", "what an earlier one asks: --best-of instruction keeps one answer each"
         )
@@ -62,11 +63,13 @@ def _find(one: Assessed, place: int, data: Sequence[Assessed], shared: Sequence[
     yield from _find_languages(one)
     yield from _find_losses(one)
     for each in shared:
-        if each.of == place < each.other and each.near:
-            what = f"exactly ({each.exact:,}) or nearly what {data[each.other].name} asks"
+        count = each.exact if each.near is None else each.near
+        if each.of == place < each.other and count:
+            how = "exactly" if each.near is None else f"exactly ({each.exact:,}) or nearly"
+            what = f"{how} what {data[each.other].name} asks"
             remedy = "of both together, --best-of instruction keeps one answer to each question"
             remedy = remedy if each.exact else "see whether you want both"
-            yield Finding(one.name, f"{count_rows(each.near, texts.answers, 'ask')} {what}: {remedy}")
+            yield Finding(one.name, f"{count_rows(count, texts.answers, 'ask')} {what}: {remedy}")
 
 
 def _find_nearest(data: Sequence[Assessed]) -> Iterator[Finding]:

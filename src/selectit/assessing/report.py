@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from selectit.assessing.assess import Assessed, Assessment
+from selectit.assessing.assess import OPTIONAL, Assessed, Assessment
 from selectit.assessing.diversity import Diversity
 from selectit.assessing.findings import percent
 from selectit.assessing.model_figures import Distribution
 from selectit.assessing.texts import Found, Lengths
+from selectit.errors import install_extra
 from selectit.text_tables import table_lines
 
 _LANGUAGES = 2  # of each data set that the table names
@@ -24,7 +25,17 @@ def assessment_lines(found: Assessment) -> list[str]:
     if found.findings:
         lines += ["", "What asks for action:"]
         lines += [f"{each.data}: {each.text}{_rows(each.rows)}" for each in found.findings]
-    return lines
+    missing = list(missing_lines(found))
+    return [*lines, *([""] if missing else []), *missing]
+
+
+def missing_lines(found: Assessment) -> Iterator[str]:
+    """What was left out, and how to have it."""
+    for package in found.missing:
+        yield f"left out, since {package} is not installed: {OPTIONAL[package][0]}"
+    extras = dict.fromkeys(OPTIONAL[package][1] for package in found.missing)
+    if extras:
+        yield f"Install what they need: {install_extra(','.join(extras))}"
 
 
 def _rows(rows: Sequence[int]) -> str:
@@ -88,14 +99,15 @@ def _diversity(data: Sequence[Assessed]) -> Iterator[list[str]]:
     of = f"({found[0].encoder}, {found[0].rows:,} rows each)"
     yield [f"Vendi score {of}", *(f"{each.vendi:.1f}" for each in found)]
     yield ["NovelSum", *(f"{each.novelsum:.3f}" for each in found)]
-    yield ["entropy over clusters, 0 to 1", *(f"{each.entropy:.3f}" for each in found)]
+    yield ["entropy over clusters, 0 to 1", *("-" if each.entropy is None else f"{each.entropy:.3f}" for each in found)]
     if found[0].target is not None:
         yield ["squared MMD to the target", *map(_distance, found)]
 
 
 def _shares(found: Assessment) -> Iterator[list[str]]:
     for place, one in enumerate(found.data):
-        cells = {each.other: f"{each.exact:,} / {each.near:,}" for each in found.shared if each.of == place}
+        own = [each for each in found.shared if each.of == place]
+        cells = {each.other: f"{each.exact:,} / {_or_dash(each.near)}" for each in own}
         yield [f"of {one.name}", *(cells.get(other, "-") for other in range(len(found.data)))]
 
 
@@ -113,10 +125,14 @@ def _lengths(of: Lengths) -> str:
     return f"{of.median:,.0f}, {of.ninetieth:,.0f}"
 
 
-def _count(of: Found, one: Assessed) -> str:
-    return f"{of.count:,} ({percent(of.count, one.texts.rows)})"
+def _or_dash(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
+
+
+def _count(of: Found | None, one: Assessed) -> str:
+    return "-" if of is None else f"{of.count:,} ({percent(of.count, one.texts.rows)})"
 
 
 def _languages(one: Assessed) -> str:
     shown = list(one.texts.languages.items())[:_LANGUAGES]
-    return ", ".join(f"{name} {percent(count, one.texts.rows)}" for name, count in shown)
+    return ", ".join(f"{name} {percent(count, one.texts.rows)}" for name, count in shown) or "-"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selectit.errors import is_installed
 from selectit.filters.duplicates import find_near, fold, share_near
 from selectit.runs.run import Run
 from selectit.selection.filter import read_samples
@@ -23,30 +24,33 @@ class Shared:
     other: int
     exact: int
     """Apart from case and white space."""
-    near: int
-    """The exact ones among them."""
+    near: int | None
+    """The exact ones among them; None = rensa is not installed."""
 
 
 def count_shared(runs: Sequence[Run]) -> tuple[Shared, ...]:
-    """Each data set against each other one, in both directions. Raises SettingsError: rensa is not installed."""
+    """Each data set against each other one, in both directions."""
     asked = [Counter(fold(each.instruction) for each in read_samples(run)) for run in runs]
-    different = [_thin(list(each)) for each in asked] if len(runs) > 1 else []
+    different = [_thin(list(each)) for each in asked] if len(runs) > 1 and is_installed("rensa") else []
     return tuple(_count(asked, different))
 
 
 def _count(asked: Sequence[Counter[str]], different: Sequence[list[str]]) -> Iterator[Shared]:
     for of, own in enumerate(asked):
-        for other in range(len(different)):
+        for other in range(len(asked)):
             if other != of:
-                texts = list(own)
-                near = share_near(texts, different[other], THRESHOLDS["near"]).tolist()
-                exact = [text in asked[other] for text in texts]
-                yield Shared(
-                    of,
-                    other,
-                    sum(own[text] for text, same in zip(texts, exact, strict=True) if same),
-                    sum(own[text] for text, *same in zip(texts, exact, near, strict=True) if any(same)),
-                )
+                exact = {text for text in own if text in asked[other]}
+                near = _find_near(list(own), different[other]) if different else None
+                yield Shared(of, other, _sum(own, exact), None if near is None else _sum(own, exact | near))
+
+
+def _find_near(texts: list[str], others: list[str]) -> set[str]:
+    shared = share_near(texts, others, THRESHOLDS["near"]).tolist()
+    return {text for text, near in zip(texts, shared, strict=True) if near}
+
+
+def _sum(counts: Counter[str], texts: set[str]) -> int:
+    return sum(counts[text] for text in texts)
 
 
 def _thin(texts: list[str]) -> list[str]:

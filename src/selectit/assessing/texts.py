@@ -11,6 +11,7 @@ import numpy as np
 
 from selectit.data.records import Sample
 from selectit.data.words import count_words
+from selectit.errors import is_installed
 from selectit.filters.duplicates import find_exact, find_near
 from selectit.filters.overlap import QuestionSet, find_overlaps
 from selectit.numerics.diversity import distinct_share
@@ -18,8 +19,10 @@ from selectit.numerics.lexical import words
 from selectit.numerics.row_random import row_uniforms
 from selectit.progress import Progress
 from selectit.runs.run import Run
+from selectit.runs.stored import field_of
 from selectit.selection.filter import name_languages, read_samples, read_texts
 from selectit.selection.filter_plan import THRESHOLDS
+from selectit.signals.arrays import Int64
 
 DISTINCT_WORDS = 20_000
 """distinct-n is of so many words of responses, since it falls with their number."""
@@ -66,16 +69,16 @@ class TextFigures:
     response: Lengths
     exact: Found
     """Rows that say what an earlier row says, apart from case and white space."""
-    near: Found
-    """Rows that say nearly what an earlier row says, exact copies among them."""
+    near: Found | None
+    """Rows that say nearly what an earlier row says, exact copies among them; None = rensa is not installed."""
     repeated: Found
     """Rows that ask what an earlier row asks, apart from case and white space."""
     languages: dict[str, int]
-    """Rows of each, the most first."""
+    """Rows of each, the most first; empty where no record says it and py3langid is not installed."""
     empty: Found
     """Rows with an answer of white space, or none."""
-    mismatched: Found
-    """Rows whose question and answer are surely in different languages."""
+    mismatched: Found | None
+    """Rows whose question and answer are surely in different languages; None = py3langid is not installed."""
     broken: Found
     """Rows with an answer that seems to end within a sentence."""
     distinct: dict[int, float]
@@ -93,22 +96,19 @@ def draw_order(run: Run, seed: int) -> list[int]:
 
 
 def measure_texts(run: Run, evaluations: Sequence[QuestionSet], seed: int, progress: Progress) -> TextFigures:
-    """What the texts of a run's data tell.
+    """What the texts of a run's data tell, as far as the extra `filters` is not needed where it is not installed.
 
     Args:
         run: with its source.
         evaluations: what no row should share a question with.
         seed: of the order in which responses are read for distinct-n.
         progress: shows how far the finding of languages is, which takes the most time.
-
-    Raises:
-        SettingsError: rensa or py3langid is not installed.
     """
     texts, samples, order = read_texts(run), list(read_samples(run)), np.arange(run.rows)
     asked = [" ".join(each) for each in _by_row(samples, run.rows, lambda sample: sample.instruction)]
     lengths = np.array([(count_words(each.instruction), count_words(each.response)) for each in samples])
     spoken = _draw_words(run, samples, seed)
-    languages, mismatches = name_languages(run, progress)
+    languages, mismatches = _name_languages(run, progress)
     return TextFigures(
         rows=run.rows,
         answers=len(samples),
@@ -116,11 +116,11 @@ def measure_texts(run: Run, evaluations: Sequence[QuestionSet], seed: int, progr
         instruction=_measure_lengths(lengths[:, 0]),
         response=_measure_lengths(lengths[:, 1]),
         exact=_found(np.flatnonzero(find_exact(texts, order).kept_row >= 0)),
-        near=_found(np.flatnonzero(find_near(texts, order, THRESHOLDS["near"]).kept_row >= 0)),
+        near=_find_near(texts, order) if is_installed("rensa") else None,
         repeated=_found(np.flatnonzero(find_exact(asked, order).kept_row >= 0)),
         languages=dict(Counter(languages).most_common()),
         empty=_found(sorted({each.row for each in samples if not each.response.strip()})),
-        mismatched=_found(sorted(mismatches)),
+        mismatched=None if mismatches is None else _found(sorted(mismatches)),
         broken=_found(sorted({each.row for each in samples if breaks_off(each.response)})),
         distinct={n: distinct_share(spoken, n) for n in (1, 2)},
         distinct_words=sum(map(len, spoken)),
@@ -151,6 +151,17 @@ def breaks_off(text: str) -> bool:
 
 _MARKED = re.compile(r"[-*•#|>]|\w{1,3}[.)]\s")  # of a list, a heading, a table, a quotation
 _SENTENCE_END = re.compile(r"[.!?…](?=\s)|[。！？]")
+
+
+def _find_near(texts: Sequence[str], order: Int64) -> Found:
+    return _found(np.flatnonzero(find_near(texts, order, THRESHOLDS["near"]).kept_row >= 0))
+
+
+def _name_languages(run: Run, progress: Progress) -> tuple[list[str], dict[int, tuple[str, str]] | None]:
+    """As `name_languages`; without py3langid what the field 'language' says, and no mismatches."""
+    if is_installed("py3langid"):
+        return name_languages(run, progress)
+    return [value for value in field_of(run, "language") if value], None
 
 
 def _found(rows: Sequence[int] | np.ndarray) -> Found:

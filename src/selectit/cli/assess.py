@@ -57,8 +57,8 @@ def command(
     """Judge whole data sets side by side: each DATA is one, or a run directory.
 
     Size, lengths, copies, languages, damaged rows, questions of evaluations, what the data sets share. No model is
-    loaded unless one is named: --model adds losses and ratings, --encoder diversity and the distance to --target. Needs
-    the extra 'filters'.
+    loaded unless one is named: --model adds losses and ratings, --encoder diversity and the distance to --target.
+    Languages and near-copies need the extra filters.
     """
     chosen = to_settings(given)
     from selectit.assessing.assess import assess

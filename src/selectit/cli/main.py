@@ -46,7 +46,7 @@ SECTIONS = {
         "fit-rule": "Fit Instruction Mining's rule to an experiment's random subsets.",
     },
     "What there is": {
-        "methods": "List the methods of selection.",
+        "methods": "List the methods of selection, or say what one does.",
         "models": "List and fetch the packaged models.",
     },
 }
@@ -119,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
-        error.message = printable(error.message)  # type: ignore[misc]  # it has names of files that were typed
+        about = explain(error) if isinstance(error, click.MissingParameter) else error.message
+        error.message = printable(about)  # type: ignore[misc]  # it has names of files that were typed
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -135,6 +136,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         place = f"{error.filename}: " if error.filename else ""
         fail(f"{place}{error.strerror}", remedy)
+
+
+_RUN = (
+    "RUN is a folder that selectit select or rate printed, for example selectit-runs/alpaca-1f3a…; selectit show lists "
+    "those here."
+)
+_ARGUMENTS = {
+    "RUN": _RUN,
+    "RUN[:NAME]": f"{_RUN} NAME is one of its selections, where it has several.",
+    "FILE": "FILE is the experiment in TOML; docs/experiments.md shows some.",
+    "DATA...": "DATA is a data set, a file such as alpaca.json or a folder, or a run directory.",
+    "NAME": "NAME is a packaged model; selectit models lists them.",
+}
+"""What to give for an argument, by how the usage names it."""
+
+
+def explain(error: click.MissingParameter) -> str:
+    """What to give for an argument or an option that is missing."""
+    missing = error.param
+    if isinstance(missing, click.Option):
+        return f"{missing.opts[0]} {missing.metavar}: {missing.help}"
+    return "" if missing is None or error.ctx is None else _ARGUMENTS.get(missing.make_metavar(error.ctx), "")
 
 
 def write_every_text() -> None:

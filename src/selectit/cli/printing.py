@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -17,9 +18,16 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
-def on_terminal(*, err: bool) -> bool:
-    """Whether notes, which go to stderr, and what is printed are seen together; `err`: that goes to stderr too."""
-    return err or all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+def seen_together(*, err: bool) -> bool:
+    """Whether notes, which go to stderr, and what is printed are seen in one place; `err`: that goes to stderr too."""
+    if err or sys.stdout is None or sys.stderr is None:
+        return err
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        return True
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())  # as by 2>&1
+    except (OSError, ValueError):  # a stream of a program that calls this one, which is no file
+        return False
 
 
 def print_json(value: Any) -> None:

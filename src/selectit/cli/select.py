@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cloup
 
 from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, to_settings
-from selectit.cli.printing import on_terminal, print_json, say
+from selectit.cli.printing import print_json, say, seen_together
 from selectit.config.settings import GROUPS
 from selectit.data.memory import Data
 
@@ -45,7 +45,9 @@ def command(data: Data | None, as_json: bool, quiet: bool, no_report: bool, **gi
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
         summary = selected.summary
-        if data is not None and on_terminal(err=on_stderr):  # what was read stands there already, as a note
+        if (
+            data is not None and not quiet and seen_together(err=on_stderr)
+        ):  # what was read stands there already, as a note
             summary = dataclasses.replace(summary, reading=None)
         for line in summary_lines(summary, read_timing(open_run(selected.run))):
             say(line, err=on_stderr)

@@ -49,7 +49,7 @@ def command(
     """Tune a model on a selection of the run directory RUN, with the loss on the answers alone.
 
     Typed again after an interruption, the command goes on from the last checkpoint; a finished training is left as it
-    is. Needs the extra train: pip install 'selectit[train]'.
+    is. Needs the extra train.
     """
     from selectit.cli.progress import notes
     from selectit.config.settings import DEFAULT_MODEL

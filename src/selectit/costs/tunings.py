@@ -23,7 +23,7 @@ from selectit.errors import SettingsError
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.methods._tuning import TUNING, Pass, TunedOn
 from selectit.models.files import Model
-from selectit.procedures.tuned import check_learns, choose_recipe, find_base
+from selectit.procedures.tuned import check_trainings, choose_recipe, find_base
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
@@ -109,8 +109,7 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
     first = next((each.model for each in passes if each.model is not None), None)
     if first is None:
         raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
-    for model in (each.model for each in passes if each.model is not None):
-        check_learns(choose_recipe(model), len(model.rows))
+    check_trainings(passes)
     recipe = choose_recipe(first)
     row_tokens = count_row_tokens(run, base, recipe, settings)
     tunings = plan_trainings(passes, row_tokens)

@@ -23,6 +23,11 @@ _NO_DATA = (
 )
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run directory, whose files are no data set."""
+    return (folder / "manifest.json").is_file() and (folder / "source").is_dir()
+
+
 def find_files(path: Path, name: str, split: str | None) -> tuple[list[Path], dict[Path, str]]:
     """The data files of a folder in order, and why others are left out. Raises DataError."""
     found = [
@@ -30,7 +35,11 @@ def find_files(path: Path, name: str, split: str | None) -> tuple[list[Path], di
         for file in sorted(path.rglob("*"))
         if not any(p.startswith(".") for p in file.relative_to(path).parts) and file.name not in _ABOUT
     ]
-    left_out = {file: why for file in found if (why := refuse_file(file))}
+    runs = {folder: "a run directory" for folder in (path, *found) if is_run(folder)}
+    if path in runs:
+        raise DataError(f"{name} is a run directory, and no data set", f"Choose from it: --run {name}, without DATA.")
+    found = [file for file in found if not runs.keys() & {*file.parents}]
+    left_out = runs | {file: why for file in found if (why := refuse_file(file))}
     files = [file for file in found if file not in left_out and not file.is_dir()]
     if not files:
         raise DataError(f"the folder {name} has no data files", f"They end in {', '.join(_ENDINGS)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selectit.errors import DataError
+from selectit.errors import DataError, install
 
 
 def fetch(name: str, split: str | None, subset: str | None) -> tuple[Path, ...]:
@@ -12,7 +12,9 @@ def fetch(name: str, split: str | None, subset: str | None) -> tuple[Path, ...]:
     try:
         from huggingface_hub import errors, snapshot_download
     except ImportError as error:
-        raise DataError(f"there is no file {name}", "For a data set of the hub: pip install huggingface_hub") from error
+        raise DataError(
+            f"there is no file {name}", f"For a data set of the hub: {install('huggingface_hub')}"
+        ) from error
     pattern = f"{subset or '*'}/{split or 'train'}/*.parquet"
     try:
         folder = Path(

@@ -28,7 +28,7 @@ import pyarrow as pa
 from selectit.data import columns, csv_text, folders, hub, json_text, memory, tables
 from selectit.data.damage import reading
 from selectit.data.memory import Data, Held
-from selectit.errors import DataError, SettingsError
+from selectit.errors import DataError, SettingsError, nearest_path
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
     split = None if any(map(_is_pattern, held)) else split  # it was asked for among what the pattern matches
     name = files[0]
     path = Path(name)
-    from_hub = len(files) == 1 and not path.exists() and _HUB_ID.fullmatch(name) is not None
+    from_hub = len(files) == 1 and not path.exists() and not _in_folder(path) and _HUB_ID.fullmatch(name) is not None
     if subset is not None and not from_hub:
         raise SettingsError("--subset does nothing here: only data sets of the hub have subsets", "Leave it out.")
     with contextlib.ExitStack() as stack:
@@ -121,6 +121,11 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
             with _finding(path):
                 source = _checked(file_source(path, shown(path)))
             yield dataclasses.replace(source, left_out=_list_left_out(left_out))
+
+
+def _in_folder(path: Path) -> bool:
+    """Whether a path begins with a folder that is there, so that its end is wrong: it is no hub id."""
+    return len(path.parts) > 1 and Path(path.parts[0]).is_dir()
 
 
 def _is_pattern(name: str) -> bool:
@@ -179,7 +184,8 @@ def _finding(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is None or Path(error.filename) not in (path, *path.parents):
             raise
-        raise DataError(f"can't read {path}: {error.strerror}", f"Look for a typing error. {HINT}") from error
+        hint = f"{nearest_path(path) or 'Look for a typing error.'} {HINT}"
+        raise DataError(f"can't read {path}: {error.strerror}", hint) from error
 
 
 def _is_pipe(name: str) -> bool:

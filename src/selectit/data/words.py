@@ -1,9 +1,9 @@
-"""What counts as a word, in every script: the unit in which lengths are told."""
+"""What counts as a word, in every script: the unit in which lengths are told and texts are compared."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _UNSPACED = (
     "\u0e01-\u0eff"  # Thai, Lao
@@ -15,6 +15,7 @@ _UNSPACED = (
 
 _LETTER = re.compile(rf"(?=\w)[{_UNSPACED}]")
 _WORD = re.compile(rf"[^\w\s]*+(?=\w)[{_UNSPACED}][^\w\s]*+|(?:(?!(?=\w)[{_UNSPACED}])\S)+")
+_BARE = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def split_words(text: str) -> list[str]:
@@ -35,3 +36,13 @@ def find_words(text: str) -> Iterator[re.Match[str]]:
 def count_words(text: str) -> int:
     """How many words a text has."""
     return len(split_words(text))
+
+
+def split_bare_words(text: str) -> list[str]:
+    """The words of a text as texts are compared by them: in lower case and without punctuation."""
+    return _BARE.findall(text.lower())
+
+
+def runs_of(words: Sequence[str], length: int) -> list[str]:
+    """All runs of `length` words, each joined by spaces; none where there are fewer words."""
+    return [" ".join(words[at : at + length]) for at in range(len(words) - length + 1)]

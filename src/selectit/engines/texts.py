@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from selectit.data.records import Sample
 from selectit.engines.chat import place_system_text, render_chat
 from selectit.engines.fitting import FittedText, TooLong, fit
-from selectit.errors import ModelError, install_extra
+from selectit.errors import ModelError, install, install_extra
 from selectit.models.files import TOKENIZER
 from selectit.signals.arrays import Int64
 from selectit.signals.requests import RatingPrompt
@@ -112,7 +112,7 @@ def _tokenizer_fault(folder: Path) -> ModelError | None:
     if pieces and importlib.util.find_spec("sentencepiece") is None:
         return ModelError(
             f"the tokenizer of {folder} needs sentencepiece, which is not installed",
-            "Run: pip install sentencepiece protobuf",
+            f"Run: {install('sentencepiece', 'protobuf')}",
         )
     return None
 

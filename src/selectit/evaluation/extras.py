@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from importlib import metadata
 from typing import Any
 
-from selectit.errors import SettingsError, install_extra
-
-INSTALL = install_extra("eval")
+from selectit.errors import import_extra
 
 
 def load_module(name: str) -> Any:
     """A module of the extra. Raises SettingsError where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise SettingsError(f"selectit eval needs {name.partition('.')[0]}: {error}", f"Run: {INSTALL}") from error
+    return import_extra(name, "eval", "selectit eval")
 
 
 def version(package: str) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import SettingsError, install_extra
-from selectit.filters.words import runs_of, split_words
+from selectit.data.words import runs_of, split_bare_words
+from selectit.errors import import_extra
 from selectit.numerics.clusters import k_means
 from selectit.numerics.subsets import nearest_of, similarity_filter
 from selectit.signals.arrays import Float32, Float64, Int64
@@ -116,27 +116,27 @@ def share_near(texts: Sequence[str], others: Sequence[str], threshold: float) ->
     return np.array(shared, np.bool_)
 
 
+def import_rensa() -> Any:
+    """What `find_near` needs. Raises SettingsError where it is not installed."""
+    return import_extra("rensa", "filters", "finding near duplicates")
+
+
 def _open_index(threshold: float) -> Any:
     """An empty index of signatures. Raises SettingsError: rensa is not installed."""
-    try:
-        from rensa import RMinHashLSH
-    except ImportError as error:
-        raise SettingsError("near duplicates need rensa", f"Install it: {install_extra('filters')}") from error
-    return RMinHashLSH(threshold, PERMUTATIONS, count_bands(threshold))
+    return import_rensa().RMinHashLSH(threshold, PERMUTATIONS, count_bands(threshold))
 
 
 def _sign(texts: Sequence[str], order: Int64) -> Iterator[tuple[int, set[str], Any]]:
     """Each row of `order` with the runs of its words and their MinHash signature."""
-    from rensa import RMinHash
-
+    minhash = import_rensa().RMinHash
     for block in np.array_split(order, max(1, len(order) // 4096)):  # the signatures, in Rust, a few at a time
         runs = [shingles(texts[row]) for row in block.tolist()]
-        yield from zip(block.tolist(), map(set, runs), RMinHash.from_token_sets(runs, PERMUTATIONS, SEED), strict=True)
+        yield from zip(block.tolist(), map(set, runs), minhash.from_token_sets(runs, PERMUTATIONS, SEED), strict=True)
 
 
 def shingles(text: str) -> list[str]:
     """The runs of `WORDS` words of a text; of a shorter text all words as one; none without words."""
-    words = split_words(text)
+    words = split_bare_words(text)
     return runs_of(words, min(WORDS, len(words))) if words else []
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from selectit.data.records import Sample
-from selectit.errors import SettingsError, install_extra
-from selectit.filters.words import split_words
+from selectit.data.words import split_bare_words
+from selectit.errors import import_extra
 
 UNKNOWN = "unknown"
 """The language of a text that is too short, or not in any: numbers, names, code."""
@@ -27,17 +28,15 @@ MISMATCH_SURE, MISMATCH_WORDS = 0.9, 5
 @cache
 def _classifier() -> Callable[[str], tuple[str, float]]:
     """The language of a text and its probability. Raises SettingsError without py3langid."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError as error:
-        raise SettingsError(
-            "no record has a field 'language', and finding the languages needs py3langid",
-            f"Install it: {install_extra('filters')}",
-        ) from error
-    classify: Callable[[str], tuple[str, float]] = LanguageIdentifier.from_model_file(
-        MODEL_FILE, norm_probs=True
-    ).classify
+    langid = import_langid()
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+    classify: Callable[[str], tuple[str, float]] = identifier.classify
     return classify
+
+
+def import_langid() -> Any:
+    """What finds languages. Raises SettingsError where it is not installed."""
+    return import_extra("py3langid.langid", "filters", "finding languages")
 
 
 def detect_language(text: str) -> str:
@@ -79,7 +78,7 @@ def find_languages(
 
 def _surely(text: str) -> str:
     """The language of a text of some words, '' where it is not certain."""
-    if len(split_words(text)) < MISMATCH_WORDS:
+    if len(split_bare_words(text)) < MISMATCH_WORDS:
         return ""
     language, probability = _classifier()(text)
     return language if probability >= MISMATCH_SURE and language != _NONE else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from selectit.data.records import Sample
-from selectit.filters.words import runs_of, split_words
+from selectit.data.words import runs_of, split_bare_words
 
 WORDS = 13
 """A row that shares this many consecutive words with a question is left out (Brown et al. 2020, appendix C)."""
@@ -36,20 +36,20 @@ class Overlap:
 def find_overlaps(samples: Iterable[Sample], sets: Sequence[QuestionSet]) -> dict[int, Overlap]:
     """The rows whose instruction is one of the questions, or that share `WORDS` consecutive words with one.
 
-    Words are those of `split_words`. Of each row instruction and response are read.
+    Words are those of `split_bare_words`. Of each row instruction and response are read.
     """
     whole: dict[str, Overlap] = {}
     runs: dict[str, Overlap] = {}
     for each in sets:
         for place, question in enumerate(each.questions):
-            words = split_words(question)
+            words = split_bare_words(question)
             if words:
                 whole.setdefault(" ".join(words), Overlap(each.name, place, whole=True))
             for run in runs_of(words, WORDS):
                 runs.setdefault(run, Overlap(each.name, place, whole=False))
     found: dict[int, Overlap] = {}
     for sample in samples:
-        asked, answered = split_words(sample.instruction), split_words(sample.response)
+        asked, answered = split_bare_words(sample.instruction), split_bare_words(sample.response)
         shared = (runs[run] for run in (*runs_of(asked, WORDS), *runs_of(answered, WORDS)) if run in runs)
         overlap = whole.get(" ".join(asked)) or next(shared, None)
         if overlap is not None:

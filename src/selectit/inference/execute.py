@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from selectit.config.settings import Settings
 from selectit.engines.loading import DEFAULT, find
-from selectit.errors import SettingsError, install_extra
+from selectit.errors import import_extra
 from selectit.inference import local
 from selectit.inference.units import Task, refuse_twice
 from selectit.models.files import Model
@@ -74,8 +74,5 @@ def _executor(settings: Settings) -> Callable[[Task, Progress], Annotator]:
 
 def _ray() -> ModuleType:
     """The module that imports ray. Raises SettingsError where it is not installed."""
-    try:
-        from selectit.inference import ray
-    except ImportError as error:
-        raise SettingsError(f"Ray can't be loaded: {error}", f"Install it: {install_extra('ray')}") from error
-    return ray
+    found: ModuleType = import_extra("selectit.inference.ray", "ray", "--executor ray")
+    return found

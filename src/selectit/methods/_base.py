@@ -34,6 +34,8 @@ class _AnyMethod(ABC):
     """Whether it can't do without them; says nothing of a method that does not choose towards any."""
     uniform: ClassVar[bool] = False
     """Whether a row is as likely to be chosen as any other: a fair sample of the data."""
+    uses_k_means: ClassVar[bool] = False
+    """Whether it needs scikit-learn, which is looked for before models are asked."""
     names_rows: ClassVar[bool] = False
     """Whether a set method's parameters name rows of the whole data: what is left out is taken from its choice."""
 

@@ -34,7 +34,8 @@ class Fixed(SetMethod):
 
     file: str = ""
     """A JSON list of row numbers, a text with one on each line, the folder of a selection (RUN/selections/NAME), or a
-    data set of the chosen records, which are looked for among the rows by their text."""
+    data set of the chosen records, which are looked for among the rows by their text; it is read as the data is
+    (--map, --roles), and where it can't be so, as its own fields say."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     names_rows: ClassVar[bool] = True

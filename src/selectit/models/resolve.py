@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from selectit.atomic_files import replacing_folder
-from selectit.errors import ModelError, nearest
+from selectit.errors import ModelError, nearest, nearest_path
 from selectit.models import gguf
 from selectit.models.files import (
     ALL_BUT_WEIGHTS,
@@ -62,7 +62,7 @@ def check_name(name: str) -> None:
         return
     if path.is_file() or name.startswith((".", "/", "~", "\\")) or name.partition("@")[0].count("/") > 1:
         hint = "Name the folder that holds the model's config.json; a hub id looks like owner/name."
-        raise ModelError(f"there is no folder {name}", hint)
+        raise ModelError(f"there is no folder {name}", f"{nearest_path(Path(name))} {hint}".strip())
     if not _HUB_ID.fullmatch(name):
         hint = f"{nearest(name, PACKAGED)} Or give a hub id (owner/name) or a folder (./my-model)."
         raise ModelError(f"unknown model {name!r}", hint)

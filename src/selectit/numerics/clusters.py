@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from selectit.errors import SettingsError, install_extra
+from selectit.errors import import_extra
 from selectit.numerics.coverage import k_center
 from selectit.numerics.subsets import similarity_filter
 from selectit.numerics.vectors import Vectors, unit
@@ -15,22 +16,24 @@ from selectit.signals.arrays import Float64, Int64
 _WHOLE = 100_000_000  # points x clusters of one run of k-means
 
 
+def import_sklearn() -> Any:
+    """What `k_means` needs. Raises SettingsError where it is not installed."""
+    return import_extra("sklearn.cluster", "methods", "k-means")
+
+
 def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -> tuple[Int64, Float64]:
     """scikit-learn's k-means++: (N,) cluster of each point, (N,) squared distance to its centroid.
 
     No more clusters than there are different points. Where points x clusters exceed `_WHOLE`, in two levels: sqrt of so
     many clusters from minibatches, and k-means in each for its share. Raises SettingsError: no scikit-learn.
     """
-    try:
-        from sklearn.cluster import KMeans, MiniBatchKMeans
-    except ImportError as error:
-        raise SettingsError("k-means needs scikit-learn", f"Install it: {install_extra('methods')}") from error
+    sklearn = import_sklearn()
     if len(vectors) * clusters <= _WHOLE:
-        fitted = KMeans(_at_most(clusters, vectors), n_init=restarts, random_state=seed).fit(vectors)
+        fitted = sklearn.KMeans(_at_most(clusters, vectors), n_init=restarts, random_state=seed).fit(vectors)
         gap = vectors - fitted.cluster_centers_[fitted.labels_]
         return fitted.labels_.astype(np.int64), np.einsum("ij,ij->i", gap, gap).astype(np.float64)
     groups = math.isqrt(clusters)
-    group = MiniBatchKMeans(groups, batch_size=8192, n_init=1, random_state=seed).fit(vectors).labels_
+    group = sklearn.MiniBatchKMeans(groups, batch_size=8192, n_init=1, random_state=seed).fit(vectors).labels_
     sizes = np.bincount(group, minlength=groups)
     shares = np.maximum(quotas(sizes, clusters), sizes > 0)
     shares[shares.argmax()] -= shares.sum() - clusters

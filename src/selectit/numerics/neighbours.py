@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import SettingsError, install_extra
+from selectit.errors import import_extra
 from selectit.numerics.vectors import Vectors, blocks, mean_squared_distance, unit
 from selectit.signals.arrays import Float64, Int64
 
@@ -100,12 +100,7 @@ def _search_all(vectors: Vectors, which: Int64, gap: NDArray[np.float32], index:
 
 def _inverted_lists(vectors: Vectors) -> Any:
     """All points in lists around 4 sqrt(N) centroids, as float16. Raises SettingsError: no faiss."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise SettingsError(
-            f"neighbours of more than {EXACT:,} rows need faiss", f"Install it: {install_extra('methods')}"
-        ) from error
+    faiss = import_extra("faiss", "methods", f"finding neighbours among more than {EXACT:,} rows")
     count, width = vectors.shape
     lists = 4 * int(np.sqrt(count))
     made: Any = faiss.index_factory(width, f"IVF{lists},SQfp16", faiss.METRIC_L2)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.errors import SettingsError, install_extra
+from selectit.errors import SettingsError, import_extra
 from selectit.signals.arrays import Float64
 
 INTERCEPT = "intercept"
@@ -194,13 +194,7 @@ def _p(value: float, stderr: float, freedom: int) -> float:
 
 def _student() -> Callable[[int, float], float]:
     """The distribution function of Student's t, of degrees of freedom and t."""
-    try:
-        from scipy.special import stdtr
-    except ImportError as error:
-        raise SettingsError(
-            f"p-values need what is not installed: {error}", f"Install it: {install_extra('methods')}"
-        ) from error
-    found: Callable[[int, float], float] = stdtr
+    found: Callable[[int, float], float] = import_extra("scipy.special", "methods", "a p-value").stdtr
     return found
 
 

@@ -14,7 +14,7 @@ from selectit._version import __version__
 from selectit.assessing.assess import Assessed, Assessment
 from selectit.assessing.findings import Finding, percent
 from selectit.assessing.model_figures import Distribution
-from selectit.assessing.report import list_figures
+from selectit.assessing.report import list_figures, missing_lines
 from selectit.assessing.texts import Lengths
 from selectit.pages.charts import Span, draw_spans
 from selectit.pages.document import Section, save_page, write_plain_page
@@ -138,8 +138,8 @@ def _shared(found: Assessment) -> str:
     answers = [each.texts.answers for each in found.data]
     cells = {
         (each.of, each.other): (
-            f"{each.exact:,} / {each.near:,}",
-            each.near / answers[each.of] if answers[each.of] else 0.0,
+            f"{each.exact:,} / {'-' if each.near is None else f'{each.near:,}'}",
+            (each.exact if each.near is None else each.near) / max(answers[each.of], 1),
         )
         for each in found.shared
     }
@@ -151,7 +151,7 @@ def _shared(found: Assessment) -> str:
 
 
 def _provenance(found: Assessment) -> str:
-    return paragraphs(_lines(found))
+    return paragraphs([*_lines(found), *missing_lines(found)])
 
 
 def _lines(found: Assessment) -> Iterator[str]:

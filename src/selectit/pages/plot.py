@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selectit.atomic_files import replacing
-from selectit.errors import RunError, SettingsError, install_extra, nearest
+from selectit.errors import RunError, SettingsError, import_extra, nearest
 from selectit.pages import analyses, load
 from selectit.runs.output import check_writable_parent
 from selectit.runs.selections import open_selection
@@ -40,15 +40,12 @@ def plot(selection: str | Path, what: str, out: str | Path, *, force: bool = Fal
     if what not in FIGURES:
         raise SettingsError(f"there is no figure {what!r}", nearest(what, FIGURES))
     if path.suffix.lower() not in ENDINGS:
-        raise SettingsError(f"--out {path} doesn't end in {', '.join(ENDINGS)}", f"Name {path.with_suffix('.pdf')}.")
+        raise SettingsError(f"--out {path} doesn't end in {', '.join(ENDINGS)}", f"Name {_list_names(path)}.")
     check_writable_parent("--out", path)
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise SettingsError(f"a figure needs matplotlib: {error}", f"Install it: {install_extra('report')}") from error
+    run, name = open_selection(selection)
+    import_extra("matplotlib", "report", "a figure")
     from selectit.pages import figures
 
-    run, name = open_selection(selection)
     with figures.paper_style():
         drawn = figures.encode(_draw(load_selection(run, name), what), path.suffix.lower())
     if path.exists() and path.read_bytes() != drawn and not force:
@@ -56,6 +53,12 @@ def plot(selection: str | Path, what: str, out: str | Path, *, force: bool = Fal
     with replacing(path, keep_equal=True) as file:
         file.write(drawn)
     return path
+
+
+def _list_names(path: Path) -> str:
+    """The names that the file may have."""
+    *others, last = (str(path.with_suffix(ending)) for ending in ENDINGS)
+    return f"{', '.join(others)} or {last}"
 
 
 def _draw(of: StoredSelection, what: str) -> Figure:

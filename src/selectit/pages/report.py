@@ -20,7 +20,7 @@ from selectit.pages.provenance import write_provenance
 from selectit.pages.rows import choose_conversations, read_conversations
 from selectit.pages.verdict import write_verdict
 from selectit.runs.files import numbers
-from selectit.runs.output import check_writable_parent
+from selectit.runs.output import check_new_file, check_writable_parent
 from selectit.runs.selections import PAGE, open_selection
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.signals.arrays import Int64
@@ -47,6 +47,7 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
     """
     run, name = open_selection(selection)
     path = run.path / "selections" / name / PAGE if out is None else Path(out)
+    check_new_file("--out", path, ".html")
     check_writable_parent("--out", path)
     page = write_page(read_page_rows(run, read_choice(run, name)), umap=umap)
     return save_page(path, page, force=force or out is None)

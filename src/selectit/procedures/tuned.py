@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from selectit.engines import loading
 from selectit.errors import SettingsError
 from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
-from selectit.methods._tuning import TunedOn, TuningScoringMethod, TuningSetMethod
+from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, TuningSetMethod
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.files import read_json, slug
@@ -87,7 +88,10 @@ def find_base(settings: Settings) -> Model:
 def _check_base(settings: Settings) -> None:
     if len(settings.model) != 1:
         found = f"there are {len(settings.model)}: {', '.join(settings.model)}" if settings.model else "none is named"
-        raise SettingsError(f"this method tunes one model on the way, and {found}", "Name it with --model.")
+        hint = (
+            "Give one --model alone; for several, select once with each." if settings.model else "Name it with --model."
+        )
+        raise SettingsError(f"this method tunes one model on the way, and {found}", hint)
     engine = loading.find(settings.engine or loading.DEFAULT)
     if engine.made_up or not engine.holds_weights:
         raise SettingsError(
@@ -158,12 +162,18 @@ def _remove_training(folder: Path) -> None:
 def check_learns(recipe: Recipe, rows: int) -> None:
     """Raise SettingsError where the one step of a training has the learning rate with which a warm-up begins: zero."""
     if rows * recipe.epochs <= recipe.batch_size and recipe.warmup_ratio:
+        made = f"{rows:,} {'row makes' if rows == 1 else 'rows make'} one step of {recipe.batch_size}"
         raise SettingsError(
-            f"{rows:,} rows make one step of {recipe.batch_size} rows, and the recipe {recipe.name} begins with a "
-            "learning rate of zero: nothing would be learnt",
+            f"{made} rows, and the recipe {recipe.name} begins with a learning rate of zero: nothing would be learnt",
             f"Give more rows to tune on, or more of --param epochs=N: rows x epochs above {recipe.batch_size}; or name "
             "with --param recipe=FILE one with a smaller batch_size or without warmup_ratio.",
         )
+
+
+def check_trainings(passes: Iterable[Pass]) -> None:
+    """Raise SettingsError where one of the trainings in a method's outline would learn nothing; see `check_learns`."""
+    for model in (each.model for each in passes if each.model is not None):
+        check_learns(choose_recipe(model), len(model.rows))
 
 
 def has_weights(folder: Path) -> bool:

@@ -90,8 +90,7 @@ def _check_destination(run: Run, flag: str, path: Path, files: Sequence[str]) ->
 
 def check_new_file(flag: str, path: Path, suffix: str) -> None:
     """Raise SettingsError where a file of this kind (".toml") can't be written, or its ending says another kind."""
-    ending = path.suffix.lower()
-    if ending != suffix and ending in (*_KINDS, *_OTHER_FILES):
+    if path.suffix.lower() != suffix and _names_kind(path.suffix):
         raise SettingsError(f"{flag} {path}: {suffix[1:].upper()} is written", f"Name {path.with_suffix(suffix)}.")
     if path.exists() and not path.is_file():
         raise SettingsError(f"{flag} {path} is no file", f"Name a file that ends in {suffix}.")
@@ -104,7 +103,7 @@ def check_new_folder(flag: str, path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise SettingsError(f"{flag} {path} is a file", "Name a folder.")
     ending = path.suffix.lower()  # folders named *.parquet are common
-    if not path.is_dir() and ending in {*_KINDS, *_OTHER_FILES} - {".parquet"}:
+    if not path.is_dir() and ending in _FILES and ending != ".parquet":
         raise SettingsError(
             f"{flag} {path}: a folder is written, and no {ending} file", f"Name {path.with_suffix('')}, for example."
         )
@@ -129,13 +128,16 @@ def check_ending(run: Run, flag: str, path: Path) -> None:
     """Raise SettingsError where an ending says another kind than what is written, which no program would read."""
     kind, compression = _kind_of(run, path)
     written = run.manifest["written"]
-    ending = _ending(path)
-    if kind is not None and kind != written and (kind not in ("json", "jsonl") or written in TABLES):
-        what = _CALLED[written]
-        better = path.name.removesuffix("".join(ending)) + ("" if written == "arrow" else run.manifest["suffix"])
+    ending = "".join(_ending(path))
+    if written == "arrow" and path.suffix.lower() not in _FILES:
+        return  # a folder's name has dots as it likes
+    if kind is not None and kind not in _list_kinds(written):
+        better = path.name[: len(path.name) - len(ending)] + ("" if written == "arrow" else run.manifest["suffix"])
+        known = [each for each, kind in _KINDS.items() if kind in _list_kinds(written) and not better.endswith(each)]
+        others = f" (or end it in {', '.join(known)})" if known else ""
         raise SettingsError(
-            f"{flag} {path}: {what} is written, as the data is, and no {''.join(ending)}",
-            f"Name {path.with_name(better)}; selectit export writes a selection in other kinds.",
+            f"{flag} {path}: {_CALLED[written]} is written, as the data is, and no {ending}",
+            f"Name {path.with_name(better)}{others}; selectit export writes a selection in other kinds.",
         )
     if written in TABLES and compression:
         raise SettingsError(f"{flag} {path}: a table is not compressed once more", f"Leave out .{compression}.")
@@ -145,23 +147,30 @@ _CALLED = {"json": "JSON", "jsonl": "JSON", "csv": "CSV", "parquet": "Parquet", 
 _CALLED |= {"stream": "an Arrow stream", "arrow": "a folder as datasets saves it"}
 _KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _KINDS |= dict.fromkeys((".arrow", ".feather", ".ipc"), "ipc")
-_KINDS |= dict.fromkeys(
-    (
-        ".avro", ".bz2", ".db", ".html", ".lz4", ".ods", ".orc", ".pkl", ".sqlite", ".tar", ".tgz", ".toml", ".xls",
-        ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip",
-    ),
-    "other",
+_FILES = (
+    *_KINDS, ".avro", ".bin", ".bz2", ".db", ".gguf", ".gz", ".html", ".lz4", ".md", ".ods", ".orc", ".pkl", ".pt",
+    ".pth", ".safetensors", ".sqlite", ".tar", ".tgz", ".toml", ".txt", ".xls", ".xlsx", ".xml", ".xz", ".yaml",
+    ".yml", ".zip", ".zst",
 )  # fmt: skip
-_OTHER_FILES = (".bin", ".gguf", ".gz", ".md", ".pt", ".pth", ".safetensors", ".txt", ".zst")
-"""Endings of files that are neither data nor tables."""
+"""Endings that no folder has."""
+
+
+def _list_kinds(written: str) -> tuple[str, ...]:
+    """What can be written of data of a kind: JSON of any but a table, which is written as it is."""
+    return (written,) if written in TABLES else (written, "json", "jsonl")
+
+
+def _names_kind(ending: str) -> bool:
+    """Whether the end of a name says a kind of file, as .txt does, and .5 or .20pct does not."""
+    return ending[1:2].isalpha()
 
 
 def _ending(path: Path) -> tuple[str, str]:
-    """The ending that says what is in a file, and that of its compression; '' = none that does."""
+    """The ending that says what is in a file, and that of its compression; '' = none does."""
     *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
     compression = last if last in (".gz", ".zst") else ""
     kind = before if compression else last
-    return kind if kind in _KINDS else "", compression
+    return kind if _names_kind(kind) else "", compression
 
 
 def _kind_of(run: Run, path: Path) -> tuple[str | None, str]:
@@ -169,7 +178,7 @@ def _kind_of(run: Run, path: Path) -> tuple[str | None, str]:
     kind, compression = _ending(path)
     if path == STDOUT or (not kind and not compression) or kind + compression == run.manifest["suffix"]:
         return None, run.manifest["compression"]
-    return _KINDS.get(kind), compression.lstrip(".")
+    return _KINDS.get(kind, "other") if kind else None, compression.lstrip(".")
 
 
 def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:

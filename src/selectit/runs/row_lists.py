@@ -7,13 +7,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from selectit.data import read, sources
+from selectit.data.blocks import read_blocks
 from selectit.data.damage import reading
+from selectit.data.layouts import Layout
 from selectit.errors import DataError
 from selectit.jsonable import parse_json
 from selectit.runs.files import numbers, read_part
@@ -27,7 +30,13 @@ _CHARACTERS = 60
 def count(path: str) -> int:
     """How many rows the list names. Raises DataError where it can't be read or names none."""
     named = _read_numbers(path)
-    return len(_read_digests(path)) if named is None else len(named)
+    if named is not None:
+        return len(named)
+    with sources.open_source(path) as source:
+        found = sum(1 for block in read_blocks(source) for _ in block.items())
+    if not found:
+        raise DataError(f"{path} names no rows", "Write row numbers, which count from 0, or records of the data.")
+    return found
 
 
 def by_number(path: str) -> bool:
@@ -38,8 +47,10 @@ def by_number(path: str) -> bool:
 def digest(path: str) -> str:
     """Six hexadecimal digits of what the list names, for a label. Raises DataError as `count`."""
     named = _read_numbers(path)
-    content = b"".join(_read_digests(path)) if named is None else json.dumps([int(row) for row in named]).encode()
-    return hashlib.sha256(content).hexdigest()[:6]
+    if named is not None:
+        return hashlib.sha256(json.dumps([int(row) for row in named]).encode()).hexdigest()[:6]
+    with sources.open_source(path) as source:
+        return sources.fingerprint(source)[:6]
 
 
 def find(path: str, rows: Rows) -> Int64:
@@ -48,7 +59,8 @@ def find(path: str, rows: Rows) -> Int64:
     Args:
         path: a JSON list of row numbers, a text with one on each line, the folder of a selection
             (RUN/selections/NAME), or a data set whose records are looked for among the rows by their text: of equal
-            records the first stands for the first such row, the second for the second.
+            records the first stands for the first such row, the second for the second. It is read as the data was,
+            and where it can't be so, as it shows itself.
         rows: where they are looked for.
 
     Raises:
@@ -56,7 +68,7 @@ def find(path: str, rows: Rows) -> Int64:
     """
     named = _read_numbers(path)
     if named is None:
-        return _find_by_digest(path, _read_digests(path), rows)
+        return _find_by_digest(path, _read_digests(path, rows.layout), rows)
     outside = [int(row) for row in named if not 0 <= row < len(rows)]
     if outside:
         raise DataError(
@@ -118,11 +130,21 @@ def _parse_lines(path: str, text: str) -> list[int]:
     return found
 
 
-def _read_digests(path: str) -> list[bytes]:
-    """The digest of each record of a data set."""
+def _read_digests(path: str, layout: Layout | None) -> list[bytes]:
+    """The digest of each record of a data set: in this layout, or in its own. Raises DataError: in neither."""
+    if layout is None:
+        return _digests(path, read.ReadSpec())
+    try:
+        return _digests(path, read.ReadSpec(layout, roles=layout.roles))
+    except DataError:
+        with suppress(DataError):
+            return _digests(path, read.ReadSpec(roles=layout.roles))
+        raise
+
+
+def _digests(path: str, spec: read.ReadSpec) -> list[bytes]:
     with sources.open_source(path) as source:
-        records = read.read_records(source, read.ReadReport())
-        return [record.digest for record in records]
+        return [record.digest for record in read.read_records(source, read.ReadReport(), spec)]
 
 
 def _find_by_digest(path: str, wanted: list[bytes], rows: Rows) -> Int64:

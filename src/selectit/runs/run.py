@@ -21,6 +21,7 @@ and go when a process dies.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import errno
 import fcntl
 import hashlib
@@ -173,7 +174,7 @@ class Run:
         for (start, stop), part in zip(self.part_ranges(), self.source(["digest", "words"]), strict=True):
             digest[start:stop] = _digests(part["digest"].combine_chunks())
             words[start:stop] = numbers(part["words"])
-        return build_rows(digest, words)
+        return dataclasses.replace(build_rows(digest, words), layout=self.layout)
 
     def samples(self, start: int, stop: int) -> list[Sample]:
         """The rated pairs of rows [start, stop)."""
@@ -306,6 +307,18 @@ MANIFEST = {
 MANIFEST_PLACE = Place("", "manifest.json")
 
 
+RUNS = Path("selectit-runs")
+"""Where runs are made that have no name."""
+
+
+def _hint_runs(path: Path) -> str:
+    """A hint that names the run nearest in name to a path that is none, of those beside it and those in `RUNS`."""
+    there = {each.parent.name: each.parent for folder in (path.parent, RUNS) for each in folder.glob("*/manifest.json")}
+    begun = [name for name in sorted(there) if path.name and name.startswith(path.name)]
+    close = difflib.get_close_matches(path.name, there, n=1) or begun[:1]
+    return f"Did you mean {there[close[0]]}?" if close else ""
+
+
 def open_run(path: str | Path) -> Run:
     """An existing run directory. Raises RunError."""
     path = Path(path)
@@ -313,7 +326,9 @@ def open_run(path: str | Path) -> Run:
     if not os.path.lexists(manifest):
         raise RunError(
             f"{path} is not a run directory: it has no manifest.json",
-            "Name the folder that `selectit select` or `selectit rate` printed, or start with a data file.",
+            _hint_runs(path)
+            or "Name a folder that selectit select or rate printed (selectit show lists those here), or "
+            "start with a data file.",
         )
     found = files.parse_json(manifest, read_bytes(manifest, MANIFEST_PLACE), MANIFEST_PLACE)
     if not {"identity", "rows", "written"} <= set(found):

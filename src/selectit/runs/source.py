@@ -26,7 +26,7 @@ from selectit.data.memory import Data
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
-from selectit.runs.run import MANIFEST_PLACE, Run, in_parts, open_run
+from selectit.runs.run import MANIFEST_PLACE, RUNS, Run, in_parts, open_run
 from selectit.runs.sums import Place
 
 
@@ -111,10 +111,6 @@ def _open_or_write(source: sources.Source, settings: Settings, spec: read.ReadSp
         if fresh:
             shutil.rmtree(path)
         raise
-
-
-RUNS = Path("selectit-runs")
-"""Where runs are that have no other place."""
 
 
 def _name_run(data: str, settings: Settings, fingerprint: str) -> str:

@@ -15,8 +15,9 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
 from selectit.inference.units import Task, count_tokens
-from selectit.methods._tuning import TuningScoringMethod
+from selectit.methods._tuning import TUNING, TuningScoringMethod
 from selectit.procedures.follow import follow_scoring
+from selectit.procedures.tuned import check_trainings
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
 from selectit.runs.files import slug
@@ -215,11 +216,19 @@ def _find_raters(run: Run, spec: MethodSpec) -> list[Annotator]:
 def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | None:
     """Ask for all that the plan reads and is not there yet; the raters, None where nothing is rated."""
     rated = None
+    _check_trainings(run, plan)
     execute.check_models(list_tasks(run, plan))
     if plan.rating_prompts and plan.prompts is not None:
         rated = rate_prompts(run, plan.settings, plan.prompts, plan.rating_prompts, progress)
     collect_signals(run, plan, progress)
     return rated
+
+
+def _check_trainings(run: Run, plan: Plan) -> None:
+    """Raise SettingsError where a method that tunes would find too few rows to learn from, at the most."""
+    for method in (spec.method for spec in plan.all_specs):
+        if isinstance(method, TUNING):
+            check_trainings(method.outline(run.rows, plan.budget.count(run.rows)))
 
 
 def collect_signals(run: Run, plan: Plan, progress: Progress) -> None:

@@ -15,9 +15,8 @@ from selectit.jsonable import without_nan
 from selectit.runs.annotators import Annotator, annotators, check_rows, request_folders
 from selectit.runs.files import numbers, part_name
 from selectit.runs.prompt_sets import is_of, stored_prompts
-from selectit.runs.run import Run, open_run
+from selectit.runs.run import RUNS, Run, open_run
 from selectit.runs.selections import read_aside, read_selection, selections
-from selectit.runs.source import RUNS
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.runs.sums import DamagedError
 from selectit.selection.cascade_report import read_timing

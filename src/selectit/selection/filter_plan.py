@@ -11,8 +11,11 @@ from typing import Any
 
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
+from selectit.filters.duplicates import import_rensa
+from selectit.filters.language import import_langid
 from selectit.filters.overlap import QuestionSet
 from selectit.jsonable import digest_of, parse_json, parse_toml
+from selectit.numerics.clusters import import_sklearn
 from selectit.selection.questions import read_named
 from selectit.signals.requests import EmbeddingRequest
 
@@ -74,6 +77,7 @@ def resolve_filters(settings: Settings, roles: tuple[str, ...] = ()) -> FilterPl
 
     Raises SettingsError and DataError where a file is wrong.
     """
+    _check_installed(settings)
     default = THRESHOLDS.get(settings.dedup or "")
     shares: str | Mapping[str, Fraction] = settings.shares or "proportional"
     if isinstance(shares, str) and shares not in ("proportional", "equal"):
@@ -86,6 +90,16 @@ def resolve_filters(settings: Settings, roles: tuple[str, ...] = ()) -> FilterPl
         shares=shares,
         clusters=settings.clusters or CLUSTERS,
     )
+
+
+def _check_installed(settings: Settings) -> None:
+    """Raise SettingsError where what filters and groups need is not installed: said before hours of rating."""
+    if settings.dedup == "near":
+        import_rensa()
+    if settings.by == "language":
+        import_langid()
+    if settings.by == "cluster":
+        import_sklearn()
 
 
 def _read_shares(path: str) -> dict[str, Fraction]:

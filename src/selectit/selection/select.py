@@ -32,7 +32,7 @@ from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
 from selectit.selection.score import Scored, count_passes, estimate_seconds
 from selectit.selection.spec import Plan, list_requests, to_toml_parameters
-from selectit.selection.summary import Summary, summarise, summary_lines
+from selectit.selection.summary import Summary, find_examples, summarise, summary_lines
 from selectit.signals.arrays import Int64
 from selectit.text_tables import notebook_html
 
@@ -133,12 +133,20 @@ def _store(run: Run, plan: Plan, scored: Scored, choice: Choice, summary: Summar
     config = scored.config | own | scored.config  # in this order; a method may have an `order` too, as length has
     if plan.narrows:  # under one name, since a method's parameters have names of their own
         config["filters"] = plan.filters.config | to_config(choice)
-    label = f"{scored.label}-{budget.label}{plan.filters.label}{step_label(choice)}"
+    label = f"{scored.label}{_name_target(plan.settings)}-{budget.label}{plan.filters.label}{step_label(choice)}"
     aside = build_aside(choice, rest) if plan.narrows else None
     with run.lock("results", f"another selectit is writing results into {run.path}"):
         name = name_selection(run, plan.settings, label, config)
         store_selection(run, name, choice.selection, config, dataclasses.asdict(summary), aside)
     return name
+
+
+def _name_target(settings: Settings) -> str:
+    """The target as part of a selection's name: '-to-sums', '-to-sums-and-1-more'; '' = there is none."""
+    if not settings.target:
+        return ""
+    first, *more = settings.target
+    return f"-to-{slug(Path(first).name.partition('.')[0])[:24]}{f'-and-{len(more)}-more' * bool(more)}"
 
 
 def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
@@ -197,6 +205,9 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
         scored.answered,
         scored.passes,
     )
+    if scored.signals.stored_target is not None:
+        found, kept = find_examples(scored.signals.rows, scored.signals.stored_target, choice.selection.rows)
+        summary = dataclasses.replace(summary, target_rows=found, target_kept=kept)
     return scored, choice, summary
 
 

@@ -18,6 +18,7 @@ from selectit.engines.loading import check_gives
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
 from selectit.methods._tuning import TUNING
+from selectit.numerics.clusters import import_sklearn
 from selectit.procedures.tuned import check_tuning
 from selectit.runs.annotators import models_in
 from selectit.runs.run import Run
@@ -88,7 +89,7 @@ def list_requests(method: Method, target: tuple[Example, ...] = ()) -> list[Requ
 
 
 def check_models(method: Method, settings: Settings) -> None:
-    """Raise SettingsError where the settings name no model, or no engine, for what a method asks."""
+    """Raise SettingsError where the settings name no model or engine that a method asks, or a package is missing."""
     for request in list_requests(method):
         model = request.model_asked(settings)
         if isinstance(request, JudgeRequest):
@@ -96,6 +97,8 @@ def check_models(method: Method, settings: Settings) -> None:
         check_gives(settings.engine, request)
     if isinstance(method, TUNING):
         check_tuning(method, settings)
+    if method.uses_k_means:
+        import_sklearn()
     if "tokens" in method.needs:
         tokenizer_name(settings)
 

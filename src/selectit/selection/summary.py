@@ -22,7 +22,7 @@ from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.selection.choose_rows import Choice
 from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
 from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
-from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Ratings, Rows
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Int64, Ratings, Rows, Target
 from selectit.signals.base import SignalRequest
 from selectit.signals.requests import RatingPrompt, Request, kinds
 
@@ -177,6 +177,10 @@ class Summary:
     """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
     target: tuple[GroupStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
+    target_rows: int = 0
+    """Examples of the target that are rows of the data, question and answer."""
+    target_kept: int = 0
+    """Chosen rows that are such."""
     tunings: tuple[TuningStats, ...] = ()
     """The models that were tuned on the way; older summaries have none."""
     options: Mapping[str, Any] | None = None
@@ -249,6 +253,12 @@ def summarise(
     )
 
 
+def find_examples(rows: Rows, target: Target, chosen: Int64) -> tuple[int, int]:
+    """How many examples of a target are rows of the data, letter by letter, and how many chosen rows are such."""
+    data, examples = (np.ascontiguousarray(each.digest).view(np.uint64)[::2] for each in (rows, target.signals.rows))
+    return int(np.isin(examples, data).sum()), int(np.isin(data[chosen], examples).sum())  # half a digest is enough
+
+
 def rating_stats(used: Sequence[Annotator], ratings: Ratings | None) -> tuple[RatingStats, ...]:
     """How each of the raters rated."""
     return () if ratings is None else tuple(_facts(annotator, m, ratings) for m, annotator in enumerate(used))
@@ -260,8 +270,7 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
     yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
-    if summary.target:
-        yield f"chosen for {', '.join(f'{each.name}: {each.kept:,}' for each in summary.target)}"
+    yield from _target_lines(summary)
     yield from reading_lines(summary.reading)
     if summary.cascade is not None:
         yield from cascade_lines(summary.cascade, timing)
@@ -278,6 +287,22 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield signal_line(facts, timing)
     yield from tuning_lines(summary.tunings, summary.kept, summary.rows, _reading_seconds(summary, timing), timing)
     yield from _score_lines(summary)
+
+
+def _target_lines(summary: Summary) -> Iterator[str]:
+    """Towards what it was chosen, for what how many rows, and how many of them the examples are themselves."""
+    named = tuple((summary.options or {}).get("target", ()))
+    if named:
+        yield f"towards {', '.join(named)}"
+    if summary.target:
+        yield f"chosen for {', '.join(f'{each.name}: {each.kept:,}' for each in summary.target)}"
+    if summary.target_rows:
+        are = "1 is a row" if summary.target_rows == 1 else f"{summary.target_rows:,} are rows"
+        chosen, remedy = "none of them was chosen", ""
+        if summary.target_kept:
+            chosen = f"{summary.target_kept:,} of the chosen rows {'is' if summary.target_kept == 1 else 'are'} such"
+            remedy = f": {' '.join(f'--decontaminate {each}' for each in named)} leaves them out"
+        yield f"of the target's examples {are} of the data, and {chosen}{remedy}"
 
 
 def _reading_seconds(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> float | None:

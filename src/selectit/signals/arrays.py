@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.data.layouts import Layout
 from selectit.data.records import Sample
 from selectit.errors import RunError
 
@@ -31,13 +32,15 @@ class Rows:
     """How many earlier rows have the same digest."""
     response_words: Int64
     """Words (runs without white space) of the responses that are rated."""
+    layout: Layout | None = None
+    """How the data was read, for a file that names rows by their text; None = as the file shows."""
 
     def __len__(self) -> int:
         return len(self.digest)
 
     def take(self, rows: Int64) -> Rows:
         """What is known of some of the rows; a draw that goes with a row's content stays as it is."""
-        return Rows(self.digest[rows], self.occurrence[rows], self.response_words[rows])
+        return Rows(self.digest[rows], self.occurrence[rows], self.response_words[rows], self.layout)
 
 
 def build_rows(digest: NDArray[np.void], response_words: Int64) -> Rows:

@@ -15,7 +15,7 @@ from typing import Any
 
 from selectit.config.options import deciding, idle, matches_kind
 from selectit.config.settings import toml_table
-from selectit.errors import SettingsError, nearest
+from selectit.errors import SettingsError, install, nearest
 from selectit.jsonable import parse_toml
 
 DTYPES = ("auto", "fp32", "bf16")
@@ -191,6 +191,7 @@ def _parse_value(text: str, kind: Any) -> Any:
 def check_machine(recipe: Recipe) -> None:
     """Raise SettingsError where this machine lacks what the recipe needs."""
     if recipe.quantize and importlib.util.find_spec("bitsandbytes") is None:
-        raise SettingsError("quantize needs bitsandbytes, which is not installed", "pip install bitsandbytes")
+        hint = f"Install it: {install('bitsandbytes')}"
+        raise SettingsError("quantize needs bitsandbytes, which is not installed", hint)
     if recipe.accelerate is not None and not Path(recipe.accelerate).is_file():
         raise SettingsError(f"accelerate: there is no file {recipe.accelerate}", "Make one with `accelerate config`.")

@@ -25,7 +25,7 @@ import numpy as np
 
 from selectit.atomic_files import replacing
 from selectit.config.settings import DEFAULT_MODEL
-from selectit.errors import DataError, ModelError, RunError, SettingsError, install_extra
+from selectit.errors import DataError, ModelError, RunError, SettingsError, import_extra
 from selectit.jsonable import digest_of
 from selectit.models import resolve
 from selectit.models.files import Model
@@ -48,9 +48,6 @@ from selectit.training.examples import (
 from selectit.training.recipes import Recipe, check_machine
 
 log = logging.getLogger(__name__)
-
-
-_INSTALL = install_extra("train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +216,8 @@ def _name_differences(stored: dict[str, Any], plan: _Plan, changed: list[str]) -
 
 def _import_loop() -> Any:
     """The module that imports torch, TRL and PEFT. Raises SettingsError where one is not installed."""
-    try:
-        importlib.import_module("peft")
-        return importlib.import_module("selectit.training.loop")
-    except ImportError as error:
-        raise SettingsError(
-            f"training needs a package that is not installed: {error}", f"Install it: {_INSTALL}"
-        ) from error
+    import_extra("peft", "train", "training")
+    return import_extra("selectit.training.loop", "train", "training")
 
 
 def _check_kept(folder: Path, wanted: int) -> None:

@@ -17,7 +17,7 @@ from selectit.engines import device as engines_device
 from selectit.engines.chat import render_chat
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.texts import model_errors
-from selectit.errors import ModelError
+from selectit.errors import ModelError, install
 from selectit.models.checkpoints import load_checkpoint, without_report
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
@@ -86,7 +86,7 @@ def check_version(path: str) -> None:
     if int(found.partition(".")[0]) < _FIRST:
         raise ModelError(
             f"{path} is not loaded: sentence-transformers {found} runs Python code of a folder without being asked",
-            f"Run: pip install 'sentence-transformers>={_FIRST}.0'",
+            f"Run: {install(f'sentence-transformers>={_FIRST}.0')}",
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selectit.atomic_files import replacing
-from selectit.errors import install_extra
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report import tables
 from selectit.experiments.report.page import render_page
@@ -43,8 +42,8 @@ def _missing() -> str:
         import matplotlib  # noqa: F401
     except ImportError as error:
         return (
-            f"The figures are on the page alone, and no files: {error}. Install what draws them with "
-            f"{install_extra('report')} and type the command again; what is finished is not done again."
+            f"The figures are on the page alone, and no files: {error}. Install the extra report and type the command "
+            "again; what is finished is not done again."
         )
     return ""
 
