@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
 from pathlib import Path
 from string import Template
 
 import numpy as np
 
-from selectit.atomic_files import replacing
-from selectit.errors import RunError, SettingsError
+from selectit.errors import SettingsError
 from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
 from selectit.pages.cut import explain_cut
-from selectit.pages.load import StoredSelection
+from selectit.pages.document import read_part, save_page, write_document
 from selectit.pages.markup import escape, write_out
 from selectit.pages.notable import find_notable
 from selectit.pages.pack import pack, pack_columns, pack_texts, to_json
@@ -52,22 +48,16 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
     run, name = open_selection(selection)
     path = run.path / "selections" / name / PAGE if out is None else Path(out)
     check_writable_parent("--out", path)
-    page = write_page(read_page_rows(run, read_choice(run, name)), umap=umap).encode()
-    if out is not None and path.exists() and not force and path.read_bytes() != page:
-        raise RunError(f"{path} is there and holds something else", "Name another file, or replace it with --force.")
-    with replacing(path) as file:
-        file.write(page)
-    return path
+    page = write_page(read_page_rows(run, read_choice(run, name)), umap=umap)
+    return save_page(path, page, force=force or out is None)
 
 
 def write_page(page: PageRows, *, umap: bool = False) -> str:
     """The page as HTML."""
     run, choice = page.run, page.choice
-    scores = choice.score if choice.scores else None
-    stored = StoredSelection(run, choice.name, choice.config, choice.rows, choice.scores or None, scores)
     others = {name: numbers(read_scores(run, name)["score"]) for name in names_of_scores(run) if name != choice.scores}
     lists = find_notable(choice, page.rows, page.texts, page.ratings, others)
-    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(stored, umap=umap)
+    columns, found = fill_columns(page), None if page.is_sample else sections.find_map(choice, umap=umap)
     points, targets = ({}, []) if found is None else sections.place_points(found)
     if umap and found is None:
         raise SettingsError(
@@ -82,8 +72,8 @@ def write_page(page: PageRows, *, umap: bool = False) -> str:
     singled_out: Int64 = np.concatenate([np.zeros(0, np.int64), *(each.places for each in lists)])
     whole = page.rows[choose_conversations(page.kept, singled_out)]
     links = {"map": found is not None, "analyses": not page.is_sample}
-    return _fill(
-        title=escape(f"{choice.name}: {run.manifest['data']}"),
+    script = "\n".join(read_part(f"script/{name}.js") for name in SCRIPTS)
+    body = Template(read_part("page.html")).substitute(
         subtitle=escape(f"The selection {choice.name} of {run.manifest['data']}."),
         verdict=write_verdict(run, choice),
         scores_title=_title_scores(page),
@@ -91,28 +81,15 @@ def write_page(page: PageRows, *, umap: bool = False) -> str:
         panel="" if page.cut is None else "tall",
         links=" ".join(f'<a href="#{name}">{name.capitalize()}</a>' for name, there in links.items() if there),
         map="" if found is None else sections.write_map(found),
-        analyses="" if page.is_sample else sections.write_analyses(stored),
+        analyses="" if page.is_sample else sections.write_analyses(choice),
         provenance=write_provenance(run, choice, page.ratings),
         about=to_json(write_out(about)),
         numbers=packed,
         texts=pack_texts([page.texts.question, page.texts.answer, list_reasons(page)]),
         conversations=pack(to_json(read_conversations(run, whole)).encode()),
+        script=script,
     )
-
-
-def _fill(**parts: str) -> str:
-    """The template with all its parts; script and style are named by their sums, so that no other runs."""
-    files = importlib.resources.files("selectit.pages")
-    template, style = ((files / f"page.{kind}").read_text("utf-8") for kind in ("html", "css"))
-    script = "\n".join((files / "script" / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
-    return Template(template).substitute(
-        parts, style=style, script=script, style_hash=_source(style), script_hash=_source(script)
-    )
-
-
-def _source(text: str) -> str:
-    """How a content security policy names a piece of the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return write_document(f"{choice.name}: {run.manifest['data']}", body, script)
 
 
 def _title_scores(page: PageRows) -> str:

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import RunError
+from selectit.errors import MissingError
 from selectit.pages import charts, load
 from selectit.pages.analyses import Agreement, Calculations, Lengths, Sweep
-from selectit.pages.load import Map, StoredSelection
+from selectit.pages.load import Map
 from selectit.pages.markup import escape, figure, paragraphs, table
-from selectit.runs.sums import DamagedError
+from selectit.runs.stored import StoredSelection
 
 T = TypeVar("T")
 
@@ -45,9 +45,7 @@ def _if_there(read: Callable[[StoredSelection], T], of: StoredSelection) -> T | 
     """What the run has for an analysis; None where it lacks what the analysis reads."""
     try:
         return read(of)
-    except DamagedError:
-        raise
-    except RunError:
+    except MissingError:
         return None
 
 

@@ -65,12 +65,12 @@ def chromium():
 
 
 @pytest.fixture
-def visit(chromium):
-    """A function that opens the page of a selection; in the end it fails where a page complained or asked for more."""
+def browse(chromium):
+    """A function that opens a page; in the end it fails where a page complained or asked for more."""
     complaints, contexts = [], []
 
-    def open_page(selection, ready="all", before=FIRST_VIEW, **more):
-        path = selectit.report(selection).resolve()
+    def open_page(path, before=FIRST_VIEW, **more):
+        path = path.resolve()
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **more})
         contexts.append(context)
         page = context.new_page()
@@ -80,13 +80,24 @@ def visit(chromium):
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
         page.on("request", lambda asked: asked.url == path.as_uri() or complaints.append(f"asked for {asked.url}"))
         page.goto(path.as_uri())
-        page.wait_for_selector(f"body[data-ready={ready}]")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def visit(browse):
+    """A function that opens the page of a selection, and waits until all of it, or what is seen first, is there."""
+
+    def open_page(selection, ready="all", **more):
+        page = browse(selectit.report(selection), **more)
+        page.wait_for_selector(f"body[data-ready={ready}]")
+        return page
+
+    return open_page
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ from axe_playwright_python.sync_playwright import Axe
 
 from made_runs import made_rows, select, write
 from selectit.filters.quotas import share_out
-from selectit.pages.load import load_map, load_selection
+from selectit.pages.load import load_map
 from selectit.pages.rows import PREVIEW
 from selectit.pages.sections import place_points
 from selectit.runs.selections import open_selection
+from selectit.runs.stored import load_selection
 
 
 def stored(selection):
