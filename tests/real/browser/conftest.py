@@ -90,7 +90,7 @@ def browse(chromium):
 
 @pytest.fixture
 def visit(browse):
-    """A function that opens the page of a selection, and waits until all of it is there."""
+    """A function that opens the page of a selection, and waits until all of it, or what is seen first, is there."""
 
     def open_page(selection, ready="all", **more):
         page = browse(selectit.report(selection), **more)
