@@ -22,7 +22,7 @@ from selectit.signals.base import SignalRequest
 PEAKS = {"a100": 312e12, "l40s": 362e12, "h100": 989e12, "h200": 989e12, "b200": 2250e12}
 """Operations a second of one, dense, in bf16: its maker's data sheet."""
 REACHED = 0.3
-"""The share of the peak that is reached, where nothing is said. A guess: measure yours."""
+"""The share of the peak that is reached, where nothing is said: a guess for models of some billion parameters."""
 TUNING_OPERATIONS = 6
 """For each token and parameter: 2 forward and 4 backward."""
 WEIGHT_BYTES = 2
