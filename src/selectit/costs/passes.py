@@ -110,7 +110,8 @@ def expect(cost: SignalCost, trial: SignalTrial) -> SignalCost:
 
 def _is_measured(task: Task) -> bool:
     """Whether the model is asked here: a server's time is its own, and its answers may cost money."""
-    return loading.find(task.settings.engine or loading.DEFAULT).holds_weights
+    engine = loading.find(task.settings.engine or loading.DEFAULT)
+    return engine.holds_weights or engine.made_up
 
 
 def _try(task: Task, request: Request, drawn: Sequence[Sample], progress: Progress) -> SignalTrial:
