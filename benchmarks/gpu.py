@@ -37,6 +37,7 @@ from selectit.data.records import Sample
 from selectit.engines import memory
 from selectit.engines.hf import engine as hf_engine
 from selectit.engines.hf import gradients as hf_gradients
+from selectit.errors import SelectitError
 from selectit.models import resolve
 from selectit.numerics.ranking import spearman
 from selectit.signals import prompts
@@ -100,8 +101,8 @@ class Results:
         print(f"{part}: {line} in {time.monotonic() - began:.0f} s: {json.dumps(known[line])}", flush=True)
 
 
-def main() -> None:
-    """Measure part by part and print the tables."""
+def main() -> int:
+    """Measure part by part and print the tables; the number of parts that failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("alpaca", type=Path)
     parser.add_argument("--long", type=Path, required=True)
@@ -123,15 +124,21 @@ def main() -> None:
         "procedures": lambda until: follow(results, until, model, args, sizes),
         "experiment": lambda until: experiment(until, model, args, sizes),
     }
-    end, left = time.monotonic() + 60 * args.minutes, 1.0
+    end, left, failed = time.monotonic() + 60 * args.minutes, 1.0, list[str]()
     for part in args.only:
         share = SHARES[part] / left if len(args.only) == len(SHARES) else 1 / (len(args.only) - args.only.index(part))
         left -= SHARES[part]
         now = time.monotonic()
-        parts[part](now + (end - now) * min(share, 1))
-    text = "\n\n".join([*tables(results.parts), *experiment_tables(args.out / "experiment")]) + "\n"
-    (args.out / "results.md").write_text(text)
+        try:
+            parts[part](now + (end - now) * min(share, 1))
+        except (SelectitError, RuntimeError, OSError) as error:  # the other parts are wanted all the same
+            failed.append(f"{part} failed: {error}")
+            print(failed[-1], flush=True)
+    out = (args.out / "results.md").absolute()
+    text = "\n\n".join([*tables(results.parts), *experiment_tables((args.out / "experiment").absolute()), *failed])
+    out.write_text(text + "\n")
     print(text)
+    return len(failed)
 
 
 def build_tiny(folder: Path) -> str:
@@ -267,7 +274,7 @@ def run(command: list[str], until: float, cwd: Path | None = None) -> str | None
     except subprocess.TimeoutExpired:
         return None
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed")
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}")
     return done.stdout.strip().splitlines()[-1]
 
 
@@ -283,6 +290,8 @@ def experiment(until: float, model: str, args: argparse.Namespace, sizes: Sizes)
 def write_experiment(folder: Path, model: str, args: argparse.Namespace, sizes: Sizes) -> None:
     """The file of the experiment and its data: held-out rows of three kinds, and examples that are none of them."""
     alpaca, long, other = (json.loads(path.read_text()) for path in (args.alpaca, args.long, args.other))
+    if args.small:  # the tiny model reads 512 tokens
+        long = [row for row in long if len(row["instruction"] + row["input"] + row["output"]) < 400]
     random.Random(0).shuffle(long)
     write_json(folder / "alpaca.json", alpaca[: 10 * sizes.chosen] if args.small else alpaca)
     write_json(folder / "long.json", long[: sizes.heldout])
@@ -325,7 +334,7 @@ def experiment_tables(folder: Path) -> Iterator[str]:
     from selectit.experiments.report.sections import build_sections, render_section
     from selectit.experiments.settings import list_cells
 
-    os.chdir(folder)
+    os.chdir(folder)  # the experiment's paths are seen from there
     loaded = load("one-gpu.toml")
     place = ExperimentFolder(loaded, Path("cells"), clean_data(loaded, Path("cells")))
     outcomes = [found for cell in list_cells(loaded) if (found := read_outcome(place, cell)) is not None]
@@ -334,4 +343,4 @@ def experiment_tables(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -31,9 +31,9 @@ _Asked = tuple[str, object, Request]
 def plan(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> list[str]:
     """What the experiment will do and what of it is done, as lines of text.
 
-    Reads the data into the experiment's folder, and measures: models are asked about some rows as each choice asks, each
-    base model is tuned for a few steps, and both are thrown away. With Ray, where this machine may have no GPU, nothing
-    is measured.
+    Reads the data into the experiment's folder, and measures: models are asked about some rows as each choice asks,
+    each base model is tuned for a few steps, and both are thrown away. With Ray, where this machine may have no GPU,
+    nothing is measured.
 
     Args:
         experiment: from `load.load`.
