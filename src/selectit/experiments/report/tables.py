@@ -184,8 +184,8 @@ def cost_table(outcomes: Sequence[Outcome]) -> Table:
                 f"{np.mean([each.steps for each in some]):,.0f}",
                 f"{np.mean([each.tokens for each in some]):,.0f}",
                 f"{np.mean([each.train_seconds for each in some]):,.0f}",
-                _ratio(chosen, some),
-                _ratio(chosen, full.get(line[0], [])),
+                _ratio(chosen, some if some[0].method else []),
+                _ratio(chosen, full.get(line[0], []) if some[0].method else []),
                 f"{np.mean(losses):.3f}" if losses else "-",
                 f"{np.mean([each.eval_seconds for each in some]):,.0f}",
             ]
