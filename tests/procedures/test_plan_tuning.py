@@ -75,6 +75,13 @@ def test_a_method_that_tunes_nothing(data, settings):
         selectit.plan_tuning(data, Settings(method="length"))
 
 
+def test_what_it_has_no_use_for(capsys, data, settings):
+    with pytest.raises(SettingsError, match="--sample is 1"):
+        selectit.plan_tuning(data, settings, sample=1)
+    code, _, err = commandline.run(capsys, "plan", data, "--method", "delta-loss", "--model", "smollm2", "--proxy", "m")
+    assert code == 2 and "--proxy does nothing: delta-loss tunes --model itself" in err
+
+
 def test_the_command(data, settings, capsys):
     asked = ["--method", "diverse-evol", "--model", *settings.model, "--keep", "9", "--run", "run", "--quiet"]
     asked += [each for name, value in settings.param.items() for each in ("--param", f"{name}={value}")]

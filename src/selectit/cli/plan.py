@@ -25,6 +25,7 @@ from selectit.config.groups import (
     TargetOptions,
 )
 from selectit.data.memory import Data
+from selectit.errors import SettingsError
 from selectit.text_tables import write_count
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ def command(
     cost: Cost | TuningCost
     with notes(quiet) as progress:
         if issubclass(methods.lookup(chosen.method), TUNING):
-            cost = plan_tuning(data, chosen, sample or 8, many, progress)
+            if proxy is not None:
+                raise SettingsError(f"--proxy does nothing: {chosen.method} tunes --model itself", "Leave it out.")
+            cost = plan_tuning(data, chosen, 8 if sample is None else sample, many, progress)
         else:
             cost = plan(data, chosen, 64 if sample is None else sample, proxy, progress)
     other = None if machine is None else estimate_elsewhere(cost, machine, many, large)

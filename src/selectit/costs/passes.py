@@ -15,6 +15,7 @@ from selectit.costs.token_counts import even_by_length
 from selectit.costs.trials import SignalTrial, try_request
 from selectit.data.records import Sample
 from selectit.engines import loading
+from selectit.errors import SettingsError
 from selectit.inference.units import Task
 from selectit.models.files import Model
 from selectit.progress import Progress
@@ -87,6 +88,12 @@ def count_passes(
                 cost = expect(cost, _try(task, request, drawn, progress))
             found[of_target, task.model.digest, request] = cost
     return tuple(found.values())
+
+
+def check_sample(number: int) -> None:
+    """Raise SettingsError where so many answers can't be measured."""
+    if number < 2:
+        raise SettingsError(f"--sample is {number}", "It is a number of 2 or more: its halves are compared.")
 
 
 def draw(samples: Sequence[Sample], number: int) -> list[Sample]:

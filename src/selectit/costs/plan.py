@@ -15,7 +15,7 @@ import numpy as np
 from selectit.config.groups import MethodOptions, ParameterOptions, TargetOptions
 from selectit.config.options import given
 from selectit.config.settings import Settings
-from selectit.costs.passes import SignalCost, count_passes
+from selectit.costs.passes import SignalCost, check_sample, count_passes
 from selectit.costs.ratings import ModelCost, RatingJob, cost_of_rating, turn
 from selectit.costs.token_counts import extrapolate, space_evenly
 from selectit.data.memory import Data
@@ -133,8 +133,7 @@ def plan(
     Raises:
         SelectitError: whatever would stop the rating.
     """
-    if sample < 2:
-        raise SettingsError(f"--sample is {sample}", "It is a number of 2 or more: its halves are compared.")
+    check_sample(sample)
     old = open_or_create_run(None, settings) if data is None else None
     asked = resolve(settings, old) if given(settings, MethodOptions, TargetOptions, ParameterOptions) else None
     rates = asked is None or bool(asked.rating_prompts)

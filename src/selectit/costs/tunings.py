@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.config.settings import Settings
-from selectit.costs.passes import SignalCost, count_signal, draw, expect
+from selectit.costs.passes import SignalCost, check_sample, count_signal, draw, expect
 from selectit.costs.token_counts import space_evenly
 from selectit.costs.trials import try_request
 from selectit.data.memory import Data
@@ -102,13 +102,14 @@ def plan_tuning(
     Args:
         data: as for `select`.
         settings: as for `select`.
-        sample: answers to ask about for the measurement, drawn evenly by length.
+        sample: answers to ask about for the measurement, drawn evenly by length; 2 or more.
         rows: plan for so many rows like these; None = for these.
         progress: shows what is going on.
 
     Raises:
         SelectitError: whatever would stop the choice before it is begun, or a method that tunes nothing.
     """
+    check_sample(sample)
     old = open_or_create_run(None, settings) if data is None else None
     plan = resolve(settings, old)
     method = plan.parts[0].method
