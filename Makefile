@@ -60,7 +60,7 @@ test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the w
 test-faults: .venv/dev ## damage every kind of file of a run directory in every way, some 700 faults; prints what went unnoticed
 	$(BIN)/python tests/faults/faults.py
 
-test-browser: .venv/dev ## the page of a run in a real browser; installs Debian's chromium (apt, as root) and playwright
+test-browser: .venv/dev ## the pages in a real browser; installs Debian's chromium (apt, as root) and playwright
 	command -v chromium || command -v google-chrome || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r tests/real/browser/requirements.txt
 	$(BIN)/pytest tests/real/browser -o addopts="-q --strict-markers" -s

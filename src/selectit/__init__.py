@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from selectit.exports.export import Exported, export
     from selectit.methods import list_methods
     from selectit.models.packaged import list_models
+    from selectit.pages.assessment import report_assessment
+    from selectit.pages.difference import report_difference
     from selectit.pages.plot import plot
     from selectit.pages.report import report
     from selectit.probing.probe import Probe, probe
@@ -69,6 +71,8 @@ _HOMES = {
     "probe": "probing.probe",
     "rate": "selection.rate",
     "report": "pages.report",
+    "report_assessment": "pages.assessment",
+    "report_difference": "pages.difference",
     "score": "selection.score",
     "select": "selection.select",
     "show": "selection.describe",
@@ -111,6 +115,8 @@ __all__ = [
     "probe",
     "rate",
     "report",
+    "report_assessment",
+    "report_difference",
     "score",
     "select",
     "show",

@@ -34,6 +34,10 @@ class RunError(SelectitError):
     """The run directory doesn't fit what is asked of it."""
 
 
+class MissingError(RunError):
+    """The run does not hold what is read of it: it was never collected, or is gone."""
+
+
 class EngineError(SelectitError):
     """The engine failed on so many rows that going on would only fill the run with errors."""
 

@@ -315,7 +315,7 @@ def test_a_whole_experiment(small, monkeypatch):
     assert [each.rows for each in finished.outcomes] == [0, 15, 3, 3, 3, 3]
     assert "read 8 rows: of larger choices only so many" in finished.report
     assert "1 left out" in finished.report and Path("out/results.tex").is_file()
-    assert ("No figures and no page" in finished.report) is (finished.page is None)
+    assert "Which choice was worth it?" in finished.page.read_text() and " has the best " in finished.report
     subset = json.loads(next(Path("out/subsets").glob("*random*s0*")).read_text())
     assert len(subset) == 3 and all(row["instruction"] != "question number 3" for row in subset)
     assert not list(Path("out/models").iterdir())  # the weights are gone

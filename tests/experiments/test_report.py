@@ -4,42 +4,17 @@ import builtins
 import csv
 import re
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from selectit.experiments.outcomes import BenchmarkScore, Outcome
+from html_pages import check_policy
+from made_outcomes import AMOUNT, CHOICES, ODD, outcome
+from selectit.experiments.outcomes import group_by_line
 from selectit.experiments.report import panels, sections, sweeps, tables, write
+from selectit.experiments.report.verdict import verdict_lines
 from selectit.experiments.settings import Choice
-
-ODD = "a <script>alert('x')</script> | *b* _c_ `d` [e](f) & $g$ \\ -- \"h\""
-
-
-def outcome(choice, budget, seed, up=0.0, method=None, rows=10, model="m", seconds=7.0, quizzes=("quiz", "exam")):
-    """Twenty items of each quiz, a held-out loss without items."""
-    rng = np.random.default_rng([seed, rows, len(choice)])
-    scores = {}
-    for name in quizzes:
-        values = (rng.random(20) < 0.4 + up).astype(float).tolist()
-        scores[name] = BenchmarkScore("acc", float(np.mean(values)), 0.1, [str(n) for n in range(20)], values)
-    scores["heldout"] = BenchmarkScore("nll per token", 2.5 - up + seed / 10, 0.1, [], [])
-    return Outcome(
-        line=(model, choice, budget), method=choice if method is None else method, seed=seed, rows=rows, steps=3,
-        tokens=100, loss=1.5, train_seconds=9.0, passes=5.0, select_seconds=seconds, scores=scores, eval_seconds=4.0,
-    )  # fmt: skip
-
-
-AMOUNT = [
-    outcome("base", "", 0, -0.2, method="", rows=0, seconds=0),
-    outcome("full", "", 0, rows=100, seconds=0),
-    *(outcome("random", f"{rows}%", seed, 0.0, rows=rows) for rows in (20, 5) for seed in (0, 1)),
-    *(outcome(ODD, f"{rows}%", seed, 0.2, "length", rows=rows) for rows in (20, 5) for seed in (0, 1)),
-    outcome("unknown", "5%", 0, 0.1, "ifd", rows=5, seconds=None),
-]
-CHOICES = [Choice(method="full"), Choice(method="random"), Choice(method="length", name=ODD)]
-
+from selectit.pages.document import read_part
 
 # Sweeps
 
@@ -200,36 +175,9 @@ def test_latex_of_odd_names():
 # The page
 
 
-class Reader(HTMLParser):
-    """Checks that every element is closed, in order, and collects the text, the ids and the elements."""
-
-    EMPTY = ("meta", "br", "hr", "link", "img", "input")
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.elements, self.ids, self.text = [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self.ids += [value for key, value in attrs if key == "id"]
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self.ids += [value for key, value in attrs if key == "id"]
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 @pytest.fixture(scope="module")
 def libraries():
     pytest.importorskip("matplotlib")
-    pytest.importorskip("markdown_it")
 
 
 def written(folder, outcomes=AMOUNT):
@@ -240,40 +188,61 @@ def written(folder, outcomes=AMOUNT):
 def test_the_page_holds_every_line_and_every_figure(libraries):
     files = written("out")
     found = sections.build_sections(AMOUNT, CHOICES)
-    reader = Reader()
-    reader.feed(files["results.html"].decode())
-    reader.close()
-    assert reader.open == []
+    page = files["results.html"].decode()
+    reader = check_policy(page)
     names = [tag for tag, _ in reader.elements]
-    figures = [panel for section in found for panel in section.panels]
-    assert len(figures) == 4 + 2 + 1
-    assert names.count("svg") == len(figures) == len([name for name in files if name.endswith(".svg")])
-    assert names.count("h1") == 1 and names.count("h2") == len(found) == names.count("table")
-    assert names.count("tr") == sum(1 + len(section.table[1]) for section in found)
-    text = "".join(reader.text)
-    for section in found:
-        for cell in (cell for line in section.table[1] for cell in line if cell):
-            assert cell in text
+    panels_of = [panel for section in found for panel in section.panels]
     assert (
-        "script" not in names
-        and f"rows of {ODD}.json" in text
-        and "<title>a &lt;script&gt;" in files["results.html"].decode()
+        len(panels_of) == 4 + 2 + 1 == names.count("figure") == len([name for name in files if name.endswith(".svg")])
     )
-    assert len(reader.ids) == len(set(reader.ids))
+    assert names.count("h1") == 1 and names.count("h2") == 1 + len(found)
+    for section in found:
+        header, lines = section.table
+        assert reader.tables[f"Table: {section.title}"] == [header, *([cell or "-" for cell in line] for line in lines)]
+    assert f"rows of {ODD}.json" in reader.said and "<title>a &lt;script&gt;" in page
+    links = {attrs["href"] for tag, attrs in reader.elements if tag == "a" and not attrs["href"].startswith("#")}
+    assert links == {"results.md", "results.tex", "results.csv"}
 
 
-def test_the_page_needs_nothing_else_and_can_be_read_aloud(libraries):
-    page = written("out")["results.html"].decode()
-    links = set(re.findall(r'(?:src|href)="([^"]*)"', page))
-    assert {link for link in links if not link.startswith("#")} == {"results.md", "results.tex", "results.csv"}
-    assert "url(http" not in page and "@import" not in page and "default-src 'none'" in page
-    reader = Reader()
-    reader.feed(page)
-    labels = [attrs["aria-label"] for tag, attrs in reader.elements if tag == "svg"]
+def test_every_point_of_the_page_is_a_number_of_the_tables():
+    said = check_policy(written("out")["results.html"].decode()).said
+    column, grouped = tables.headline(AMOUNT), group_by_line(AMOUNT)
+    for (_, choice, budget), some in grouped.items():
+        level = column.level(some)
+        spread = "" if level.spread is None else f" ± {level.spread:.2g}"
+        label = f"{choice} {budget}" if some[0].method else choice
+        cost_known = some[0].select_seconds is not None or not some[0].method
+        assert (f"{label}: {level.mean:.4g}{spread}" in said) is (cost_known or bool(budget))
+    for found in tables.compare_lines(AMOUNT, "random").values():
+        for each in found.values():
+            assert f"{each.value:.4g} ({each.low:.4g} to {each.high:.4g})" in said
+
+
+def test_the_verdict_names_the_best_and_doubts_it():
+    first, second, third = verdict_lines(AMOUNT)
+    shown = cells(AMOUNT, "AVG")
+    best = max((line for line in shown if line[1] != "base"), key=lambda line: float(shown[line].split()[0]))
+    assert first.startswith(f"m: {best[1]} {best[2]} has the best AVG, {shown[best]}; ")
+    assert f"all rows {shown['m', 'full', '']}" in first
+    assert f"random rows of the same number {shown['m', 'random', best[2]]}" in first
+    assert f"the model before tuning {shown['m', 'base', '']}" in first
+    found = tables.compare_lines(AMOUNT, "random")[best]
+    sure = sum(each.low > 0 for each in found.values())
+    assert f"on {sure} of 2 benchmarks" in second and "best of 6" in third
+    assert list(verdict_lines(AMOUNT[:1])) == []
+
+
+def test_where_less_is_better_the_lowest_is_best():
+    some = [outcome(name, "5%", 0, up, name, quizzes=()) for name, up in (("random", 0.0), ("length", 0.3))]
+    first, *_ = verdict_lines(some)
+    assert first.startswith("m: length 5% has the best heldout (nll per token, less is better), 2.200; random rows")
+
+
+def test_the_page_can_be_read_aloud():
+    reader = check_policy(written("out")["results.html"].decode())
+    labels = [attrs["aria-label"] for tag, attrs in reader.elements if tag == "svg" and attrs.get("role") == "img"]
     assert labels[0].startswith("acc against rows. random: ") and f"{ODD}: " in labels[0]
-    used = {found for found in re.findall(r"(?:fill|stroke): ([^;\"]+)", page)}
-    assert all(each == "none" or re.fullmatch(r"var\(--[0-9a-f]{6}\)", each) for each in used)
-    assert all(f"{variable[4:-1]}: #" in page for variable in used if variable != "none")
+    assert all("aria-hidden" in attrs or "aria-label" in attrs for tag, attrs in reader.elements if tag == "svg")
 
 
 def test_figures_are_well_formed_and_keep_names(libraries):
@@ -309,26 +278,31 @@ def contrast(one, other):
 
 
 def test_colours_are_seen_on_both_grounds(libraries):
-    from selectit.experiments.report import figures, page
+    from selectit.experiments.report import figures
 
-    for colour in (figures.INK, figures.QUIET, *figures.COLOURS):
+    style = read_part("page.css")
+    pages = dict(zip(("light", "dark"), re.findall(r"--page: (#\w+)", style), strict=False))
+    light, dark = (re.findall(r"--s\d: (#\w{6})", line) for line in re.findall(r"\{ --s0.*\}", style))
+    assert tuple(light) == figures.COLOURS and len(dark) == len(light) and pages["dark"] == "#17171b"
+    for colour in (figures.INK, figures.QUIET, *light):
         assert contrast(colour, "#ffffff") >= 4.5
-        assert contrast(page.DARK[colour], page.DARK["#ffffff"]) >= 4.5
+    assert all(contrast(colour, pages["dark"]) >= 4.5 for colour in dark)
 
 
 def test_without_the_extra_the_report_says_what_to_install(monkeypatch):
     real = builtins.__import__
 
     def without(name, *given, **named):
-        if name.partition(".")[0] in ("matplotlib", "markdown_it"):
+        if name.partition(".")[0] == "matplotlib":
             raise ImportError(f"No module named {name!r}", name=name)
         return real(name, *given, **named)
 
-    Path("out").mkdir()
-    Path("out/results.html").write_text("of other outcomes")
+    Path("out/figures").mkdir(parents=True)
+    Path("out/figures/01-old.svg").write_text("of other outcomes")
     monkeypatch.setattr(builtins, "__import__", without)
     files = written("out")
-    assert sorted(files) == ["results.csv", "results.md", "results.tex"]
+    assert sorted(files) == ["results.csv", "results.html", "results.md", "results.tex"]
+    assert files["results.html"].count(b"<figure>") == 7
     assert b"pip install 'selectit[report]'" in files["results.md"]
 
 

@@ -145,6 +145,17 @@ def test_the_same_again(name, given, contents):
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
+def test_a_smaller_budget_takes_the_first_rows(name, given, contents):
+    method = methods.build(name, given)
+    if isinstance(method, ScoringMethod) or not method.nested:
+        return
+    signals = signals_for(method, contents)
+    every = list(method.select(signals, len(contents)))
+    for budget in (1, 4, 11):
+        assert list(method.select(signals, budget)) == every[:budget]
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
 def test_rows_may_change_places(name, given, contents):
     method = methods.build(name, given)
     order = np.random.default_rng(1).permutation(len(contents))

@@ -1,13 +1,16 @@
 """Maps of vectors and distances to their centre, by hand and by chance."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectit.numerics.projection import PERMUTATIONS, measure_centre, project
+from selectit.errors import SettingsError
+from selectit.numerics.projection import PERMUTATIONS, lay_out, measure_centre, project
 
 NAN = float("nan")
 
@@ -64,3 +67,44 @@ def test_distances_that_are_undefined():
     assert measure_centre(vectors, np.array([1])).p == 1, "all are as far"
     assert math.isnan(measure_centre(vectors, np.array([], int)).mean_chosen)
     assert math.isnan(measure_centre(np.full((2, 3), NAN, np.float32), np.array([0])).mean_all)
+
+
+def test_umap_gives_its_points_to_the_rows_with_a_vector(monkeypatch):
+    seen = {}
+
+    class Umap:
+        def __init__(self, **options):
+            seen.update(options)
+
+        def fit_transform(self, vectors):
+            return vectors[:, :2] * 2
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap))
+    vectors = np.arange(60, dtype=np.float32).reshape(20, 3)
+    vectors[4] = np.nan
+    found = lay_out(vectors, seed=7)
+    assert np.isnan(found.points[4]).all() and found.explained is None
+    there = np.arange(20) != 4
+    np.testing.assert_array_equal(found.points[there], vectors[there, :2] * 2)
+    assert (seen["metric"], seen["random_state"]) == ("cosine", 7)
+    with pytest.raises(SettingsError, match="more than 15 rows"):
+        lay_out(vectors[:15])
+
+
+def test_umap_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(SettingsError, match="needs umap-learn") as caught:
+        lay_out(np.ones((20, 3), np.float32))
+    assert "map" in caught.value.hint
+
+
+def test_umap_keeps_groups_together():
+    pytest.importorskip("umap")
+    draw = np.random.default_rng(0)
+    group = np.repeat([0, 1], 40)
+    vectors = (draw.normal(size=(2, 8))[group] + 0.05 * draw.normal(size=(80, 8))).astype(np.float32)
+    points = lay_out(vectors).points
+    middles = np.stack([points[group == each].mean(axis=0) for each in (0, 1)])
+    nearest = np.linalg.norm(points[:, None] - middles, axis=2).argmin(axis=1)
+    assert (nearest == group).all()
+    np.testing.assert_array_equal(points, lay_out(vectors).points)

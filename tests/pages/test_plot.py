@@ -16,10 +16,11 @@ from selectit.numerics.ranking import ranking
 from selectit.pages import load
 from selectit.pages.plot import FIGURES, plot
 from selectit.runs.run import open_run
+from selectit.runs.stored import load_selection
 
 
 def chosen(name="a"):
-    return load.load_selection(open_run("run"), name)
+    return load_selection(open_run("run"), name)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,11 @@ def rated(made, folder):
 def test_what_is_loaded_of_a_selection(rated, no_model):
     no_model()
     of = chosen()
-    assert of.scored_by == "selectit-sentence-paper-k5-a0.2"
-    assert of.rows.tolist() == ranking(of.scores)[:4].tolist()
-    assert chosen("length").scored_by == "length-words" and chosen("set").scores is None
-    histogram, cut = load.load_histogram(of)
-    assert (histogram.all.sum(), histogram.chosen.sum(), cut) == (12, 4, pytest.approx(of.scores[of.rows].min()))
+    assert of.scores == "selectit-sentence-paper-k5-a0.2"
+    assert of.rows.tolist() == ranking(of.score)[:4].tolist()
+    assert chosen("length").scores == "length-words" and chosen("set").scores == ""
+    histogram = load.load_histogram(of)
+    assert (histogram.all.sum(), histogram.chosen.sum(), of.cut) == (12, 4, pytest.approx(of.score[of.rows].min()))
     lengths = load.load_lengths(chosen("length"))
     words = of.run.basic_rows().response_words
     assert (lengths.mean_all, lengths.mean_chosen) == (words.mean(), np.sort(words)[-3:].mean())
@@ -137,7 +138,7 @@ def test_a_folder_is_no_figure(rated, capsys):
         (["run:a", "--what", "score", "--out", "f.png"], "'scores'"),
         (["run:a", "--what", "scores", "--out", "f.jpg"], "f.pdf"),
         (["run:a", "--what", "scores", "--out", "no/f.png"], "no folder no"),
-        (["run", "--what", "scores", "--out", "f.png"], "Name one: run:a"),
+        (["run", "--what", "scores", "--out", "f.png"], "Name one: run:NAME"),
         (["run:z", "--what", "scores", "--out", "f.png"], "no selection 'z'"),
         (["run:set", "--what", "scores", "--out", "f.png"], "chosen as a set"),
         (["run:length", "--what", "sweep", "--out", "f.png"], "no K or alpha"),

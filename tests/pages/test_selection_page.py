@@ -5,8 +5,11 @@ import gzip
 import json
 import re
 import shlex
+import sys
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from hypothesis import strategies as st
 import commandline
 import selectit
 from selectit.config.settings import Settings
+from selectit.errors import SettingsError
+from selectit.filters.quotas import share_out
 from selectit.pages import rows as page_rows
 from selectit.pages.choice import read_choice
 from selectit.pages.command import ROWS, to_flags
@@ -65,7 +70,7 @@ class Page:
     @property
     def order(self):
         place = self.columns["place"]
-        return [int(np.flatnonzero(place == rank)[0]) for rank in range(1, int(place.max()) + 1)]
+        return [int(row) for row in np.argsort(place, kind="stable") if place[row]]
 
 
 def choose(data, **more):
@@ -110,21 +115,70 @@ def test_the_probabilities_are_those_of_the_ratings(data):
 )
 def test_the_copied_command_gives_the_rows_above_the_cut(data, command, more):
     _, page = choose(data, keep=3, **more)
-    assert page.about["isCut"]
-    words = shlex.split(page.about["command"].replace(ROWS, "5"))
-    assert words.pop(0) == "selectit"
-    code, out, err = command(*words, "--json", "--no-report")
-    assert code == 0, err
-    assert json.loads(out)["rows"] == page.order[:5]
-    assert json.loads(out)["report"] is None
+    assert page.about["most"] == len(page.order)
+    assert run_copied(page, command, 5) == page.order[:5]
     assert Path("data.5rows.json").exists()
 
 
-@pytest.mark.parametrize("more", [{"method": "kcenter", "encoder": "e"}, {"method": "length", "by": "topic"}])
-def test_a_choice_that_is_no_cut_has_none_to_move(folder, rows, more):
-    Path("data.json").write_text(json.dumps([{**each, "topic": "ab"[n % 2]} for n, each in enumerate(rows)]))
-    selected, page = choose("data.json", keep=4, allow_fewer=True, **more)
-    assert not page.about["isCut"]
+def run_copied(page, command, keep):
+    """The rows that the command for another cut chooses."""
+    words = shlex.split(page.about["command"].replace(ROWS, str(keep)))
+    assert words.pop(0) == "selectit"
+    code, out, err = command(*words, "--json", "--no-report")
+    assert code == 0, err
+    assert json.loads(out)["report"] is None
+    return json.loads(out)["rows"]
+
+
+TOPICS = "aaaaaabbbbcc"
+
+
+@pytest.fixture
+def topics(folder, rows):
+    Path("data.json").write_text(json.dumps([{**row, "topic": t} for row, t in zip(rows, TOPICS, strict=True)]))
+    Path("shares.json").write_text('{"a": 0.3, "c": 1.7}')
+    return "data.json"
+
+
+@pytest.mark.parametrize(
+    ("more", "most"),
+    [
+        ({"method": "length", "by": "topic"}, 12),
+        ({"method": "length", "by": "topic", "shares": "equal"}, 12),
+        ({"method": "length", "by": "topic", "shares": "shares.json"}, 8),
+        ({"k": 2, "by": "topic", "dedup": "exact"}, 11),
+    ],
+)
+def test_the_copied_command_gives_each_group_its_share(topics, command, more, most):
+    _, page = choose(topics, keep=4, **more)
+    quotas, of = page.about["quotas"], page.columns["group"]
+    assert page.about["most"] == most
+    for keep in (1, 3, 7, most):
+        given = share_out(quotas["sizes"], [Fraction(weight) for weight in quotas["weights"]], keep)
+        turn = page.columns["turn"]
+        assert run_copied(page, command, keep) == [row for row in page.order if 0 < turn[row] <= given[of[row]]]
+
+
+@pytest.mark.parametrize("method", ["kcenter", "herding"])
+def test_the_copied_command_gives_the_first_of_a_set(topics, command, method):
+    selected, page = choose(topics, keep=6, method=method, encoder="e")
+    assert page.about["most"] == 6
+    assert page.order == selected.selection.rows.tolist()
+    assert run_copied(page, command, 4) == page.order[:4]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"method": "kmeans", "encoder": "e"},
+        {"method": "kcenter", "encoder": "e", "by": "topic"},
+        {"method": "length", "diversity": "kcenter", "encoder": "e"},
+        {"method": "length", "by": "topic", "shares": "equal", "min_score": 2, "keep": 6},
+    ],
+)
+def test_a_choice_that_is_no_cut_has_none_to_move(topics, more):
+    selected, page = choose(topics, **{"keep": 4, "allow_fewer": True, **more})
+    assert page.about["most"] is None
     assert np.flatnonzero(page.columns["kept"]).tolist() == sorted(selected.selection.rows)
     assert "no cut to move" in page.html or "no single cut" in page.html
 
@@ -186,6 +240,8 @@ def test_a_long_run_has_a_sample_and_says_so(data, monkeypatch):
     best = selectit.score("run", Settings(k=2)).score
     assert page.about["total"] == 12 and page.about["rows"] <= 6
     assert [row[at] for at in page.order] == sorted(row, key=lambda each: -best[each])
+    ranks = np.argsort(np.argsort(-best, kind="stable"), kind="stable") + 1
+    assert page.columns["place"].tolist() == ranks[row].tolist()  # among all rows, not among those of the page
     assert {selected.selection.rows[0], selected.selection.rows[-1]} <= set(row)
     assert "drawn at random" in page.html
     assert 'id="analyses"' not in page.html
@@ -306,3 +362,22 @@ def test_options_as_they_are_typed():
 def test_a_choice_says_which_scores_it_was_made_by(data):
     selected, _ = choose(data, k=2)
     assert read_choice(open_run("run"), selected.name).scores == "selectit-sentence-paper-k2-a0.2"
+
+
+def test_a_map_by_umap_says_so(topics, monkeypatch):
+    class Umap:
+        def __init__(self, **options):
+            pass
+
+        def fit_transform(self, vectors):
+            return vectors[:, :2]
+
+    selected, page = choose(topics, keep=4, method="kcenter", encoder="e")
+    assert "principal axes" in page.html
+    monkeypatch.setattr("selectit.numerics.projection.NEIGHBOURS", 3)
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap))
+    html = selectit.report(f"run:{selected.name}", umap=True).read_text()
+    assert "UMAP" in html and "principal axes" not in html
+    scored, _ = choose(topics, keep=4, method="length", run="other")
+    with pytest.raises(SettingsError, match="no map"):
+        selectit.report(f"other:{scored.name}", umap=True)

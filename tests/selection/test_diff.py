@@ -109,7 +109,7 @@ def test_the_command(one_run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("run", "run:long"), "Name one: run:long"),
+        (("run", "run:long"), "Name one: run:NAME"),
         (("run:lon", "run:long"), "Did you mean 'long'?"),
         (("nothing", "run:long"), "not a run directory"),
     ],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selectit.assessing.sample import is_answered, is_folder, open_sample_run
+from selectit.assessing.texts import QUANTILES
 from selectit.config.settings import Settings
 from selectit.engines.loading import gives
 from selectit.numerics.statistics import bootstrap_median
@@ -52,7 +53,9 @@ class Distribution:
     """Whether they are of a sample; else they are all that is stored."""
     tenth: float
     """The 10th percentile; NaN where no row has a value, and so are the others."""
+    quarter: float
     median: float
+    three_quarters: float
     ninetieth: float
     interval: tuple[float, float] | None
     """95 % of the median, by a bootstrap over the rows of a sample; None = all rows are in."""
@@ -113,9 +116,21 @@ def _without(plan: Plan, stored: Sequence[bool]) -> Plan:
 def _describe(figure: str, model: str, values: Float64, seed: int | None) -> Distribution:
     """The distribution of the values that there are; `seed`: of the bootstrap of a sample, None = all rows are in."""
     known = values[np.isfinite(values)]
-    tenth, median, ninetieth = np.quantile(known, (0.1, 0.5, 0.9)).tolist() if len(known) else [np.nan] * 3
+    quantiles = np.quantile(known, QUANTILES).tolist() if len(known) else [np.nan] * len(QUANTILES)
     interval = None
     if len(known) and seed is not None:
         estimate = bootstrap_median(known, seed)
         interval = (estimate.low, estimate.high)
-    return Distribution(figure, model, len(known), seed is not None, tenth, median, ninetieth, interval)
+    tenth, quarter, median, three_quarters, ninetieth = quantiles
+    return Distribution(
+        figure=figure,
+        model=model,
+        rows=len(known),
+        drawn=seed is not None,
+        tenth=tenth,
+        quarter=quarter,
+        median=median,
+        three_quarters=three_quarters,
+        ninetieth=ninetieth,
+        interval=interval,
+    )

@@ -17,7 +17,7 @@ _LANGUAGES = 2  # of each data set that the table names
 def assessment_lines(found: Assessment) -> list[str]:
     """The assessment as lines of text."""
     names = [each.name for each in found.data]
-    lines = [*table_lines(["", *names], list(_figures(found.data)))]
+    lines = [*table_lines(["", *names], list(list_figures(found.data)))]
     if len(names) > 1:
         lines += ["", "rows that ask what another data set asks, exactly / nearly or exactly"]
         lines += table_lines(["", *(f"in {name}" for name in names)], list(_shares(found)))
@@ -37,7 +37,7 @@ def _rows(rows: Sequence[int]) -> str:
     )
 
 
-def _figures(data: Sequence[Assessed]) -> Iterator[list[str]]:
+def list_figures(data: Sequence[Assessed]) -> Iterator[list[str]]:
     """The lines of the table: a figure and its value for each data set."""
 
     def line(name: str, value: Callable[[Assessed], str]) -> list[str]:

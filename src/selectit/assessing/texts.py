@@ -25,6 +25,10 @@ DISTINCT_WORDS = 20_000
 """distinct-n is of so many words of responses, since it falls with their number."""
 
 
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""Of a distribution, those that are told."""
+
+
 PROSE = 12
 """A last line of so many words is a sentence, or part of one."""
 
@@ -42,9 +46,12 @@ class Found:
 class Lengths:
     """Of texts, in words."""
 
+    tenth: float
+    """The 10th percentile."""
+    quarter: float
     median: float
+    three_quarters: float
     ninetieth: float
-    """The 90th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ def _found(rows: Sequence[int] | np.ndarray) -> Found:
 
 
 def _measure_lengths(counts: np.ndarray) -> Lengths:
-    return Lengths(float(np.median(counts)), float(np.quantile(counts, 0.9)))
+    return Lengths(*np.quantile(counts, QUANTILES).tolist())
 
 
 def _by_row(samples: Sequence[Sample], rows: int, text: Callable[[Sample], str]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,10 +42,18 @@ SAMPLE = 500
     cloup.option("--sample-seed", type=int, default=0, metavar="N", help="Of the drawing and the intervals [0]."),
 )
 @options(
-    "pooling", "prompts", "max_tokens", "overflow", "data_dir", SourceOptions, ReadingOptions,
+    "report", "force", "pooling", "prompts", "max_tokens", "overflow", "data_dir", SourceOptions, ReadingOptions,
     EngineOptions, LoadingOptions, *COMMON,
 )  # fmt: skip
-def command(data: tuple[str, ...], sample: int, sample_seed: int, as_json: bool, quiet: bool, **given: Any) -> None:
+def command(
+    data: tuple[str, ...],
+    sample: int,
+    sample_seed: int,
+    report: str | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Judge whole data sets side by side: each DATA is one, or a run directory.
 
     Size, lengths, copies, languages, damaged rows, questions of evaluations, what the data sets share. No model is
@@ -55,10 +64,17 @@ def command(data: tuple[str, ...], sample: int, sample_seed: int, as_json: bool,
     from selectit.assessing.assess import assess
     from selectit.assessing.report import assessment_lines
     from selectit.cli.progress import notes
+    from selectit.runs.output import check_writable_parent
 
+    if report is not None:  # before models are asked
+        check_writable_parent("--report", Path(report))
     with notes(quiet) as progress:
         found = assess(data, chosen, sample, sample_seed, progress)
     if as_json:
         print_json(dataclasses.asdict(found))
     else:
         say("\n".join(assessment_lines(found)))
+    if report is not None:
+        from selectit.pages.assessment import report_assessment
+
+        say(f"report    {report_assessment(found, report, force=bool(chosen.force))}", err=as_json)

@@ -14,12 +14,12 @@ from selectit.cli.printing import print_json, say
 @cloup.command("diff")
 @click.argument("a", metavar="RUN[:NAME]")
 @click.argument("b", metavar="RUN[:NAME]")
-@options("json")
-def command(a: str, b: str, as_json: bool) -> None:
+@options("report", "force", "json")
+def command(a: str, b: str, report: str | None, force: bool | None, as_json: bool) -> None:
     """Show what differs between two selections: their rows, the cut, and the places of rows in the ranking.
 
     NAME may be left out where a run has one selection. Runs of different data are compared by the rows that both have.
-    No model is loaded.
+    The page has the rows with their texts. No model is loaded.
     """
     from selectit.selection.diff import diff, difference_lines
 
@@ -28,3 +28,7 @@ def command(a: str, b: str, as_json: bool) -> None:
         print_json(dataclasses.asdict(found))
     else:
         say("\n".join(difference_lines(found)))
+    if report is not None:
+        from selectit.pages.difference import report_difference
+
+        say(f"report    {report_difference(a, b, report, force=bool(force))}", err=as_json)

@@ -44,5 +44,4 @@ def command(file: Path, data: str | None, out: str | None, only_plan: bool, quie
         finished = experiment.experiment(loaded, folder, progress)
     say(finished.report)
     say(f"tables: {finished.out}/results.md, .csv, .tex")
-    if finished.page is not None:
-        say(f"page: {finished.page}")
+    say(f"page: {finished.page}")

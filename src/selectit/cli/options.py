@@ -91,8 +91,11 @@ COMMON = {
 }
 """The options that are no settings: how the command itself behaves."""
 
-_OWN = {"no_report": cloup.option("--no-report", is_flag=True, help="Write no page; selectit report can later.")}
-"""The same, of one verb each."""
+_OWN = {
+    "no_report": cloup.option("--no-report", is_flag=True, help="Write no page; selectit report can later."),
+    "report": cloup.option("--report", metavar="FILE", help="Write a page too, one file for a browser [no page]."),
+}
+"""The same, of few verbs."""
 
 
 def options(*wanted: type[OptionGroup] | str, without: tuple[str, ...] = ()) -> Callable[[F], F]:

@@ -109,9 +109,9 @@ def _histogram(run: str, name: str) -> Iterator[str]:
     Of a selection that is no longer whole, what is wrong with it: the rest of the run is shown all the same.
     """
     from selectit.pages.analyses import build_histogram
-    from selectit.pages.load import load_selection
     from selectit.pages.terminal import LINES, histogram_lines
     from selectit.runs.run import open_run
+    from selectit.runs.stored import load_selection
     from selectit.runs.sums import DamagedError
 
     try:
@@ -119,9 +119,9 @@ def _histogram(run: str, name: str) -> Iterator[str]:
     except DamagedError as error:
         yield from (f"  {line}" for line in str(error).splitlines())
         return
-    if of.scores is not None:
+    if of.scores:
         width = shutil.get_terminal_size().columns - 2
-        yield from (f"  {line}" for line in histogram_lines(build_histogram(of.scores, of.rows, LINES), width))
+        yield from (f"  {line}" for line in histogram_lines(build_histogram(of.score, of.rows, LINES), width))
 
 
 def _row_lines(known: dict[str, Any]) -> list[str]:

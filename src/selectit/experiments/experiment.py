@@ -40,10 +40,9 @@ class Finished:
     """The tables in Markdown, as in OUT/results.md."""
 
     @property
-    def page(self) -> Path | None:
-        """OUT/results.html; None without the extra `report`."""
-        path = self.out / "results.html"
-        return path if path.is_file() else None
+    def page(self) -> Path:
+        """OUT/results.html."""
+        return self.out / "results.html"
 
     def _repr_html_(self) -> str:
         return notebook_html(self.report.splitlines())

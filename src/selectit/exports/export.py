@@ -32,7 +32,7 @@ from selectit.runs.output import check_new_folder
 from selectit.runs.run import Run, open_run
 from selectit.runs.selections import ALL, find_selection, load_rows, read_selection
 from selectit.runs.source import data_name
-from selectit.runs.stored import find_scores, read_scores
+from selectit.runs.stored import load_selection
 from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import write_count
 
@@ -277,8 +277,8 @@ def _write_data(run: Run, to: str, path: Path, kept: _ChosenRows, scores: bool, 
 
 def _write_map(run: Run, path: Path, chosen: _ChosenRows, places: Places) -> None:
     marked = np.empty(0, np.int64) if chosen.name == ALL else chosen.rows
-    scored_by = find_scores(run, chosen.config) if chosen.config else None
-    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
+    of = None if chosen.name == ALL else load_selection(run, chosen.name)
+    scores = of.score if of is not None and of.scores else None
     with replacing(path) as file:
         parts = atlas.map_parts(run, places, marked, scores)
         write.write_table(file, "parquet", places.rows, parts, atlas.SCHEMA, None)

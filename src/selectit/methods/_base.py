@@ -135,6 +135,9 @@ class SetMethod(_AnyMethod):
 
     __slots__ = ()
 
+    nested: ClassVar[bool] = True
+    """Whether a smaller budget always takes the first rows of what a larger one takes."""
+
     @abstractmethod
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` distinct row numbers, in the order in which they were chosen."""

@@ -88,6 +88,8 @@ class TuningSetMethod(_TuningMethod, SetMethod):
 
     __slots__ = ()
 
+    nested = False
+
     @abstractmethod
     def steps(self, signals: Signals, budget: int) -> Generator[Pass, Any, Int64]:
         """At most `budget` distinct row numbers, in the order in which they were chosen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Dpp(SetMethod):
     Checked: the specification's values, and greedy determinants by brute force.
     """
 
+    nested: ClassVar[bool] = False  # of many rows it looks only at some, by the budget
     text: str = "both"
     """`instruction`, `response` or `both`."""
     kernel: str = "rbf"

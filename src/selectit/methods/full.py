@@ -33,6 +33,7 @@ class Full(SetMethod):
 
     needs: ClassVar[tuple[str, ...]] = ()
     keep: ClassVar[str] = "100%"
+    nested: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

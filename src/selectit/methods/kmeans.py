@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
@@ -34,6 +35,7 @@ class Kmeans(SetMethod):
     Checked: by hand on clear clusters.
     """
 
+    nested: ClassVar[bool] = False
     text: str = "both"
     """`instruction`, `response` or `both`."""
     clusters: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Novelselect(SetMethod):
     Checked: the order of the published code on made-up rows, with copies and without.
     """
 
+    nested: ClassVar[bool] = False  # of many rows it looks only at some, by the budget
     alpha: float = 1.0
     """How much the nearest chosen rows decide: 0 = all alike."""
     beta: float = 0.5

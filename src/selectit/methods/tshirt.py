@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Tshirt(SetMethod):
     Checked: the specification's value of S-IFD; the choice by hand.
     """
 
+    nested: ClassVar[bool] = False  # it looks at twice the budget
     ratio: float = 0.5
     """Share of tokens above the threshold, in (0, 1]; the paper also has 0.75."""
     copies: int = 30

@@ -8,22 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.errors import SettingsError, install_extra
 from selectit.numerics.row_random import row_uniforms
 from selectit.signals.arrays import Int64, Rows
 
 SAMPLE = 2048
 """Rows whose vectors are enough to decide the axes of a map."""
 PERMUTATIONS = 999
+NEIGHBOURS = 15
+"""Of a row, which UMAP keeps near it: its default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Rows in two dimensions: the principal axes of their vectors."""
+    """Rows in two dimensions."""
 
     points: NDArray[np.float32]
     """(N, 2) x and y; NaN for a row without a vector."""
-    explained: tuple[float, float]
-    """The share of the vectors' variance along x and along y, in [0, 1]."""
+    explained: tuple[float, float] | None
+    """The share of the vectors' variance along x and along y, in [0, 1]; None = these are no principal axes."""
 
 
 def draw_sample(rows: Rows) -> Int64:
@@ -52,6 +55,27 @@ def project(vectors: NDArray[np.float32], sample: Int64) -> Projection:
     total = squares.sum()
     first, second = (squares[:2] / total).tolist() if total > 0 else (math.nan, math.nan)
     return Projection(points, (first, second))
+
+
+def lay_out(vectors: NDArray[np.float32], seed: int = 0) -> Projection:
+    """Lay (N, D) vectors, NaN throughout where a row has none, out by UMAP: neighbours by cosine stay near each other.
+
+    Source: McInnes et al., arXiv 1802.03426, by their package. Equal vectors give equal maps on one machine.
+
+    Raises:
+        SettingsError: umap-learn is not installed, or there are too few vectors to have neighbours.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise SettingsError(f"UMAP needs umap-learn: {error}", f"Install it: {install_extra('map')}") from error
+    there = np.asarray(np.isfinite(vectors).all(axis=1))
+    if there.sum() <= NEIGHBOURS:
+        raise SettingsError(f"UMAP needs more than {NEIGHBOURS} rows with a vector", "Leave out --umap.")
+    method = UMAP(n_neighbors=NEIGHBOURS, metric="cosine", init="pca", random_state=seed, n_jobs=1)
+    points = np.full((len(vectors), 2), np.nan, np.float32)
+    points[there] = method.fit_transform(vectors[there])
+    return Projection(points, None)
 
 
 @dataclass(frozen=True, slots=True)

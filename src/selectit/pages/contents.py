@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from selectit.pages.choice import StoredChoice
 from selectit.pages.command import known_options, write_cut_command, write_row_command
+from selectit.pages.cut import Cut, describe_quotas, find_cut
 from selectit.pages.pack import round_to_figures
 from selectit.pages.ratings import PageRatings, read_ratings
 from selectit.pages.rows import PREVIEW, RowTexts, estimate_tokens, name_fields, read_texts, sample_rows
@@ -39,6 +40,8 @@ class PageRows:
     """None = nobody rated."""
     fields: Mapping[str, tuple[str, ...]]
     """(P,) values each of what groups the rows."""
+    cut: Cut | None
+    """None = there is none to move."""
 
     @property
     def is_sample(self) -> bool:
@@ -55,7 +58,8 @@ def read_page_rows(run: Run, choice: StoredChoice) -> PageRows:
     """The rows of the page of a selection. Raises DamagedError."""
     rows = sample_rows(run, choice)
     texts = read_texts(run, rows)
-    return PageRows(run, choice, rows, texts, read_ratings(run, choice.config, rows), name_fields(texts, choice, rows))
+    ratings, fields = read_ratings(run, choice.config, rows), name_fields(texts, choice, rows)
+    return PageRows(run, choice, rows, texts, ratings, fields, find_cut(choice))
 
 
 def fill_columns(page: PageRows) -> dict[str, NDArray[Any]]:
@@ -64,12 +68,17 @@ def fill_columns(page: PageRows) -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {
         "row": rows.astype(np.uint32),
         "score": choice.score[rows],
-        "place": _place(choice, rows).astype(np.uint32),
+        "place": _number(choice.order if choice.scores else choice.rows, page.run.rows)[rows],
         "kept": page.kept.astype(np.uint8),
         "words": page.texts.words.astype(np.uint32),
         "near": np.array([_kept_row(choice, row) + 1 for row in rows.tolist()], np.uint32),
         "flags": np.zeros(len(rows), np.uint8),
     }
+    if page.cut is not None and page.cut.quotas is not None:
+        columns |= {
+            "group": page.cut.quotas.of[rows].astype(np.uint32),
+            "turn": _number(page.cut.order, page.run.rows, page.cut.turns())[rows],
+        }
     for at, values in enumerate(page.fields.values()):
         columns[f"field{at}"] = np.unique(np.array(values, dtype=object), return_inverse=True)[1].astype(np.uint8)
     for at, part in enumerate(choice.parts.values()):
@@ -100,16 +109,11 @@ def _prompts_shown(ratings: PageRatings) -> int:
     return int(max(1, min(prompts, _MOST_CHANCES // (rows * models * labels))))
 
 
-def _place(choice: StoredChoice, rows: Int64) -> Int64:
-    """(P,) the place of each row among those of the page that may be chosen, best first, from 1; 0 = it may not be.
-
-    Of a method that chooses a set, the place in the choice.
-    """
-    ranked = choice.order if choice.scores else choice.rows
-    here = ranked[np.isin(ranked, rows)]
-    place = np.zeros(len(choice.score), np.int64)
-    place[here] = np.arange(1, len(here) + 1)
-    return place[rows]
+def _number(order: Int64, rows: int, numbers: Int64 | None = None) -> NDArray[np.uint32]:
+    """(rows,) of each row its place in an order, from 1, or its number of these; 0 = it is not there."""
+    found = np.zeros(rows, np.uint32)
+    found[order] = np.arange(1, len(order) + 1) if numbers is None else numbers
+    return found
 
 
 def describe_contents(page: PageRows) -> dict[str, Any]:
@@ -119,11 +123,10 @@ def describe_contents(page: PageRows) -> dict[str, Any]:
     return {
         "rows": len(page.rows),
         "total": run.rows,
-        "kept": int(page.kept.sum()),
-        "keptRows": len(choice.rows),
+        "kept": len(choice.rows),
         "candidates": len(choice.order),
-        "candidatesHere": int(np.isin(choice.order, page.rows).sum()),
-        "isCut": choice.is_cut,
+        "most": None if page.cut is None else page.cut.most,
+        "quotas": None if page.cut is None else describe_quotas(page.cut),
         "scores": choice.scores,
         "parts": list(choice.parts),
         "fields": [{"name": name, "values": sorted(set(values))} for name, values in page.fields.items()],

@@ -200,9 +200,10 @@ def draw_map(found: Map, chosen: Int64) -> Figure:
     }
     for name, each, colour in (("all", points, ALL), ("chosen", some, CHOSEN)):
         axes.scatter(each[:, 0], each[:, 1], color=colour, label=f"{name} {len(each):,}", **dots)
-    first, second = found.projection.explained
-    axes.set_xlabel(f"first axis ({first:.0%} of the variance)")
-    axes.set_ylabel(f"second axis ({second:.0%})")
+    if found.projection.explained is not None:
+        first, second = found.projection.explained
+        axes.set_xlabel(f"first axis ({first:.0%} of the variance)")
+        axes.set_ylabel(f"second axis ({second:.0%})")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal", adjustable="datalim")

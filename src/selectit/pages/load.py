@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,10 @@ import numpy as np
 
 from selectit import methods as method_files
 from selectit.config.settings import Settings
-from selectit.errors import RunError
+from selectit.errors import MissingError
 from selectit.methods._base import Method, ScoringMethod
 from selectit.numerics.lexical import calculates
-from selectit.numerics.projection import CentreDistance, Projection, draw_sample, measure_centre, project
+from selectit.numerics.projection import CentreDistance, Projection, draw_sample, lay_out, measure_centre, project
 from selectit.numerics.vectors import row_vectors
 from selectit.pages import analyses
 from selectit.pages.analyses import Agreement, Calculations, Histogram, Lengths, Sweep
@@ -24,10 +23,15 @@ from selectit.runs.annotators import Annotator, annotators, named_annotator
 from selectit.runs.files import numbers
 from selectit.runs.prompt_sets import stored_prompts
 from selectit.runs.run import Run, open_run
-from selectit.runs.selections import read_selection
-from selectit.runs.stored import find_embeddings, find_scores, is_answered, load_arrays, names_of_scores, read_scores
-from selectit.runs.sums import DamagedError
-from selectit.signals.arrays import Float32, Float64, Int64, Ratings, Signals
+from selectit.runs.stored import (
+    StoredSelection,
+    find_embeddings,
+    is_answered,
+    load_arrays,
+    names_of_scores,
+    read_scores,
+)
+from selectit.signals.arrays import Float32, Float64, Ratings, Signals
 from selectit.signals.requests import RatingPrompt
 
 SWEPT: Mapping[str, Sequence[float]] = {"k": analyses.K_VALUES, "alpha": analyses.ALPHAS}
@@ -36,38 +40,11 @@ COMPARED = 12
 """So many of a run's scores are compared; more can't be read in a matrix."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSelection:
-    """A selection of N rows, with the scores that it was made by."""
-
-    run: Run
-    name: str
-    config: Mapping[str, Any]
-    rows: Int64
-    """The chosen rows in their order."""
-    scored_by: str | None
-    """The name of the scores; None = the method chooses a set, or they are gone."""
-    scores: Float64 | None
-    """(N,) higher = keep, NaN = none."""
-
-
-def load_selection(run: Run, name: str) -> StoredSelection:
-    """A selection of the run. Raises DamagedError."""
-    config = run.read_toml(run.path / "selections" / name / "config.toml")
-    scored_by = find_scores(run, config)
-    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
-    return StoredSelection(run, name, config, numbers(read_selection(run, name)["row"]), scored_by, scores)
-
-
-def load_histogram(of: StoredSelection) -> tuple[Histogram, float]:
-    """The scores of all rows and of the chosen ones, and the lowest that was kept (NaN = it cuts nowhere).
-
-    Raises RunError where there are no scores.
-    """
-    if of.scores is None:
-        raise RunError(f"{of.name} was chosen as a set: there are no scores", "Name a selection by a score.")
-    cut = of.run.read_json(of.run.path / "selections" / of.name / "summary.json")["cut"]
-    return analyses.build_histogram(of.scores, of.rows), math.nan if cut is None else float(cut)
+def load_histogram(of: StoredSelection) -> Histogram:
+    """The scores of all rows and of the chosen ones. Raises MissingError where there are no scores."""
+    if not of.scores:
+        raise MissingError(f"{of.name} was chosen as a set: there are no scores", "Name a selection by a score.")
+    return analyses.build_histogram(of.score, of.rows)
 
 
 def load_lengths(of: StoredSelection) -> Lengths:
@@ -81,14 +58,14 @@ def load_calculations(of: StoredSelection) -> Calculations:
     for start, stop in of.run.part_ranges():
         for sample in of.run.samples(start, stop):
             found[sample.row] |= calculates(sample.instruction)
-    return analyses.measure_calculations(found, of.scores, of.rows)
+    return analyses.measure_calculations(found, of.score if of.scores else None, of.rows)
 
 
 def load_sweeps(of: StoredSelection) -> list[Sweep]:
-    """What other values of K and alpha would choose. Raises RunError where the method has neither."""
+    """What other values of K and alpha would choose. Raises MissingError where the method has neither."""
     method = _find_method(of)
     if method is None:
-        raise RunError(
+        raise MissingError(
             f"{of.name} is not by a method that scores rows by the ratings of all rows alone: there is no K or alpha",
             "Name a selection by selectit or expected-rating, without --cascade and --combine.",
         )
@@ -96,7 +73,7 @@ def load_sweeps(of: StoredSelection) -> list[Sweep]:
     tried = (analyses.sweep(method, signals, name, values, len(of.rows)) for name, values in SWEPT.items())
     found = [each for each in tried if each is not None]
     if not found:
-        raise RunError(
+        raise MissingError(
             f"no other K or alpha makes another choice than {of.name}",
             f"Rate under more prompts: selectit rate --run {of.run.path} --k 5.",
         )
@@ -122,7 +99,7 @@ def build_method(config: Mapping[str, Any]) -> Method | None:
 
 
 def _raters(of: StoredSelection) -> list[Annotator]:
-    """The models whose ratings the selection was made by, in their order. Raises RunError where they are gone."""
+    """The models whose ratings the selection was made by, in their order. Raises MissingError where they are gone."""
     return [named_annotator(of.run, folder, Settings()) for folder in of.config["models"]]
 
 
@@ -133,7 +110,7 @@ def _prompts(of: StoredSelection) -> tuple[RatingPrompt, ...]:
         if path.stem == of.config["prompts"]:
             asked = prompts.first(len(prompts.texts))
             return tuple(itertools.takewhile(lambda prompt: _all_answered(of.run, raters, prompt), asked))
-    raise RunError(f"{of.run.path} has no longer the prompts of {of.name}", "Select again from it with --prompts.")
+    raise MissingError(f"{of.run.path} has no longer the prompts of {of.name}", "Select again from it with --prompts.")
 
 
 def _all_answered(run: Run, raters: Sequence[Annotator], prompt: RatingPrompt) -> bool:
@@ -152,12 +129,12 @@ def load_agreements(of: StoredSelection) -> dict[str, Agreement]:
     """How far prompts, models and methods agree, those of which there are two or more.
 
     Prompts and models by SelectIT's score of single ratings, methods by their stored scores, that of the selection
-    first. Raises RunError where there is nothing to compare.
+    first. Raises MissingError where there is nothing to compare.
     """
     scores = {"prompts": _prompt_scores(of), "models": _model_scores(of), "methods": _method_scores(of)}
     found = {what: analyses.measure_agreement(some, len(of.rows)) for what, some in scores.items() if len(some) > 1}
     if not found:
-        raise RunError(
+        raise MissingError(
             f"{of.run.path} has neither two prompts nor two models nor two scores to compare",
             f"Score by another method: selectit score --run {of.run.path} --method length.",
         )
@@ -182,7 +159,7 @@ def _model_scores(of: StoredSelection) -> dict[str, Float64]:
 
 
 def _method_scores(of: StoredSelection) -> dict[str, Float64]:
-    names = sorted(names_of_scores(of.run), key=lambda name: (name != of.scored_by, name))[:COMPARED]
+    names = sorted(names_of_scores(of.run), key=lambda name: (name != of.scores, name))[:COMPARED]
     return {name: numbers(read_scores(of.run, name)["score"]) for name in names}
 
 
@@ -198,11 +175,15 @@ class Map:
     """(T, 2) the examples of the run's targets, along the same axes; of those that the encoder has read."""
 
 
-def load_map(of: StoredSelection) -> Map:
-    """The rows' vectors in two dimensions, and their distances to the centre. Raises RunError: the run has none."""
+def load_map(of: StoredSelection, *, umap: bool = False) -> Map:
+    """The rows' vectors in two dimensions, and their distances to the centre. Raises MissingError: the run has none.
+
+    By UMAP, which raises SettingsError where it can't, or along their principal axes.
+    """
     encoder, embeddings = find_embeddings(of.run)
     vectors = row_vectors(embeddings, of.run.rows)
-    both = project(np.concatenate([vectors, *_target_vectors(of.run, encoder)]), draw_sample(of.run.basic_rows()))
+    every = np.concatenate([vectors, *_target_vectors(of.run, encoder)])
+    both = lay_out(every) if umap else project(every, draw_sample(of.run.basic_rows()))
     points, targets = np.split(both.points, [len(vectors)])
     return Map(encoder, Projection(points, both.explained), measure_centre(vectors, of.rows), targets)
 
@@ -213,9 +194,7 @@ def _target_vectors(run: Run, encoder: str) -> Iterator[Float32]:
         inner = open_run(manifest.parent)
         try:
             own, embeddings = find_embeddings(inner)
-        except DamagedError:
-            raise
-        except RunError:  # a target that a method reads without vectors
+        except MissingError:  # a target that a method reads without vectors
             continue
         if own == encoder:
             yield row_vectors(embeddings, inner.rows)

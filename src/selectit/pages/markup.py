@@ -8,6 +8,8 @@ from typing import Any
 
 from selectit.text_tables import printable
 
+ROLES = {"unrated": "assistant, not to be learned and not rated", "call": "call of a tool", "tool": "tool"}
+
 
 def escape(text: object) -> str:
     """Text as it stands in HTML, in an element or an attribute, with control characters written out."""
@@ -37,19 +39,76 @@ def facts(entries: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="facts">{"".join(boxes)}</dl>'
 
 
-def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column names the rows; it scrolls by itself where it is wide."""
-    head = "".join(
-        f'<th scope="col"{" class=number" if place else ""}>{escape(cell)}</th>' for place, cell in enumerate(header)
-    )
+def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """A table whose first column names the rows; it scrolls by itself where it is wide.
+
+    Args:
+        caption: read aloud.
+        header: of the columns.
+        rows: cells.
+        texts: so many columns, the first ones, hold words; the others are numbers and stand at the right.
+    """
+    kinds = ["" if place < texts else ' class="number"' for place in range(len(header))]
+    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, header, strict=True))
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f'<td class="number">{escape(cell)}</td>' for cell in row[1:])
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds[1:], row[1:], strict=True))
         + "</tr>"
         for row in rows
     )
     box = f'<div class="box" role="region" tabindex="0" aria-label="{escape(caption)}">'
     return f"{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def matrix(caption: str, names: Sequence[str], cells: Mapping[tuple[int, int], tuple[str, float]]) -> str:
+    """A table of each against each other, with a bar in each cell.
+
+    Args:
+        caption: read aloud.
+        names: of both the rows and the columns.
+        cells: by row and column, what it says and the share from 0 to 1 that its bar shows.
+    """
+    head = "".join(f'<th scope="col" class="number">{escape(name)}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(_bar(cells.get((a, b))) for b in range(len(names)))}</tr>'
+        for a, name in enumerate(names)
+    )
+    box = f'<div class="box matrix" role="region" tabindex="0" aria-label="{escape(caption)}">'
+    return f"{box}<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _bar(cell: tuple[str, float] | None) -> str:
+    if cell is None:
+        return '<td class="number">–</td>'
+    text, share = cell
+    rects = f'<rect class="all" width="100" height="10"/><rect class="kept" width="{100 * share:.1f}" height="10"/>'
+    drawn = f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{rects}</svg>'
+    return f'<td class="number">{escape(text)}{drawn}</td>'
+
+
+def key(*names: str) -> str:
+    """What the colours of a drawing stand for: all rows, the chosen ones, a target."""
+    kinds = ("", ' class="of-kept"', ' class="of-target"')
+    entries = "".join(f"<span{kind}>{escape(name)}</span>" for kind, name in zip(kinds, names, strict=False))
+    return f'<p class="key">{entries}</p>'
+
+
+def card(title: str, about: str, entries: Sequence[str]) -> str:
+    """A list under a heading; entries are HTML."""
+    items = "".join(f"<li>{each}</li>" for each in entries)
+    return (
+        f'<section class="card"><h3>{escape(title)}</h3><p class="quiet">{escape(about)}</p><ul>{items}</ul></section>'
+    )
+
+
+def conversation(turns: Iterable[tuple[str, str]], left_out: Sequence[str] = ()) -> str:
+    """Roles and texts, as they stand in the page of a selection too."""
+    found = "".join(
+        f'<div class="turn{" assistant" if role == "assistant" else ""}"><h4>{escape(ROLES.get(role, role))}</h4>'
+        f'<div dir="auto">{escape(text)}</div></div>'
+        for role, text in turns
+    )
+    return found + (paragraphs([f"Left out, since it is not text: {', '.join(left_out)}"], "quiet") if left_out else "")
 
 
 def details(title: str, inner: str) -> str:
@@ -58,5 +117,6 @@ def details(title: str, inner: str) -> str:
 
 
 def figure(title: str, inner: str, caption: str) -> str:
-    """A figure under a heading, with a sentence that says what it shows."""
-    return f"<figure><h3>{escape(title)}</h3>{inner}<figcaption>{escape(caption)}</figcaption></figure>"
+    """A figure under a heading, with a sentence that says what it shows; '' = the text before it does."""
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure><h3>{escape(title)}</h3>{inner}{said}</figure>"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from selectit.atomic_files import replacing
 from selectit.errors import RunError, SettingsError, install_extra, nearest
 from selectit.pages import analyses, load
-from selectit.pages.load import StoredSelection
 from selectit.runs.output import check_writable_parent
 from selectit.runs.selections import open_selection
+from selectit.runs.stored import StoredSelection, load_selection
 from selectit.selection.cascade_report import read_timing
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def plot(selection: str | Path, what: str, out: str | Path, *, force: bool = Fal
 
     run, name = open_selection(selection)
     with figures.paper_style():
-        drawn = figures.encode(_draw(load.load_selection(run, name), what), path.suffix.lower())
+        drawn = figures.encode(_draw(load_selection(run, name), what), path.suffix.lower())
     if path.exists() and path.read_bytes() != drawn and not force:
         raise RunError(f"{path} is there and is another figure", "Name another file, or replace it with --force.")
     with replacing(path, keep_equal=True) as file:
@@ -62,7 +62,7 @@ def _draw(of: StoredSelection, what: str) -> Figure:
     from selectit.pages import figures
 
     if what == "scores":
-        return figures.draw_scores(*load.load_histogram(of))
+        return figures.draw_scores(load.load_histogram(of), of.cut)
     if what == "map":
         return figures.draw_map(load.load_map(of), of.rows)
     if what == "lengths":

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import RunError
+from selectit.errors import MissingError
 from selectit.pages import charts, load
 from selectit.pages.analyses import Agreement, Calculations, Lengths, Sweep
-from selectit.pages.load import Map, StoredSelection
-from selectit.pages.markup import escape, figure, table
-from selectit.runs.sums import DamagedError
+from selectit.pages.load import Map
+from selectit.pages.markup import escape, figure, paragraphs, table
+from selectit.runs.stored import StoredSelection
 
 T = TypeVar("T")
 
@@ -44,9 +45,7 @@ def _if_there(read: Callable[[StoredSelection], T], of: StoredSelection) -> T | 
     """What the run has for an analysis; None where it lacks what the analysis reads."""
     try:
         return read(of)
-    except DamagedError:
-        raise
-    except RunError:
+    except MissingError:
         return None
 
 
@@ -112,12 +111,8 @@ def _number(value: float) -> str:
 
 def write_map(found: Map) -> str:
     """The section of the map; its canvas is drawn by the page's script."""
-    explained = sum(found.projection.explained)
     centre = found.centre
-    lines = [
-        f"Each point is a row, where its vector ({found.encoder}) lies along the two principal axes of all. They hold "
-        f"{explained:.0%} of the variance: rows far from each other differ, rows near each other may be alike."
-    ]
+    lines = [_place_in_words(found)]
     if not math.isnan(centre.p):
         differs = "farther from" if centre.mean_chosen > centre.mean_all else "nearer to"
         chance = "is more than chance would do" if centre.p < 0.05 else "may be chance"
@@ -125,21 +120,40 @@ def write_map(found: Map) -> str:
             f"The kept rows are {differs} the centre of all: {centre.mean_chosen:.4g} on average, and all rows "
             f"{centre.mean_all:.4g}. The difference {chance} (permutation test, p = {centre.p:.3g})."
         )
-    lines.append("Draw a rectangle over points, and the table above shows these rows.")
-    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    how = (
+        "Draw a line round points, and the table above lists these rows; click a point, and its row opens. With the "
+        "keyboard: arrows move the map, + and − zoom, Enter lists the rows in view, Escape lists all again."
+    )
+    text = paragraphs(lines) + paragraphs([how], "how")
     target = '<span class="of-target">examples of the target</span>' if len(found.targets) else ""
     key = f'<p class="key"><span>not kept</span><span class="of-kept">kept</span>{target}</p>'
-    label = escape("Map of the rows. The table above has the same rows, and its filters do what the map does.")
+    label = escape(
+        "Map of the rows: arrows move it, plus and minus zoom, Enter lists the rows in view in the table above"
+    )
     return (
         '<section id="map" aria-labelledby="map-title"><h2 id="map-title">Map</h2>'
-        f'{text}{key}<canvas id="map-canvas" role="img" aria-label="{label}"></canvas>'
+        f'{text}{key}<canvas id="map-canvas" role="application" tabindex="0" aria-label="{label}"></canvas>'
         '<div id="map-controls" class="slider"></div></section>'
     )
 
 
-def find_map(of: StoredSelection) -> Map | None:
-    """The map of a run that has embeddings."""
-    return _if_there(load.load_map, of)
+def _place_in_words(found: Map) -> str:
+    explained = found.projection.explained
+    if explained is None:
+        return (
+            f"Each point is a row, where UMAP puts its vector ({found.encoder}): near those most like it. What lies "
+            "together is alike; how far apart groups lie, and where, says little."
+        )
+    return (
+        f"Each point is a row, where its vector ({found.encoder}) lies along the two principal axes of all (PCA). "
+        f"They hold {sum(explained):.0%} of the variance: rows far from each other differ, rows near each other may be "
+        "alike."
+    )
+
+
+def find_map(of: StoredSelection, *, umap: bool = False) -> Map | None:
+    """The map of a run that has embeddings; by UMAP, or by PCA."""
+    return _if_there(partial(load.load_map, umap=umap), of)
 
 
 def place_points(found: Map) -> tuple[dict[str, NDArray[Any]], list[list[int]]]:

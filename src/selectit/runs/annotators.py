@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from selectit.config.options import flag
 from selectit.config.settings import Settings
-from selectit.errors import RunError, nearest
+from selectit.errors import MissingError, RunError, nearest
 from selectit.jsonable import digest_of
 from selectit.runs.files import numbers, part_name
 from selectit.runs.run import Run
@@ -142,14 +142,14 @@ def find_annotator(run: Run, digest: str, settings: Settings, signal: str = "rat
 
 
 def named_annotator(run: Run, name: str, settings: Settings, signal: str = "ratings") -> Annotator:
-    """The stored rater of that name (or folder name) that the settings allow. Raises RunError."""
+    """The stored rater of that name (or folder name) that the settings allow. Raises RunError, MissingError."""
     same = _same_name(run, name, signal)
     if not same:
         known = models_in(run, signal)
-        raise RunError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
+        raise MissingError(f"{run.path} has no {signal} by {name!r}", nearest(name, known) if known else "")
     annotator = _only(run, same, settings)
     if annotator is None:
-        raise RunError(
+        raise MissingError(
             f"{run.path} has {signal} by {name}, but none with these settings",
             "Leave out --engine, --dtype, --max-tokens, --overflow, --missing-label and --batch-tokens, or rate with "
             "them first.",
@@ -244,10 +244,10 @@ def check_rows(run: Run, path: Path, table: pa.Table, start: int, stop: int) -> 
 
 
 def require(run: Run, annotator: Annotator, requests: Sequence[Request]) -> None:
-    """Raise RunError where units are missing; it says how many, and how to go on."""
+    """Raise MissingError where units are missing; it says how many, and how to go on."""
     wanted = units(run, annotator, requests)
     missing = sum(not unit.path.exists() for unit in wanted)
     if missing:
         about = {"missing": missing, "wanted": len(wanted), "requests": len(requests), "run": run.path}
         about |= {"signal": annotator.signal, "model": annotator.name}
-        raise RunError(*(text.format(**about) for text in requests[0].unfinished))
+        raise MissingError(*(text.format(**about) for text in requests[0].unfinished))

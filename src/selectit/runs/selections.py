@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -177,23 +177,12 @@ def find_selection(run: Run, name: str | None) -> str:
 
     Raises RunError where there is no such selection, SettingsError where there are several to choose from.
     """
-    names = selections(run)
-    if name == ALL:
-        if ALL in names:
-            raise RunError(f"{run.path} has a selection with the name {ALL!r}", "Select again with another --name.")
-        return ALL
-    if not names:
-        raise RunError(
-            f"{run.path} has no selection",
-            f"Choose first: selectit select --run {run.path}; or take every row with --selection {ALL}.",
-        )
-    if name is None and len(names) > 1:
-        raise SettingsError(
-            f"{run.path} has the selections {', '.join(names)}", f"Name one with --selection; {ALL!r} is every row."
-        )
-    if name is not None and name not in names:
-        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, [*names, ALL]))
-    return name or names[0]
+    if name != ALL:
+        remedy = f"Name one with --selection; {ALL!r} is every row."
+        return _pick(run, name, (ALL,), remedy, f"; or take every row with --selection {ALL}")
+    if ALL in selections(run):
+        raise RunError(f"{run.path} has a selection with the name {ALL!r}", "Select again with another --name.")
+    return ALL
 
 
 def open_selection(text: str | Path) -> tuple[Run, str]:
@@ -203,14 +192,27 @@ def open_selection(text: str | Path) -> tuple[Run, str]:
     """
     path, name = split_selection(text)
     run = open_run(path)
+    return run, _pick(run, name, (), f"Name one: {run.path}:NAME.")
+
+
+def _pick(run: Run, name: str | None, others: Sequence[str], remedy: str, instead: str = "") -> str:
+    """The selection of that name, or the only one.
+
+    Args:
+        run: which has it.
+        name: None = the only one.
+        others: what may be typed in the place of a name.
+        remedy: said where there are several and no name.
+        instead: said where there is none, after the command that makes one.
+    """
     names = selections(run)
     if not names:
-        raise RunError(f"{run.path} has no selection", f"Choose first: selectit select --run {run.path}")
+        raise RunError(f"{run.path} has no selection", f"Choose first: selectit select --run {run.path}{instead}.")
     if name is None and len(names) > 1:
-        raise SettingsError(f"{run.path} has the selections {', '.join(names)}", f"Name one: {run.path}:{names[0]}")
+        raise SettingsError(f"{run.path} has the selections {', '.join(names)}", remedy)
     if name is not None and name not in names:
-        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, names))
-    return run, name or names[0]
+        raise RunError(f"{run.path} has no selection {name!r}", nearest(name, [*names, *others]))
+    return name or names[0]
 
 
 def split_selection(text: str | Path) -> tuple[Path, str | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,12 +12,13 @@ import pyarrow as pa
 
 from selectit.data.fields import find_field
 from selectit.data.tables import decode_record
-from selectit.errors import RunError
+from selectit.errors import MissingError, RunError
 from selectit.runs.annotators import Annotator, annotators, read_unit, require, stored_columns, units
 from selectit.runs.files import numbers
 from selectit.runs.run import Run
+from selectit.runs.selections import read_selection
 from selectit.runs.sums import DamagedError
-from selectit.signals.arrays import Embeddings
+from selectit.signals.arrays import Embeddings, Float64, Int64
 from selectit.signals.base import Arrays, SignalRequest, Stored
 from selectit.signals.embeddings import EMBEDDED, EmbeddingRequest
 from selectit.signals.requests import Request
@@ -28,7 +31,8 @@ def load_arrays(run: Run, annotators: Sequence[Annotator], requests: Sequence[Si
     """What models have answered to requests of one signal, as a method reads it.
 
     Raises:
-        RunError: units are missing; it says how many, and how to go on.
+        MissingError: units are missing; it says how many, and how to go on.
+        RunError: what is stored does not fit together.
     """
     for annotator in annotators:
         require(run, annotator, requests)
@@ -86,6 +90,47 @@ def _is_of(scores: Mapping[str, Any], selection: Mapping[str, Any]) -> bool:
     return same and set(selection) - set(scores) <= set(_NOT_OF_SCORES)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSelection:
+    """A selection of a run of N rows, with the scores that it was made by."""
+
+    run: Run
+    name: str
+    config: Mapping[str, Any]
+    cut: float
+    """The lowest score that was kept; NaN = there is none."""
+    rows: Int64
+    """The chosen rows, in the order of choice."""
+    why: tuple[str, ...]
+    """Of each, why."""
+    scores: str
+    """The name of the scores; '' = the method chooses a set, or they are gone."""
+    score: Float64
+    """(N,) higher = keep, NaN = none."""
+    parts: Mapping[str, Float64]
+    """What each score was made of: (N,) each."""
+
+
+def load_selection(run: Run, name: str) -> StoredSelection:
+    """A selection of the run. Raises DamagedError where something of it is not as it was written."""
+    folder = run.path / "selections" / name
+    config, chosen = run.read_toml(folder / "config.toml"), read_selection(run, name)
+    cut = run.read_json(folder / "summary.json")["cut"]
+    scores = find_scores(run, config)
+    table = None if scores is None else read_scores(run, scores)
+    return StoredSelection(
+        run=run,
+        name=name,
+        config=config,
+        cut=math.nan if cut is None else float(cut),
+        rows=numbers(chosen["row"]),
+        why=tuple(chosen["why"].to_pylist()),
+        scores=scores or "",
+        score=np.full(run.rows, math.nan) if table is None else numbers(table["score"]),
+        parts={} if table is None else {key: numbers(table[key]) for key in table.column_names[2:]},
+    )
+
+
 def is_answered(run: Run, annotator: Annotator, request: Request) -> bool:
     """Whether all units of a request are there."""
     return all(unit.path.exists() for unit in units(run, annotator, [request]))
@@ -94,7 +139,7 @@ def is_answered(run: Run, annotator: Annotator, request: Request) -> bool:
 def find_embeddings(run: Run) -> tuple[str, Embeddings]:
     """Vectors of all rows, and whose they are, in words; those of the first encoder, else a model's hidden states.
 
-    Raises RunError: there are none.
+    Raises MissingError: there are none.
     """
     for kind in (EmbeddingRequest, StateRequest):
         for annotator in annotators(run, kind.signal):
@@ -103,7 +148,7 @@ def find_embeddings(run: Run) -> tuple[str, Embeddings]:
                 if is_answered(run, annotator, request):
                     about = "instruction and response" if text == "both" else text
                     return f"{annotator.name}, {about}", load_arrays(run, [annotator], [request])
-    raise RunError(
+    raise MissingError(
         f"{run.path} has no embeddings of all rows",
         f"Collect them with the encoder minilm, or another: selectit rate --run {run.path} --method kcenter",
     )

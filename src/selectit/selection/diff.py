@@ -11,10 +11,9 @@ import numpy as np
 from selectit.errors import RunError
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import chance_jaccard, ranking, spearman
-from selectit.runs.files import numbers
 from selectit.runs.run import Run
-from selectit.runs.selections import open_selection, read_selection
-from selectit.runs.stored import find_scores, read_scores
+from selectit.runs.selections import open_selection
+from selectit.runs.stored import StoredSelection, load_selection
 from selectit.signals.arrays import Float64, Int64
 from selectit.text_tables import notebook_html, table_lines
 
@@ -83,14 +82,20 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """A selection as its run has it."""
+class Pair:
+    """Two selections, and the M rows that both data sets have."""
 
-    run: Run
-    name: str
-    rows: Int64
-    scores: Float64 | None
-    """(N,); None = its method chooses a set, or they are gone."""
+    a: StoredSelection
+    b: StoredSelection
+    same_data: bool
+    rows_a: Int64
+    """(M,) in the numbers of A's run."""
+    rows_b: Int64
+    """(M,) the same rows in the numbers of B's."""
+    place_a: Int64
+    """(M,) the place by A's scores among the rows that both have scored, from 1; 0 = one has not."""
+    place_b: Int64
+    """(M,)."""
 
 
 def diff(a: str | Path, b: str | Path) -> Difference:
@@ -104,7 +109,12 @@ def diff(a: str | Path, b: str | Path) -> Difference:
         RunError: no such run or selection, or the runs have no row in common.
         SettingsError: a run with several selections, and no name.
     """
-    one, other = _load(a), _load(b)
+    return compare_pair(load_pair(a, b))
+
+
+def load_pair(a: str | Path, b: str | Path) -> Pair:
+    """Two selections as their runs have them; arguments and errors as of `diff`."""
+    one, other = (load_selection(*open_selection(each)) for each in (a, b))
     same_data = one.run.manifest["identity"] == other.run.manifest["identity"]
     rows_a, rows_b = (np.arange(one.run.rows),) * 2 if same_data else match_rows(one.run, other.run)
     if not len(rows_a):
@@ -112,30 +122,31 @@ def diff(a: str | Path, b: str | Path) -> Difference:
             f"{one.run.path} and {other.run.path} are of different data: no row of one is in the other",
             "Compare selections of one data set.",
         )
+    known = np.flatnonzero(~np.isnan(one.score[rows_a] + other.score[rows_b]))
+    places = np.zeros((2, len(rows_a)), np.int64)
+    places[:, known] = _rank(one.score[rows_a[known]]), _rank(other.score[rows_b[known]])
+    return Pair(one, other, same_data, rows_a, rows_b, *places)
+
+
+def compare_pair(pair: Pair) -> Difference:
+    """What differs between the two."""
+    one, other, rows_a, rows_b = pair.a, pair.b, pair.rows_a, pair.rows_b
     of_a, of_b = (_find(each.rows, rows, each.run.rows) for each, rows in ((one, rows_a), (other, rows_b)))
     both = np.intersect1d(of_a[of_a >= 0], of_b)
     either, sizes = len(of_a) + len(of_b) - len(both), (len(of_a), len(of_b))
-    known = _scored_by_both(one, other, rows_a, rows_b)
-    scores = None if known is None else (one.scores[rows_a[known]], other.scores[rows_b[known]])  # type: ignore[index]
+    known = pair.place_a > 0
     return Difference(
         a=_side(one, of_a, both),
         b=_side(other, of_b, both),
-        same_data=same_data,
+        same_data=pair.same_data,
         matched=len(rows_a),
         both=len(both),
         jaccard=len(both) / either if either else None,
-        chance=without_nan(chance_jaccard(*sizes, one.run.rows)) if same_data else None,
-        spearman=None if scores is None else without_nan(spearman(*scores)),
-        ranked=0 if known is None else len(known),
-        moved=() if known is None or scores is None else _moved(one, other, rows_a[known], rows_b[known], *scores),
+        chance=without_nan(chance_jaccard(*sizes, one.run.rows)) if pair.same_data else None,
+        spearman=_correlate(one, other, rows_a[known], rows_b[known]),
+        ranked=int(known.sum()),
+        moved=_moved(pair),
     )
-
-
-def _load(text: str | Path) -> _Stored:
-    run, name = open_selection(text)
-    scored_by = find_scores(run, run.read_toml(run.path / "selections" / name / "config.toml"))
-    scores = None if scored_by is None else numbers(read_scores(run, scored_by)["score"])
-    return _Stored(run, name, numbers(read_selection(run, name)["row"]), scores)
 
 
 def match_rows(a: Run, b: Run) -> tuple[Int64, Int64]:
@@ -158,49 +169,43 @@ def _find(rows: Int64, matched: Int64, total: int) -> Int64:
     return places[rows]
 
 
-def _side(of: _Stored, places: Int64, both: Int64) -> Side:
-    summary = of.run.read_json(of.run.path / "selections" / of.name / "summary.json")
+def _side(of: StoredSelection, places: Int64, both: Int64) -> Side:
     return Side(
         selection=f"{of.run.path}:{of.name}",
         rows=of.run.rows,
         kept=len(of.rows),
-        cut=summary["cut"],
+        cut=without_nan(of.cut),
         only=tuple(of.rows[~np.isin(places, both)].tolist()),
         unmatched=int((places < 0).sum()),
     )
 
 
-def _scored_by_both(a: _Stored, b: _Stored, rows_a: Int64, rows_b: Int64) -> Int64 | None:
-    """The places among the matched rows of those that have both scores."""
-    if a.scores is None or b.scores is None:
-        return None
-    return np.flatnonzero(~np.isnan(a.scores[rows_a] + b.scores[rows_b]))
+def _correlate(a: StoredSelection, b: StoredSelection, rows_a: Int64, rows_b: Int64) -> float | None:
+    """The rank correlation of these rows' scores; None where one chose a set."""
+    return without_nan(spearman(a.score[rows_a], b.score[rows_b])) if a.scores and b.scores else None
 
 
-def _moved(
-    a: _Stored, b: _Stored, rows_a: Int64, rows_b: Int64, scores_a: Float64, scores_b: Float64
-) -> tuple[Moved, ...]:
-    """The (M,) rows with both scores whose places differ most."""
-    places = [_places(scores_a), _places(scores_b)]
-    gap = np.abs(places[0] - places[1])
+def _moved(pair: Pair) -> tuple[Moved, ...]:
+    """The rows with both scores whose places differ most."""
+    gap = np.abs(pair.place_a - pair.place_b)
     most = np.argsort(-gap, kind="stable")[:EXAMPLES]
     most = most[gap[most] > 0]
-    texts = _excerpts(a.run, rows_a[most])
+    texts = _excerpts(pair.a.run, pair.rows_a[most])
     return tuple(
         Moved(
-            row_a=int(rows_a[at]),
-            row_b=int(rows_b[at]),
-            place_a=int(places[0][at]),
-            place_b=int(places[1][at]),
-            chosen_a=bool(np.isin(rows_a[at], a.rows)),
-            chosen_b=bool(np.isin(rows_b[at], b.rows)),
-            text=texts[int(rows_a[at])],
+            row_a=int(pair.rows_a[at]),
+            row_b=int(pair.rows_b[at]),
+            place_a=int(pair.place_a[at]),
+            place_b=int(pair.place_b[at]),
+            chosen_a=bool(np.isin(pair.rows_a[at], pair.a.rows)),
+            chosen_b=bool(np.isin(pair.rows_b[at], pair.b.rows)),
+            text=texts[int(pair.rows_a[at])],
         )
         for at in most
     )
 
 
-def _places(scores: Float64) -> Int64:
+def _rank(scores: Float64) -> Int64:
     places = np.empty(len(scores), np.int64)
     places[ranking(scores)] = np.arange(1, len(scores) + 1)
     return places

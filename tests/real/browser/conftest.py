@@ -35,6 +35,20 @@ def small(place):
 
 
 @pytest.fixture(scope="session")
+def mapped(small):
+    """A set that a method chose one after another, of the same run."""
+    folder = Path(small.rpartition(":")[0])
+    return select(None, folder, method="kcenter", encoder="e", keep=100)
+
+
+@pytest.fixture(scope="session")
+def quotas(place, small):
+    """Of the same run, of each category its share."""
+    shares = write(place / "shares.json", {"maths": 0.35, "code": 1, "chat": 7, "writing": 0})
+    return select(None, place / "small", k=3, by="category", shares=str(shares), keep=300)
+
+
+@pytest.fixture(scope="session")
 def large(place):
     data = write(place / "large.json", made_rows(50_000))
     return select(data, place / "large", k=5)
@@ -51,28 +65,39 @@ def chromium():
 
 
 @pytest.fixture
-def visit(chromium):
-    """A function that opens the page of a selection; in the end it fails where a page complained or asked for more."""
+def browse(chromium):
+    """A function that opens a page; in the end it fails where a page complained or asked for more."""
     complaints, contexts = [], []
 
-    def open_page(selection, **more):
-        path = selectit.report(selection).resolve()
+    def open_page(path, before=FIRST_VIEW, **more):
+        path = path.resolve()
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **more})
         contexts.append(context)
         page = context.new_page()
-        page.add_init_script(FIRST_VIEW)
+        page.add_init_script(before)
         page.on("console", lambda said: complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
         page.on("request", lambda asked: asked.url == path.as_uri() or complaints.append(f"asked for {asked.url}"))
         page.goto(path.as_uri())
-        page.wait_for_selector("body[data-ready=all]")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def visit(browse):
+    """A function that opens the page of a selection, and waits until all of it is there."""
+
+    def open_page(selection, ready="all", **more):
+        page = browse(selectit.report(selection), **more)
+        page.wait_for_selector(f"body[data-ready={ready}]")
+        return page
+
+    return open_page
 
 
 @pytest.fixture

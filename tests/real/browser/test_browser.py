@@ -1,10 +1,12 @@
 """The page of a run in a real browser: what it shows is what is stored, and everything on it works."""
 
 import json
+import random
 import re
 import shlex
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from made_runs import select, write
+from made_runs import made_rows, select, write
+from selectit.filters.quotas import share_out
+from selectit.pages.load import load_map
 from selectit.pages.rows import PREVIEW
-from selectit.runs.run import open_run
+from selectit.pages.sections import place_points
 from selectit.runs.selections import open_selection
+from selectit.runs.stored import load_selection
 
 
 def stored(selection):
@@ -179,37 +184,176 @@ def test_a_list_leads_to_its_rows_in_the_table(visit, small):
     assert len(in_table(page)) > 20 or page.locator("#rows [role=status]").inner_text() == "1,000 rows"
 
 
-def test_a_rectangle_on_the_map_leads_to_its_rows(visit, small):
-    page = visit(small)
+def table_status(page):
+    return page.locator("#rows [role=status]").inner_text()
+
+
+def points(selection):
+    """Where the rows lie on the map, both from 0 to 1."""
+    run, name = open_selection(selection)
+    placed, _ = place_points(load_map(load_selection(run, name)))
+    return placed["x"] / 65535, placed["y"] / 65535
+
+
+def test_a_line_on_the_map_leads_to_its_rows(visit, small):
+    page, (x, y), (_, scores, *_) = visit(small), points(small), stored(small)
     page.locator("#map-canvas").scroll_into_view_if_needed()
     box = page.locator("#map-canvas").bounding_box()
-    page.mouse.move(box["x"] + 5, box["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 5)
+    triangle = [(0.05, 0.05), (0.95, 0.5), (0.05, 0.95)]
+    for step, (right, down) in enumerate(triangle):
+        page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"], steps=5)
+        if step == 0:
+            page.mouse.down()
     page.mouse.up()
-    said = int(re.match(r"([\d,]+) rows", page.locator("#map-controls [role=status]").inner_text())[1])
-    assert 0 < said < 1000
-    assert page.locator("#rows [role=status]").inner_text() == f"{said} rows of 1,000"
-    page.click("#zoom")
-    page.click("#map-controls >> text=All rows")
-    assert page.locator("#rows [role=status]").inner_text() == "1,000 rows"
+    inside = np.flatnonzero((x > 0.05) & (np.abs(y - 0.5) < (0.95 - x) / 2))
+    said = int(page.locator("#map-controls [role=status]").inner_text().split()[0])
+    assert 0 < said < 1000 and abs(said - len(inside)) <= 3  # a pixel more or less
+    assert table_status(page) == f"{said} rows of 1,000"
+    best = sorted(inside, key=lambda row: -scores[row])
+    assert len(set(in_table(page)[:10]) - set(best[:12])) == 0
+    far = int(np.abs(y - 0.5).argmax())
+    page.mouse.click(box["x"] + x[far] * box["width"], box["y"] + y[far] * box["height"])
+    assert page.locator("#row-title").inner_text().startswith(f"Row {far}")
+    page.keyboard.press("Escape")
+    assert table_status(page) == f"{said} rows of 1,000"  # a click forgets no line
+    page.click("text=Go to them in the table")
+    assert page.evaluate("document.activeElement.id") == "table"
+    page.click("#only")
+    assert table_status(page) == "1,000 rows"
+    assert page.locator("#map-controls [role=status]").inner_text() == ""
 
 
-def test_the_copied_command_chooses_the_same_rows(visit, small, tmp_path):
-    page = visit(small)
-    page.fill("#keep", "123")
+def test_the_map_is_used_by_keyboard(visit, mapped):
+    page, (x, y) = visit(mapped), points(mapped)
+    page.focus("#map-canvas")
+    for key in "+", "+", "ArrowRight":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    middle = 0.5 + 0.64 / 5
+    seen = (np.abs(x - middle) <= 0.32) & (np.abs(y - 0.5) <= 0.32)
+    assert table_status(page) == f"{seen.sum()} rows of 1,000"
+    page.keyboard.press("Escape")
+    assert table_status(page) == "1,000 rows"
+
+
+def test_a_point_of_the_map_opens_its_row(visit, small):
+    page, (x, y) = visit(small), points(small)
+    row = int(x.argmax())
+    page.locator("#map-canvas").scroll_into_view_if_needed()
+    box = page.locator("#map-canvas").bounding_box()
+    page.mouse.click(box["x"] + x[row] * box["width"], box["y"] + y[row] * box["height"])
+    assert page.locator("#row-title").inner_text().startswith(f"Row {row}")
+
+
+LATER = """{
+  const read = Response.prototype.arrayBuffer;
+  const later = new Promise((goOn) => (window.goOn = goOn));
+  let reads = 0;
+  Response.prototype.arrayBuffer = async function () {
+    if (reads++ > 0) await later;
+    return read.call(this);
+  };
+}"""
+"""Of what a page unpacks all but the numbers waits."""
+
+
+def test_what_is_done_before_the_texts_are_there_is_done_to_them(visit, small):
+    page, (*_, words, records) = visit(small, ready="numbers", before=LATER), stored(small)
+    page.fill("#search", "planet")
+    page.get_by_label("source", exact=True).select_option(label="books")
+    page.click(".scroller thead >> text=words")
+    page.fill("#keep", "500")
+    page.press("#keep", "Enter")
+    page.evaluate("window.goOn()")
+    page.wait_for_selector("body[data-ready=all]")
+
+    def has(row, text):
+        each = records[row]
+        return any(text in " ".join(each[name].split())[:PREVIEW].lower() for name in ("instruction", "output"))
+
+    fitting = [row for row in range(1000) if has(row, "planet") and records[row]["source"] == "books"]
+    assert table_status(page) == f"{len(fitting)} rows of 1,000"
+    assert in_table(page) == sorted(fitting, key=lambda row: (-words[row], row))[: len(in_table(page))]
+    check_figures(page, small, 500)
+
+
+def test_a_row_that_is_opened_before_the_texts_are_there_gets_them(visit, small):
+    page, (*_, records) = visit(small, ready="numbers", before=LATER), stored(small)
+    row = in_table(page)[0]
+    page.click(f"[aria-label='Open row {row}']")
+    page.wait_for_selector("dialog .facts")
+    assert page.locator("dialog .turn").count() == 0
+    page.evaluate("window.goOn()")
+    page.wait_for_selector("dialog .turn")
+    assert page.locator("dialog .turn div").first.inner_text() == records[row]["instruction"]
+    assert page.locator("dialog p").first.inner_text() == "rank 1 of 1,000"
+
+
+def run_copied(page, folder):
+    """The rows that the page's command chooses, and the file that it writes."""
+    page.click("#copy")
+    command = page.evaluate("navigator.clipboard.readText()")
+    script = f"{shlex.quote(sys.executable)} -m {command}"
+    subprocess.run(["bash", "-c", script], cwd=folder, check=True, capture_output=True)
+    words = shlex.split(command)
+    newest = max(
+        (folder / words[words.index("--run") + 1]).glob("selections/*/rows.parquet"),
+        key=lambda path: path.stat().st_mtime,
+    )
+    return pq.read_table(newest)["row"].to_pylist(), json.loads((folder / words[words.index("--out") + 1]).read_text())
+
+
+@pytest.mark.parametrize("kind", ["small", "quotas", "mapped"])
+def test_the_copied_command_chooses_the_same_rows(request, visit, tmp_path, kind):
+    page = visit(request.getfixturevalue(kind), permissions=["clipboard-read", "clipboard-write"])
+    page.fill("#keep", "87")
     page.press("#keep", "Enter")
     page.get_by_label("Kept", exact=True).select_option(label="kept")
-    command = shlex.split(page.locator("#command").inner_text())
-    assert command[0] == "selectit"
-    subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, check=True, capture_output=True)
-    run = open_run(command[command.index("--run") + 1])
-    newest = max(run.path.glob("selections/*/rows.parquet"), key=lambda path: path.stat().st_mtime)
-    chosen = pq.read_table(newest)["row"].to_pylist()
-    assert len(chosen) == 123
-    assert page.locator("#rows [role=status]").inner_text() == "123 rows of 1,000"
-    assert in_table(page) == chosen[: len(in_table(page))]
-    assert len(json.loads((tmp_path / "small.123rows.json").read_text())) == 123
+    assert table_status(page) == "87 rows of 1,000"
+    shown = in_table(page)
+    rows, written = run_copied(page, tmp_path)
+    assert shown == rows[: len(shown)] and len(rows) == len(written) == 87
+
+
+def test_the_page_shares_out_as_the_program_does(visit, quotas):
+    page, draw = visit(quotas), random.Random(0)
+    for _ in range(200):
+        groups = draw.randint(1, 8)
+        sizes = [draw.randint(0, draw.choice([3, 1000])) for _ in range(groups)]
+        weights = [draw.choice([0, 1, 1, draw.randint(0, 9), draw.randint(0, 10**25)]) for _ in range(groups)]
+        wanted = draw.randint(1, sum(sizes) + 2)
+        given = page.evaluate(
+            "([quotas, n]) => shareOut(quotas, n)", [{"sizes": sizes, "weights": [*map(str, weights)]}, wanted]
+        )
+        assert given == share_out(sizes, [Fraction(weight) for weight in weights], wanted).tolist()
+
+
+def test_a_newcomer_gets_the_rows_that_the_page_shows(visit, tmp_path, monkeypatch):
+    """In an empty folder, on a ShareGPT file: select, open the page, drag the slider, copy the command, run it."""
+    monkeypatch.chdir(tmp_path)
+    chats = [
+        {"conversations": [{"from": "human", "value": each["instruction"]}, {"from": "gpt", "value": each["output"]}]}
+        for each in made_rows(200)
+    ]
+    write(tmp_path / "chats.json", chats)
+    command = [sys.executable, "-m", "selectit", "select", "chats.json", "--engine", "fake"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    path = Path(said.splitlines()[-1].removeprefix("report").strip())
+    page = visit(f"{path.parents[2]}:{path.parent.name}", permissions=["clipboard-read", "clipboard-write"])
+    assert page.url == path.resolve().as_uri()
+    page.locator("#cut").scroll_into_view_if_needed()
+    box = page.locator("#cut").bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.35 * box["width"], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    keep = int(page.input_value("#keep"))
+    assert 60 < keep < 80
+    page.get_by_label("Kept", exact=True).select_option(label="kept")
+    shown = in_table(page)
+    rows, written = run_copied(page, tmp_path)
+    assert shown == rows[: len(shown)] and len(rows) == keep
+    assert written == [chats[row] for row in rows]
 
 
 HOSTILE = [

@@ -15,14 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import Affine2D, Bbox
 
-from selectit.experiments.report.panels import Forest, Panel, Series
+from selectit.experiments.report.panels import Forest, Panel, Series, describe_panel
+from selectit.pages.figures import INK, QUIET
 
-INK, QUIET, FAINT = "#1b1b1f", "#5b5b66", "#d4d4da"
-"""Text; levels and axes; grid."""
+FAINT = "#d4d4da"
+"""The grid."""
 
 
 COLOURS = ("#0072b2", "#b34700", "#117733", "#aa4499", "#7a5c00", "#332288")
-"""Of series, 4.5 to 1 or more against white; markers and dashes differ too. The page has lighter ones for the dark."""
+"""Of series, as on the page; 4.5 to 1 or more against white. Markers and dashes differ too."""
 
 
 _MARKERS = "osD^vPX"
@@ -30,7 +31,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 _WIDTH = 4.4
-"""Inches: what a phone's screen shows at a size that can be read."""
+"""Inches: a column of a paper, or a little more."""
 
 
 _STYLE = {
@@ -64,22 +65,6 @@ def draw_panel(panel: Panel | Forest) -> str:
         file = io.StringIO()
         FigureCanvasSVG(figure).print_svg(file, metadata={**_NO_METADATA, "Title": panel.title})
     return file.getvalue()
-
-
-def describe_panel(panel: Panel | Forest) -> str:
-    """The numbers of a panel in words, for whoever does not see it."""
-    if isinstance(panel, Forest):
-        digits = panel.digits
-        rows = (
-            f"{label}: {e.value:+.{digits}f} ({e.low:+.{digits}f} to {e.high:+.{digits}f})" for label, e in panel.rows
-        )
-        return f"{panel.x}. {'; '.join(rows)}."
-    parts = [
-        f"{each.label}: " + ", ".join(f"{p.level.text(panel.digits)} at {p.x:,.6g}" for p in each.points)
-        for each in panel.series
-    ]
-    parts += [f"{label}: {level.text(panel.digits)}" for label, level in panel.levels]
-    return f"{panel.y} against {panel.x}. {'; '.join(parts)}."
 
 
 def _panel(panel: Panel) -> Figure:

@@ -63,6 +63,22 @@ class Forest:
     rows: tuple[tuple[str, Estimate], ...]
 
 
+def describe_panel(panel: Panel | Forest) -> str:
+    """The numbers of a panel in words, for whoever does not see it."""
+    if isinstance(panel, Forest):
+        digits = panel.digits
+        rows = (
+            f"{label}: {e.value:+.{digits}f} ({e.low:+.{digits}f} to {e.high:+.{digits}f})" for label, e in panel.rows
+        )
+        return f"{panel.x}. {'; '.join(rows)}."
+    parts = [
+        f"{each.label}: " + ", ".join(f"{p.level.text(panel.digits)} at {p.x:,.6g}" for p in each.points)
+        for each in panel.series
+    ]
+    parts += [f"{label}: {level.text(panel.digits)}" for label, level in panel.levels]
+    return f"{panel.y} against {panel.x}. {'; '.join(parts)}."
+
+
 def amount_panels(outcomes: Sequence[Outcome], found: Amounts, whole: Collection[str]) -> list[Panel]:
     """Every score against the number of rows: one panel for each model and benchmark, and AVG.
 
@@ -83,7 +99,9 @@ def amount_panels(outcomes: Sequence[Outcome], found: Amounts, whole: Collection
                     series.append(Series(choice, marks[choice], points))
             levels = [(f"{choice} ({_rows(some)})", column.level(some)) for choice, some in fixed]
             known = tuple((label, level) for label, level in levels if level is not None)
-            panels.append(Panel(f"{model}: {column.name}", "rows", _axis(column), column.digits, tuple(series), known))
+            if series:
+                title = f"{model}: {column.name}"
+                panels.append(Panel(title, "rows", _axis(column), column.digits, tuple(series), known))
     return panels
 
 
@@ -99,7 +117,8 @@ def sweep_panels(outcomes: Sequence[Outcome], parameter: str, found: Mapping[str
                 series.append(Series(label, len(series), points))
         kept = tuple(each for each in series if each.points)
         ticks = tuple(sorted({point.x for each in kept for point in each.points}))
-        panels.append(Panel(column.name, parameter, _axis(column), column.digits, kept, ticks=ticks))
+        if kept:
+            panels.append(Panel(column.name, parameter, _axis(column), column.digits, kept, ticks=ticks))
     return panels
 
 

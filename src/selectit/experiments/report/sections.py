@@ -62,11 +62,18 @@ def render_section(section: Section) -> str:
     """One section with its table."""
     header, lines = section.table
     rows = [f"| {' | '.join(escape(cell) or '-' for cell in line)} |" for line in (header, *lines)]
-    columns = zip(*lines, strict=True)
-    numbers = [name != "budget" and all(map(_NUMBER.match, cells)) for name, cells in zip(header, columns, strict=True)]
-    rule = "|" + "".join("---:|" if number else "---|" for number in numbers)
+    texts = count_texts(section.table)
+    rule = "|" + "---|" * texts + "---:|" * (len(header) - texts)
     table = "\n".join([rows[0], rule, *rows[1:]])
     return "\n\n".join(filter(None, [f"## {escape(section.title)}", escape(section.text), table]))
+
+
+def count_texts(of: tables.Table) -> int:
+    """How many columns of a table, the first ones, hold words; the others hold numbers."""
+    header, lines = of
+    columns = zip(header, zip(*lines, strict=True), strict=True)
+    texts = [name == "budget" or not all(map(_NUMBER.match, cells)) for name, cells in columns]
+    return max((at for at, text in enumerate(texts, start=1) if text), default=0)
 
 
 def escape(text: str) -> str:
