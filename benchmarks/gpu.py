@@ -316,6 +316,8 @@ def write_json(path: Path, rows: list[Any]) -> None:
 def tables(parts: dict[str, dict[str, Any]]) -> Iterator[str]:
     """A table of each part but the experiment."""
     for part, lines in parts.items():
+        if not lines:
+            continue
         if part == "procedures":
             yield "\n".join([f"## {part}", "", HEAD, "|---" * 11 + "|", *map(str, lines.values())])
             continue
