@@ -30,6 +30,7 @@ METHODS = {
     "forgetting": ["rounds=2"],
 }
 """With parameters that suit a few hundred rows and two cores; the dearest comes last."""
+HEAD = "| method | passes a row | trainings | steps | tokens | tuning s | reading s | all s | CPU s | GiB | share |"
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,7 @@ def main() -> None:
         for method in options.only:
             lines.append(choose(options.data, method, options, base / method).row(method))
             print(lines[-1], flush=True)
-    head = "| method | passes a row | trainings | steps | tokens | tuning s | reading s | all s | CPU s | GiB | share |"
-    print("\n".join(["", head, "|---" * 11 + "|", *lines]))
+    print("\n".join(["", HEAD, "|---" * 11 + "|", *lines]))
 
 
 if __name__ == "__main__":

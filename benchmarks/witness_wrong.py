@@ -76,7 +76,7 @@ WRONG = {
     "rate": " | --run nowhere | --run run --limit 3 | --run run --share 0/2 --k 12 | missing.json",
     "plan data.json --engine fake --run new": "--sample 1 | --sample 0 | --proxy smollm2 | --proxy ./no | --k 10"
     " | --retry-errors | --max-tokens 3 | --method ifd | --labels 1,1",
-    "plan": " | missing.json | data.json --model ./nowhere | --run nowhere",
+    "plan": " | missing.json | data.json --model ./nowhere | --run nowhere | data.json --rows 9 | data.json --on h10",
     "probe data.json --engine fake --model m --run new": "--sample 19 | --sample 10 | --labelled nothing"
     " | --labelled source=z | --labelled source!=a | --labelled score>=x | --labelled none=1 | --methods kmeans"
     " | --methods selekt | --k 12 | --prompts no.txt | --method full | --combine x,y | --cascade 50% | --methods reward"
@@ -109,7 +109,7 @@ WRONG = {
     " | smollm2 --task mmlu --data-dir . | smollm2 --heldout missing.json | smollm2 --chat --heldout data.json --template no"
     " | m n --engine server --base-url http://x/v1 --tokenizer t | smollm2 --task wmt22_xx-en --data-dir .",
     "experiment": " | no.toml | broken.toml | e.toml | e.toml --data missing.json --plan | kep.toml --data data.json",
-    "fit-rule": " | e.toml | no.toml --indicators length | e.toml --data data.json --indicators length --out nowhere"
+    "fit-rule": " | e.toml | no.toml --indicators length | e.toml --data data.json --indicators length --keep 0% --out nowhere"
     " | e.toml --data data.json --indicators kmeans --out nowhere | e.toml --data data.json --indicators '' --out nowhere",
     "models": " fetch | fetch smollm | fetch gemma3-270m | nope | --nope",
     "methods": "x | --nope",

@@ -31,6 +31,11 @@ def _write_out(mark: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
+def write_count(number: int, one: str, several: str = "") -> str:
+    """'1 row', '3,000 rows'; `several` is the plural where that is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> Iterator[str]:
     """Columns as wide as their widest cell: the first `names` of them flush left, the others flush right."""
     widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]

@@ -15,6 +15,7 @@ import commandline
 import selectit
 from selectit.config.settings import Settings
 from selectit.costs import plan as costs_plan
+from selectit.costs.elsewhere import estimate_elsewhere, read_machine
 from selectit.costs.token_counts import Lot, TextLengths, even_by_length, extrapolate, tokens_to_compute
 from selectit.errors import EngineError, SettingsError
 from selectit.signals import prompts
@@ -142,6 +143,49 @@ def test_a_method_s_ratings_are_measured_and_its_other_signals_counted(data):
     assert {(each.signal, each.passes) for each in cost.signals} == {("losses", 24), ("embeddings", 12)}
     with pytest.raises(SettingsError, match="--proxy does nothing: length reads no ratings"):
         plan(data, method="length", proxy="gemma3-270m")
+
+
+def test_gradients_are_measured(data, folder):
+    (folder / "wanted.jsonl").write_text('{"prompt": "Add.", "completion": "Five."}\n' * 3)
+    given = {"method": "gist", "target": ("wanted.jsonl",), "unit_size": 4}
+    rows, examples = plan(data, sample=6, **given).signals
+    assert (rows.pass_name, rows.operations, rows.measured.answers, examples.measured) == (
+        "backward passes",
+        6,
+        6,
+        None,
+    )
+    assert rows.measured.tokens > 0 and rows.measured.parameters == 1_000_000 and rows.bytes > 0
+    assert rows.seconds == pytest.approx(2 * rows.measured.seconds)  # 12 rows at the rate of 6
+    assert 0 < rows.seconds_low <= rows.seconds <= rows.seconds_high
+    selectit.rate(data, Settings(**FAKE, **given))
+    next(Path("run/gradients").glob("*/*/part-*")).unlink()
+    left = plan(data, sample=6, **given).signals[0]
+    assert left.passes == 4 and left.seconds == pytest.approx(4 / 6 * left.measured.seconds)
+    selectit.rate(data, Settings(**FAKE, **given))
+    assert plan(data, **given).signals[0].measured is None
+
+
+def test_another_machine(data):
+    """Operations over the speed: 6 x parameters x tokens of gradients, 2 x of the tokens of ratings."""
+    machine, rows, parameters = read_machine("4e12:8", 0.5, 24e0, 7e9)
+    assert (machine.devices, machine.peak, machine.speed, rows, parameters) == (8, 4e12, 16e12, 24, 7_000_000_000)
+    cost = plan(data, method="grand", sample=12)
+    found = estimate_elsewhere(cost, machine, rows, parameters)
+    (gradients,) = found.parts
+    assert gradients.tokens == 2 * cost.signals[0].measured.tokens
+    assert found.seconds == (pytest.approx(6 * 7e9 * gradients.tokens / 16e12),)
+    assert (found.rows, found.weights) == (24, 14e9)
+    assert gradients.bytes == pytest.approx(24 * cost.signals[0].measured.bytes_each)
+    rated = plan(data)
+    (ratings,) = estimate_elsewhere(rated, machine).parts
+    assert (ratings.tokens, ratings.operations, ratings.parameters) == (rated.models[0].tokens, 2, 1_000_000)
+    assert estimate_elsewhere(rated, machine).seconds == (pytest.approx(2e6 * ratings.tokens / 16e12),)
+    selectit.rate(data, Settings(**FAKE))
+    with pytest.raises(SettingsError, match="nothing was measured here"):
+        estimate_elsewhere(plan(data), machine)
+    assert read_machine(None, None, None, None) == (None, None, None)
+    assert read_machine("H100", None, None, None)[0].speed == 989e12 * 0.3
 
 
 def test_only_the_source_is_written(data):
@@ -294,7 +338,12 @@ def test_the_command_prints_it(capsys, data):
     commandline.run(capsys, "rate", data, "--engine", "fake", "--quiet")
     out = commandline.run(capsys, "plan", data, "--engine", "fake")[1]
     told = commandline.run(capsys, "plan", data, "--engine", "fake", "--model", "smollm2", "--method", "ifd")[1]
-    assert "losses       smollm2: 24 forward passes = 12 answers x 2" in told and "expected" not in told
+    assert "losses       smollm2: 24 forward passes = 12 answers x 2" in told and "  expected   " in told
+    told = commandline.run(capsys, "plan", data, "--method", "length")[1]
+    assert "data.json: 12 rows\n" in told and "no model is asked" in told
+    asked = ("--engine", "fake", "--model", "smollm2", "--method", "grand", "--on", "a100:8", "--rows", "1e6")
+    told = commandline.run(capsys, "plan", data, *asked)[1]
+    assert "elsewhere    1,000,000 rows on 8 x a100" in told and "30 % of 312e12 operations/s a device" in told
     assert "60 of them done" in out and "nothing is left to rate" in out
 
 
@@ -319,6 +368,10 @@ def test_json(capsys, data):
         (("plan", "data.json", "--engine", "fake", "--sample", "0"), "--sample is 0"),
         (("plan", "data.json", "--engine", "fake", "--retry-errors"), "--retry-errors"),
         (("plan", "data.json", "--model", "./nowhere"), "nowhere"),
+        (("plan", "data.json", "--rows", "9"), "--rows is about another machine"),
+        (("plan", "data.json", "--on", "h100:8", "--rows", "0"), "--rows is 0"),
+        (("plan", "data.json", "--on", "h100:0"), "--on is 'h100:0'"),
+        (("plan", "data.json", "--on", "h100", "--reached", "2"), "--reached is 2"),
     ],
 )
 def test_a_user_s_mistake_exits_with_2(capsys, data, arguments, says):

@@ -312,3 +312,14 @@ def test_no_cell_of_the_csv_is_a_formula():
     cells = [cell for line in csv.reader(text.splitlines()) for cell in line]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]
     assert {"'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "plain", "'=quiz"} <= set(cells)
+
+
+def test_choosing_beside_training():
+    """Seconds of choosing over those of training on the choice, and on all rows where `full` was trained on."""
+    header, lines = tables.cost_table([outcome("full", "", 0, seconds=0), outcome("less", "20%", 0, seconds=18.0)])
+    at = header.index("choosing / training")
+    assert [line[at : at + 2] for line in lines] == [["0.00", "0.00"], ["2.00", "2.00"]]
+    (line,) = tables.cost_table([outcome("less", "20%", 0, seconds=None)])[1]
+    assert line[at : at + 2] == ["-", "-"]
+    header, (base, less) = tables.cost_table([outcome("base", "", 0, method="", seconds=0), outcome("less", "20%", 0)])
+    assert base[at : at + 2] == ["-", "-"] and less[at : at + 2] == ["0.78", "-"]

@@ -13,6 +13,7 @@ import commandline
 import selectit
 import tiny
 from selectit.config.settings import Settings
+from selectit.costs.elsewhere import estimate_elsewhere, read_machine
 from selectit.costs.tunings import plan_trainings
 from selectit.errors import SettingsError
 from selectit.methods.diverse_evol import DiverseEvol
@@ -44,6 +45,22 @@ def test_what_it_will_do(data, settings):
     assert cost.weights > 0 and cost.tuning_seconds > 0 and cost.reading_seconds > 0
     assert {path.name for path in Path("run").iterdir()} == {"manifest.json", "source", "locks", "timing.json"}
     assert cost.all_rows_seconds == pytest.approx(cost.tuning_seconds / 9 * 12)
+    (states,) = cost.signals
+    assert (states.signal, states.answers, states.passes, states.measured.answers) == ("states", 24, 24, 8)
+    assert cost.reading_seconds == pytest.approx(3 * states.measured.seconds)  # twice 12 rows, at the rate of 8
+
+
+def test_for_more_rows_than_there_are(data, settings):
+    more = dataclasses.replace(settings, keep=900)
+    cost = selectit.plan_tuning(data, more, sample=2, rows=1200)
+    assert (cost.rows, cost.kept, [each.rows for each in cost.tunings]) == (1200, 900, [300, 600])
+    assert cost.signals[0].passes == 2400
+    machine = read_machine("1e12", 1.0, None, None)[0]
+    found = estimate_elsewhere(cost, machine)
+    assert [part.what for part in found.parts] == ["tuning"] and found.unknown == ("states",)
+    (tuning,) = found.parts
+    assert tuning.tokens == sum(each.tokens for each in cost.tunings)
+    assert found.seconds == (pytest.approx(6 * tuning.parameters * tuning.tokens / 1e12),)
 
 
 def test_what_select_would_refuse_is_not_planned(data, settings):
@@ -56,6 +73,13 @@ def test_what_select_would_refuse_is_not_planned(data, settings):
 def test_a_method_that_tunes_nothing(data, settings):
     with pytest.raises(SettingsError, match="length tunes no model"):
         selectit.plan_tuning(data, Settings(method="length"))
+
+
+def test_what_it_has_no_use_for(capsys, data, settings):
+    with pytest.raises(SettingsError, match="--sample is 1"):
+        selectit.plan_tuning(data, settings, sample=1)
+    code, _, err = commandline.run(capsys, "plan", data, "--method", "delta-loss", "--model", "smollm2", "--proxy", "m")
+    assert code == 2 and "--proxy does nothing: delta-loss tunes --model itself" in err
 
 
 def test_the_command(data, settings, capsys):

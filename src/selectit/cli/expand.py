@@ -12,6 +12,7 @@ from selectit.cli.options import COMMON, data_argument, options, refuse_mixed, s
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import PlaceOptions, SourceOptions
 from selectit.data.memory import Data
+from selectit.text_tables import write_count
 
 if TYPE_CHECKING:
     from selectit.expansion.expand import Expanded
@@ -87,7 +88,7 @@ def _lines(done: Expanded) -> list[str]:
     if why:
         lines.append(f"not made  {len(done.not_made):,} of {done.rewritten * len(done.added):,}")
         lines += [f"          {reason}: {_rows(rows)}" for reason, rows in why.items()]
-    lines += [f"not asked {count:,} row{'s' * (count > 1)}: {reason}" for reason, count in done.left_alone.items()]
+    lines += [f"not asked {write_count(count, 'row')}: {reason}" for reason, count in done.left_alone.items()]
     lines.append(f"generator {done.seconds:,.0f} s")
     return [*lines, f"run       {done.run}", f"expanded  {done.out}"]
 

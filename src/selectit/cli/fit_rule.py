@@ -32,6 +32,9 @@ from selectit.config.groups import ModelOptions
     cloup.option(
         "--drop", type=float, default=0.05, metavar="P", help="Drop indicators with a larger p-value; 1: none [0.05]."
     ),
+    cloup.option(
+        "--keep", metavar="AMOUNT", help="Choose so many rows by the rule, as 20% or 1000: selected.* in DIR."
+    ),
     cloup.option("--rule", metavar="FILE", help="The rule to write (TOML), for --config [rule.toml in the folder]."),
     cloup.option("--model", metavar="NAME", help="The base model, of several [the only one]."),
     cloup.option("--choice", metavar="NAME", help="The random choice, of several [the only one]."),
@@ -48,22 +51,26 @@ def command(
     choice: str | None,
     budget: str | None,
     drop: float,
+    keep: str | None,
     rule: str | None,
     as_json: bool,
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Regress the loss of an experiment's models on the mean indicators of the random rows that they were tuned on.
+    """Tune models on random rows, regress their losses on the mean indicators of these rows, and choose by that rule.
 
-    FILE, --data and --out are those of `selectit experiment`, which has to be finished for its random choice. The
-    rule is written as a configuration of `selectit select`.
+    FILE, --data and --out are those of `selectit experiment`: what of its random choice is not finished is done first.
+    Interrupt it at any moment and type it again. The rule is written as a configuration of `selectit select`; with
+    --keep it chooses rows of the same data.
     """
     from selectit.cli.progress import notes
-    from selectit.experiments import fit_rule as rules
-    from selectit.experiments.load import load
-    from selectit.experiments.rule_report import rule_lines
+    from selectit.experiments.load import check_files, load
 
     loaded = load(file, data)
+    check_files(loaded)  # what is missing is said before torch is imported, which takes seconds
+    from selectit.experiments import fit_rule as rules
+    from selectit.experiments.rule_report import rule_lines
+
     with notes(quiet) as progress:
         found = rules.fit_rule(
             loaded,
@@ -74,6 +81,7 @@ def command(
             choice=choice,
             budget=budget,
             drop=drop,
+            keep=keep,
             rule=rule,
             settings={name: value for name, value in given.items() if value is not None},
             progress=progress,

@@ -43,7 +43,7 @@ SECTIONS = {
     },
     "Which choice was worth it": {
         "experiment": "Choose, tune and evaluate by several methods, and compare.",
-        "fit-rule": "Fit Instruction Mining's rule to an experiment's random subsets.",
+        "fit-rule": "Tune on random subsets, fit Instruction Mining's rule, choose by it.",
     },
     "What there is": {
         "methods": "List the methods of selection, or say what one does.",

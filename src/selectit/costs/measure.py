@@ -24,6 +24,7 @@ from selectit.progress import Progress
 from selectit.runs.files import write_table
 from selectit.runs.sums import Place
 from selectit.signals.arrays import FLAG_TRUNCATED, Int64
+from selectit.signals.base import Engine
 from selectit.signals.ratings import RatesLabels, RatingBatch
 from selectit.signals.requests import RatingPrompt
 
@@ -37,11 +38,11 @@ class Memory:
     weights: int | None
     """Parameters times the bytes of the type they are held in."""
     reading: int | None
-    """What rating the sample, and the longest text, took of this process's memory beyond the loaded model."""
+    """What reading the sample, and the longest text, took of this process's memory beyond the loaded model."""
     peak: int | None
     """Most that this process held, loading too."""
     accelerator: int | None
-    """Most that torch held on a CUDA device while rating."""
+    """Most that torch held on a CUDA device meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,15 @@ class Trial:
     other: Half | None
     """The first half in the other layout."""
     memory: Memory
+
+    def tables(self, samples: Sequence[Sample], prompt: RatingPrompt) -> list[pa.Table]:
+        """The ratings of each half under each prompt as they would be stored."""
+        return [
+            prompt.table(rated, prompt.answer(rated, batch))
+            for half in self.halves
+            for rated in [[samples[place] for place in half.places]]
+            for batch in half.batches
+        ]
 
     def added(self, counted: Int64) -> int:
         """Tokens that the engine puts around each text, of which `counted` (by place) were found in it.
@@ -137,7 +147,7 @@ def measure(
         before = memory.used()
         engine.rate(prompts[:1], [longest], progress.advance)
         rated = tuple(_half(engine, prompts, drawn.samples, places, progress) for places in halves)
-        use = _memory(engine, before, loading_peak)
+        use = measure_memory(engine, before, loading_peak)
         turned = _half(engine, other, drawn.samples, halves[0], progress) if other else None
         return Trial(dict(engine.settings), engine.parameters, load_seconds, rated, turned, use)
     finally:
@@ -145,14 +155,8 @@ def measure(
         engine.close()
 
 
-def part_bytes(trial: Trial, samples: Sequence[Sample], prompt: RatingPrompt) -> tuple[float, float]:
-    """Bytes of a part of ratings as such, and of each rating in it, from two parts that are written and removed."""
-    tables = [
-        prompt.table(rated, prompt.answer(rated, batch))
-        for half in trial.halves
-        for rated in [[samples[place] for place in half.places]]
-        for batch in half.batches
-    ]
+def part_bytes(tables: Sequence[pa.Table]) -> tuple[float, float]:
+    """Bytes of a part of answers as such, and of each answer in it, from two parts that are written and removed."""
     one, all_ = tables[0], pa.concat_tables(tables)
     with tempfile.TemporaryDirectory() as folder:
         sizes = []
@@ -160,8 +164,8 @@ def part_bytes(trial: Trial, samples: Sequence[Sample], prompt: RatingPrompt) ->
             path = Path(folder) / "part.parquet"
             write_table(path, table, Place("0" * 16, path.name))
             sizes.append(path.stat().st_size)
-    rating = (sizes[1] - sizes[0]) / max(len(all_) - len(one), 1)
-    return sizes[0] - rating * len(one), rating
+    each = (sizes[1] - sizes[0]) / max(len(all_) - len(one), 1)
+    return sizes[0] - each * len(one), each
 
 
 def _half(
@@ -183,7 +187,14 @@ def _half(
     return Half(places, seconds, batches)
 
 
-def _memory(engine: RatesLabels, before: int | None, loading_peak: int | None) -> Memory:
+def measure_memory(engine: Engine, before: int | None, loading_peak: int | None) -> Memory:
+    """What the engine has taken since `memory.reset_peak`, when `before` was in use.
+
+    Args:
+        engine: loaded.
+        before: bytes; None = can't be measured.
+        loading_peak: most that the process held until then.
+    """
     peak = memory.peak()
     each = _BYTES.get(str(engine.settings.get("dtype")))
     return Memory(

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from selectit.config.settings import Settings
+from selectit.costs.passes import SignalCost, check_sample, count_signal, draw, expect
 from selectit.costs.token_counts import space_evenly
+from selectit.costs.trials import try_request
 from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.engines.texts import load_tokenizer
@@ -27,17 +28,14 @@ from selectit.procedures.tuned import check_trainings, choose_recipe, find_base
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
-from selectit.selection.spec import list_requests
+from selectit.selection.spec import MethodSpec, list_requests
 from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe
 from selectit.training.train import train
 
 COUNTED_ROWS = 200
 """Tokens of a row are the mean over so many, evenly spaced."""
-
-
 TIMED_STEPS = 2
-TIMED_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,9 @@ class TuningCost:
     model: str
     kept: int
     base_passes: int
-    """Forward passes a row, before anything is tuned."""
+    """Passes a row, before anything is tuned."""
     tuned_passes: int
-    """Forward passes a row, of the tuned models together."""
+    """Passes a row, of the tuned models together."""
     tunings: tuple[PlannedTuning, ...]
     row_tokens: float
     """Mean tokens of a row as it is trained on."""
@@ -75,8 +73,13 @@ class TuningCost:
     """Bytes of one tuned model."""
     tuning_seconds: float
     """About, by some steps."""
-    reading_seconds: float
-    """About, by the tuned model's passes over some rows: read by the model as it is."""
+    signals: tuple[SignalCost, ...]
+    """All that models are asked, each request once for all models: timed with the model as it is, on some rows."""
+
+    @property
+    def reading_seconds(self) -> float:
+        """About, of all that models are asked, without loading them."""
+        return sum(each.seconds for each in self.signals)
 
     @property
     def all_rows_seconds(self) -> float:
@@ -84,7 +87,13 @@ class TuningCost:
         return self.tuning_seconds / sum(each.rows_read for each in self.tunings) * self.rows
 
 
-def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None = None) -> TuningCost:
+def plan_tuning(
+    data: Data | None,
+    settings: Settings,
+    sample: int = 8,
+    rows: int | None = None,
+    progress: Progress | None = None,
+) -> TuningCost:
     """What `select` with the same settings will cost, for a method that tunes models on the way.
 
     Writes the run directory's copy of the source and nothing else. Tunes the model for some steps and has it read some
@@ -93,19 +102,23 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
     Args:
         data: as for `select`.
         settings: as for `select`.
+        sample: answers to ask about for the measurement, drawn evenly by length; 2 or more.
+        rows: plan for so many rows like these; None = for these.
         progress: shows what is going on.
 
     Raises:
         SelectitError: whatever would stop the choice before it is begun, or a method that tunes nothing.
     """
+    check_sample(sample)
     old = open_or_create_run(None, settings) if data is None else None
     plan = resolve(settings, old)
     method = plan.parts[0].method
     if not isinstance(method, TUNING) or settings.combine is not None:
         raise SettingsError(f"{settings.method} tunes no model on the way", "Plan its ratings: selectit plan.")
     run = old or open_or_create_run(data, settings)
-    base, kept = find_base(settings), plan.budget.count(run.rows)
-    passes = method.outline(run.rows, kept)
+    rows, base, progress = rows or run.rows, find_base(settings), progress or Silent()
+    kept = plan.budget.count(rows)
+    passes = method.outline(rows, kept)
     first = next((each.model for each in passes if each.model is not None), None)
     if first is None:
         raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
@@ -113,11 +126,11 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
     recipe = choose_recipe(first)
     row_tokens = count_row_tokens(run, base, recipe, settings)
     tunings = plan_trainings(passes, row_tokens)
-    speed = measure_speed(run, base, recipe, run.path / "rehearsal", settings, progress or Silent())
+    speed = measure_speed(run, base, recipe, run.path / "rehearsal", settings, progress)
     return TuningCost(
         run=run.path,
         data=str(run.manifest["data"]),
-        rows=run.rows,
+        rows=rows,
         method=method.label,
         model=base.name,
         kept=kept,
@@ -127,7 +140,7 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
         row_tokens=row_tokens,
         weights=sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors")),
         tuning_seconds=sum(each.tokens for each in tunings) / speed,
-        reading_seconds=run.rows * _measure_reading(run, base, passes, settings),
+        signals=tuple(_plan_reading(run, plan.parts[0], passes, rows, sample, progress)),
     )
 
 
@@ -181,17 +194,19 @@ def measure_speed(
     return tuned.tokens / tuned.seconds
 
 
-def _measure_reading(run: Run, base: Model, passes: Sequence[Pass], settings: Settings) -> float:
-    """Seconds a row that all these passes take: on a few rows, without loading; by the base model for tuned ones."""
-    samples = run.samples_at(space_evenly(run.rows, TIMED_ROWS))
-    requests = [each.request for each in passes]
-    tuned = {each.request: each.model is not None for each in passes}
-    seconds = 0.0
-    for request in dict.fromkeys(requests):
-        model = base if tuned[request] else find_model(request.model_asked(settings), settings)
-        engine = loading.load_engine(model, settings, {}, request.signal)
-        began = time.perf_counter()
-        request.ask(engine, samples, lambda *_: None)
-        seconds += (time.perf_counter() - began) * requests.count(request)
-        engine.close()
-    return seconds / len({each.row for each in samples})
+def _plan_reading(
+    run: Run, spec: MethodSpec, passes: Sequence[Pass], rows: int, sample: int, progress: Progress
+) -> Iterator[SignalCost]:
+    """What models are asked, each request measured once: tuned models take as long as the model as it is."""
+    asked = [Pass(request, None) for request in list_requests(spec.method, spec.target)]
+    asked += [dataclasses.replace(each, request=each.request.towards(spec.target)) for each in passes]
+    drawn = draw(run.samples_at(space_evenly(run.rows, COUNTED_ROWS)), sample)
+    for request in dict.fromkeys(each.request for each in asked):
+        own = [each for each in asked if each.request == request]
+        settings = spec.settings
+        here = dataclasses.replace(settings, engine=loading.engine_for(settings.engine or loading.DEFAULT, request))
+        tuned = any(each.model is not None for each in own)
+        model = find_base(settings) if tuned else find_model(request.model_asked(here), here)
+        answers = sum(rows if each.pairs is None else len(each.pairs.rows) for each in own)
+        cost = count_signal(request, model, answers)
+        yield expect(cost, try_request(request, model, here, {}, drawn, progress))

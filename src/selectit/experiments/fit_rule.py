@@ -20,25 +20,25 @@ from selectit.atomic_files import replacing
 from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
-from selectit.errors import DataError, RunError, SettingsError, nearest
-from selectit.experiments.cell import ExperimentFolder, lock, read_outcome
+from selectit.errors import DataError, SettingsError, nearest
+from selectit.experiments.cell import ExperimentFolder, check_cells, lock
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.rule_report import Rule, rule_header
+from selectit.experiments.run_cells import make_cells
 from selectit.experiments.settings import Cell, Experiment, build_method, list_cells, with_method
-from selectit.numerics.regression import check_values, regress
+from selectit.numerics.regression import check_points, check_values, regress
 from selectit.progress import Progress, Silent
 from selectit.runs.output import check_new_file
 from selectit.runs.selections import load_rows
+from selectit.selection.choose import parse_keep
 from selectit.selection.rate import rate
 from selectit.selection.score import score
+from selectit.selection.select import select
 from selectit.signals.arrays import Float64
 from selectit.training.recipes import Recipe
 
 DROP = 0.05
-_AGAIN = "Run it to its end: selectit experiment FILE, with the same --data and --out."
-
-
 _SCALE = [name for name in names(RatingOptions, ModelOptions) if name != "k"]
 """Settings that decide an indicator's scale, and so are part of the rule. Engines agree but for rounding."""
 
@@ -54,14 +54,18 @@ def fit_rule(
     budget: str | None = None,
     drop: float = DROP,
     rule: str | Path | None = None,
+    keep: str | int | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Rule:
-    """Fit a rule to the finished cells of an experiment's random choice, and write it for `selectit select --config`.
+    """Fit a rule to the cells of an experiment's random choice, write it for `selectit select --config`, choose by it.
+
+    Cells that are not finished are made first, as `experiment` makes them; its other choices are left alone.
 
     Args:
-        experiment: from `load.load`, as it was run.
-        out: the experiment's folder. Indicators that its run does not have are collected there, as `select` does.
+        experiment: from `load.load`.
+        out: the experiment's folder. Typed again, it goes on where it was. Indicators that its run does not have are
+            collected there, as `select` does.
         indicators: scoring methods, each 'name' or 'name:parameter=value;parameter=value'.
         metric: a line of the evaluation that is a loss; '' = the only one.
         model: the base model, where the experiment has several.
@@ -69,26 +73,31 @@ def fit_rule(
         budget: its budget, where it has several.
         drop: indicators are dropped one at a time while the largest p-value is above this; 1 keeps all.
         rule: the file to write; None = OUT/rule.toml.
+        keep: choose so many of the experiment's rows by the rule, into OUT/selected.* in the data's own format; None =
+            choose none.
         settings: other settings of the indicators: encoder, pooling, judge, reward_model.
         progress: shows what is going on.
 
     Raises:
         SettingsError: no random choice, several of something and none named, no such loss, too few subsets,
             indicators that do not vary or follow from each other, or what scoring them refuses.
-        RunError: cells that are not finished, or of other settings.
+        RunError: cells of other settings, or another process holds the folder.
         DataError: a subset in which no row has an indicator's score.
     """
     folder = Path(out)
     path = Path(rule) if rule is not None else folder / "rule.toml"
     check_new_file("--rule", path, ".toml")
+    progress = progress or Silent()
     _check_indicators(indicators, drop)
+    if keep is not None:
+        parse_keep(keep)
     found = _random_cells(experiment, {"model": model, "choice": choice, "budget": budget})
-    place = _open_folder(experiment, folder)
-    outcomes = _read_outcomes(place, found)
+    check_points(len(found), len(indicators))
+    place, outcomes = _make_random_cells(experiment, folder, found, progress)
     losses, named = _find_losses(found, outcomes, metric)
     check_values(np.log(losses), len(indicators))
     asking = _scoring_settings(experiment, found[0], place.clean.run.path, settings or {})
-    scores = _score_indicators(asking, indicators, progress or Silent())
+    scores = _score_indicators(asking, indicators, progress)
     means = _mean_scores(scores, place, found, indicators)
     regression = regress(indicators, means, np.log(losses), drop)
     made = Rule(
@@ -104,10 +113,11 @@ def fit_rule(
         regression=regression,
         out=path if regression.kept.slopes else None,
     )
-    if made.out is not None:
-        with replacing(made.out) as file:
-            file.write(_render_toml(made, asking).encode())
-    return made
+    if made.out is None:
+        return made
+    with replacing(made.out) as file:
+        file.write(_render_toml(made, asking).encode())
+    return made if keep is None else dataclasses.replace(made, subset=_choose(made, asking, place, keep, progress))
 
 
 def _check_indicators(indicators: Sequence[str], drop: float) -> None:
@@ -147,23 +157,15 @@ def _random_cells(experiment: Experiment, named: Mapping[str, str | None]) -> li
     return found
 
 
-def _open_folder(experiment: Experiment, folder: Path) -> ExperimentFolder:
-    """Where the experiment was made. Raises RunError where nothing of it is finished, or it is of other data."""
-    if not (folder / "cells").is_dir():
-        raise RunError(f"{folder} holds no finished cell of an experiment", _AGAIN)
+def _make_random_cells(
+    experiment: Experiment, folder: Path, found: Sequence[Cell], progress: Progress
+) -> tuple[ExperimentFolder, list[Outcome]]:
+    """Where the experiment is made, and what came of these cells, which are made where they are not finished."""
+    folder.mkdir(parents=True, exist_ok=True)
     with lock(folder):
-        return ExperimentFolder(experiment, folder, clean_data(experiment, folder))
-
-
-def _read_outcomes(place: ExperimentFolder, found: Sequence[Cell]) -> list[Outcome]:
-    """What came of the cells. Raises RunError where one is not finished."""
-    outcomes = [read_outcome(place, cell) for cell in found]
-    undone = [place.outcome(cell) for cell, outcome in zip(found, outcomes, strict=True) if outcome is None]
-    if undone:
-        raise RunError(
-            f"{len(undone)} of {len(found)} random subsets are not finished: there is no {undone[0]}", _AGAIN
-        )
-    return [outcome for outcome in outcomes if outcome is not None]
+        place = ExperimentFolder(experiment, folder, clean_data(experiment, folder))
+        check_cells(place)
+        return place, make_cells(place, found, progress)
 
 
 def _find_losses(found: Sequence[Cell], outcomes: Sequence[Outcome], metric: str) -> tuple[Float64, str]:
@@ -236,6 +238,24 @@ def _describe_recipe(recipe: Recipe) -> str:
     return f"{recipe.name}, {by}, batch {recipe.batch_size}, learning rate {recipe.learning_rate:g}"
 
 
+def _choose(made: Rule, settings: Settings, place: ExperimentFolder, keep: str | int, progress: Progress) -> Path:
+    """Choose rows of the experiment's data by the rule; the file."""
+    out = place.folder / f"selected{place.clean.suffix}"
+    param = _parameters(made)
+    by = dataclasses.replace(
+        settings, method="instruction-mining", param=param, keep=keep, name="rule", out=str(out), force=True
+    )
+    select(place.clean.path, by, progress)
+    return out
+
+
+def _parameters(rule: Rule) -> dict[str, Any]:
+    """Of the method `instruction-mining`."""
+    terms = rule.regression.kept.terms
+    names = [term.name for term in terms[1:]]
+    return {"rule": "own", "indicators": names, "coefficients": [term.value for term in terms]}
+
+
 def _render_toml(rule: Rule, settings: Settings) -> str:
     fresh = Settings()
     plain = {name: getattr(settings, name) for name in _SCALE}
@@ -244,11 +264,5 @@ def _render_toml(rule: Rule, settings: Settings) -> str:
         for name, value in plain.items()
         if value != getattr(fresh, name)
     }
-    terms = rule.regression.kept.terms
-    param = {
-        "rule": "own",
-        "indicators": [term.name for term in terms[1:]],
-        "coefficients": [term.value for term in terms],
-    }
     notes = "".join(f"# {' '.join(line.split())}\n" for line in rule_header(rule))
-    return notes + tomli_w.dumps({"method": "instruction-mining", **kept, "param": param})
+    return notes + tomli_w.dumps({"method": "instruction-mining", **kept, "param": _parameters(rule)})

@@ -31,8 +31,9 @@ _Asked = tuple[str, object, Request]
 def plan(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> list[str]:
     """What the experiment will do and what of it is done, as lines of text.
 
-    Reads the data into the experiment's folder, and measures: some rows are rated as each choice asks, and each base
-    model is tuned for a few steps; both are thrown away. With Ray, where this machine may have no GPU, nothing is.
+    Reads the data into the experiment's folder, and measures: models are asked about some rows as each choice asks,
+    each base model is tuned for a few steps, and both are thrown away. With Ray, where this machine may have no GPU,
+    nothing is measured.
 
     Args:
         experiment: from `load.load`.
@@ -119,16 +120,18 @@ def _describe_choosing(
     choices = [(cell.source, resolve(place.build_settings(cell))) for cell in own]
     for source, plan in sorted(choices, key=lambda each: -len(each[1].rating_prompts)):
         settings = plan.settings
-        wanted: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.rating_prompts}
-        if here and not wanted <= asked:
-            cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
-            new = {name for _, name, _ in wanted - asked}
-            seconds += sum(each.seconds for each in cost.models if each.model in new)
+        ratings: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.rating_prompts}
         others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
-        rest_of = {
+        rest_of: set[_Asked] = {
             (source, others, request) for spec in plan.all_specs for request in list_requests(spec.method, spec.target)
         }
-        asked = asked | wanted | rest_of
+        new = (ratings | rest_of) - asked
+        if here and new:
+            cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
+            raters, signals = {name for _, name, _ in new & ratings}, {request.signal for *_, request in new & rest_of}
+            seconds += sum(each.seconds for each in cost.models if each.model in raters)
+            seconds += sum(each.seconds for each in cost.signals if each.signal in signals)
+        asked = asked | new
     rated = rest = 0
     for source, _, request in asked - before:
         number = place.cleans[source].rows * request.passes
@@ -137,9 +140,9 @@ def _describe_choosing(
         else:
             rest += number
     most = "at most " if any(plan.settings.cascade for _, plan in choices) else ""
-    time = f" ({_time(seconds)} for what is not there yet, measured)" if here and rated else ""
+    time = f" ({_time(seconds)} for what is not there yet, measured)" if here and (rated or rest) else ""
     tuned = _describe_tuning(place, own)
-    return f"{most}{rated:,} ratings{time}, at most {rest:,} other forward passes{tuned}", asked
+    return f"{most}{rated:,} ratings, at most {rest:,} other passes{time}{tuned}", asked
 
 
 def _describe_tuning(place: ExperimentFolder, own: Sequence[Cell]) -> str:

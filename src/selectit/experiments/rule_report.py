@@ -31,7 +31,9 @@ def rule_lines(rule: Rule) -> Iterator[str]:
         yield "No indicator is left, so no rule was written."
     else:
         yield f"rule      {rule.out}"
-        if found.better:
+        if rule.subset is not None:
+            yield f"chosen    {rule.subset}"
+        elif found.better:
             yield f"use it    selectit select DATA --config {rule.out}"
 
 
@@ -97,3 +99,5 @@ class Rule:
     regression: Regression
     out: Path | None
     """The file; None where no indicator is left, and none was written."""
+    subset: Path | None = None
+    """The rows that were chosen by it; None where none were."""

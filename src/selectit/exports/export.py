@@ -34,6 +34,7 @@ from selectit.runs.selections import ALL, find_selection, load_rows, read_select
 from selectit.runs.source import data_name
 from selectit.runs.stored import load_selection
 from selectit.signals.arrays import Float64, Int64
+from selectit.text_tables import write_count
 
 OPENAI_LEAST = 10
 """Rows that OpenAI's fine-tuning takes at least."""
@@ -210,7 +211,7 @@ def _survey(run: Run, to: str, chosen: _ChosenRows) -> _Survey:
         else:
             media |= PATHS.keys() & made.keys()
     lines = [
-        f"{reason}: {count:,} row{'s' * (count > 1)}, the first is row {first[reason]}"
+        f"{reason}: {write_count(count, 'row')}, the first is row {first[reason]}"
         for reason, count in reasons.most_common()
     ]
     return _Survey(np.array(bad, np.int64), tuple(lines), tuple(sorted(behind - media)), tuple(sorted(media)))
@@ -220,7 +221,7 @@ def _survey_places(run: Run, places: Places) -> _Survey:
     """What a map can't hold: rows without a vector."""
     reasons: tuple[str, ...] = ()
     if len(places.missing):
-        count = f"{len(places.missing):,} row{'s' * (len(places.missing) > 1)}"
+        count = write_count(len(places.missing), "row")
         reasons = (f"it has no embedding, as a row without text: {count}, the first is row {places.missing[0]}",)
     return _Survey(places.missing, reasons, tuple(sorted(atlas.list_left_behind(run))))
 

@@ -101,17 +101,22 @@ def regress(names: Sequence[str], columns: Float64, values: Float64, drop: float
     return Regression(every, kept, dropped, points, _size(values - predicted), _size(values - means))
 
 
-def check_values(values: Float64, columns: int) -> None:
-    """Raise SettingsError where there are too few values for so many columns, or all are the same."""
-    points, least = len(values), columns + 3
+def check_points(points: int, columns: int) -> None:
+    """Raise SettingsError where so many values are too few for so many columns."""
+    least = columns + 3
     if points < least:
         raise SettingsError(
             f"{points} subsets are too few for {columns + 1} coefficients",
-            f"It takes {least} or more: add seeds to the choice and run the experiment again, or leave indicators out.",
+            f"It takes {least} or more: add seeds to the choice, or leave indicators out.",
         )
+
+
+def check_values(values: Float64, columns: int) -> None:
+    """Raise SettingsError where there are too few values for so many columns, or all are the same."""
+    check_points(len(values), columns)
     if _is_flat(values):
         raise SettingsError(
-            f"the loss is the same after all {points} subsets",
+            f"the loss is the same after all {len(values)} subsets",
             "Tune for longer: with very few steps the learning rate is still 0 (warmup_ratio).",
         )
 

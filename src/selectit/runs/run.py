@@ -50,6 +50,7 @@ from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
 from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
 from selectit.signals.arrays import Int64, Rows, build_rows
+from selectit.text_tables import write_count
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
@@ -379,13 +380,13 @@ def reading_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:
     read: dict[str, list[str]] = {}
     for field, word in facts["read"].items():
         read.setdefault(word, []).append(field)
-    unread = [f"{name} ({rows:,} rows)" if rows > 1 else f"{name} (1 row)" for name, rows in facts["unread"].items()]
+    unread = [f"{name} ({write_count(rows, 'row')})" for name, rows in facts["unread"].items()]
     kept = f"; {len(unread)} kept and not read: {_first(unread)}" if unread else ""
     yield "read " + "; ".join(f"{', '.join(fields)} → {word}" for word, fields in read.items()) + kept
     if facts["files"] > 1 or facts["left_out"]:
         others = facts["left_out"]
         out = f", {len(others)} left out: {_first(others)}" if others else ""
-        yield f"read {facts['files']:,} file{'s' * (facts['files'] > 1)}{out}"
+        yield f"read {write_count(facts['files'], 'file')}{out}"
 
 
 def _first(names: Sequence[str]) -> str:

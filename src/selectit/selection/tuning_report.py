@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from selectit.procedures.follow import AnsweredPass
 from selectit.procedures.tuned import TunedModel
+from selectit.text_tables import write_count
 
 Timing = Mapping[str, Mapping[str, float]]
 """`Run.timing`."""
@@ -70,8 +71,8 @@ def tuning_lines(
     if not tunings:
         return
     steps, tokens = sum(each.steps for each in tunings), sum(each.tokens for each in tunings)
-    number = f"{len(tunings)} model{'s' * (len(tunings) > 1)}"
-    yield f"tuned {number} on the way, on {_rows(tunings)} rows: {steps:,} steps, {tokens:,} tokens"
+    number = write_count(len(tunings), "model")
+    yield f"tuned {number} on the way, on {_rows(tunings)}: {write_count(steps, 'step')}, {tokens:,} tokens"
     tuning = count_tuning_seconds(tunings, timing)
     if tuning is None or reading is None:
         return
@@ -85,4 +86,5 @@ def tuning_lines(
 
 def _rows(tunings: Sequence[TuningStats]) -> str:
     counts = [f"{each.rows:,}" for each in tunings]
-    return ", ".join(counts) if len(counts) <= 4 else f"{counts[0]} to {counts[-1]}"
+    shown = ", ".join(counts) if len(counts) <= 4 else f"{counts[0]} to {counts[-1]}"
+    return f"{shown} row{'s' * (counts != ['1'])}"

@@ -135,6 +135,8 @@ class SignalRequest(Generic[A, E]):
     """Whether it asks what a row does to the examples of a target, which are not asked about by themselves then."""
     pass_name: ClassVar[tuple[str, str]] = ("forward pass", "forward passes")
     """What `passes` counts: one, and several."""
+    operations: ClassVar[int] = 2
+    """Floating-point operations of a pass for each token and parameter: a product and a sum."""
     unfinished: ClassVar[tuple[str, str]] = (
         "{missing} of {wanted} units of {signal} by {model} are missing in {run}",
         "Collect them: selectit rate with this --run, --method and model.",

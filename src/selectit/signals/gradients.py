@@ -89,6 +89,7 @@ class GradientRequest(SignalRequest[Gradients, GivesGradients]):
         "inner": pa.list_(pa.float32()),
     }
     pass_name = ("backward pass", "backward passes")
+    operations = 6  # 2 forward and 4 backward
 
     @property
     def about(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tomli_w
 
 from selectit._version import __version__
 from selectit.models.packaged import PACKAGED
+from selectit.text_tables import write_count
 
 
 def render_card(facts: Mapping[str, Any], chosen_by: str | None) -> str:
@@ -58,7 +59,7 @@ def describe_passes(facts: Mapping[str, Any]) -> str:
     """How often the rows are read: '3 passes over the rows'; of less than one pass how many of them are."""
     epochs, rows = facts["epochs"], facts["rows"]["used"]
     part = f", so that {round(epochs * rows):,} of them are read" if epochs < 1 else ""
-    return f"{epochs:.4g} passes over the rows{part}"
+    return f"{epochs:.4g} {'pass' if epochs == 1 else 'passes'} over the rows{part}"
 
 
 def list_notes(facts: Mapping[str, Any]) -> list[str]:
@@ -70,9 +71,10 @@ def list_notes(facts: Mapping[str, Any]) -> list[str]:
         f"{facts['tokens']:,} tokens, {facts['dtype']}"
     ]
     if rows["truncated"]:
-        lines.append(f"{rows['truncated']:,} rows are cut to {limit:,} tokens")
+        lines.append(f"{write_count(rows['truncated'], 'row is', 'rows are')} cut to {limit:,} tokens")
     if rows["without_loss"]:
-        lines.append(f"{rows['without_loss']:,} rows are left out: no answer of theirs lies within {limit:,} tokens")
+        left_out = write_count(rows["without_loss"], "row is", "rows are")
+        lines.append(f"{left_out} left out: no answer lies within {limit:,} tokens")
     return lines
 
 

@@ -162,13 +162,18 @@ def pair_outcomes(a: Sequence[Outcome], b: Sequence[Outcome], benchmark: str) ->
 
 
 def cost_table(outcomes: Sequence[Outcome]) -> Table:
-    """What choosing, training and evaluating took: means over the seeds."""
+    """What choosing, training and evaluating took: means over the seeds.
+
+    Choosing is set beside training on the choice, and beside training on all rows where `full` is among the choices.
+    """
     header = [
         "model", "choice", "budget", "passes a row", "seconds to choose", "training steps", "training tokens",
-        "seconds to train", "last loss", "seconds to evaluate",
+        "seconds to train", "choosing / training", "choosing / training on all", "last loss", "seconds to evaluate",
     ]  # fmt: skip
+    grouped = group_by_line(outcomes)
+    full = {line[0]: some for line, some in grouped.items() if some[0].method == "full" and not some[0].data}
     lines = []
-    for line, some in group_by_line(outcomes).items():
+    for line, some in grouped.items():
         chosen = [each.select_seconds for each in some if each.select_seconds is not None]
         losses = [each.loss for each in some if each.loss is not None]
         lines.append(
@@ -179,11 +184,19 @@ def cost_table(outcomes: Sequence[Outcome]) -> Table:
                 f"{np.mean([each.steps for each in some]):,.0f}",
                 f"{np.mean([each.tokens for each in some]):,.0f}",
                 f"{np.mean([each.train_seconds for each in some]):,.0f}",
+                _ratio(chosen, some if some[0].method else []),
+                _ratio(chosen, full.get(line[0], []) if some[0].method else []),
                 f"{np.mean(losses):.3f}" if losses else "-",
                 f"{np.mean([each.eval_seconds for each in some]):,.0f}",
             ]
         )
     return header, lines
+
+
+def _ratio(chosen: Sequence[float], trained: Sequence[Outcome]) -> str:
+    """Seconds of choosing over those of training, means over the seeds; '-' where one is not known."""
+    training = sum(each.train_seconds for each in trained) / max(len(trained), 1)
+    return f"{np.mean(chosen) / training:.2f}" if chosen and training else "-"
 
 
 def render_csv(outcomes: Sequence[Outcome]) -> str:
