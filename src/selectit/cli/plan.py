@@ -58,10 +58,10 @@ def command(data: Data | None, sample: int, proxy: str | None, as_json: bool, qu
     The model is tuned for two steps, and reads a few rows; both are thrown away.
     """
     chosen = to_settings(typed)
-    from selectit import methods
-    from selectit.methods._tuning import TUNING
+    from selectit.methods._tuning import tunes
+    from selectit.selection.spec import build_spec
 
-    if issubclass(methods.lookup(chosen.method), TUNING):
+    if tunes(build_spec(chosen, None).method):
         _plan_tuning(data, chosen, as_json, quiet)
         return
     from selectit.costs.plan import plan

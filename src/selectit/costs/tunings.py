@@ -105,7 +105,10 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
         raise SettingsError(f"{settings.method} tunes no model on the way", "Plan its ratings: selectit plan.")
     run = old or open_or_create_run(data, settings)
     base, kept = find_base(settings), plan.budget.count(run.rows)
-    passes = method.outline(run.rows, kept)
+    target = plan.parts[0].target
+    passes = [
+        dataclasses.replace(each, request=each.request.towards(target)) for each in method.outline(run.rows, kept)
+    ]
     first = next((each.model for each in passes if each.model is not None), None)
     if first is None:
         raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
@@ -123,7 +126,7 @@ def plan_tuning(data: Data | None, settings: Settings, progress: Progress | None
         model=base.name,
         kept=kept,
         base_passes=sum(request.passes for request in list_requests(method)),
-        tuned_passes=sum(each.request.passes for each in passes),
+        tuned_passes=sum(each.passes for each in passes),
         tunings=tunings,
         row_tokens=row_tokens,
         weights=sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors")),
@@ -185,14 +188,14 @@ def measure_speed(
 def _measure_reading(run: Run, base: Model, passes: Sequence[Pass], settings: Settings) -> float:
     """Seconds a row that all these passes take: on a few rows, without loading; by the base model for tuned ones."""
     samples = run.samples_at(space_evenly(run.rows, TIMED_ROWS))
-    requests = [each.request for each in passes]
-    tuned = {each.request: each.model is not None for each in passes}
+    tuned = {each.request: each.model is not None for each in passes if each.passes}
     seconds = 0.0
-    for request in dict.fromkeys(requests):
+    for request in tuned:
         model = base if tuned[request] else find_model(request.model_asked(settings), settings)
         engine = loading.load_engine(model, settings, {}, request.signal)
         began = time.perf_counter()
         request.ask(engine, samples, lambda *_: None)
-        seconds += (time.perf_counter() - began) * requests.count(request)
+        times = sum(each.passes for each in passes if each.request == request) / request.passes
+        seconds += (time.perf_counter() - began) * times
         engine.close()
     return seconds / len({each.row for each in samples})
