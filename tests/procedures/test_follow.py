@@ -13,7 +13,6 @@ pytest.importorskip("peft")
 
 import tomli_w
 import torch
-from transformers import AutoConfig, AutoTokenizer, LlamaForSequenceClassification
 
 import commandline
 import selectit
@@ -187,13 +186,7 @@ def test_methods_that_ask_for_the_same_model_share_it(data, settings):
 
 @pytest.fixture(scope="session")
 def reward_model(model, tmp_path_factory):
-    """A random sequence classifier with the tokenizer of the tuned model."""
-    folder = tmp_path_factory.mktemp("reward")
-    config = AutoConfig.from_pretrained(model, num_labels=1)
-    torch.manual_seed(1)
-    LlamaForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
-    return str(folder)
+    return tiny.build_reward(tmp_path_factory.mktemp("reward"), model)
 
 
 def test_answers_are_rewarded(data, settings, reward_model, no_training, no_model):

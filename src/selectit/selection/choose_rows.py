@@ -234,7 +234,6 @@ def _choose_set(
     groups, rows = candidates.groups, np.flatnonzero(candidates.allowed)
     wanted = budget.count(len(rows))
     if not method.names_rows:
-        signals = chooser.read(method, signals, rows)
         found = _select_of(chooser, method, signals, rows, groups, wanted)
         selection = select_set(found.rows, wanted, budget, groups)
         return _name_targets(selection, found, signals.target) if isinstance(method, TargetMethod) else selection
@@ -258,6 +257,7 @@ def _select_of(
     chooser: SetChooser, method: SetMethod, signals: Signals, rows: Int64, groups: Groups | None, wanted: int
 ) -> choosers.Choice:
     """What a method chooses of some rows, of each group its share; the groups take turns in the order."""
+    signals = chooser.read(method, signals, rows)
     counts = [wanted] if groups is None else groups.share_out(rows, wanted).tolist()
     of = np.zeros(len(rows), np.int64) if groups is None else groups.of[rows]
     none = np.zeros(0, np.int64)
