@@ -17,7 +17,7 @@ from typing import Any
 
 from selectit.config.settings import Settings
 from selectit.engines import loading
-from selectit.errors import SettingsError
+from selectit.errors import ModelError, SettingsError
 from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
 from selectit.methods._tuning import TunedOn, Tuning
@@ -70,13 +70,19 @@ class TunedModel:
         return (self.path / "training.json").is_file()
 
     def list_checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Those of the finished training, whose files may be gone. Raises RunError.
+        """Those of the finished training, whose files may be gone.
 
         One before which every learning rate was zero is left out: nothing was learnt, and its weight would be zero.
+        Raises RunError, and ModelError where that leaves none.
         """
         facts = self.facts
         ends = space_steps(facts["steps"], self.checkpoints)
         rates = mean_rates([(entry["step"], entry["learning_rate"]) for entry in facts["log"]], ends)
+        if not any(rates):
+            raise ModelError(
+                f"in the training of {self.model.name} every learning rate was zero, so that nothing was learnt",
+                "Give more rows to tune on, or more of --param epochs=N.",
+            )
         return tuple(
             Checkpoint(
                 str(self.path / "checkpoints" / f"checkpoint-{step}"),
