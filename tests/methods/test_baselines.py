@@ -142,7 +142,8 @@ def test_repetition_is_the_share_of_runs_that_stood_before(found):
     again = sum(run in runs[:at] for at, run in enumerate(runs))
     assert repetition(" ".join(found)) == pytest.approx(again / len(runs) if runs else 0, abs=1e-12)
     assert 0 <= repetition(" ".join(found)) < 1
-    assert repetition(" ".join(found * 2)) >= repetition(" ".join(found))
+    if len(runs) > 0:  # of a text said twice, the runs within the second time stood before
+        assert repetition(" ".join(found * 2)) >= len(runs) / (2 * len(found) - 3) - 1e-12
 
 
 LOOP = "yes it is so " * 20

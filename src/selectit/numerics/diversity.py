@@ -66,7 +66,7 @@ def cluster_entropy(label: Int64, clusters: int) -> float:
     """
     shares = np.bincount(label, minlength=clusters) / len(label)
     shares = shares[shares > 0]
-    return max(0.0, -float((shares * np.log(shares)).sum()) / math.log(clusters))
+    return min(max(0.0, -float((shares * np.log(shares)).sum()) / math.log(clusters)), 1.0)  # rounding passes both ends
 
 
 def squared_mmd(a: Vectors, b: Vectors, sigma: float = 1.0) -> Estimate:
