@@ -155,7 +155,7 @@ def _describe_tuning(place: ExperimentFolder, own: Sequence[Cell]) -> str:
             planned = plan_trainings(asked)
             steps += sum(each.steps for each in planned)
             trainings += len(planned)
-            passes += rows * sum(each.request.passes for each in asked)
+            passes += rows * sum(each.passes for each in asked)
     if not trainings:
         return ""
     return f"; on the way at most {trainings:,} trainings of {steps:,} steps and {passes:,} passes of tuned models"

@@ -47,6 +47,10 @@ class LoadedSignals:
 def collect(run: Run, spec: MethodSpec, progress: Progress) -> None:
     """Ask models for what a method needs and is not there yet, ratings aside: of the rows, and of a target."""
     _do(_tasks(run, list_requests(spec.method, spec.target), spec.settings, spec.target), progress)
+
+
+def collect_tuned(run: Run, spec: MethodSpec, progress: Progress) -> None:
+    """Ask the models that a scoring method tunes on the way, which `score_part` does too: for those who don't score."""
     if isinstance(spec.method, TuningScoringMethod):
         loaded = load_signals(run, spec, None, None, progress)
         follow_scoring(run, spec.method, loaded.signals, spec.settings, progress, asks=True)
@@ -152,7 +156,7 @@ def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Ta
     texts = tuple(inner.samples(0, inner.rows)) if "texts" in spec.method.needs else None
     groups = list(dict.fromkeys(each.group for each in spec.target))
     group = np.array([groups.index(each.group) for each in spec.target], np.int64)
-    return Target(Signals(inner.basic_rows(), stored, stored_texts=texts), group, tuple(groups))
+    return Target(Signals(inner.basic_rows(), stored, stored_texts=texts), group, tuple(groups), spec.target)
 
 
 def load_answers(run: Run, request: Request, settings: Settings) -> tuple[Answered, Arrays]:
