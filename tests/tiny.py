@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
+    AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedTokenizerFast,
@@ -104,6 +107,14 @@ def change_json(folder: str, name: str, **changes: Any) -> None:
 def load(folder: str, **changes: Any) -> HFEngine:
     """The hf engine with the model in `folder`; `changes` are arguments of its `load`."""
     return hf_engine.load(folder, **{"dtype": "fp32", "max_tokens": 512, "batch_tokens": 256, **changes})
+
+
+def build_reward(folder: Path, chat: str) -> str:
+    """Write a random reward model, a sequence classifier with the shape and the tokenizer of the model in `chat`."""
+    torch.manual_seed(1)
+    LlamaForSequenceClassification(AutoConfig.from_pretrained(chat, num_labels=1)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(chat).save_pretrained(folder)
+    return str(folder)
 
 
 CHAT = (

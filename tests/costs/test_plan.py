@@ -145,22 +145,16 @@ def test_a_method_s_ratings_are_measured_and_its_other_signals_counted(data):
         plan(data, method="length", proxy="gemma3-270m")
 
 
-def test_gradients_are_measured(data, folder):
-    (folder / "wanted.jsonl").write_text('{"prompt": "Add.", "completion": "Five."}\n' * 3)
-    given = {"method": "gist", "target": ("wanted.jsonl",), "unit_size": 4}
-    rows, examples = plan(data, sample=6, **given).signals
-    assert (rows.pass_name, rows.operations, rows.measured.answers, examples.measured) == (
-        "backward passes",
-        6,
-        6,
-        None,
-    )
+def test_gradients_are_measured(data):
+    given = {"method": "grand", "unit_size": 4}
+    (rows,) = plan(data, sample=6, **given).signals
+    assert (rows.pass_name, rows.operations, rows.measured.answers) == ("backward passes", 6, 6)
     assert rows.measured.tokens > 0 and rows.measured.parameters == 1_000_000 and rows.bytes > 0
     assert rows.seconds == pytest.approx(2 * rows.measured.seconds)  # 12 rows at the rate of 6
     assert 0 < rows.seconds_low <= rows.seconds <= rows.seconds_high
     selectit.rate(data, Settings(**FAKE, **given))
     next(Path("run/gradients").glob("*/*/part-*")).unlink()
-    left = plan(data, sample=6, **given).signals[0]
+    (left,) = plan(data, sample=6, **given).signals
     assert left.passes == 4 and left.seconds == pytest.approx(4 / 6 * left.measured.seconds)
     selectit.rate(data, Settings(**FAKE, **given))
     assert plan(data, **given).signals[0].measured is None

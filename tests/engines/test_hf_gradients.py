@@ -25,7 +25,7 @@ from selectit.engines.hf.projection import project, signs
 from selectit.errors import DataError, ModelError
 from selectit.models.adapters import FILES, find_checkpoints
 from selectit.signals.gradients import GivesGradients
-from selectit.signals.loss_templates import PLAIN
+from selectit.signals.loss_templates import CHAT, PLAIN
 from selectit.signals.requests import GradientRequest
 
 TEXT = replace(PLAIN, both=False)
@@ -132,6 +132,20 @@ def test_adapters_of_checkpoints_against_peft(folders, run, adam):
             expected = examples @ gradient
             scale = examples.norm(dim=1) * gradient.norm()
             np.testing.assert_allclose(row.inner[place] / scale, expected / scale, atol=1e-6)
+
+
+def test_checkpoints_are_read_in_the_chat_template_with_which_they_were_tuned(folders, run, tmp_path):
+    """The model itself has none."""
+    shutil.copytree(run / "checkpoint-2", tmp_path / "one")
+    (tmp_path / "one" / "chat_template.jinja").write_text(tiny.CHAT)
+    engine, chat = load(folders["llama"]), replace(CHAT, both=False, boundary="joint")
+    request = replace(SMALL, text=chat).at(find_checkpoints(str(tmp_path / "one")))
+    written = replace(chat, template="<|user|>\n{instruction}<|end|>\n<|assistant|>\n", chat=False)
+    asked = (request, replace(request, text=written))
+    for one, other in zip(*(engine.gradients(each, SAMPLES, nothing) for each in asked), strict=True):
+        assert one.norm == other.norm and one.tokens == other.tokens
+    with pytest.raises(ModelError, match="no chat template"):
+        engine.gradients(replace(SMALL, text=chat), SAMPLES, nothing)
 
 
 def test_all_weights_against_one_backward_pass_a_row(folders):

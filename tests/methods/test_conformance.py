@@ -12,7 +12,7 @@ import tomli_w
 import made_up_signals as made
 from selectit import methods
 from selectit.methods._base import ScoringMethod
-from selectit.methods._tuning import TuningScoringMethod, TuningSetMethod
+from selectit.methods._tuning import TuningScoringMethod, TuningSetMethod, TuningTargetMethod, tunes
 from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.spec import to_toml_parameters
 from selectit.signals.requests import Field
@@ -82,10 +82,14 @@ VARIANTS = {
         {"chooser": "group-max"},
         {"chooser": "doubly-greedy", "turns": "lost"},
     ],
-    "less": [{}, {"chooser": "round-robin"}, {"dimensions": 4, "template": "plain", "rank": 2, "layers": 0, "seed": 1}],
-    "gist": [{}, {"directions": 2, "chooser": "group-round-robin", "turns": "lost"}],
+    "less": [
+        {},
+        {"chooser": "round-robin", "warmup": 0.5, "epochs": 0.5, "optimizer": "sgd"},
+        {"warmup": 0.0, "dimensions": 4, "template": "plain", "rank": 2, "layers": 0, "seed": 1},
+    ],
+    "gist": [{}, {"warmup": 0.0}, {"directions": 2, "chooser": "group-round-robin", "turns": "lost"}],
     "grand": [{}, {"rank": 4}, {"rank": 4, "layers": 0, "seed": 2}],
-    "tagcos": [{"clusters": 3, "share": 0.3}, {"clusters": 2, "rounds": 1, "dimensions": 8, "template": "alpaca"}],
+    "tagcos": [{"clusters": 3, "share": 0.3}, {"clusters": 2, "epochs": 1.0, "dimensions": 8, "template": "alpaca"}],
     "target-loss": [{}, {"examples": 3, "template": "plain", "seed": 2}],
 }  # fmt: skip
 WITHOUT_EXTRA = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra 'methods' is not installed")
@@ -109,6 +113,8 @@ def signals_for(method, contents):
     signals = made.signals(contents, method.needs)
     target = made.target(method.needs) if method.towards_target else None
     signals = dataclasses.replace(signals, stored_target=target)
+    if isinstance(method, TuningTargetMethod):
+        return made.follow(method.steps(signals, np.arange(len(contents))), contents)[0]
     return made.follow(method.steps(signals), contents)[0] if isinstance(method, TuningScoringMethod) else signals
 
 
@@ -231,11 +237,14 @@ def test_the_label_is_fit_for_a_file_and_tells_variants_apart(name, given, conte
 def test_the_outline_foresees_the_passes(name, given, contents):
     """As many passes, with the same requests, of models tuned on at most as many rows."""
     method = methods.build(name, given)
-    if not isinstance(method, TuningScoringMethod | TuningSetMethod):
+    if not tunes(method):
         return
     signals = made.signals(contents, method.needs)
-    scores = isinstance(method, TuningScoringMethod)
-    _, passes = made.follow(method.steps(signals) if scores else method.steps(signals, 6), contents)
+    if isinstance(method, TuningTargetMethod):
+        steps = method.steps(dataclasses.replace(signals, stored_target=made.target(())), np.arange(len(contents)))
+    else:
+        steps = method.steps(signals) if isinstance(method, TuningScoringMethod) else method.steps(signals, 6)
+    _, passes = made.follow(steps, contents)
     outlined = method.outline(len(contents), 6)
     assert [each.request for each in outlined] == [each.request for each in passes]
     for most, each in zip(outlined, passes, strict=True):
@@ -246,6 +255,7 @@ def test_the_outline_foresees_the_passes(name, given, contents):
             continue
         assert 0 < len(each.model.rows) == len(np.unique(each.model.rows)) <= len(most.model.rows)
         assert (each.model.recipe, each.model.epochs) == (most.model.recipe, most.model.epochs)
+        assert (each.model.checkpoints, each.of_target) == (most.model.checkpoints, most.of_target)
         assert (each.model.start is None) == (most.model.start is None)
 
 

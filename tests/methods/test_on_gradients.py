@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,43 @@ def test_gist_takes_the_group_that_fits_best():
     assert gist([[0, 0, 0.0], [1, 1, 0]], examples[:2]) == [1, 0]  # a zero gradient is like none
 
 
+def test_the_warm_up_of_less_is_on_rows_that_may_be_chosen():
+    """A quarter of the 12 allowed rows, with a checkpoint an epoch; steps of the rows, gradients of the examples."""
+    rows = Signals(made.rows(24))
+    allowed = np.arange(12, 24)
+    steps = Less(warmup=0.25, epochs=3, seed=5).steps(towards(rows, Signals(made.rows(2))), allowed)
+    first = next(steps)
+    assert len(first.model.rows) == 3 and set(first.model.rows.tolist()) <= set(allowed.tolist())
+    assert (first.model.checkpoints, first.request.adam, first.of_target, first.passes) == (3, True, False, 3)
+    own = signals(projected=[[[1, 0]]] * 24).gradients
+    second = steps.send(own)
+    assert second.model is first.model
+    assert (second.request.adam, second.of_target, second.passes) == (False, True, 0)
+    with pytest.raises(StopIteration) as end:
+        steps.send(signals(projected=[[[1, 0]]] * 2).gradients)
+    assert end.value.value.gradients is own and len(end.value.value.target.signals.gradients.row) == 2
+
+
+def test_less_needs_no_steps_where_nothing_is_tuned():
+    assert Less(warmup=0).outline(100, 10) == () == Gist(warmup=0).outline(100, 10)
+    assert [each.adam for each in Less(warmup=0).needs] == [False]  # a fresh adapter has no moments
+    assert Less().needs == ()
+
+
+def test_grand_is_the_mean_over_checkpoints():
+    assert Grand().score(signals((2.0, 1.0), norm=[[3.0, 1.0], [5.0, 0.0]])).tolist() == [2, 2.5]
+
+
+def test_grand_reads_the_checkpoints_of_several_trainings(folder):
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            (folder / name / file).write_text(name)
+    (request,) = Grand(checkpoints=("one", "two")).needs
+    assert [Path(each.path).name for each in request.checkpoints] == ["one", "two"]
+    assert not request.whole and request.passes == 2
+
+
 def test_grand_is_the_length_and_of_several_responses_their_mean():
     found = Grand().score(signals(norm=[[3.0], [1.0], [np.nan], [2.0]], row=[0, 0, 1, 2]))
     assert found[[0, 2]].tolist() == [2, 2] and np.isnan(found[1])
@@ -104,9 +142,12 @@ def test_grand_is_the_length_and_of_several_responses_their_mean():
         (lambda: Less(layers=-1), "layers is -1"),
         (lambda: Less(optimizer="adm"), "there is no optimizer 'adm'"),
         (lambda: Less(dimensions=0), "dimensions is 0"),
+        (lambda: Less(warmup=1.5), "warmup is 1.5"),
+        (lambda: Gist(epochs=0), "epochs is 0"),
         (lambda: Gist(directions=0), "directions is 0"),
         (lambda: Gist(chooser="best"), "there is no chooser 'best'"),
         (lambda: Grand(rank=-1), "rank is -1"),
+        (lambda: Grand(layers=-1), "layers is -1"),
         (lambda: Grand(template="x"), "there is no template 'x'"),
     ],
 )

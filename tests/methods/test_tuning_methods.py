@@ -18,6 +18,7 @@ from selectit.methods.ifd_pre import take_middle
 from selectit.methods.mods import Mods
 from selectit.methods.mods_selfnll import ModsSelfnll
 from selectit.methods.tagcos import Tagcos, choose_by_cluster
+from selectit.numerics.influence import mean_checkpoints
 from selectit.signals.arrays import Embeddings, Gradients, Judgements, Rewards, Signals
 
 
@@ -172,24 +173,39 @@ def test_tagcos_chooses_of_each_cluster_its_share():
     assert chosen[chosen < 6][0] == 2  # the mean of the first cluster points to 20.8 degrees
 
 
-def test_tagcos_adds_the_directions_of_its_rounds(monkeypatch):
+def test_tagcos_weighs_the_directions_at_its_checkpoints_by_their_rates(monkeypatch):
+    """By hand: learning rates of 3 and 1, lengths that say nothing, and a row without a gradient."""
     seen = []
     monkeypatch.setattr(
         tagcos, "choose_by_cluster", lambda features, *_: seen.append(features) or np.arange(len(features))
     )
-    signals = Signals(made.rows(4))
-    method = Tagcos(rounds=2, share=0.5, clusters=2, dimensions=2)
-    first, second = [[1, 0], [1, 0], [0, 1], [0, 1]], [[0, 1], [1, 0], [0, 1], [1, 0]]
-    chosen, tuned = play(method.steps(signals, 2), [gradients(first), gradients(second)])
-    assert len(tuned[0]) == 2 and tuned[0] == tuned[1]
-    assert seen[0][np.argsort(chosen)].tolist() == [[0.5, 0.5], [1, 0], [0, 1], [0.5, 0.5]]
+    first, second = [[9, 0], [1, 0], [0, 1], [0, 1], [np.nan, 0]], [[0, 1], [2, 0], [0, 1], [1, 0], [1, 0]]
+    method = Tagcos(share=0.4, clusters=2, dimensions=2)
+    chosen, (tuned,) = play(method.steps(Signals(made.rows(5)), 2), [gradients([first, second], [3.0, 1.0])])
+    assert len(tuned) == 2
+    assert seen[0][np.argsort(chosen)].tolist() == [[0.75, 0.25], [1, 0], [0, 1], [0.25, 0.75]]
 
 
-def gradients(projected):
-    """Of one item a row, at one checkpoint."""
-    values = np.asarray(projected, np.float16)[:, None]
-    norm, inner = np.ones((len(values), 1), np.float32), np.zeros((len(values), 1, 0), np.float32)
-    return Gradients(np.arange(len(values)), norm, values, inner, np.array([1.0]))
+def test_the_warm_up_of_tagcos():
+    (only,) = Tagcos(share=0.1, epochs=2.5, recipe="mine.toml", seed=3).outline(1000, 10)
+    model = only.model
+    assert (len(model.rows), model.checkpoints, model.recipe, model.seed) == (100, 3, "mine.toml", 3)
+    assert only.request.adam and only.passes == 3
+
+
+@pytest.mark.parametrize("file", ["alpha", "beta"])
+def test_the_mean_over_checkpoints_of_the_published_tagcos(file):
+    golden = rivals("tagcos")["mean_over_checkpoints"]
+    vectors = list(np.array(golden["inputs"]["gradients_float32_by_file_and_checkpoint"][file], np.float32))
+    found = mean_checkpoints(vectors, np.array(golden["inputs"]["weights"]))
+    np.testing.assert_allclose(found, golden["outputs"][f"{file}_float32"]["values"], atol=1e-6)
+
+
+def gradients(projected, rates):
+    """Of one item a row; (C, rows, D) at checkpoints with these rates."""
+    values = np.asarray(projected, np.float16).transpose(1, 0, 2)
+    norm, inner = np.ones(values.shape[:2], np.float32), np.zeros((*values.shape[:2], 0), np.float32)
+    return Gradients(np.arange(len(values)), norm, values, inner, np.array(rates))
 
 
 # One's own

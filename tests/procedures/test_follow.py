@@ -13,7 +13,6 @@ pytest.importorskip("peft")
 
 import tomli_w
 import torch
-from transformers import AutoConfig, AutoTokenizer, LlamaForSequenceClassification
 
 import commandline
 import selectit
@@ -21,12 +20,17 @@ import tiny
 from rundirs import contents
 from selectit.config.settings import Settings
 from selectit.errors import RunError, SettingsError
+from selectit.methods._tuning import draw_share
+from selectit.methods.delta_loss import DeltaLoss
+from selectit.procedures.tuned import remove_weights
 from selectit.runs.annotators import models_in
 from selectit.runs.run import open_run
 from selectit.selection.cascade_report import read_timing
 from selectit.selection.summary import summary_lines
+from selectit.training.recipes import load
 
 ROWS = 24
+WARM = {"less": {"warmup": 0.25, "dimensions": 16}, "gist": {"warmup": 0.25}, "tagcos": {"share": 0.25}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,9 +59,11 @@ def data(folder):
         }
         for n in range(ROWS)
     ]
-    for name, warmup in (("quick", 0.0), ("warm", 0.03)):
-        recipe = dataclasses.replace(tiny.QUICK, warmup_ratio=warmup)
+    for name, warmup, lora in (("quick", 0.0, 0), ("warm", 0.03, 0), ("lora", 0.1, 2)):
+        recipe = dataclasses.replace(tiny.QUICK, warmup_ratio=warmup, lora=lora, template="plain")
         Path(f"{name}.toml").write_text(tomli_w.dumps(recipe.table()))
+    wanted = [{"prompt": f"Add 1 and {n}.", "completion": f"They make {n + 1}."} for n in range(3)]
+    Path("sums.jsonl").write_text("\n".join(map(json.dumps, wanted)))
     path = folder / "data.json"
     path.write_text(json.dumps(rows))
     return path
@@ -66,9 +72,15 @@ def data(folder):
 @pytest.fixture
 def settings(model):
     def build(method="diverse-evol", run="run", **param):
-        rounds = {"rounds": 2} if method in ("diverse-evol", "forgetting", "tagcos") else {}
-        param = {"epochs": 1.0, "recipe": "quick.toml", **rounds, **param}
+        given = {"epochs": 1.0, "recipe": "quick.toml"}
+        if method in ("less", "gist", "tagcos"):
+            given = {"epochs": 2.0, "recipe": "lora.toml"}
+        elif method in ("diverse-evol", "forgetting"):
+            given["rounds"] = 2
+        param = {**given, **WARM.get(method, {}), **param}
         place = {"run": run, "out": "subset.json", "force": True}
+        if method in ("less", "gist"):
+            place["target"] = "sums.jsonl"
         return Settings(method=method, model=model, keep=12, param=param, unit_size=10, dtype="fp32", **place)
 
     return build
@@ -126,35 +138,37 @@ def test_a_set_is_chosen_in_rounds(data, settings):
     assert "choosing took" in lines and "an estimate" in lines
 
 
-@pytest.mark.parametrize("method", ["diverse-evol", "delta-loss", "forgetting", "tagcos"])
+@pytest.mark.parametrize("method", ["diverse-evol", "delta-loss", "forgetting", "tagcos", "less"])
 def test_what_is_done_is_not_done_again(data, settings, method, no_training, no_model):
     first = selectit.select(data, settings(method))
     before = stored("run")
-    for file in Path("run").glob("tuned/*/*.safetensors"):
-        file.unlink()  # what the models have answered is enough
+    remove_weights(open_run("run"))  # what the models have answered is enough
+    assert not list(Path("run").glob("tuned/**/*.safetensors"))
     no_training()
     no_model()
     again = selectit.select(data, settings(method))
     assert again.selection.rows.tolist() == first.selection.rows.tolist()
     assert stored("run") == before
-    plain = settings(method)
-    stored_only = Settings(method=method, model=plain.model, keep=12, run="run", param=plain.param, force=True)
+    asked = settings(method)
+    named = {"method": method, "model": asked.model, "param": asked.param, "target": asked.target}
+    stored_only = Settings(**named, keep=12, run="run", force=True)
     assert selectit.select(None, stored_only).selection.rows.tolist() == first.selection.rows.tolist()
 
 
-def test_it_goes_on_after_any_interruption(data, settings):
-    whole = selectit.select(data, settings(run="whole"))
+@pytest.mark.parametrize(("method", "signal", "every"), [("diverse-evol", "states", 1), ("less", "gradients", 2)])
+def test_it_goes_on_after_any_interruption(data, settings, method, signal, every):
+    whole = selectit.select(data, settings(method, run="whole"))
     after, ended = 0, False
     while not ended:
         done, units = (
             trainings("run"),
-            {path: path.stat().st_mtime_ns for path in Path("run").glob("states/*/*/part-*")},
+            {path: path.stat().st_mtime_ns for path in Path("run").glob(f"**/{signal}/*/*/part-*")},
         )
         try:
-            found = selectit.select(data, settings(), Stops(after))
+            found = selectit.select(data, settings(method), Stops(after))
             ended = True
         except KeyboardInterrupt:
-            after += 1
+            after += every
         assert done.items() <= trainings("run").items()
         assert all(path.stat().st_mtime_ns == time for path, time in units.items())
     assert after >= 3
@@ -172,13 +186,7 @@ def test_methods_that_ask_for_the_same_model_share_it(data, settings):
 
 @pytest.fixture(scope="session")
 def reward_model(model, tmp_path_factory):
-    """A random sequence classifier with the tokenizer of the tuned model."""
-    folder = tmp_path_factory.mktemp("reward")
-    config = AutoConfig.from_pretrained(model, num_labels=1)
-    torch.manual_seed(1)
-    LlamaForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
-    return str(folder)
+    return tiny.build_reward(tmp_path_factory.mktemp("reward"), model)
 
 
 def test_answers_are_rewarded(data, settings, reward_model, no_training, no_model):
@@ -260,6 +268,20 @@ def test_compare_reads_what_is_stored(data, settings):
     assert compared.methods[0].seconds > 0
 
 
+def test_a_scoring_method_is_followed_once(data, settings, monkeypatch, no_training):
+    """`select` scores in the same breath; after `rate`, which does not, `score` finds all there."""
+    begun = []
+    steps = DeltaLoss.steps
+    monkeypatch.setattr(DeltaLoss, "steps", lambda *given: begun.append(1) or steps(*given))
+    asked = settings("delta-loss")
+    selectit.select(data, asked)
+    assert begun == [1]
+    selectit.rate(data, dataclasses.replace(asked, run="rated"))
+    no_training()
+    scored = selectit.score("rated", Settings(method="delta-loss", model=asked.model, param=asked.param))
+    assert np.isfinite(scored.score).all()
+
+
 def test_its_scores_may_be_read_by_another_method(data, settings):
     plain = settings()
     quality = {"quality": "delta-loss:epochs=1;recipe=quick.toml"}
@@ -301,3 +323,45 @@ def test_the_command(data, settings, model, capsys):
     asked = ["--method", "delta-loss", "--model", model, "--param", "recipe=quick.toml"]
     code, told, _ = commandline.run(capsys, "select", data, *asked, "--quiet")
     assert (code, "tuned 1 model on the way, on 2 rows" in told) == (0, True)
+
+
+def test_a_warm_up_of_ones_own_is_one_made_by_hand(data, settings):
+    """`less` in one command chooses what it chooses at the checkpoints of the same training."""
+    ours = settings("less")
+    first = selectit.select(data, ours)
+    assert [(each.rows, each.steps) for each in first.summary.tunings] == [(6, 3)]
+    assert [(each.passes_per_row, each.rows) for each in first.summary.others] == [(2, None), (2, 3)]
+    assert "choosing took" in "\n".join(summary_lines(first.summary, read_timing(open_run("run"))))
+    assert not list(Path("run").glob("tuned/*/*.safetensors"))  # the checkpoints are enough
+    drawn = draw_share(open_run("run").basic_rows(), 0.25, 0)
+    recipe = dataclasses.replace(load("lora.toml"), epochs=2.0)
+    selectit.train("run", drawn, *ours.model, recipe, "warm", keep_checkpoints=2)
+    named = dataclasses.replace(ours, param={"checkpoints": "warm/checkpoints", "dimensions": 16}, run="run")
+    second = selectit.select(data, named)
+    assert second.summary.tunings == () and second.name != first.name
+    assert second.selection.rows.tolist() == first.selection.rows.tolist()
+    assert selectit.verify("run").findings == ()
+
+
+def test_one_warm_up_serves_methods_targets_and_groups(data, settings, no_training):
+    rows = json.loads(data.read_text())
+    data.write_text(json.dumps([{**row, "part": "ab"[n % 2]} for n, row in enumerate(rows)]))
+    selectit.select(data, settings("gist"))
+    no_training()
+    selectit.select(data, settings("less"))
+    assert len(selectit.select(data, settings("tagcos", clusters=2)).summary.tunings) == 1
+    Path("words.jsonl").write_text(json.dumps({"prompt": "Say red.", "completion": "red"}))
+    parts = dataclasses.replace(settings("less"), target="words.jsonl", by="part", shares="equal")
+    selected = selectit.select(data, parts)
+    assert np.bincount(selected.selection.rows % 2).tolist() == [6, 6]
+
+
+def test_a_recipe_without_an_adapter_has_no_checkpoints_to_read(data, settings):
+    with pytest.raises(SettingsError, match=r"adapter, and quick.toml tunes none(.|\n)*brief-lora"):
+        selectit.select(data, settings("less", recipe="quick.toml"))
+
+
+def test_nothing_is_tuned_where_that_is_said(data, settings, no_training):
+    no_training()
+    selected = selectit.select(data, settings("less", warmup=0.0))
+    assert selected.summary.tunings == () and selected.summary.others[0].passes_per_row == 1

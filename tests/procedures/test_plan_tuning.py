@@ -63,6 +63,19 @@ def test_for_more_rows_than_there_are(data, settings):
     assert found.seconds == (pytest.approx(6 * tuning.parameters * tuning.tokens / 1e12),)
 
 
+def test_gradients_at_checkpoints_are_counted_for_each(data, settings):
+    Path("lora.toml").write_text(Path("quick.toml").read_text() + "lora = 2\n")
+    Path("sums.jsonl").write_text(json.dumps({"prompt": "Add 1 and 1.", "completion": "2"}))
+    param = {"recipe": "lora.toml", "warmup": 0.5, "epochs": 3.0}
+    for method in ("less", "gist"):
+        cost = selectit.plan_tuning(
+            data, dataclasses.replace(settings, method=method, param=param, target="sums.jsonl")
+        )
+        assert (cost.base_passes, cost.tuned_passes) == (0, 3)
+        assert [(each.rows, each.steps) for each in cost.tunings] == [(6, 5)]
+        assert cost.reading_seconds > 0
+
+
 def test_what_select_would_refuse_is_not_planned(data, settings):
     Path("warm.toml").write_text(Path("quick.toml").read_text().replace("ratio = 0", "ratio = 0.1"))
     warm = dataclasses.replace(settings, param={**settings.param, "recipe": "warm.toml"})

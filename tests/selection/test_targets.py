@@ -33,23 +33,29 @@ def target(folder):
     return (examples("sums", 3), examples("tools", 2))
 
 
-def settings(**changes):
-    return Settings(**{"engine": "fake", "model": "m", "run": "run", "keep": 4, "force": True, **changes})
+FRESH = {name: {"warmup": 0.0} for name in ("less", "gist")}
+"""A warm-up needs a model that can be tuned."""
+
+
+def settings(method, **changes):
+    usual = {"engine": "fake", "model": "m", "run": "run", "keep": 4, "force": True, "param": FRESH.get(method, {})}
+    return Settings(method=method, **{**usual, **changes})
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_choice_is_made_again_without_a_model(data, target, no_model, method):
-    first = select(data, settings(method=method, target=target, out="one.json"))
+    first = select(data, settings(method, target=target, out="one.json"))
     no_model()
-    again = select(data, settings(method=method, target=target, out="two.json"))
-    stored = select(None, Settings(run="run", method=method, target=target, keep=4, out="three.json"))
+    again = select(data, settings(method, target=target, out="two.json"))
+    own = {"method": method, "param": FRESH.get(method, {}), "target": target}
+    stored = select(None, Settings(run="run", **own, keep=4, out="three.json"))
     assert len(first.selection.rows) == 4
     assert Path("one.json").read_text() == Path("two.json").read_text() == Path("three.json").read_text()
     assert first.name == again.name == stored.name
 
 
 def test_the_summary_says_for_what_rows_were_chosen(data, target):
-    chosen = select(data, settings(method="rds", target=target))
+    chosen = select(data, settings("rds", target=target))
     assert {each.name: each.kept for each in chosen.summary.target} == {"sums": 2, "tools": 2}
     assert chosen.selection.why[1].startswith("choice 2 of 4, for example 3 of the target (tools)")
     known = show("run")["selections"][chosen.name]
@@ -78,11 +84,11 @@ def test_another_target_asks_about_its_examples_alone(data, target, monkeypatch)
     asked = []
     embed = FakeEngine.embed
     monkeypatch.setattr(FakeEngine, "embed", lambda *given: asked.append(len(given[2])) or embed(*given))
-    one = select(data, settings(method="rds", target=target[0]))
-    other = select(data, settings(method="rds", target=target[1]))
+    one = select(data, settings("rds", target=target[0]))
+    other = select(data, settings("rds", target=target[1]))
     assert asked == [12, 3, 2]
     assert one.name != other.name  # two choices, side by side
-    select(data, settings(method="rds", target=target[1], target_by="prompt"))
+    select(data, settings("rds", target=target[1], target_by="prompt"))
     assert asked == [12, 3, 2]  # other groups of the same examples
 
 
@@ -97,7 +103,7 @@ def test_less_at_checkpoints_asks_for_the_rows_steps_and_the_examples_gradients(
     asked = []
     gradients = FakeEngine.gradients
     monkeypatch.setattr(FakeEngine, "gradients", lambda *given: asked.append(given[1:3]) or gradients(*given))
-    at_them = settings(method="less", target=target[0], param={"checkpoints": "tuned"}, unit_size=5)
+    at_them = settings("less", target=target[0], param={"checkpoints": "tuned"}, unit_size=5)
     first = select(data, at_them)
     assert [(what.adam, len(samples)) for what, samples in asked] == [(True, 5), (True, 5), (True, 2), (False, 3)]
     assert [each.rate for each in asked[0][0].checkpoints] == pytest.approx([0.15, 0.35])
@@ -119,17 +125,17 @@ def test_interrupted_between_rows_and_examples(data, target, monkeypatch):
 
     monkeypatch.setattr(FakeEngine, "embed", stop)
     with pytest.raises(KeyboardInterrupt):
-        select(data, settings(method="rds", target=target, out="one.json"))
+        select(data, settings("rds", target=target, out="one.json"))
     monkeypatch.setattr(FakeEngine, "embed", embed)
     with pytest.raises(RunError, match="no states of the target's examples by m"):
         select(None, Settings(run="run", method="rds", target=target, keep=4, out="one.json"))
-    select(data, settings(method="rds", target=target, out="one.json"))
-    select(data, settings(method="rds", target=target, out="two.json", run="whole"))
+    select(data, settings("rds", target=target, out="one.json"))
+    select(data, settings("rds", target=target, out="two.json", run="whole"))
     assert Path("one.json").read_text() == Path("two.json").read_text()
 
 
 def test_rate_then_score_and_compare(data, target):
-    rate(data, settings(method="target-loss", target=target, param={"examples": "3"}, keep=None, force=False))
+    rate(data, settings("target-loss", target=target, param={"examples": "3"}, keep=None, force=False))
     again = Settings(run="run", method="target-loss", target=target, param={"examples": "3"})
     assert np.isfinite(score("run", again).score[:-1]).all()
     with pytest.raises(SettingsError, match="rds chooses a set"):
@@ -139,7 +145,7 @@ def test_rate_then_score_and_compare(data, target):
 
 
 def test_the_run_of_the_examples_is_verified_too(data, target):
-    select(data, settings(method="rds", target=target))
+    select(data, settings("rds", target=target))
     (part,) = Path("run").glob("targets/*/run/states/*/*/part-00000.parquet")
     assert not verify("run").findings
     part.write_bytes(part.read_bytes()[:-20])
@@ -149,15 +155,15 @@ def test_the_run_of_the_examples_is_verified_too(data, target):
 @pytest.mark.parametrize("method", METHODS)
 def test_without_a_target(data, method):
     with pytest.raises(SettingsError, match="towards examples") as error:
-        select(data, settings(method=method))
+        select(data, settings(method))
     assert "--target FILE" in error.value.hint
     assert not Path("run").exists()
 
 
 def test_a_target_that_nothing_reads(data, target):
     with pytest.raises(SettingsError, match="--target does nothing: length reads no target"):
-        select(data, settings(method="length", target=target))
+        select(data, settings("length", target=target))
     with pytest.raises(SettingsError, match="--target-by"):
         Settings(target_by="task")
-    chosen = select(data, settings(combine="dsir,length", target=target))
+    chosen = select(data, settings("selectit", combine="dsir,length", target=target, param={}))
     assert len(chosen.selection.rows) == 4

@@ -23,6 +23,7 @@ import tiny
 from selectit.config.settings import Settings
 from selectit.errors import DataError, ModelError, RunError, SettingsError
 from selectit.models.adapters import find_checkpoints
+from selectit.training.train import space_steps
 
 with_recipe = partial(dataclasses.replace, tiny.QUICK)
 
@@ -180,6 +181,13 @@ def test_checkpoints_that_stay(run, model):
         selectit.train(run, "all", model, recipe, "tuned", keep_checkpoints=3)
     with pytest.raises(SettingsError, match="of adapters alone"):
         selectit.train(run, "all", model, tiny.QUICK, "other", keep_checkpoints=2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "n", "ends"), [(6, 2, [3, 6]), (7, 3, [3, 5, 7]), (2, 4, [1, 2]), (5, 1, [5]), (5, 0, [])]
+)
+def test_after_which_steps_checkpoints_are_kept(steps, n, ends):
+    assert space_steps(steps, n) == ends
 
 
 def test_a_checkpoint_that_was_cut_short_is_passed_over(run, model):

@@ -88,16 +88,16 @@ def command(
     With --on it estimates the same for another machine by the number of operations, and states what it assumes.
     """
     chosen = to_settings(typed)
-    from selectit import methods
     from selectit.costs.elsewhere import estimate_elsewhere, read_machine
     from selectit.costs.plan import plan
     from selectit.costs.tunings import TuningCost, plan_tuning
-    from selectit.methods._tuning import TUNING
+    from selectit.methods._tuning import tunes
+    from selectit.selection.spec import build_spec
 
     machine, many, large = read_machine(on, reached, rows, parameters)
     cost: Cost | TuningCost
     with notes(quiet) as progress:
-        if issubclass(methods.lookup(chosen.method), TUNING):
+        if tunes(build_spec(chosen, None).method):
             if proxy is not None:
                 raise SettingsError(f"--proxy does nothing: {chosen.method} tunes --model itself", "Leave it out.")
             cost = plan_tuning(data, chosen, 8 if sample is None else sample, many, progress)

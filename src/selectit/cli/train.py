@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.option("--selection", metavar="NAME", help="Of the run, or all: every row [the only one].")
 @click.option("--model", metavar="NAME", help="Base model: packaged name, hub id or folder [smollm2].")
 @click.option(
-    "--recipe", metavar="NAME", help="paper, paper-mistral, paper-lora, brief, small, or a TOML file [paper]."
+    "--recipe",
+    metavar="NAME",
+    help="paper, paper-mistral, paper-lora, brief, brief-lora, small, or a TOML file [paper].",
 )
 @click.option("--recipe-param", type=Parameter(), multiple=True, help="Another value in the recipe; repeatable.")
 @click.option("--seed", type=int, metavar="N", help="The recipe's seed [0].")

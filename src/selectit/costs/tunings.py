@@ -22,7 +22,7 @@ from selectit.engines import loading
 from selectit.engines.texts import load_tokenizer
 from selectit.errors import SettingsError
 from selectit.inference.rate import find_model, open_or_create_run
-from selectit.methods._tuning import TUNING, Pass, TunedOn
+from selectit.methods._tuning import Pass, TunedOn, tunes
 from selectit.models.files import Model
 from selectit.procedures.tuned import check_trainings, choose_recipe, find_base
 from selectit.progress import Progress, Silent
@@ -113,12 +113,12 @@ def plan_tuning(
     old = open_or_create_run(None, settings) if data is None else None
     plan = resolve(settings, old)
     method = plan.parts[0].method
-    if not isinstance(method, TUNING) or settings.combine is not None:
+    if not tunes(method) or settings.combine is not None:
         raise SettingsError(f"{settings.method} tunes no model on the way", "Plan its ratings: selectit plan.")
     run = old or open_or_create_run(data, settings)
     rows, base, progress = rows or run.rows, find_base(settings), progress or Silent()
-    kept = plan.budget.count(rows)
-    passes = method.outline(rows, kept)
+    kept, target = plan.budget.count(rows), plan.parts[0].target
+    passes = [dataclasses.replace(each, request=each.request.towards(target)) for each in method.outline(rows, kept)]
     first = next((each.model for each in passes if each.model is not None), None)
     if first is None:
         raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
@@ -135,7 +135,7 @@ def plan_tuning(
         model=base.name,
         kept=kept,
         base_passes=sum(request.passes for request in list_requests(method)),
-        tuned_passes=sum(each.request.passes for each in passes),
+        tuned_passes=sum(each.passes for each in passes),
         tunings=tunings,
         row_tokens=row_tokens,
         weights=sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors")),
@@ -197,16 +197,18 @@ def measure_speed(
 def _plan_reading(
     run: Run, spec: MethodSpec, passes: Sequence[Pass], rows: int, sample: int, progress: Progress
 ) -> Iterator[SignalCost]:
-    """What models are asked, each request measured once: tuned models take as long as the model as it is."""
-    asked = [Pass(request, None) for request in list_requests(spec.method, spec.target)]
-    asked += [dataclasses.replace(each, request=each.request.towards(spec.target)) for each in passes]
+    """What models are asked about rows, each request measured once, with the model as it is instead of a tuned one.
+
+    An answer at several checkpoints counts as so many answers.
+    """
+    asked = [Pass(request, None) for request in list_requests(spec.method, spec.target)] + [*passes]
     drawn = draw(run.samples_at(space_evenly(run.rows, COUNTED_ROWS)), sample)
-    for request in dict.fromkeys(each.request for each in asked):
+    for request in dict.fromkeys(each.request for each in asked if each.passes):
         own = [each for each in asked if each.request == request]
         settings = spec.settings
         here = dataclasses.replace(settings, engine=loading.engine_for(settings.engine or loading.DEFAULT, request))
         tuned = any(each.model is not None for each in own)
         model = find_base(settings) if tuned else find_model(request.model_asked(here), here)
-        answers = sum(rows if each.pairs is None else len(each.pairs.rows) for each in own)
-        cost = count_signal(request, model, answers)
-        yield expect(cost, try_request(request, model, here, {}, drawn, progress))
+        counts = [(each.passes, rows if each.pairs is None else len(each.pairs.rows)) for each in own]
+        answers = sum(each * number for each, number in counts) // request.passes
+        yield expect(count_signal(request, model, answers), try_request(request, model, here, {}, drawn, progress))

@@ -13,7 +13,7 @@ from selectit.experiments.cell import ExperimentFolder, check_cells, count_rows,
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.settings import Cell, Experiment, build_trial, list_cells, list_searches
-from selectit.methods._tuning import TUNING
+from selectit.methods._tuning import tunes
 from selectit.models import resolve as model_files
 from selectit.models.files import Model
 from selectit.progress import Progress, Silent
@@ -150,12 +150,12 @@ def _describe_tuning(place: ExperimentFolder, own: Sequence[Cell]) -> str:
     steps = trainings = passes = 0
     for cell in own:
         method, rows = resolve(place.build_settings(cell)).parts[0].method, place.clean_of(cell).rows
-        if isinstance(method, TUNING):
+        if tunes(method):
             asked = method.outline(rows, count_rows(place, cell))
             planned = plan_trainings(asked)
             steps += sum(each.steps for each in planned)
             trainings += len(planned)
-            passes += rows * sum(each.request.passes for each in asked)
+            passes += rows * sum(each.passes for each in asked)
     if not trainings:
         return ""
     return f"; on the way at most {trainings:,} trainings of {steps:,} steps and {passes:,} passes of tuned models"

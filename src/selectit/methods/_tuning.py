@@ -1,8 +1,8 @@
 """What methods that tune a model on the way have in common: they say step by step whose answers they need next.
 
 `steps` is a generator. It yields a `Pass`, receives what is stored of that model's answers about all rows, and so on;
-what it returns at last is the choice, or the signals that the method then scores. `procedures` answers each pass; a
-pass that was answered before is read from the run, so that an interrupted method is simply begun again.
+what it returns at last is the choice, or the signals that the method then scores or chooses by. `procedures` answers
+each pass; a pass that was answered before is read from the run, so that an interrupted method is simply begun again.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from selectit.errors import SettingsError
-from selectit.methods._base import ScoringMethod, SetMethod
+from selectit.methods._base import Method, ScoringMethod, SetMethod, TargetMethod
 from selectit.numerics.coverage import k_center
+from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.vectors import Vectors
-from selectit.signals.arrays import Int64, Signals
+from selectit.signals.arrays import Int64, Rows, Signals
 from selectit.signals.requests import Request
 
 
@@ -37,6 +38,9 @@ class TunedOn:
     """Of the training, in place of the recipe's."""
     start: TunedOn | None = None
     """The tuned model that is tuned further; None = the model as it is."""
+    checkpoints: int = 0
+    """So many are kept of its adapter, evenly over its steps, and its gradients are read at these: at the model as it
+    is with the adapter of each. 0 = it is asked at the end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +62,14 @@ class Pass:
     """None = the model that the settings name for such a request."""
     pairs: Pairs | None = None
     """What it is asked about; None = all rows."""
+    of_target: bool = False
+    """Whether it is asked about the target's examples, and about no row."""
+
+    @property
+    def passes(self) -> int:
+        """Of a model over each row, at most; none where it is asked about the target's examples."""
+        checkpoints = 1 if self.model is None else max(self.model.checkpoints, 1)
+        return 0 if self.of_target else self.request.passes * checkpoints
 
 
 class _TuningMethod(ABC):
@@ -99,8 +111,22 @@ class TuningSetMethod(_TuningMethod, SetMethod):
         raise SettingsError("this method tunes models while it chooses", "Use it with selectit select.")
 
 
-TUNING = (TuningScoringMethod, TuningSetMethod)
-"""Both kinds, for isinstance."""
+class TuningTargetMethod(_TuningMethod, TargetMethod):
+    """A method that chooses towards examples by what a model says that is tuned first."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def steps(self, signals: Signals, allowed: Int64) -> Generator[Pass, Any, Signals]:
+        """From what `needs` names to what `choose` reads; models are tuned on allowed rows alone."""
+
+
+Tuning = TuningScoringMethod | TuningSetMethod | TuningTargetMethod
+
+
+def tunes(method: Method) -> TypeGuard[Tuning]:
+    """Whether the method, with these parameters, tunes a model on the way."""
+    return isinstance(method, Tuning) and bool(method.outline(100, 10))
 
 
 def some(rows: int) -> Int64:
@@ -111,6 +137,15 @@ def some(rows: int) -> Int64:
 def count_share(share: float, rows: int) -> int:
     """A share of so many rows: one at least, where there is one."""
     return max(round(share * rows), min(rows, 1))
+
+
+def draw_share(rows: Rows, share: float, seed: int, allowed: Int64 | None = None) -> Int64:
+    """A share of the allowed rows (None = all) that have a response, drawn by their content."""
+    usable = np.flatnonzero(rows.response_words > 0)
+    usable = usable if allowed is None else np.intersect1d(usable, allowed)
+    order = np.argsort(row_uniforms(rows, f"selectit sample {seed}")[usable], kind="stable")
+    drawn: Int64 = usable[order[: count_share(share, len(usable))]]
+    return drawn
 
 
 def tune_in_rounds(request: Request, first: TunedOn, rounds: int) -> tuple[Pass, ...]:

@@ -7,14 +7,11 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from selectit.errors import SettingsError, nearest
 from selectit.methods import shorten
 from selectit.methods._base import check_share
 from selectit.methods._losses import LossMethod
-from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, count_share, some
-from selectit.numerics.row_random import row_uniforms
+from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, count_share, draw_share, some
 from selectit.numerics.segments import given_by_row
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.loss_templates import loss_text
@@ -76,9 +73,7 @@ class DeltaLoss(TuningScoringMethod, LossMethod):
 
     def steps(self, signals: Signals) -> Generator[Pass, Any, Signals]:
         """The signals with the losses under the tuned model beside those of the model as it is."""
-        usable = np.flatnonzero(signals.rows.response_words > 0)
-        order = np.argsort(row_uniforms(signals.rows, f"selectit sample {self.seed}")[usable], kind="stable")
-        losses = yield self._pass(usable[order[: count_share(self.share, len(usable))]])
+        losses = yield self._pass(draw_share(signals.rows, self.share, self.seed))
         return dataclasses.replace(signals, stored={**signals.stored, _TUNED: losses})
 
     def outline(self, rows: int, budget: int) -> tuple[Pass, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.data.examples import Example
-from selectit.methods._base import TargetMethod, check_count
-from selectit.methods._gradients import at_checkpoints, check_gradients, label_weights
+from selectit.methods._base import check_count
+from selectit.methods._gradients import GradientTargetMethod, check_gradients, check_warm_up, label_adapter
 from selectit.methods._losses import label_text
 from selectit.methods._towards import known_vectors
 from selectit.numerics.choosers import Choice, check_chooser, choose_rows
@@ -21,51 +19,58 @@ from selectit.signals.requests import GradientRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Gist(TargetMethod):
+class Gist(GradientTargetMethod):
     """The rows whose gradients are likest to the mean of a target's, in the examples' leading directions (GIST).
 
-    Gradients are compared by their coordinates on the k leading directions of the examples' gradients: those of each
-    group are averaged, and a row's score is the largest cosine to a group, as a mean over checkpoints weighted by their
-    learning rates.
+    An adapter is tuned on a drawn share of the rows first, as by `less`. At its checkpoints gradients are compared by
+    their coordinates on the k leading directions of the examples' gradients: those of each group are averaged, and a
+    row's score is the largest cosine to a group, as a mean over checkpoints weighted by their learning rates.
 
     Source: GIST, arXiv 2602.18584.
 
-    Needs: a target (`--target`) with answers, and gradients of the rows and of its examples.
+    Needs: a target (`--target`) with answers; a causal model that can be tuned here, or `checkpoints`.
 
     Direction: the order of choice.
 
-    Cost: 1 forward and backward pass a row and an example at each checkpoint, and N x Q x 4 bytes of the disk; the
-    examples' gradients stand in memory, Q x 4 bytes for each weight of the adapter.
+    Cost: `epochs` forward and backward passes a row and an example, after a tuning on `warmup` of the rows; N x Q x 4
+    bytes of the disk for each; the examples' gradients stand in memory, Q x 4 bytes for each weight of the adapter.
 
     Differs: what is stored of a row is its inner products with the Q examples' gradients, of which its coordinates in
     any number of directions follow, so that k is changed without another pass. Directions with less than a millionth
     of the largest eigenvalue are left out, where the published code adds 1e-6 to its root. With one direction all
-    cosines are 1 or -1. As `less` without `checkpoints` it is at the untuned model, with a fresh adapter; the defaults
-    fit a laptop. Groups of examples may have any sizes.
+    cosines are 1 or -1. The defaults fit a laptop, as those of `less`, and `warmup=0` is the same first look. Groups of
+    examples may have any sizes.
 
     Licence: GuanghuiMin/GIST has none; nothing was taken from it.
 
     Checked: the specification's values; gradients against PEFT, one row at a time.
     """
 
+    warmup: float = 0.05
+    """Share of the rows, drawn, that the adapter is tuned on first; 0 = a fresh adapter and no training."""
+    epochs: float = 4.0
+    """Passes of the warm-up over these rows; at the end of each a checkpoint is kept, and gradients are read."""
+    recipe: str = "brief-lora"
+    """How the adapter is tuned, but for the epochs: a packaged recipe, or a TOML file, with `lora` above 0."""
     checkpoints: str = ""
-    """As of `less`: a folder with checkpoint-1, checkpoint-2, … of an adapter of the model, or one of them."""
+    """Instead of a warm-up, as of `less`: a folder with checkpoint-1, checkpoint-2, … of an adapter of the model, or
+    one of them."""
     directions: int = 150
     """k; never more than there are examples."""
     rank: int = 4
-    """Of the fresh adapter, where there are no checkpoints."""
+    """Of the fresh adapter of `warmup=0`."""
     layers: int = 4
     """So many of the last layers count; 0 = all."""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     """Names of the matrices that get the fresh adapter."""
-    template: str = "alpaca"
-    """`alpaca`, its prompt for rows with an input or that for rows without; `chat`, the model's chat template; or
-    `plain`: instruction and input, each on lines of their own."""
+    template: str = "chat"
+    """`chat`, the template with which the adapter was tuned, or the model's own without one; `alpaca`, its prompt for
+    rows with an input or that for rows without; or `plain`: instruction and input, each on lines of their own."""
     boundary: str = "joint"
     """`joint`: prompt and response are tokenised together, and a token of both is none of the response; `split`: apart,
     so that the whole response counts."""
     seed: int = 0
-    """Of the fresh adapter."""
+    """Of the draw, the training and the fresh adapter."""
     chooser: str = "group-max"
     """`group-max`, `round-robin`, `group-round-robin`, `mean`, `doubly-greedy` or `transport`: see docs/targets.md.
     The similarity of a row with an example is that with its group."""
@@ -74,24 +79,21 @@ class Gist(TargetMethod):
 
     def __post_init__(self) -> None:
         check_gradients(self.rank, self.layers)
+        check_warm_up(self.warmup, self.epochs)
         check_count("directions", self.directions, "directions")
         loss_text(self.template, self.boundary)
         check_chooser(self.chooser, self.turns)
 
-    def check_target(self, examples: Sequence[Example]) -> None:
-        """Raise SettingsError where an example has no answer."""
-        self.needs[0].towards(examples)
-
     @property
-    def needs(self) -> tuple[GradientRequest]:
+    def request(self) -> GradientRequest:
+        """Their inner products with those of the examples."""
         text = loss_text(self.template, self.boundary, both=False)
-        request = GradientRequest(text, self.rank, self.layers, self.targets, inner=True, seed=self.seed)
-        return (at_checkpoints(request, self.checkpoints),)
+        return GradientRequest(text, self.rank, self.layers, self.targets, inner=True, seed=self.seed)
 
     @property
     def label(self) -> str:
         parts = ["gist", label_text(self.template, self.boundary), self.chooser]
-        parts += label_weights(self.rank, self.layers, self.checkpoints) + [f"k{self.directions}", f"seed{self.seed}"]
+        parts += label_adapter(self, self.rank, self.layers) + [f"k{self.directions}", f"seed{self.seed}"]
         return "-".join(parts + ["lost"] * (self.turns == "lost"))
 
     def choose(self, signals: Signals, budget: int) -> Choice:

@@ -6,6 +6,8 @@ optimiser's moments (optimizer.pt) and the learning rates so far (trainer_state.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,13 +73,23 @@ def _mean_rates(paths: list[Path]) -> list[float]:
         for entry in read_object(paths[-1] / "trainer_state.json").get("log_history", ())
         if "learning_rate" in entry
     ]
-    steps, rates = np.array(entries, np.float64).reshape(-1, 2).T
-    ends = [_step(path) for path in paths]
-    found = [rates[(steps > begin) & (steps <= end)] for begin, end in zip([0, *ends], ends, strict=False)]
-    for path, each in zip(paths, found, strict=True):
-        if not len(each):
+    found = mean_rates(entries, [_step(path) for path in paths])
+    for path, rate in zip(paths, found, strict=True):
+        if math.isnan(rate):
             raise ModelError(
                 f"{path} has no learning rates, which weigh several checkpoints",
                 "Keep trainer_state.json beside the adapters, or name one checkpoint.",
             )
-    return [float(each.mean()) for each in found]
+    return found
+
+
+def mean_rates(entries: Sequence[tuple[int, float]], ends: Sequence[int]) -> list[float]:
+    """The mean learning rate of the steps that led to each of some steps from the one before; NaN without any.
+
+    Args:
+        entries: a step and its learning rate each.
+        ends: the steps, rising.
+    """
+    steps, rates = np.array(entries, np.float64).reshape(-1, 2).T
+    found = [rates[(steps > begin) & (steps <= end)] for begin, end in zip([0, *ends], ends, strict=False)]
+    return [float(each.mean()) if len(each) else math.nan for each in found]

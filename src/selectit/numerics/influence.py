@@ -28,6 +28,22 @@ def join_checkpoints(vectors: list[NDArray[Any]], rates: Float64) -> Float32:
     return np.concatenate([w * unit(each.astype(np.float32)) for w, each in zip(weights, vectors, strict=True)], axis=1)
 
 
+def mean_checkpoints(vectors: list[NDArray[Any]], rates: Float64) -> Float32:
+    """(I, D) float32 means of vectors at C checkpoints, weighted by the learning rates; lengths count.
+
+    Source: Zhang et al., TAGCOS, arXiv 2407.15235; 2003pro/TAGCOS@93a5a38:utils/mean_grad.py.
+
+    Args:
+        vectors: C of (I, D).
+        rates: (C,) learning rates; the weights are these divided by their sum.
+    """
+    weights = (rates / rates.sum()).astype(np.float32)
+    total: Float32 = np.zeros(vectors[0].shape, np.float32)
+    for weight, each in zip(weights, vectors, strict=True):
+        total += weight * each.astype(np.float32)
+    return total
+
+
 def principal_codes(inner: NDArray[Any], gram: NDArray[Any], directions: int) -> Float64:
     """(I, k) coordinates of gradients on the leading directions of Q other gradients, the largest first.
 

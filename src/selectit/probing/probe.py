@@ -200,7 +200,7 @@ def _scored(
     for plan in plans:
         collect_all(run, plan, progress)
         for part in plan.parts:
-            scored = score_part(run, part, plan.prompts, None, progress)
+            scored = score_part(run, part, plan.prompts, None, progress, asks=True)
             if scored.config not in seen:
                 seen.append(scored.config)
                 yield scored, part, plan.prompts if needs_ratings(part.method) else None

@@ -222,7 +222,7 @@ def _choose(
     step = None if plan.diversity is None else _with_target(plan.diversity, half)
     for spec in flatten([towards, *([step] if step else [])]):
         collect(run, spec, progress)
-    scored = score_part(run, towards, plan.prompts, None, progress)
+    scored = score_part(run, towards, plan.prompts, None, progress, asks=True)
     budget = dataclasses.replace(plan.budget, allow_fewer=True)
     plan = dataclasses.replace(plan, diversity=step)
     choice = choose_rows(run, plan, part.method, scored, None, progress, budget)

@@ -1,10 +1,10 @@
 """Models that are tuned inside a run because a method asks for their answers.
 
-RUN/tuned/<identity>/   as `selectit train` makes a model
+RUN/tuned/<identity>/   as `selectit train` makes a model; where checkpoints are kept, these without the model itself
 
-A model's identity is a digest of the base model, the rows, the recipe and the seed: methods that ask for the same share
-it. It is tuned when one of its answers is missing. So its weights may be removed: what it answered stays, and it is
-tuned again only where something new is asked.
+A model's identity is a digest of the base model, the rows, the recipe, the seed and the number of checkpoints: methods
+that ask for the same share it. It is tuned when one of its answers is missing. So its weights may be removed: what it
+answered stays, and it is tuned again only where something new is asked.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 
 from selectit.config.settings import Settings
 from selectit.engines import loading
-from selectit.errors import SettingsError
+from selectit.errors import ModelError, SettingsError
 from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
-from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, TuningSetMethod
+from selectit.methods._tuning import Pass, TunedOn, Tuning
+from selectit.models.adapters import FILES, Checkpoint, mean_rates
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.files import read_json, slug
@@ -29,7 +30,7 @@ from selectit.runs.run import Run
 from selectit.signals.arrays import Int64
 from selectit.training import recipes
 from selectit.training.recipes import Recipe
-from selectit.training.train import train
+from selectit.training.train import space_steps, train
 
 FOLDER = "tuned"
 
@@ -46,6 +47,13 @@ class TunedModel:
     rows: Int64
     """Of the run."""
     recipe: Recipe
+    checkpoints: int
+    """As of `TunedOn`."""
+
+    @property
+    def asked(self) -> Model:
+        """What is loaded to answer for it: at checkpoints the base, to which the engine adds each one's adapter."""
+        return dataclasses.replace(self.model, path=self.base.path) if self.checkpoints else self.model
 
     @property
     def path(self) -> Path:
@@ -62,16 +70,44 @@ class TunedModel:
         """Whether its training has ended; its weights may be gone."""
         return (self.path / "training.json").is_file()
 
+    def list_checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Those of the finished training, whose files may be gone.
 
-def check_tuning(method: TuningScoringMethod | TuningSetMethod, settings: Settings) -> None:
+        One before which every learning rate was zero is left out: nothing was learnt, and its weight would be zero.
+        Raises RunError, and ModelError where that leaves none.
+        """
+        facts = self.facts
+        ends = space_steps(facts["steps"], self.checkpoints)
+        rates = mean_rates([(entry["step"], entry["learning_rate"]) for entry in facts["log"]], ends)
+        if not any(rates):
+            raise ModelError(
+                f"in the training of {self.model.name} every learning rate was zero, so that nothing was learnt",
+                "Give more rows to tune on, or more of --param epochs=N.",
+            )
+        return tuple(
+            Checkpoint(
+                str(self.path / "checkpoints" / f"checkpoint-{step}"),
+                digest_of({"model": self.model.digest, "step": step}),
+                rate,
+                moments=True,
+            )
+            for step, rate in zip(ends, rates, strict=True)
+            if rate
+        )
+
+
+def check_tuning(method: Tuning, settings: Settings) -> None:
     """Raise SettingsError where the settings name no model, engine or recipe that the method can work with."""
     _check_base(settings)
     for each in method.outline(100, 10):  # of any size: the requests and recipes are the same
         loading.check_gives(settings.engine, each.request)
         if each.model is None:
             each.request.model_asked(settings)
-        else:
-            recipes.load(each.model.recipe)
+        elif not recipes.load(each.model.recipe).lora and each.model.checkpoints:
+            raise SettingsError(
+                f"this method reads gradients at checkpoints of an adapter, and {each.model.recipe} tunes none",
+                "Name another recipe: --param recipe=brief-lora, or your own file with lora above 0.",
+            )
     if settings.share is not None:
         raise SettingsError(
             "--share can't be used with this method: what comes next is known when all have answered",
@@ -100,7 +136,7 @@ def _check_base(settings: Settings) -> None:
         )
 
 
-def locate_tuned(run: Run, wanted: TunedOn, rows: Int64, base: Model) -> TunedModel:
+def locate_tuned(run: Run, wanted: TunedOn, rows: Int64, base: Model, located: dict[TunedOn, TunedModel]) -> TunedModel:
     """The model that a method asks for, tuned or not.
 
     Args:
@@ -108,19 +144,28 @@ def locate_tuned(run: Run, wanted: TunedOn, rows: Int64, base: Model) -> TunedMo
         wanted: by the method's numbers of rows.
         rows: the rows of the run that these numbers count.
         base: the model of the settings.
+        located: those that were located before, to which this one is added: a round's model is also the next one's
+            start.
 
     Raises:
         SettingsError: there is no such recipe.
     """
-    start = None if wanted.start is None else locate_tuned(run, wanted.start, rows, base)
+    if wanted in located:
+        return located[wanted]
+    start = None if wanted.start is None else locate_tuned(run, wanted.start, rows, base, located)
     under = base if start is None else start.model
     recipe = choose_recipe(wanted)
     chosen = rows[wanted.rows]
     digests = sorted(bytes(each).hex() for each in run.basic_rows().digest[chosen])
-    identity = digest_of({"base": under.digest, "rows": digest_of({"rows": digests}), "recipe": recipe.identity()})
+    kept = {"checkpoints": wanted.checkpoints} if wanted.checkpoints else {}
+    identity = digest_of(
+        {"base": under.digest, "rows": digest_of({"rows": digests}), "recipe": recipe.identity(), **kept}
+    )
     name = f"{slug(Path(base.name).name)}-tuned-on-{len(chosen)}-rows-{identity[:8]}"
     path = (run.path / FOLDER / identity[:16]).absolute()
-    return TunedModel(Model(name, str(path), identity, base.packaged, tuned=True), under, start, chosen, recipe)
+    model = Model(name, str(path), identity, base.packaged, tuned=True)
+    located[wanted] = TunedModel(model, under, start, chosen, recipe, wanted.checkpoints)
+    return located[wanted]
 
 
 def choose_recipe(wanted: TunedOn) -> Recipe:
@@ -131,7 +176,7 @@ def choose_recipe(wanted: TunedOn) -> Recipe:
 def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) -> None:
     """Tune the model, and what it is tuned from, unless its weights are there. Raises as `train`."""
     if tuned.is_finished:
-        if has_weights(tuned.path):
+        if has_weights(tuned):
             return
         _remove_training(tuned.path)
     check_learns(tuned.recipe, len(tuned.rows))
@@ -145,8 +190,12 @@ def tune(run: Run, tuned: TunedModel, settings: Settings, progress: Progress) ->
         tuned.path,
         accept_terms=settings.accept_terms,
         trust_remote_code=settings.trust_remote_code,
+        keep_checkpoints=tuned.checkpoints,
         progress=progress,
     )
+    if tuned.checkpoints:
+        for file in tuned.path.glob("*.safetensors"):  # nobody asks the model at the end of its training
+            file.unlink()
 
 
 def _remove_training(folder: Path) -> None:
@@ -176,12 +225,16 @@ def check_trainings(passes: Iterable[Pass]) -> None:
         check_learns(choose_recipe(model), len(model.rows))
 
 
-def has_weights(folder: Path) -> bool:
-    """Whether the weights of a tuned model are there."""
-    return any(folder.glob("*.safetensors"))
+def has_weights(tuned: TunedModel) -> bool:
+    """Whether the weights of a tuned model, or of its checkpoints, are there."""
+    if tuned.checkpoints:
+        return all((Path(each.path) / name).is_file() for each in tuned.list_checkpoints() for name in FILES)
+    return any(tuned.path.glob("*.safetensors"))
 
 
 def remove_weights(run: Run) -> None:
     """Remove the weights of all models that were tuned inside a run; what they answered stays, and their cards."""
+    for folder in run.path.glob(f"{FOLDER}/*/checkpoints"):
+        shutil.rmtree(folder)
     for file in run.path.glob(f"{FOLDER}/*/**/*.safetensors"):
         file.unlink()

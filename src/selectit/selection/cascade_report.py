@@ -89,9 +89,9 @@ def _seconds_each(rates: Mapping[str, float]) -> float | None:
 
 
 def read_timing(run: Run) -> dict[str, dict[str, float]]:
-    """The run's timing.json, and those of the runs in it under 'cascades/NAME/run/…' and 'answers/DIGEST/run/…'."""
-    found = run.timing()
-    for path in sorted(each for kind in ("cascades", "answers") for each in run.path.glob(f"{kind}/*/run/timing.json")):
+    """The run's timing.json, and those of the runs in it: 'cascades/NAME/run/…', 'answers/…', 'targets/…'."""
+    found, kinds = run.timing(), ("cascades", "answers", "targets")
+    for path in sorted(each for kind in kinds for each in run.path.glob(f"{kind}/*/run/timing.json")):
         within = path.parent.relative_to(run.path).as_posix()
         found |= {f"{within}/{key}": value for key, value in open_run(path.parent).timing().items()}
     return found

@@ -17,7 +17,7 @@ from selectit import methods as method_files
 from selectit.config.settings import Settings
 from selectit.errors import SettingsError
 from selectit.methods._base import Method, ScoringMethod, SetMethod, TargetMethod
-from selectit.methods._tuning import TuningSetMethod
+from selectit.methods._tuning import TuningSetMethod, TuningTargetMethod, tunes
 from selectit.numerics import choosers
 from selectit.numerics.ranking import intersection, ranking, union
 from selectit.numerics.subsets import nearest_of
@@ -85,6 +85,16 @@ class SetChooser:
     """Whether models may be tuned and asked."""
     passes: list[AnsweredPass] = field(default_factory=list)
 
+    def read(self, method: SetMethod, signals: Signals, allowed: Int64) -> Signals:
+        """The signals of all rows that a method chooses by: with what models say that it tunes on allowed rows."""
+        if not (tunes(method) and isinstance(method, TuningTargetMethod)):
+            return signals
+        steps, every = method.steps(signals, allowed), np.arange(self.run.rows)
+        target = signals.target.examples
+        done = follow(self.run, steps, every, self.settings, self.progress, asks=self.asks, target=target)
+        self.passes.extend(done.passes)
+        return done.result
+
     def choose(self, method: SetMethod, signals: Signals, rows: Int64, wanted: int) -> choosers.Choice:
         """What a method chooses of these rows of the run, and for which examples of a target; -1 = for none.
 
@@ -109,7 +119,7 @@ def score_and_choose(
 ) -> tuple[Scored, Choice]:
     """Score by the method, or by each that is combined, and choose."""
     settings, parts = plan.settings, plan.parts
-    scored = [score_part(run, part, plan.prompts, rated, progress) for part in parts]
+    scored = [score_part(run, part, plan.prompts, rated, progress, asks=plan.asks) for part in parts]
     if settings.combine is None:
         choice = choose_rows(run, plan, parts[0].method, scored[0], rated, progress)
         return scored[0].after(choice.passes), choice
@@ -172,7 +182,8 @@ def choose_rows(
     step = None
     if plan.diversity is not None:
         assert isinstance(plan.diversity.method, SetMethod)
-        made = score_part(run, plan.diversity, plan.prompts, rated, progress, {method_files.POOL: scored})
+        known = {method_files.POOL: scored}
+        made = score_part(run, plan.diversity, plan.prompts, rated, progress, known, asks=plan.asks)
         step = DiversityStep(plan.diversity.method, made, plan.pool)
     chooser = SetChooser(run, plan.settings, progress, plan.asks)
     choice = choose(method, scored, budget or plan.budget, candidates, chooser, step)
@@ -246,6 +257,7 @@ def _select_of(
     chooser: SetChooser, method: SetMethod, signals: Signals, rows: Int64, groups: Groups | None, wanted: int
 ) -> choosers.Choice:
     """What a method chooses of some rows, of each group its share; the groups take turns in the order."""
+    signals = chooser.read(method, signals, rows)
     counts = [wanted] if groups is None else groups.share_out(rows, wanted).tolist()
     of = np.zeros(len(rows), np.int64) if groups is None else groups.of[rows]
     none = np.zeros(0, np.int64)

@@ -15,7 +15,7 @@ from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
 from selectit.inference.units import Task, count_tokens
-from selectit.methods._tuning import TUNING, TuningScoringMethod
+from selectit.methods._tuning import TuningScoringMethod, tunes
 from selectit.procedures.follow import follow_scoring
 from selectit.procedures.tuned import check_trainings
 from selectit.progress import Progress
@@ -48,6 +48,10 @@ class LoadedSignals:
 def collect(run: Run, spec: MethodSpec, progress: Progress) -> None:
     """Ask models for what a method needs and is not there yet, ratings aside: of the rows, and of a target."""
     _do(_tasks(run, list_requests(spec.method, spec.target), spec.settings, spec.target), progress)
+
+
+def collect_tuned(run: Run, spec: MethodSpec, progress: Progress) -> None:
+    """Ask the models that a scoring method tunes on the way, which `score_part` does too: for those who don't score."""
     if isinstance(spec.method, TuningScoringMethod):
         loaded = load_signals(run, spec, None, None, progress)
         follow_scoring(run, spec.method, loaded.signals, spec.settings, progress, asks=True)
@@ -153,7 +157,7 @@ def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Ta
     texts = tuple(inner.samples(0, inner.rows)) if "texts" in spec.method.needs else None
     groups = list(dict.fromkeys(each.group for each in spec.target))
     group = np.array([groups.index(each.group) for each in spec.target], np.int64)
-    return Target(Signals(inner.basic_rows(), stored, stored_texts=texts), group, tuple(groups))
+    return Target(Signals(inner.basic_rows(), stored, stored_texts=texts), group, tuple(groups), spec.target)
 
 
 def load_answers(run: Run, request: Request, settings: Settings) -> tuple[Answered, Arrays]:
@@ -227,7 +231,7 @@ def collect_all(run: Run, plan: Plan, progress: Progress) -> list[Annotator] | N
 def _check_trainings(run: Run, plan: Plan) -> None:
     """Raise SettingsError where a method that tunes would find too few rows to learn from, at the most."""
     for method in (spec.method for spec in plan.all_specs):
-        if isinstance(method, TUNING):
+        if tunes(method):
             check_trainings(method.outline(run.rows, plan.budget.count(run.rows)))
 
 

@@ -9,7 +9,7 @@ from selectit.data.memory import Data
 from selectit.inference.rate import open_or_create_run
 from selectit.progress import Progress, Silent
 from selectit.selection import cascade
-from selectit.selection.collect import collect_all
+from selectit.selection.collect import collect_all, collect_tuned
 from selectit.selection.resolve import resolve, resolve_cascade
 
 
@@ -36,4 +36,6 @@ def rate(data: Data | None, settings: Settings = Settings(), progress: Progress 
         cascade.rate_stages(run, stages, progress, rates=True, sample=cascade.SAMPLE)
     else:
         collect_all(run, plan, progress)
+        for spec in plan.all_specs:
+            collect_tuned(run, spec, progress)
     return run.path

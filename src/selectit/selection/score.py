@@ -83,6 +83,8 @@ def score_part(
     rated: Sequence[Annotator] | None,
     progress: Progress,
     known: Mapping[str, Scored] = {},
+    *,
+    asks: bool = False,
 ) -> Scored:
     """Load what the method needs, score, store.
 
@@ -93,6 +95,7 @@ def score_part(
         rated: the raters of this call; None = the run's.
         progress: shows what is going on.
         known: scores that the method may read which are neither stored under a name nor those of a method.
+        asks: whether a method that tunes models on the way may do so; else all is there already.
     """
     method = spec.method
     loaded = load_signals(run, spec, prompts, rated, progress)
@@ -101,7 +104,7 @@ def score_part(
     inner = {
         text: known.get(text)
         or (
-            score_part(run, spec.reads[text], prompts, rated, progress)
+            score_part(run, spec.reads[text], prompts, rated, progress, asks=asks)
             if text in spec.reads
             else _load_stored(run, text)
         )
@@ -117,7 +120,7 @@ def score_part(
         return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True, passes=passes)
     scored = Scored(none, signals, used, answered, config, method.label, about, chooses_set=False, passes=passes)
     if isinstance(method, TuningScoringMethod):
-        done = follow_scoring(run, method, signals, spec.settings, progress, asks=False)  # `collect` has asked
+        done = follow_scoring(run, method, signals, spec.settings, progress, asks=asks)
         scored = dataclasses.replace(scored, signals=done.result).after(done.passes)
     values, parts = method.score(scored.signals), method.parts(scored.signals)
     return dataclasses.replace(scored, scores=store_scores(run, method.label, scored.config, values, parts))

@@ -18,7 +18,7 @@ from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import plain, without_nan
-from selectit.methods._tuning import TUNING
+from selectit.methods._tuning import tunes
 from selectit.progress import Progress, Silent
 from selectit.runs.files import slug
 from selectit.runs.output import resolve_destination, write_rows
@@ -156,7 +156,7 @@ def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
 
     Raises RunError or SettingsError.
     """
-    asks = [spec for spec in plan.all_specs if list_requests(spec.method) or isinstance(spec.method, TUNING)]
+    asks = [spec for spec in plan.all_specs if list_requests(spec.method) or tunes(spec.method)]
     if not plan.rating_prompts and not asks:
         return
     known = {name: run.read_toml(run.path / "selections" / name / "config.toml") for name in selections(run)}

@@ -17,7 +17,7 @@ from selectit.data.examples import Example
 from selectit.engines.loading import check_gives
 from selectit.errors import SettingsError
 from selectit.methods._base import Method
-from selectit.methods._tuning import TUNING
+from selectit.methods._tuning import tunes
 from selectit.numerics.clusters import import_sklearn
 from selectit.procedures.tuned import check_tuning
 from selectit.runs.annotators import models_in
@@ -95,7 +95,7 @@ def check_models(method: Method, settings: Settings) -> None:
         if isinstance(request, JudgeRequest):
             method.check_judge(model)
         check_gives(settings.engine, request)
-    if isinstance(method, TUNING):
+    if tunes(method):
         check_tuning(method, settings)
     if method.uses_k_means:
         import_sklearn()

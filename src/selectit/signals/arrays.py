@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from selectit.data.examples import Example
 from selectit.data.layouts import Layout
 from selectit.data.records import Sample
 from selectit.errors import RunError
@@ -246,6 +247,8 @@ class Target:
     """(Q,) the group of each, a place in `groups`."""
     groups: tuple[str, ...]
     """Their names, in the order of the files."""
+    examples: tuple[Example, ...] = ()
+    """They themselves: what a model is asked about that is tuned on the way."""
 
 
 @dataclass(frozen=True, slots=True)

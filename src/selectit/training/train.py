@@ -237,11 +237,17 @@ def _begin(
     begun = read_json(work / "begun.json")
     tokenizer = str(work / "tokenizer")
     name, path, dtype = plan.base.name, plan.base.path, begun["dtype"]
-    kept = tuple(-(-number * begun["steps"] // keep) for number in range(1, min(keep, begun["steps"]) + 1))
+    kept = tuple(space_steps(begun["steps"], keep))
     loop.write_job(
         loop.Job(str(work), name, path, tokenizer, plan.recipe, dtype, trust_remote_code, checkpoint_seconds, kept)
     )
     return begun
+
+
+def space_steps(steps: int, n: int) -> list[int]:
+    """After which of a training's steps n checkpoints are kept: evenly, the last after the last; fewer of few steps."""
+    n = min(n, steps)
+    return [-(-number * steps // n) for number in range(1, n + 1)]
 
 
 def _prepare(work: Path, plan: _Plan, loop: Any, trust_remote_code: bool) -> None:

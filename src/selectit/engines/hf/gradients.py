@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,7 +85,14 @@ class GradientEngine:
         self._engine.close()
 
     def _texts(self, what: GradientRequest, samples: Sequence[Sample]) -> list[Text | str]:
-        _, pairs = self._losses.pairs(what.text, samples)
+        """Each sample's text; at checkpoints in the chat template with which these were tuned, where they have one."""
+        losses = self._losses
+        for file in [Path(each.path) / "chat_template.jinja" for each in what.checkpoints[:1]]:
+            if file.is_file():
+                tokenizer = copy.copy(losses.tokenizer)
+                tokenizer.chat_template = file.read_text(encoding="utf-8")
+                losses = replace(losses, tokenizer=tokenizer)
+        _, pairs = losses.pairs(what.text, samples)
         return [pair if isinstance(pair, str) else _text(pair) for pair in pairs]
 
     def _at(self, what: GradientRequest, place: int, texts: Sequence[Text | str], report: _Report) -> list[_Kept | str]:

@@ -1,0 +1,78 @@
+"""Models tuned inside a run: which they are, and their checkpoints, before and after their weights are gone."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import selectit
+from selectit.config.settings import Settings
+from selectit.errors import ModelError
+from selectit.methods._tuning import TunedOn
+from selectit.models.files import Model
+from selectit.procedures.tuned import has_weights, locate_tuned, remove_weights
+from selectit.runs.run import Run, open_run
+
+BASE = Model("base", "/models/base", "0" * 64, packaged=False)
+
+
+@pytest.fixture
+def run(data):
+    selectit.select(data, Settings(method="random", run="run", keep=3))
+    return open_run("run")
+
+
+def locate(run, located=None, **changes):
+    wanted = TunedOn(**{"rows": np.arange(4), "recipe": "brief-lora", "epochs": 2.0, "seed": 0, **changes})
+    return locate_tuned(run, wanted, np.arange(run.rows), BASE, {} if located is None else located)
+
+
+def finish(tuned, rates):
+    """As after a training of so many steps."""
+    tuned.path.mkdir(parents=True)
+    log = [{"step": step, "learning_rate": rate} for step, rate in enumerate(rates, start=1)]
+    (tuned.path / "training.json").write_text(json.dumps({"steps": len(rates), "log": log}))
+
+
+def test_checkpoints_have_the_mean_rates_of_their_epochs_with_and_without_their_files(run):
+    tuned = locate(run, checkpoints=3)
+    finish(tuned, [0.0, 0.0, 4.0, 2.0, 1.0, 0.5])
+    found = tuned.list_checkpoints()
+    assert [(Path(each.path).name, each.rate) for each in found] == [("checkpoint-4", 3.0), ("checkpoint-6", 0.75)]
+    assert found[0].digest != found[1].digest
+    assert not has_weights(tuned)
+    for each in found:
+        Path(each.path).mkdir(parents=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
+            (Path(each.path) / name).touch()
+    assert has_weights(tuned)
+    remove_weights(run)
+    assert tuned.is_finished and not has_weights(tuned) and tuned.list_checkpoints() == found
+
+
+def test_a_training_that_learns_nothing_has_no_checkpoints(run):
+    tuned = locate(run, checkpoints=2)
+    finish(tuned, [0.0])
+    with pytest.raises(ModelError, match="every learning rate was zero"):
+        tuned.list_checkpoints()
+
+
+def test_what_a_model_is_depends_on_the_checkpoints_that_it_keeps(run):
+    plain, kept = locate(run), locate(run, checkpoints=2)
+    assert plain.path != kept.path and locate(run, checkpoints=2).path == kept.path
+    assert plain.asked.path == str(plain.path) and kept.asked.path == BASE.path
+    assert kept.asked.digest == kept.model.digest
+
+
+def test_a_model_is_located_once(run, monkeypatch):
+    """Each round of several is the next one's start."""
+    read, original = [], Run.basic_rows
+    monkeypatch.setattr(Run, "basic_rows", lambda self: read.append(1) or original(self))
+    first = TunedOn(np.arange(2), "brief", 1.0, 0)
+    second = dataclasses.replace(first, start=first)
+    located = {}
+    for model in (first, second):
+        locate_tuned(run, model, np.arange(run.rows), BASE, located)
+    assert len(read) == 2 and located[second].start is located[first]
