@@ -200,6 +200,15 @@ def test_what_is_read_together_changes_nothing(folders, run):
         assert one.tokens == other.tokens
 
 
+def test_texts_of_unlike_lengths_are_not_read_together(folders):
+    """At most a fifth of a batch is padding: of 5 + 6 + 6 tokens one of 18, of 6 + 40 tokens 34 of 80."""
+    engine = load(folders["llama"])
+    texts = {key: Text([7] * size, 1, truncated=False) for key, size in enumerate((6, 40, 5, 6))}
+    differentiator = engine._differentiator
+    adapters = hf_gradients.fresh_adapters(differentiator.reader.model, 2, ("q_proj",), 1, 0)
+    assert [keys for keys, _ in differentiator.by_adapters(adapters, texts, {})] == [[2, 0, 3], [1]]
+
+
 def test_a_failing_batch_is_split(folders, monkeypatch):
     engine = load(folders["llama"])
     whole = engine.gradients(SMALL, SAMPLES, nothing)
