@@ -387,6 +387,12 @@ def test_a_method_that_tunes_on_the_way(small):
     assert (made.rows, made.passes) == (3, 1) and made.select_seconds > 0
     assert list(Path("out/run/tuned").glob("*/training.json"))
     assert not list(Path("out").glob("run/tuned/*/*.safetensors"))
+    others = [Path("out/run/tuned") / name for name in ("asked-next/model.safetensors", "begun/work/model.safetensors")]
+    for file in others:  # of cells that are not finished
+        file.parent.mkdir(parents=True)
+        file.touch()
+    experiment.experiment(tuning, "out")
+    assert all(file.exists() for file in others)
 
 
 def test_other_settings_need_another_folder(small):

@@ -142,7 +142,7 @@ def test_a_set_is_chosen_in_rounds(data, settings):
 def test_what_is_done_is_not_done_again(data, settings, method, no_training, no_model):
     first = selectit.select(data, settings(method))
     before = stored("run")
-    remove_weights(open_run("run"))  # what the models have answered is enough
+    remove_weights(open_run("run"), [each.folder for each in first.summary.tunings])  # what they answered is enough
     assert not list(Path("run").glob("tuned/**/*.safetensors"))
     no_training()
     no_model()

@@ -48,7 +48,7 @@ def test_checkpoints_have_the_mean_rates_of_their_epochs_with_and_without_their_
         for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
             (Path(each.path) / name).touch()
     assert has_weights(tuned)
-    remove_weights(run)
+    remove_weights(run, [tuned.path.name])
     assert tuned.is_finished and not has_weights(tuned) and tuned.list_checkpoints() == found
 
 

@@ -232,9 +232,15 @@ def has_weights(tuned: TunedModel) -> bool:
     return any(tuned.path.glob("*.safetensors"))
 
 
-def remove_weights(run: Run) -> None:
-    """Remove the weights of all models that were tuned inside a run; what they answered stays, and their cards."""
-    for folder in run.path.glob(f"{FOLDER}/*/checkpoints"):
-        shutil.rmtree(folder)
-    for file in run.path.glob(f"{FOLDER}/*/**/*.safetensors"):
-        file.unlink()
+def remove_weights(run: Run, folders: Iterable[str]) -> None:
+    """Remove the weights of models that were tuned inside a run; what they answered stays, and their cards.
+
+    Args:
+        run: which has them.
+        folders: of finished trainings, in RUN/tuned; what of their weights is gone already may be.
+    """
+    for folder in (run.path / FOLDER / name for name in folders):
+        if (folder / "checkpoints").exists():
+            shutil.rmtree(folder / "checkpoints")
+        for file in folder.glob("*.safetensors"):
+            file.unlink()
