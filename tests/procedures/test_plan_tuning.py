@@ -60,6 +60,9 @@ def test_for_more_rows_than_there_are(data, settings):
     assert [part.what for part in found.parts] == ["tuning"] and found.unknown == ("states",)
     (tuning,) = found.parts
     assert tuning.tokens == sum(each.tokens for each in cost.tunings)
+    assert tuning.bytes == 2 * cost.weights
+    (larger,) = estimate_elsewhere(cost, machine, parameters=10 * tuning.parameters).parts
+    assert larger.bytes == pytest.approx(20 * cost.weights) and larger.tokens == tuning.tokens
     assert found.seconds == (pytest.approx(6 * tuning.parameters * tuning.tokens / 1e12),)
 
 

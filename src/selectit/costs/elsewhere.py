@@ -23,6 +23,7 @@ PEAKS = {"a100": 312e12, "l40s": 362e12, "h100": 989e12, "h200": 989e12, "b200":
 """Operations a second of one, dense, in bf16: its maker's data sheet."""
 REACHED = 0.3
 """The share of the peak that is reached, where nothing is said: a guess for models of some billion parameters."""
+TUNING = "tuning"
 TUNING_OPERATIONS = 6
 """For each token and parameter: 2 forward and 4 backward."""
 WEIGHT_BYTES = 2
@@ -145,15 +146,7 @@ def estimate_elsewhere(
     if not found:
         raise SettingsError("nothing was measured here that could be estimated elsewhere", "Plan with a new --run.")
     scale = 1.0 if rows is None else rows / cost.rows
-    parts = tuple(
-        dataclasses.replace(
-            part,
-            parameters=parameters if parameters is not None and part.of_model else part.parameters,
-            tokens=part.tokens * scale,
-            bytes=part.bytes * scale,
-        )
-        for part in found
-    )
+    parts = tuple(_enlarge(part, scale, parameters) for part in found)
     return Elsewhere(
         machine=machine,
         rows=cost.rows if rows is None else rows,
@@ -161,6 +154,13 @@ def estimate_elsewhere(
         seconds=tuple(part.parameters * part.tokens * part.operations / machine.speed for part in parts),
         unknown=tuple(each.signal for each in cost.signals if not _is_counted(each) and not each.of_target),
     )
+
+
+def _enlarge(part: Part, scale: float, parameters: int | None) -> Part:
+    """The part of `scale` times the rows, by a model of so many parameters; weights grow with these, answers do not."""
+    size = parameters if parameters is not None and part.of_model else part.parameters
+    times = size / part.parameters if part.what == TUNING and part.parameters else scale
+    return dataclasses.replace(part, parameters=size, tokens=part.tokens * scale, bytes=part.bytes * times)
 
 
 def _parts(cost: Cost) -> Iterator[Part]:
@@ -177,7 +177,7 @@ def _tuning_parts(cost: TuningCost) -> Iterator[Part]:
     known = [each.measured.parameters for each in cost.signals if each.measured and each.model == cost.model]
     tokens = sum(each.tokens for each in cost.tunings)
     if known:
-        yield Part("tuning", cost.model, True, known[0], tokens, TUNING_OPERATIONS, len(cost.tunings) * cost.weights)
+        yield Part(TUNING, cost.model, True, known[0], tokens, TUNING_OPERATIONS, len(cost.tunings) * cost.weights)
 
 
 def _signal_parts(signals: Sequence[SignalCost]) -> Iterator[Part]:
