@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import itertools
 import json
 import re
 import shutil
@@ -47,9 +48,11 @@ def small_file(model):
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_experiments(path):
-    for target in tomllib.loads(path.read_text()).get("settings", {}).get("target", []):  # what is read already
-        Path(target).parent.mkdir(exist_ok=True)
-        Path(target).write_text('{"prompt": "What is wanted?"}\n')
+    file = tomllib.loads(path.read_text())
+    targets = [each.get("settings", {}).get("target", []) for each in (file, *file["choices"])]
+    for target in itertools.chain.from_iterable([each] if isinstance(each, str) else each for each in targets):
+        Path(target).parent.mkdir(exist_ok=True)  # it is read already
+        Path(target).write_text('{"prompt": "What is wanted?", "completion": "This."}\n')
     found = load(path, "data.json")
     assert len(settings.list_cells(found)) > len(found.choices)
 
@@ -225,7 +228,7 @@ def test_the_other_formats():
     tex = tables.render_latex(OUTCOMES)
     assert r"random & 20\% & 20 & 2 & 37.5 $\pm$ 17.7" in tex and tex.count(r"\\") == 1 + 4
     report = sections.render_markdown(["note"], sections.build_sections(OUTCOMES, []))
-    assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 1.500 | 4 |" in report
+    assert "| m | Ours | 20% | 5 | 7 | 3 | 100 | 9 | 0.78 | 0.78 | 1.500 | 4 |" in report
 
 
 def test_cells_with_unequal_benchmarks_are_shown_where_they_have_them():

@@ -223,7 +223,7 @@ def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
     shutil.rmtree(place.model(cell), ignore_errors=True)
     run = place.clean_of(cell).run
     summary = run.read_json(run.path / "selections" / cell.name / "summary.json")
-    remove_weights(run, [each["folder"] for each in summary["tunings"]])
+    remove_weights(run, [each["folder"] for each in summary.get("tunings", ())])
 
 
 def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:

@@ -242,5 +242,5 @@ def remove_weights(run: Run, folders: Iterable[str]) -> None:
     for folder in (run.path / FOLDER / name for name in folders):
         if (folder / "checkpoints").exists():
             shutil.rmtree(folder / "checkpoints")
-        for file in folder.glob("*.safetensors"):
+        for file in folder.rglob("*.safetensors"):  # an adapter's are in a folder of its own
             file.unlink()
