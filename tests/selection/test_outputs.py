@@ -40,7 +40,7 @@ def test_json_is_written_as_the_ending_says(folder, lines):
     assert [json.loads(line) for line in again.out.read_text().splitlines()] == ROWS
 
 
-@pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.arrow", "o.xlsx", "o.txt", "o.foo.gz"])
+@pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.arrow", "o.xlsx", "o.txt", "o.txt.gz"])
 def test_an_ending_that_is_not_what_is_written_is_refused(folder, lines, name):
     with pytest.raises(SettingsError, match="JSON is written") as error:
         selectit.select(lines, chosen(folder, name))
@@ -49,7 +49,7 @@ def test_an_ending_that_is_not_what_is_written_is_refused(folder, lines, name):
         selectit.select(lines, chosen(folder, "o.jsonl", rest=str(folder / name)))
 
 
-@pytest.mark.parametrize("name", ["best", "best.20pct", "v1.2"])
+@pytest.mark.parametrize("name", ["best", "best.20pct", "v1.2", "best.final"])
 def test_a_name_that_says_no_kind_is_written_as_the_data_is(folder, lines, name):
     assert selectit.select(lines, chosen(folder, name)).out.read_bytes() == lines.read_bytes()
 
@@ -134,7 +134,7 @@ def test_other_verbs_look_at_the_ending_too(folder, lines):
         selectit.export(run, "trl", "best.jsonl")
     with pytest.raises(SettingsError, match=r"--out results.csv: JSON is written"):
         selectit.evaluate("no-model-is-looked-for", selectit.EvalSettings(out="results.csv"))
-    for name in ("prompts.json", "prompts.conf"):
+    for name in ("prompts.json", "prompts.yaml"):
         with pytest.raises(SettingsError, match=f"--out {name}: TOML is written"):
             selectit.tune_prompts(lines, name)
     with pytest.raises(SettingsError, match=r"--out page.txt: HTML is written"):

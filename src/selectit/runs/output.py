@@ -148,11 +148,11 @@ _CALLED |= {"stream": "an Arrow stream", "arrow": "a folder as datasets saves it
 _KINDS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _KINDS |= dict.fromkeys((".arrow", ".feather", ".ipc"), "ipc")
 _FILES = (
-    *_KINDS, ".avro", ".bin", ".bz2", ".db", ".gguf", ".gz", ".html", ".lz4", ".md", ".ods", ".orc", ".pkl", ".pt",
-    ".pth", ".safetensors", ".sqlite", ".tar", ".tgz", ".toml", ".txt", ".xls", ".xlsx", ".xml", ".xz", ".yaml",
-    ".yml", ".zip", ".zst",
+    *_KINDS, ".avro", ".bin", ".bz2", ".db", ".docx", ".gguf", ".gz", ".html", ".lz4", ".md", ".ods", ".orc", ".pdf",
+    ".pkl", ".png", ".pt", ".pth", ".py", ".safetensors", ".sqlite", ".svg", ".tar", ".tgz", ".toml", ".txt", ".xls",
+    ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
 )  # fmt: skip
-"""Endings that no folder has."""
+"""Endings that say what is in a file, and that no folder has."""
 
 
 def _list_kinds(written: str) -> tuple[str, ...]:
@@ -161,8 +161,8 @@ def _list_kinds(written: str) -> tuple[str, ...]:
 
 
 def _names_kind(ending: str) -> bool:
-    """Whether the end of a name says a kind of file, as .txt does, and .5 or .20pct does not."""
-    return ending[1:2].isalpha()
+    """Whether the end of a name says a kind of file, as .txt does, and .5, .20pct or .final does not."""
+    return ending.lower() in _FILES
 
 
 def _ending(path: Path) -> tuple[str, str]:
