@@ -149,10 +149,11 @@ ELSEWHERE = {
     "procedures": "tests/procedures",
     "models": "tests/models",
     "engines": "tests/engines",
+    "errors.py": "the names near a path that is not there: tests/test_errors.py",
     "data/tables.py": "pyarrow opens them: tests/data/test_damage.py",
     "runs/files.py": "pyarrow opens them: tests/runs/test_integrity.py",
     "pages/plot.py": "tests/pages",
-    "pages/report.py": "files of the package, and what --out holds: tests/pages",
+    "pages/document.py": "files of the package, and what --out holds: tests/pages",
     "expansion/styles.py": "a file of the package",
     "inference/shared_folder.py": "tests/inference",
 }
