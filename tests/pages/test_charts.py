@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from html_pages import Reader
@@ -21,6 +21,7 @@ def found(drawing, kind, tag):
 
 
 @given(st.lists(FLOATS, min_size=2, max_size=2, unique=True).map(sorted))
+@example([0.0, 0.3])
 def test_ticks_are_round_and_within(ends):
     low, high = ends
     ticks = _Scale(low, high, 0, 100).ticks()

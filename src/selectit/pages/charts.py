@@ -276,9 +276,9 @@ class _Scale:
 
     def ticks(self) -> list[float]:
         """Three to seven round values within the range."""
-        span = (self.high - self.low) or 1.0
-        step = 10.0 ** math.floor(math.log10(span / 3))
-        step *= max(each for each in (1, 2, 5) if each * step <= span / 3)
+        most = ((self.high - self.low) or 1.0) / 3 * (1 + 1e-9)  # 0.3 / 3 is a little less than 0.1
+        step = 10.0 ** math.floor(math.log10(most))
+        step *= max(each for each in (1, 2, 5) if each * step <= most)
         first = math.ceil(self.low / step - 1e-9)
         return [n * step + 0.0 for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
