@@ -120,12 +120,8 @@ def plan_tuning(
         raise SettingsError(f"{settings.method} tunes no model on the way", "Plan its ratings: selectit plan.")
     run = old or open_or_create_run(data, settings)
     rows, base, progress = rows or run.rows, find_base(settings), progress or Silent()
-    kept, target = plan.budget.count(rows), plan.parts[0].target
-    passes = [dataclasses.replace(each, request=each.request.towards(target)) for each in method.outline(rows, kept)]
-    first = next((each.model for each in passes if each.model is not None), None)
-    if first is None:
-        raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
-    check_trainings(passes)
+    kept = plan.budget.count(rows)
+    passes, first = _outline(plan.parts[0], rows, kept)
     recipe = choose_recipe(first)
     row_tokens = count_row_tokens(run, base, recipe, settings)
     tunings = plan_trainings(passes, row_tokens)
@@ -148,6 +144,18 @@ def plan_tuning(
         tuning_seconds=sum(each.tokens for each in tunings) * tuned.seconds / tuned.tokens,
         signals=signals,
     )
+
+
+def _outline(spec: MethodSpec, rows: int, kept: int) -> tuple[list[Pass], TunedOn]:
+    """The passes of a method that tunes, and the first model that it tunes. Raises SettingsError without one."""
+    assert tunes(spec.method)
+    found = spec.method.outline(rows, kept)
+    passes = [dataclasses.replace(each, request=each.request.towards(spec.target)) for each in found]
+    first = next((each.model for each in passes if each.model is not None), None)
+    if first is None:
+        raise SettingsError(f"{spec.settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
+    check_trainings(passes)
+    return passes, first
 
 
 def count_left(rehearsed: Path, checkpoints: int) -> int:
