@@ -5,7 +5,7 @@ import json
 import pytest
 
 from selectit.errors import ModelError
-from selectit.models.adapters import FILES, find_checkpoints
+from selectit.models.adapters import FILES, TEMPLATE, find_checkpoints
 
 
 def write(folder, log=None, moments=True):
@@ -27,6 +27,15 @@ def test_their_order_and_the_mean_learning_rates_between_them(folder):
     assert [each.rate for each in found] == pytest.approx([0.2, 0.6, 0.9])
     assert [each.moments for each in found] == [False, True, True]
     assert len({each.digest for each in found}) == 3
+
+
+def test_the_template_of_its_texts_is_a_part_of_what_it_is(folder):
+    write(folder / "adapter")
+    found = []
+    for template in ("one", "other"):
+        (folder / "adapter" / TEMPLATE).write_text(template)
+        found += find_checkpoints(str(folder / "adapter"))
+    assert found[0] != found[1]
 
 
 def test_one_alone_needs_no_learning_rate(folder):

@@ -14,7 +14,7 @@ import selectit
 import tiny
 from selectit.config.settings import Settings
 from selectit.costs.elsewhere import estimate_elsewhere, read_machine
-from selectit.costs.tunings import plan_trainings
+from selectit.costs.tunings import count_left, plan_trainings
 from selectit.errors import SettingsError
 from selectit.methods.diverse_evol import DiverseEvol
 from selectit.methods.forgetting import Forgetting
@@ -77,6 +77,29 @@ def test_gradients_at_checkpoints_are_counted_for_each(data, settings):
         assert (cost.base_passes, cost.tuned_passes) == (0, 3)
         assert [(each.rows, each.steps) for each in cost.tunings] == [(6, 5)]
         assert cost.reading_seconds > 0
+
+
+@pytest.mark.parametrize("method", ["less", "forgetting"])
+def test_what_is_asked_of_a_tuned_model_is_measured_on_one(data, settings, method):
+    """The recipe brings a chat template, where the model has none."""
+    Path(*settings.model, "chat_template.jinja").unlink()
+    quick = Path("quick.toml").read_text().replace("max_tokens = 64", "max_tokens = 200")
+    Path("lora.toml").write_text(quick + "lora = 2\ntemplate = 'plain'\n")
+    Path("sums.jsonl").write_text(json.dumps({"prompt": "Add 1 and 1.", "completion": "2"}))
+    own = {"param": {"recipe": "lora.toml", "epochs": 2.0}, "target": "sums.jsonl" if method == "less" else ()}
+    cost = selectit.plan_tuning(data, dataclasses.replace(settings, method=method, **own), sample=2)
+    assert cost.reading_seconds > 0 and cost.weights > 0 and not Path("run/rehearsal").exists()
+
+
+def test_what_a_training_leaves_is_a_model_or_checkpoints(folder):
+    Path("checkpoints/checkpoint-2").mkdir(parents=True)
+    for name, size in {
+        "checkpoints/checkpoint-2/optimizer.pt": 5,
+        "model.safetensors": 7,
+        "tokenizer.json": 11,
+    }.items():
+        Path(name).write_bytes(b"x" * size)
+    assert (count_left(folder, 4), count_left(folder, 0)) == (20, 7)
 
 
 def test_what_select_would_refuse_is_not_planned(data, settings):

@@ -52,6 +52,25 @@ def test_checkpoints_have_the_mean_rates_of_their_epochs_with_and_without_their_
     assert tuned.is_finished and not has_weights(tuned) and tuned.list_checkpoints() == found
 
 
+def test_weights_that_were_tuned_since_stay(run):
+    """Another cell of an experiment may be asking a model that it tuned again, or be in its training."""
+    tuned = locate(run, checkpoints=2)
+    finish(tuned, [1.0])
+    for name in ("checkpoints/checkpoint-1", "work/checkpoints/checkpoint-1"):
+        (tuned.path / name).mkdir(parents=True)
+        (tuned.path / name / "adapter_model.safetensors").touch()
+    end = tuned.path / "training.json"
+    remove_weights(run, [tuned.path.name], before=end.stat().st_mtime_ns - 1)
+    assert len(list(tuned.path.rglob("*.safetensors"))) == 2
+    ended = end.stat().st_mtime_ns
+    end.rename(end.with_name("kept.json"))
+    remove_weights(run, [tuned.path.name])
+    assert len(list(tuned.path.rglob("*.safetensors"))) == 2
+    end.with_name("kept.json").rename(end)
+    remove_weights(run, [tuned.path.name], before=ended)
+    assert not list(tuned.path.rglob("*.safetensors"))
+
+
 def test_a_training_that_learns_nothing_has_no_checkpoints(run):
     tuned = locate(run, checkpoints=2)
     finish(tuned, [0.0])

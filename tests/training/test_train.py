@@ -183,6 +183,12 @@ def test_checkpoints_that_stay(run, model):
         selectit.train(run, "all", model, tiny.QUICK, "other", keep_checkpoints=2)
 
 
+def test_a_training_of_few_steps_keeps_a_checkpoint_of_each(run, model):
+    recipe = with_recipe(lora=2, steps=1)
+    made = [selectit.train(run, "all", model, recipe, "tuned", keep_checkpoints=3) for _ in range(2)]
+    assert [each.fresh for each in made] == [True, False] and len(find_checkpoints("tuned/checkpoints")) == 1
+
+
 @pytest.mark.parametrize(
     ("steps", "n", "ends"), [(6, 2, [3, 6]), (7, 3, [3, 5, 7]), (2, 4, [1, 2]), (5, 1, [5]), (5, 0, [])]
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,20 +19,22 @@ from selectit.costs.passes import SignalCost, check_sample, count_signal, draw, 
 from selectit.costs.token_counts import space_evenly
 from selectit.costs.trials import try_request
 from selectit.data.memory import Data
-from selectit.engines import loading
 from selectit.engines.texts import load_tokenizer
 from selectit.errors import SettingsError
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.methods._tuning import Pass, TunedOn, tunes
+from selectit.models.adapters import find_checkpoints
 from selectit.models.files import Model
+from selectit.procedures.follow import with_engine
 from selectit.procedures.tuned import check_trainings, choose_recipe, find_base
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run
 from selectit.selection.resolve import resolve
 from selectit.selection.spec import MethodSpec, list_requests
+from selectit.signals.requests import GradientRequest, Request
 from selectit.training.examples import build_examples, set_template
 from selectit.training.recipes import Recipe
-from selectit.training.train import train
+from selectit.training.train import Trained, train
 
 COUNTED_ROWS = 200
 """Tokens of a row are the mean over so many, evenly spaced."""
@@ -70,11 +73,11 @@ class TuningCost:
     row_tokens: float
     """Mean tokens of a row as it is trained on."""
     weights: int
-    """Bytes of one tuned model."""
+    """Bytes of what stays of one training: the tuned model, or the checkpoints of its adapter."""
     tuning_seconds: float
     """About, by some steps."""
     signals: tuple[SignalCost, ...]
-    """All that models are asked, each request once for all models: timed with the model as it is, on some rows."""
+    """All that models are asked, each request once for all models: timed on some rows."""
 
     @property
     def reading_seconds(self) -> float:
@@ -117,16 +120,15 @@ def plan_tuning(
         raise SettingsError(f"{settings.method} tunes no model on the way", "Plan its ratings: selectit plan.")
     run = old or open_or_create_run(data, settings)
     rows, base, progress = rows or run.rows, find_base(settings), progress or Silent()
-    kept, target = plan.budget.count(rows), plan.parts[0].target
-    passes = [dataclasses.replace(each, request=each.request.towards(target)) for each in method.outline(rows, kept)]
-    first = next((each.model for each in passes if each.model is not None), None)
-    if first is None:
-        raise SettingsError(f"{settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
-    check_trainings(passes)
+    kept = plan.budget.count(rows)
+    passes, first = _outline(plan.parts[0], rows, kept)
     recipe = choose_recipe(first)
     row_tokens = count_row_tokens(run, base, recipe, settings)
     tunings = plan_trainings(passes, row_tokens)
-    speed = measure_speed(run, base, recipe, run.path / "rehearsal", settings, progress)
+    checkpoints = min(first.checkpoints, tunings[0].steps)
+    with rehearse(run, base, recipe, run.path / "rehearsal", settings, progress, min(checkpoints, 1)) as tuned:
+        signals = tuple(_plan_reading(run, plan.parts[0], passes, rows, sample, tuned.path, progress))
+        weights = count_left(tuned.path, checkpoints)
     return TuningCost(
         run=run.path,
         data=str(run.manifest["data"]),
@@ -138,10 +140,28 @@ def plan_tuning(
         tuned_passes=sum(each.passes for each in passes),
         tunings=tunings,
         row_tokens=row_tokens,
-        weights=sum(file.stat().st_size for file in Path(base.path).glob("*.safetensors")),
-        tuning_seconds=sum(each.tokens for each in tunings) / speed,
-        signals=tuple(_plan_reading(run, plan.parts[0], passes, rows, sample, progress)),
+        weights=weights,
+        tuning_seconds=sum(each.tokens for each in tunings) * tuned.seconds / tuned.tokens,
+        signals=signals,
     )
+
+
+def _outline(spec: MethodSpec, rows: int, kept: int) -> tuple[list[Pass], TunedOn]:
+    """The passes of a method that tunes, and the first model that it tunes. Raises SettingsError without one."""
+    assert tunes(spec.method)
+    found = spec.method.outline(rows, kept)
+    passes = [dataclasses.replace(each, request=each.request.towards(spec.target)) for each in found]
+    first = next((each.model for each in passes if each.model is not None), None)
+    if first is None:
+        raise SettingsError(f"{spec.settings.method} has nothing to tune on so few rows", "Keep more with --keep.")
+    check_trainings(passes)
+    return passes, first
+
+
+def count_left(rehearsed: Path, checkpoints: int) -> int:
+    """Bytes of weights that a training leaves, by a rehearsed one: of so many checkpoints like its one; 0 = no such."""
+    files = (rehearsed / "checkpoints").rglob("*") if checkpoints else rehearsed.rglob("*.safetensors")
+    return max(checkpoints, 1) * sum(file.stat().st_size for file in files if file.is_file())
 
 
 def plan_trainings(passes: Sequence[Pass], row_tokens: float = 0.0) -> tuple[PlannedTuning, ...]:
@@ -174,30 +194,39 @@ def count_row_tokens(run: Run, model: Model, recipe: Recipe, settings: Settings)
     return float(np.mean([len(each.ids) for each in found]))
 
 
-def measure_speed(
-    run: Run, model: Model, recipe: Recipe, rehearsal: Path, settings: Settings, progress: Progress
-) -> float:
-    """Tokens a second in training: some steps on a few rows, by the function that tunes, in a folder that goes."""
+@contextmanager
+def rehearse(
+    run: Run, model: Model, recipe: Recipe, folder: Path, settings: Settings, progress: Progress, checkpoints: int = 0
+) -> Iterator[Trained]:
+    """Some steps of a training on a few rows, by the function that tunes, in a folder that goes at the end."""
     size = recipe.batch_size if recipe.accelerate else min(recipe.batch_size, 2 * recipe.micro_batch)
-    shutil.rmtree(rehearsal, ignore_errors=True)
-    tuned = train(
-        run.path,
-        space_evenly(run.rows, TIMED_STEPS * size),
-        model.name,
-        dataclasses.replace(recipe, steps=TIMED_STEPS, batch_size=size),
-        rehearsal,
-        accept_terms=settings.accept_terms,
-        trust_remote_code=settings.trust_remote_code,
-        progress=progress,
-    )
-    shutil.rmtree(rehearsal)
-    return tuned.tokens / tuned.seconds
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield train(
+            run.path,
+            space_evenly(run.rows, TIMED_STEPS * size),
+            model.name,
+            dataclasses.replace(recipe, steps=TIMED_STEPS, batch_size=size),
+            folder,
+            accept_terms=settings.accept_terms,
+            trust_remote_code=settings.trust_remote_code,
+            keep_checkpoints=checkpoints,
+            progress=progress,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plan_reading(
-    run: Run, spec: MethodSpec, passes: Sequence[Pass], rows: int, sample: int, progress: Progress
+    run: Run,
+    spec: MethodSpec,
+    passes: Sequence[Pass],
+    rows: int,
+    sample: int,
+    rehearsed: Path,
+    progress: Progress,
 ) -> Iterator[SignalCost]:
-    """What models are asked about rows, each request measured once, with the model as it is instead of a tuned one.
+    """What models are asked about rows, each request measured once: tuned ones are the rehearsed one.
 
     An answer at several checkpoints counts as so many answers.
     """
@@ -205,10 +234,21 @@ def _plan_reading(
     drawn = draw(run.samples_at(space_evenly(run.rows, COUNTED_ROWS)), sample)
     for request in dict.fromkeys(each.request for each in asked if each.passes):
         own = [each for each in asked if each.request == request]
-        settings = spec.settings
-        here = dataclasses.replace(settings, engine=loading.engine_for(settings.engine or loading.DEFAULT, request))
-        tuned = any(each.model is not None for each in own)
-        model = find_base(settings) if tuned else find_model(request.model_asked(here), here)
+        here = with_engine(spec.settings, request)
+        if all(each.model is not None for each in own):
+            model, question = _ask_rehearsed(find_base(spec.settings), request, rehearsed)
+        else:
+            model, question = find_model(request.model_asked(here), here), request
         counts = [(each.passes, rows if each.pairs is None else len(each.pairs.rows)) for each in own]
         answers = sum(each * number for each, number in counts) // request.passes
-        yield expect(count_signal(request, model, answers), try_request(request, model, here, {}, drawn, progress))
+        trial = try_request(question, model, here, {}, drawn, progress)
+        yield expect(count_signal(request, model, answers), trial)
+
+
+def _ask_rehearsed(base: Model, request: Request, rehearsed: Path) -> tuple[Model, Request]:
+    """What is loaded and asked in place of a tuned model: the rehearsed one, or its base at its one checkpoint."""
+    checkpoints = rehearsed / "checkpoints"
+    if not checkpoints.is_dir():
+        return dataclasses.replace(base, path=str(rehearsed)), request
+    assert isinstance(request, GradientRequest)  # nothing else is read at checkpoints
+    return base, request.at(find_checkpoints(str(checkpoints)))

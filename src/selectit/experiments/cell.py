@@ -216,14 +216,14 @@ def _current_fingerprint(place: ExperimentFolder, cell: Cell) -> str:
 def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
     """Remove a finished cell's weights, and those of models that its method tuned on the way, unless they are kept.
 
-    Others in the same run stay: another cell may be tuning one, or be about to ask it.
+    Others in the same run stay, and a shared one that was tuned again since: another cell is, or will be, asking it.
     """
     if place.experiment.keep_models or cell.choice is None:
         return
     shutil.rmtree(place.model(cell), ignore_errors=True)
     run = place.clean_of(cell).run
     summary = run.read_json(run.path / "selections" / cell.name / "summary.json")
-    remove_weights(run, [each["folder"] for each in summary.get("tunings", ())])
+    remove_weights(run, [each["folder"] for each in summary.get("tunings", ())], place.outcome(cell).stat().st_mtime_ns)
 
 
 def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:

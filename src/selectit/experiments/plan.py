@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from selectit.costs import plan as costs_plan
-from selectit.costs.tunings import count_row_tokens, count_rows_read, count_steps, measure_speed, plan_trainings
+from selectit.costs.tunings import count_row_tokens, count_rows_read, count_steps, plan_trainings, rehearse
 from selectit.experiments.cell import ExperimentFolder, check_cells, count_rows, lock, read_outcome
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
@@ -100,7 +100,8 @@ def _cost_lines(place: ExperimentFolder, todo: Sequence[Cell], progress: Progres
         steps, mean = sum(count_steps(experiment.recipe, number) for number in rows), tokens / max(sum(read), 1)
         tuning = f"{steps:,} steps, about {tokens:,.0f} tokens ({mean:.0f} a row; more where long rows are chosen)"
         if here:
-            speed = measure_speed(place.clean.run, base, recipe, place.folder / "rehearsal", settings, progress)
+            with rehearse(place.clean.run, base, recipe, place.folder / "rehearsal", settings, progress) as tuned:
+                speed = tuned.tokens / tuned.seconds
             tuning += f", {_time(tokens / speed)} at {speed:,.0f} tokens a second, measured"
         choosing, asked = _describe_choosing(place, own, asked, here, progress)
         lines += [

@@ -17,6 +17,8 @@ from selectit.errors import ModelError
 from selectit.models.files import digest_files, read_object
 
 FILES = ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt")
+TEMPLATE = "chat_template.jinja"
+"""Of the texts that an adapter was tuned on, which transformers saves beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Checkpoint:
     path: str = field(compare=False)
     """Its folder: no part of what it is."""
     digest: str
-    """Over `FILES`."""
+    """Over `FILES` and `TEMPLATE`: all that is read."""
     rate: float
     """Mean learning rate of the steps since the checkpoint before; 1 of one alone."""
     moments: bool
@@ -50,7 +52,7 @@ def find_checkpoints(folder: str) -> tuple[Checkpoint, ...]:
     paths = paths or [Path(folder)]
     rates = _mean_rates(paths)
     return tuple(
-        Checkpoint(str(path.resolve()), digest_files(path, FILES), rate, (path / FILES[2]).is_file())
+        Checkpoint(str(path.resolve()), digest_files(path, (*FILES, TEMPLATE)), rate, (path / FILES[2]).is_file())
         for path, rate in zip(paths, rates, strict=True)
     )
 

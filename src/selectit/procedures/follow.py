@@ -135,7 +135,7 @@ def _answer(
 
     Where the answer is missing a model is tuned and asked.
     """
-    settings = _with_engine(settings, request)
+    settings = with_engine(settings, request)
     model = find_model(request.model_asked(settings), settings) if tuned is None else tuned.asked
     if tuned is not None and not tuned.is_finished:
         if not asks:
@@ -162,7 +162,7 @@ def _missing(run: Run, request: Request, model: Model) -> RunError:
     )
 
 
-def _with_engine(settings: Settings, request: Request) -> Settings:
+def with_engine(settings: Settings, request: Request) -> Settings:
     """The settings with the engine that is asked, and without the tokenizer of another model."""
     return replace(settings, engine=loading.engine_for(settings.engine or loading.DEFAULT, request), tokenizer=None)
 

@@ -10,6 +10,7 @@ answered stays, and it is tuned again only where something new is asked.
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -232,14 +233,18 @@ def has_weights(tuned: TunedModel) -> bool:
     return any(tuned.path.glob("*.safetensors"))
 
 
-def remove_weights(run: Run, folders: Iterable[str]) -> None:
+def remove_weights(run: Run, folders: Iterable[str], before: float = math.inf) -> None:
     """Remove the weights of models that were tuned inside a run; what they answered stays, and their cards.
 
     Args:
         run: which has them.
-        folders: of finished trainings, in RUN/tuned; what of their weights is gone already may be.
+        folders: in RUN/tuned; what of their weights is gone already may be.
+        before: nanoseconds since 1970; a training that ended later, or has not ended, keeps its weights.
     """
     for folder in (run.path / FOLDER / name for name in folders):
+        end = folder / "training.json"
+        if not end.is_file() or end.stat().st_mtime_ns > before:
+            continue
         if (folder / "checkpoints").exists():
             shutil.rmtree(folder / "checkpoints")
         for file in folder.rglob("*.safetensors"):  # an adapter's are in a folder of its own

@@ -221,9 +221,9 @@ def _import_loop() -> Any:
 
 
 def _check_kept(folder: Path, wanted: int) -> None:
-    """Raise RunError where a finished training has kept fewer checkpoints."""
+    """Raise RunError where a finished training has kept fewer checkpoints than it would keep now."""
     kept = len(list((folder / "checkpoints").glob("checkpoint-*")))
-    if kept < wanted:
+    if kept < len(space_steps(read_json(folder / "training.json")["steps"], wanted)):
         raise RunError(f"{folder} is finished and has kept {kept} checkpoints", "Name another folder with --out.")
 
 

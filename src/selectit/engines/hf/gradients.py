@@ -25,6 +25,7 @@ from selectit.engines.hf.differentiate import Batch, Differentiator, Text
 from selectit.engines.hf.losses import Pair
 from selectit.engines.hf.projection import project
 from selectit.errors import DataError
+from selectit.models.adapters import TEMPLATE
 from selectit.signals.arrays import Float16, Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.gradients import GradientRequest, RowGradient
@@ -87,7 +88,7 @@ class GradientEngine:
     def _texts(self, what: GradientRequest, samples: Sequence[Sample]) -> list[Text | str]:
         """Each sample's text; at checkpoints in the chat template with which these were tuned, where they have one."""
         losses = self._losses
-        for file in [Path(each.path) / "chat_template.jinja" for each in what.checkpoints[:1]]:
+        for file in [Path(each.path) / TEMPLATE for each in what.checkpoints[:1]]:
             if file.is_file():
                 tokenizer = copy.copy(losses.tokenizer)
                 tokenizer.chat_template = file.read_text(encoding="utf-8")
