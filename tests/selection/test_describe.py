@@ -11,7 +11,8 @@ import selectit
 from selectit.cli.main import main
 from selectit.config.settings import Settings
 from selectit.runs.run import open_run
-from selectit.selection.summary import SignalStats, from_plain, signal_line
+from selectit.selection.signal_report import SignalStats, signal_line
+from selectit.selection.summary import from_plain
 
 FAKE = {"engine": "fake", "run": "run", "unit_size": 5, "keep": 2, "allow_fewer": True, "force": True}
 NAMED = {"model": ("m",), "encoder": "e", "judge": "j", "reward_model": "r"}
