@@ -12,7 +12,7 @@ from selectit.runs.annotators import annotators
 from selectit.runs.run import Run, reading_lines
 from selectit.selection.cascade_report import read_timing
 from selectit.selection.describe import probe_lines, read_probes
-from selectit.selection.summary import summary_lines
+from selectit.selection.summary import summary_lines, target_lines
 from selectit.signals.requests import kinds
 
 
@@ -25,7 +25,10 @@ def write_verdict(run: Run, choice: StoredChoice) -> str:
             f'<p class="lead">{escape(_lead(run, choice))}</p>',
             paragraphs(_warnings(run, choice), "warning"),
             facts(_facts(run, choice, timing)),
-            paragraphs(line[0].upper() + line[1:] + "." for line in reading_lines(run.manifest.get("reading"))),
+            paragraphs(
+                line[0].upper() + line[1:] + "."
+                for line in (*target_lines(summary), *reading_lines(run.manifest.get("reading")))
+            ),
             paragraphs(_probe(run)),
             details("The summary in full", f"<pre>{escape(lines)}</pre>"),
         ]
@@ -83,7 +86,7 @@ def _facts(run: Run, choice: StoredChoice, timing: Mapping[str, Mapping[str, flo
     if summary.unscored_rows:
         yield "without a score", f"{summary.unscored_rows:,}", "they can not be chosen"
     if summary.length_correlation is not None:
-        yield "score and length", f"{summary.length_correlation:+.2f}", "rank correlation with the words of the answer"
+        yield "score and length", f"{summary.length_correlation:+z.2f}", "rank correlation with the words of the answer"
 
 
 def _duration(seconds: float) -> str:
