@@ -158,6 +158,14 @@ def wrapped(text):
     return "\n".join(lines)
 
 
+def test_the_readme_names_every_function_and_counts_the_methods():
+    text = (DOCS.parent / "README.md").read_text()
+    listed = re.search(r"Each verb of the command is a\nfunction: (.*?)\n`selectit\.scores`", text, re.DOTALL)[1]
+    functions = {name for name in selectit.__all__ if name[0].islower()}
+    assert {name.removeprefix("selectit.") for name in re.findall(r"`([\w.]+)`", listed)} == functions
+    assert f"`selectit methods` lists all {len(selectit.list_methods())} " in text
+
+
 def test_the_page_of_python(folder):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL)
     assert len(blocks) == 2

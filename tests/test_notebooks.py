@@ -89,6 +89,11 @@ def test_a_probe():
     check(found._repr_html_(), "20 rows of <i>.json", "<script>alert(1)</script>", "pairs won")
 
 
+def test_an_assessment(hostile):
+    found = selectit.assess([hostile], Settings(engine="fake"), sample=20)
+    check(found._repr_html_(), "copies of an earlier row", "<img src=x onerror=alert(1)>")
+
+
 def test_an_experiment():
     finished = Finished(Path("out"), None, (), f"# Results\n\n| {HOSTILE} |\n")
     check(finished._repr_html_(), "# Results", "<script>alert(1)</script>")

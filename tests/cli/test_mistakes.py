@@ -6,6 +6,7 @@ The messages are the table of docs/mistakes.md. After a change: `WRITE_DOCS=1 py
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -178,12 +179,26 @@ def test_a_byte_order_mark_is_accepted(folder):
 def test_a_folder_that_cant_be_written(folder, capsys, monkeypatch):
     Path("d.jsonl").write_text(GOOD)
     Path("locked").mkdir()
-    writable = os.access  # root may write everywhere, so the answer is made up
-    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and writable(path, mode))
+
+    def refuse(**_):  # root may write everywhere, so the answer is made up
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("selectit.runs.output.tempfile.TemporaryFile", refuse)
     with pytest.raises(SystemExit) as end:
         main(["select", "d.jsonl", "--out", "locked/x.jsonl", "--method", "length", "--keep", "1"])
     assert end.value.code == 2
-    assert "nothing can be written into" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert re.search("nothing can be written into .*locked: Permission denied\n", err)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_folder_that_takes_no_files_whoever_writes(folder, capsys):
+    Path("d.jsonl").write_text(GOOD)
+    with pytest.raises(SystemExit) as end:
+        main(["select", "d.jsonl", "--out", "/proc/x.jsonl", "--method", "length", "--keep", "1"])
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert "--out: nothing can be written into /proc: " in err and ".tmp" not in err
 
 
 def test_a_run_directory_that_cant_be_made(folder, capsys, monkeypatch):

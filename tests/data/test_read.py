@@ -106,6 +106,8 @@ FAULTS = [
     (f"{GOOD}\n{{broken\n{GOOD}", "line 2: not one whole JSON value"),
     (f"{GOOD}\n[1]\n", "line 2: it is a list"),
     (f"[{GOOD},\n 7]", "line 2: it is a number"),
+    (f'[{GOOD}, {{"instruction": "a"}}]\n', "record 1: the field 'output' is missing"),
+    (f'{GOOD} {{"instruction": "a"}}', "record 1: the field 'output' is missing"),
     (f'[{GOOD},\n {{"instruction": "a"}}]', "line 2: the field 'output' is missing"),
     ('[{"instruction": null, "output": "c"}]', "'instruction' is null"),
     ('[{"instruction": 3, "output": "c"}]', "'instruction' is a number"),

@@ -381,3 +381,19 @@ def test_a_map_by_umap_says_so(topics, monkeypatch):
     scored, _ = choose(topics, keep=4, method="length", run="other")
     with pytest.raises(SettingsError, match="no map"):
         selectit.report(f"other:{scored.name}", umap=True)
+
+
+def test_the_verdict_names_the_target(data, rows):
+    Path("own.json").write_text(json.dumps(rows[:2]))
+    _, page = choose(data, model="m", method="knn-target", target=("own.json",), keep=4)
+    verdict = page.html.partition("The summary in full")[0]
+    assert "<p>Towards own.json.</p>" in verdict
+    assert "<p>Of the target&#x27;s examples 2 are rows of the data, and " in verdict
+
+
+def test_the_verdict_says_nothing_of_models_that_another_selection_asked(data):
+    _, own = choose(data, model="m", k=2, keep=4)
+    _, page = choose(data, method="length", keep=4)
+    said = ("made up by the engine fake", "asking models took", "was not measured")
+    assert [each in own.html.partition("The summary in full")[0] for each in said] == [True] * 3
+    assert [each in page.html.partition("The summary in full")[0] for each in said] == [False] * 3

@@ -62,7 +62,7 @@ def test_records_that_can_be_read_in_neither_way(folder):
     Path("d.json").write_text(json.dumps(KINDS["neither"][0]))
     Path("list.json").write_text('[{"prompt": "q1"}]')
     with pytest.raises(
-        DataError, match="list.json: 1 row of 1 can't be used\n  line 1: the field 'completion' is missing"
+        DataError, match="list.json: 1 row of 1 can't be used\n  record 0: the field 'completion' is missing"
     ):
         selectit.select("d.json", Settings(method="fixed", param={"file": "list.json"}))
     Path("list.json").write_text("[]")

@@ -1,5 +1,6 @@
 """`diff`: what differs between two selections, of one run and of two."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_two_selections_of_a_run_by_hand(one_run):
     ]  # fmt: skip
     assert [(each.chosen_a, each.chosen_b) for each in found.moved[:2]] == [(False, True), (True, False)]
     assert found.moved[0].text == "Q1"
+
+
+def test_one_row_is_one_row_and_nothing_is_minus_zero(one_run):
+    found = diff("run:long", "run:three")
+    said = list(difference_lines(dataclasses.replace(found, both=1, spearman=-0.001)))
+    assert "only in b: 1 row" in said and "in both: 1 row; Jaccard 0.67 (0.32 by chance)" in said
+    assert "rank correlation of the scores (Spearman): +0.00" in said
 
 
 def test_runs_of_different_data_are_matched_by_their_rows(one_run):

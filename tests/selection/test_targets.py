@@ -167,3 +167,10 @@ def test_a_target_that_nothing_reads(data, target):
         Settings(target_by="task")
     chosen = select(data, settings("selectit", combine="dsir,length", target=target, param={}))
     assert len(chosen.selection.rows) == 4
+
+
+def test_no_model_is_to_be_probed_where_none_was_asked(data):
+    chosen = select(data, settings("dsir", target=(str(data),)))
+    lines = list(summary_lines(chosen.summary, {}))
+    assert any(line.startswith("warning: every row has the same score") for line in lines)
+    assert not any("selectit probe" in line for line in lines)

@@ -29,6 +29,7 @@ from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import data_name
 from selectit.selection.questions import read_named
+from selectit.text_tables import notebook_html
 
 SAMPLE = 500
 OPTIONAL = {
@@ -67,6 +68,11 @@ class Assessment:
     """What asks for action."""
     missing: tuple[str, ...] = ()
     """Of `OPTIONAL`, what would have been used and is not installed."""
+
+    def _repr_html_(self) -> str:
+        from selectit.assessing.report import assessment_lines  # which imports this module
+
+        return notebook_html(assessment_lines(self))
 
 
 def assess(

@@ -118,7 +118,7 @@ def _median(of: Distribution) -> str:
 
 def _distance(of: Diversity) -> str:
     assert of.target is not None  # of one data set as of all
-    return f"{of.target.value:.4f} [{of.target.low:.4f}, {of.target.high:.4f}]"
+    return f"{of.target.value:z.4f} [{of.target.low:z.4f}, {of.target.high:z.4f}]"
 
 
 def _lengths(of: Lengths) -> str:

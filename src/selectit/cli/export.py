@@ -11,6 +11,7 @@ import cloup
 
 from selectit.cli.options import options
 from selectit.cli.printing import print_json, say
+from selectit.text_tables import write_count
 
 if TYPE_CHECKING:
     from selectit.exports.export import Exported
@@ -66,9 +67,9 @@ def command(
 def _lines(done: Exported, *, marks: bool) -> list[str]:
     """`marks`: all rows are there, and the chosen ones are marked."""
     of = f"; those of the selection {done.selection} are marked" if marks else f" of the selection {done.selection}"
-    lines = [f"exported  {done.rows:,} rows{of}"]
+    lines = [f"exported  {write_count(done.rows, 'row')}{of}"]
     if done.skipped_rows:
-        lines.append(f"left out  {done.skipped_rows:,} rows")
+        lines.append(f"left out  {write_count(done.skipped_rows, 'row')}")
         lines += [f"          {line}" for line in done.skipped]
     if done.left_behind:
         lines.append(f"not there the source's fields {', '.join(done.left_behind)}")

@@ -12,6 +12,7 @@ import cloup
 
 from selectit.cli.options import options
 from selectit.cli.printing import print_json, say
+from selectit.text_tables import write_count
 
 
 @cloup.command("show")
@@ -59,7 +60,7 @@ def _overview_line(known: dict[str, Any]) -> str:
     if "error" in known:
         return f"{known['run']}: {known['error']}"
     chosen = f"; {', '.join(known['selections'])}" if known["selections"] else ""
-    return f"{known['run']}: {known['rows']:,} rows of {known['data']}, {_source_line(known)}{chosen}"
+    return f"{known['run']}: {write_count(known['rows'], 'row')} of {known['data']}, {_source_line(known)}{chosen}"
 
 
 def _source_line(known: dict[str, Any]) -> str:
@@ -76,7 +77,7 @@ def _run_lines(known: dict[str, Any]) -> Iterator[str]:
 
     if known["note"]:
         yield f"note: {known['note']}"
-    yield f"{known['run']}: {known['rows']:,} rows of {known['data']}"
+    yield f"{known['run']}: {write_count(known['rows'], 'row')} of {known['data']}"
     yield _source_line(known)
     yield from reading_lines(known["reading"])
     yield from left_out_lines(**known["left_out"])

@@ -34,7 +34,7 @@ class RawValue:
     """One value of a file before it is interpreted. `problem` says why there is none."""
 
     place: str
-    """'line 12' or 'file.jsonl, line 12'."""
+    """'line 12' or 'file.jsonl, line 12'; 'record 11' where all values are on one line."""
     raw: Any
     """The value's own text, or an Arrow scalar."""
     value: Any = None
@@ -160,6 +160,7 @@ class _Window:
         self._at = 0
         self._line, self._counted = 1, 0  # the line of the character at `_counted`
         self._ended = False
+        self._values, self._on_one_line = 0, False
 
     @property
     def line(self) -> int:
@@ -192,6 +193,8 @@ class _Window:
         """The next JSON value with its text."""
         if not self.peek():
             raise self.broken("the file ends where a record belongs")
+        if not self._values:
+            self._on_one_line = "\n" not in self._text.strip()  # as far as it is read: what is long enough to matter
         chunk = CHUNK
         while True:
             problem = ""
@@ -218,8 +221,10 @@ class _Window:
                         continue
                 self._at += offset  # the place of the fault; reading on has moved the window
                 raise self.broken(error.msg if self.peek() else "the file ends inside a record") from error
-            found = RawValue(f"line {self.line}", self._text[self._at : end], value, problem)
+            place = f"record {self._values}" if self._on_one_line else f"line {self.line}"
+            found = RawValue(place, self._text[self._at : end], value, problem)
             self._at = end
+            self._values += 1
             return found
 
     def broken(self, what: str) -> DataError:

@@ -159,8 +159,11 @@ def _check_end(source: Source, found: ReadReport, rejected: IO[bytes] | None) ->
         raise DataError(f"--map names the field {absent!r}, which no row of {source.name} has", _LAYOUT_HINT)
 
 
-_MEND = "Mend these rows, or leave them out with --bad-rows skip; lines count from 1."
-_NONE_GOOD = "No row can be used. Mend them, or say with --format, --map or --roles what they are; lines count from 1."
+_MEND = "Mend these rows, or leave them out with --bad-rows skip; lines count from 1, records from 0."
+_NONE_GOOD = (
+    "No row can be used. Mend them, or say with --format, --map or --roles what they are; lines count from 1, records "
+    "from 0."
+)
 
 _AHEAD = 20
 """Rows among which one must show the layout."""

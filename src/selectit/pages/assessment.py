@@ -22,6 +22,7 @@ from selectit.pages.entries import write_entries
 from selectit.pages.markup import details, escape, facts, figure, matrix, paragraphs, table
 from selectit.runs.output import check_writable_parent
 from selectit.runs.run import Run, open_run
+from selectit.text_tables import write_count
 
 _LANGUAGES = 12
 """So many are named, those of the most rows."""
@@ -66,7 +67,7 @@ def write_assessment(found: Assessment) -> str:
 def _findings(found: Assessment) -> str:
     """All of them, by data set, with the rows that they name."""
     count = len(found.findings)
-    lead = f"{count} thing{'s' if count > 1 else ''} to do before you train." if count else "Nothing asks for action."
+    lead = f"{write_count(count, 'thing')} to do before you train." if count else "Nothing asks for action."
     runs = {each.name: open_run(each.run) for each in found.data}
     by_name = {name: [each for each in found.findings if each.data == name] for name in runs}
     cards = [
@@ -75,7 +76,9 @@ def _findings(found: Assessment) -> str:
         for name, some in by_name.items()
         if some
     ]
-    boxes = facts((each.name, f"{each.texts.rows:,} rows", f"{each.texts.words:,} words") for each in found.data)
+    boxes = facts(
+        (each.name, write_count(each.texts.rows, "row"), write_count(each.texts.words, "word")) for each in found.data
+    )
     return f'<p class="lead">{escape(lead)}</p>{boxes}<div class="cards">{"".join(cards)}</div>'
 
 

@@ -21,6 +21,7 @@ from selectit.runs.output import check_writable_parent
 from selectit.runs.stored import StoredSelection
 from selectit.selection.diff import Difference, Pair, compare_pair, load_pair
 from selectit.signals.arrays import Float64, Int64
+from selectit.text_tables import write_count
 
 MOST = 20
 """Rows of a list."""
@@ -85,10 +86,10 @@ def write_difference(pair: Pair) -> str:
 
 
 def _verdict(pair: Pair, found: Difference) -> str:
-    lead = f"{found.both:,} rows are in both: {_share(found.both, found.a.kept)} of what A kept, "
-    lead += f"{_share(found.both, found.b.kept)} of what B kept."
+    lead = f"{write_count(found.both, 'row is', 'rows are')} in both: {_share(found.both, found.a.kept)} of what A "
+    lead += f"kept, {_share(found.both, found.b.kept)} of what B kept."
     if found.chance is not None and found.jaccard is not None:
-        lead += f" Of all that either kept they are {found.jaccard:.2f} (Jaccard); by chance it would be "
+        lead += f" That is {found.jaccard:.2f} of all that either kept (Jaccard); by chance it would be "
         lead += f"{found.chance:.2f}."
     return "\n".join(
         [f'<p class="lead">{escape(lead)}</p>', paragraphs(_warnings(pair, found), "warning"), facts(_facts(found))]
@@ -102,8 +103,9 @@ def _share(count: int, of: int) -> str:
 def _warnings(pair: Pair, found: Difference) -> Iterator[str]:
     if not pair.same_data:
         yield (
-            f"The data differ: {found.matched:,} rows are in both data sets (the same turns), and these are compared. "
-            f"A chose {found.a.unmatched:,} rows that B's data lacks, B {found.b.unmatched:,} that A's lacks."
+            f"The data differ: {write_count(found.matched, 'row is', 'rows are')} in both data sets (the same turns), "
+            f"and compared. A chose {write_count(found.a.unmatched, 'row')} that B's data lacks, B "
+            f"{found.b.unmatched:,} that A's lacks."
         )
     for name, of in (("A", pair.a), ("B", pair.b)):
         if not of.scores:
@@ -119,7 +121,7 @@ def _facts(found: Difference) -> Iterator[tuple[str, str, str]]:
         if side.cut is not None:
             yield f"cut of {name}", f"{side.cut:.4g}", "the lowest score that was kept"
     if found.spearman is not None:
-        yield "rank correlation", f"{found.spearman:+.2f}", f"Spearman, {found.ranked:,} rows that both have scored"
+        yield "rank correlation", f"{found.spearman:+z.2f}", f"Spearman, {found.ranked:,} rows that both have scored"
 
 
 def _settings(pair: Pair) -> str:
@@ -159,7 +161,7 @@ def _one_scale(a: StoredSelection, b: StoredSelection) -> str:
     between = int(((a.score >= low) & (a.score < high)).sum())
     caption = (
         f"Both are by the scores {a.scores}. The cut is at {_number(a.cut)} in A and at {_number(b.cut)} in B; "
-        f"{between:,} rows score between the two."
+        f"{write_count(between, 'row scores', 'rows score')} between the two."
     )
     drawn, more = _draw(a.score, b.rows, caption, {"A": a.cut, "B": b.cut})
     return figure("The scores and both cuts", key("all rows", "kept by B") + drawn, caption + more)
@@ -184,7 +186,10 @@ def _draw(score: Float64, rows: Int64, label: str, cuts: Mapping[str, float]) ->
     histogram = build_histogram(score, rows, highest=highest)
     drawn = charts.draw_shares(histogram, label, cuts)
     above = histogram.above[0]
-    return drawn, f" {above:,} higher scores are counted at the right end." if above else ""
+    return (
+        drawn,
+        f" {write_count(above, 'higher score is', 'higher scores are')} counted at the right end." if above else "",
+    )
 
 
 def _number(value: float) -> str:
@@ -265,7 +270,7 @@ def _numbers(a: _Side, b: _Side) -> str:
     """The numbers of all rows that one side alone chose, in its order."""
     return "".join(
         details(
-            f"Only in {side.name}: {len(side.only):,} rows, in its order",
+            f"Only in {side.name}: {write_count(len(side.only), 'row')}, in its order",
             f"<pre>{escape(', '.join(map(str, side.only.tolist())))}</pre>" if len(side.only) else "",
         )
         for side in (a, b)

@@ -171,7 +171,7 @@ def _matrix(axes: Axes, values: Float64, names: Sequence[str], title: str) -> No
     letters = 6.5 if size < 8 else 4.8
     for a in range(size):
         for b in range(size):
-            text = "–" if math.isnan(values[a, b]) else f"{round(values[a, b], 2) + 0.0:.2f}".replace("-", "−")
+            text = "–" if math.isnan(values[a, b]) else f"{values[a, b]:z.2f}".replace("-", "−")
             dark = values[a, b] > 0.7
             axes.text(b, a, text, ha="center", va="center", fontsize=letters, color="white" if dark else INK)
     numbers = [str(number) for number in range(1, size + 1)]

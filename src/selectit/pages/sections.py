@@ -16,6 +16,7 @@ from selectit.pages.analyses import Agreement, Calculations, Lengths, Sweep
 from selectit.pages.load import Map
 from selectit.pages.markup import escape, figure, paragraphs, table
 from selectit.runs.stored import StoredSelection
+from selectit.text_tables import write_count
 
 T = TypeVar("T")
 
@@ -54,8 +55,8 @@ def _lengths(lengths: Lengths) -> str:
         f"{lengths.mean_chosen:.1f} words on average in the kept answers, {lengths.mean_all:.1f} in all; "
         f"medians {lengths.median_chosen:g} and {lengths.median_all:g}. Shares of the rows by the length of the answer."
     )
-    if lengths.histogram.above[0]:
-        caption += f" {lengths.histogram.above[0]:,} longer answers are counted at the right end."
+    if above := lengths.histogram.above[0]:
+        caption += f" {write_count(above, 'longer answer is', 'longer answers are')} counted at the right end."
     drawn = charts.draw_shares(lengths.histogram, caption)
     return figure("Length of the answers", KEY + drawn, caption)
 
@@ -106,7 +107,7 @@ def _cell(found: Agreement, a: int, b: int) -> str:
 
 
 def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{round(value, 2) + 0.0:.2f}"  # no -0.00
+    return "–" if math.isnan(value) else f"{value:z.2f}"
 
 
 def write_map(found: Map) -> str:

@@ -12,7 +12,7 @@ from selectit.runs.annotators import annotators
 from selectit.runs.run import Run, reading_lines
 from selectit.selection.cascade_report import read_timing
 from selectit.selection.describe import probe_lines, read_probes
-from selectit.selection.summary import summary_lines
+from selectit.selection.summary import Summary, summary_lines, target_lines
 from selectit.signals.requests import kinds
 
 
@@ -25,8 +25,11 @@ def write_verdict(run: Run, choice: StoredChoice) -> str:
             f'<p class="lead">{escape(_lead(run, choice))}</p>',
             paragraphs(_warnings(run, choice), "warning"),
             facts(_facts(run, choice, timing)),
-            paragraphs(line[0].upper() + line[1:] + "." for line in reading_lines(run.manifest.get("reading"))),
-            paragraphs(_probe(run)),
+            paragraphs(
+                line[0].upper() + line[1:] + "."
+                for line in (*target_lines(summary), *reading_lines(run.manifest.get("reading")))
+            ),
+            paragraphs(_probe(run) if _asks(summary) else ()),
             details("The summary in full", f"<pre>{escape(lines)}</pre>"),
         ]
     )
@@ -47,13 +50,18 @@ def _lead(run: Run, choice: StoredChoice) -> str:
 
 
 def _warnings(run: Run, choice: StoredChoice) -> Iterator[str]:
-    made_up = sorted(filter(_is_made_up, _engines(run)))
+    made_up = sorted(filter(_is_made_up, _engines(run))) if _asks(choice.summary) else []
     if made_up:
         names = ", ".join(made_up)
         yield f"The numbers are made up by the engine {names}: it tries the program out and judges nothing."
     elif choice.summary.note:
         yield choice.summary.note
     yield from choice.summary.warnings
+
+
+def _asks(summary: Summary) -> bool:
+    """Whether a model answered for it: the run may have answers for other selections alone."""
+    return bool(summary.raters or summary.others)
 
 
 def _engines(run: Run) -> set[str]:
@@ -76,14 +84,14 @@ def _facts(run: Run, choice: StoredChoice, timing: Mapping[str, Mapping[str, flo
         asked = [f"{each.passes_per_row} ratings a row" for each in summary.raters if each.model == name]
         asked += [f"{each.signal}" for each in summary.others if each.model == name]
         yield "model", name, ", ".join(asked)
-    costs = list_costs(timing)
+    costs = list_costs(timing) if _asks(summary) else ()
     if costs:
         seconds, answers = sum(each.seconds for each in costs), sum(each.answers for each in costs)
         yield "asking models took", _duration(seconds), f"{answers:,} answers"
     if summary.unscored_rows:
         yield "without a score", f"{summary.unscored_rows:,}", "they can not be chosen"
     if summary.length_correlation is not None:
-        yield "score and length", f"{summary.length_correlation:+.2f}", "rank correlation with the words of the answer"
+        yield "score and length", f"{summary.length_correlation:+z.2f}", "rank correlation with the words of the answer"
 
 
 def _duration(seconds: float) -> str:

@@ -35,9 +35,9 @@ def result_lines(result: Probed) -> Iterator[str]:
     if result.mass is not None:
         figures.append(f"mean mass on the labels {result.mass:.3f}")
     if result.agreement is not None:
-        figures.append(f"rank correlation between prompts {result.agreement:+.2f}")
+        figures.append(f"rank correlation between prompts {result.agreement:+z.2f}")
     if result.length_correlation is not None:
-        figures.append(f"with length {result.length_correlation:+.2f}")
+        figures.append(f"with length {result.length_correlation:+z.2f}")
     if result.seconds_per_row is not None:
         figures.append(f"{result.seconds_per_row:.2g} s a row")
     if result.unscored:
@@ -47,7 +47,8 @@ def result_lines(result: Probed) -> Iterator[str]:
         yield f"  AUROC {_interval(result.auroc)}, p {result.p:.2g}"
     if result.pairs is not None and result.over_length is not None:
         more = result.over_length
-        yield f"  {_pair_figures(result.pairs)}; against length {more.value:+.2f} ({more.low:+.2f} to {more.high:+.2f})"
+        interval = f"({more.low:+z.2f} to {more.high:+z.2f})"
+        yield f"  {_pair_figures(result.pairs)}; against length {more.value:+z.2f} {interval}"
     if result.kinds:
         rows = [
             (

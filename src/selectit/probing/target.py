@@ -125,7 +125,7 @@ def target_lines(probe: TargetProbe) -> list[str]:
             each.measure,
             _interval(each.mean),
             _interval(each.nearest),
-            *(f"{each.groups[name]:+.3f}" for name in names if len(names) > 1),
+            *(f"{each.groups[name]:+z.3f}" for name in names if len(names) > 1),
         )
         for each in probe.results
     ]
@@ -254,4 +254,4 @@ def _similarities(
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+    return f"{estimate.value:+z.3f} ({estimate.low:+z.3f} to {estimate.high:+z.3f})"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import itertools
-import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,13 @@ def check_writable_parent(flag: str, path: Path) -> None:
 def _check_writable(flag: str, folder: Path) -> None:
     if not folder.is_dir():
         raise SettingsError(f"{flag}: {folder} is no folder", "Name another place.")
-    if not os.access(folder, os.W_OK):
-        raise SettingsError(f"{flag}: nothing can be written into {folder}", "Name another folder.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # permissions alone do not say it: of /proc, or of a disk that is full
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"{flag}: nothing can be written into {folder}: {error.strerror}", "Name another folder."
+        ) from error
 
 
 def check_ending(run: Run, flag: str, path: Path) -> None:

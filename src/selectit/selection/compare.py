@@ -106,7 +106,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
                 f"{stats.unscored:,}",
                 f"{stats.passes_per_row:g}",
                 _figure(stats.seconds, "{:,.0f}"),
-                _figure(stats.length_correlation, "{:+.2f}"),
+                _figure(stats.length_correlation, "{:+z.2f}"),
                 _figure(stats.mean_words, "{:.1f}"),
             )
             for stats in comparison.methods
@@ -117,7 +117,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         ("pair", "", "spearman", "jaccard", "by chance"),
         [
             (pair.a, pair.b, *(_figure(v, f) for v, f in zip(
-                (pair.spearman, pair.jaccard, pair.chance), ("{:+.2f}", "{:.2f}", "{:.2f}"), strict=True)))
+                (pair.spearman, pair.jaccard, pair.chance), ("{:+z.2f}", "{:.2f}", "{:.2f}"), strict=True)))
             for pair in comparison.pairs
         ],
         names=2,

@@ -15,7 +15,7 @@ from selectit.runs.run import Run
 from selectit.runs.selections import open_selection
 from selectit.runs.stored import StoredSelection, load_selection
 from selectit.signals.arrays import Float64, Int64
-from selectit.text_tables import notebook_html, table_lines
+from selectit.text_tables import notebook_html, table_lines, write_count
 
 EXAMPLES = 10
 EXCERPT = 44
@@ -225,17 +225,17 @@ def difference_lines(found: Difference) -> Iterator[str]:
     for name, side in (("a", found.a), ("b", found.b)):
         cut = "" if side.cut is None else f", cut at {side.cut:.4g}"
         share = side.kept / side.rows
-        yield f"{name}  {side.selection}: kept {side.kept:,} of {side.rows:,} rows ({share:.1%}){cut}"
+        yield f"{name}  {side.selection}: kept {side.kept:,} of {write_count(side.rows, 'row')} ({share:.1%}){cut}"
     if not found.same_data:
-        yield f"the data differ: {found.matched:,} rows are in both, and these are compared"
+        yield f"the data differ: {write_count(found.matched, 'row is', 'rows are')} in both, and compared"
     for name, side in (("a", found.a), ("b", found.b)):
         lacks = f", {side.unmatched:,} of them not in the other's data" if side.unmatched else ""
-        yield f"only in {name}: {len(side.only):,} rows{lacks}"
+        yield f"only in {name}: {write_count(len(side.only), 'row')}{lacks}"
     chance = "" if found.chance is None else f" ({found.chance:.2f} by chance)"
     shared = "undefined" if found.jaccard is None else f"{found.jaccard:.2f}{chance}"
-    yield f"in both: {found.both:,} rows; Jaccard {shared}"
+    yield f"in both: {write_count(found.both, 'row')}; Jaccard {shared}"
     if found.spearman is not None:
-        yield f"rank correlation of the scores (Spearman): {found.spearman:+.2f}"
+        yield f"rank correlation of the scores (Spearman): {found.spearman:+z.2f}"
     if found.moved:
         yield f"moved most, by the place among {found.ranked:,} rows (* = chosen):"
         cells = [_moved_cells(found, each) for each in found.moved]

@@ -23,6 +23,7 @@ from selectit.selection.signal_report import SignalStats, inner_stats, signal_li
 from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
 from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Int64, Ratings, Rows, Target
 from selectit.signals.requests import Request
+from selectit.text_tables import write_count
 
 SMALL_MASS = 0.1
 """Below this mean mass on the labels the model was mostly not answering the question."""
@@ -142,7 +143,7 @@ def left_out(run: Run) -> tuple[int, tuple[str, ...]]:
 def left_out_lines(rows: int, kinds: Sequence[str]) -> Iterator[str]:
     """The line that says so; none where there are no such rows."""
     if rows:
-        have = "1 row has" if rows == 1 else f"{rows:,} rows have"
+        have = write_count(rows, "row has", "rows have")
         yield f"{have} content that is not text ({', '.join(kinds)}) and was left out"
 
 
@@ -201,16 +202,17 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
         yield f"note: {summary.note}"
     scores = "" if summary.cut is None else f", scores from {summary.highest:.4g} down to the cut at {summary.cut:.4g}"
     yield f"kept {summary.kept:,} of {summary.rows:,} rows{scores}"
-    yield from _target_lines(summary)
+    yield from target_lines(summary)
     yield from reading_lines(summary.reading)
     if summary.cascade is not None:
         yield from cascade_lines(summary.cascade, timing)
     if summary.filters is not None:
         yield from filter_lines(summary.filters)
     if summary.unscored_rows:
-        yield f"{summary.unscored_rows:,} rows have no score and were not chosen"
+        were = write_count(summary.unscored_rows, "row has no score and was", "rows have no score and were")
+        yield f"{were} not chosen"
     if summary.empty_responses:
-        yield f"{summary.empty_responses:,} responses are empty"
+        yield f"{write_count(summary.empty_responses, 'response is', 'responses are')} empty"
     yield from left_out_lines(summary.left_out_rows, summary.left_out)
     for annotator in summary.raters:
         yield from _rater_lines(annotator, timing)
@@ -220,7 +222,7 @@ def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -
     yield from _score_lines(summary)
 
 
-def _target_lines(summary: Summary) -> Iterator[str]:
+def target_lines(summary: Summary) -> Iterator[str]:
     """Towards what it was chosen, for what how many rows, and how many of them the examples are themselves."""
     named = tuple((summary.options or {}).get("target", ()))
     if named:
@@ -251,10 +253,10 @@ def _score_lines(summary: Summary) -> Iterator[str]:
     if summary.about:
         yield f"  {summary.about}"
     if summary.length_correlation is not None:
-        yield f"rank correlation of score and response length in words: {summary.length_correlation:+.2f}"
+        yield f"rank correlation of score and response length in words: {summary.length_correlation:+z.2f}"
     for warning in summary.warnings:
         yield f"warning: {warning}"
-    if summary.note or summary.warnings:
+    if (summary.note or summary.warnings) and (summary.raters or summary.others):
         yield "`selectit probe` with the same data and model measures whether it can tell good rows from bad ones"
 
 

@@ -68,7 +68,8 @@ def describe_panel(panel: Panel | Forest) -> str:
     if isinstance(panel, Forest):
         digits = panel.digits
         rows = (
-            f"{label}: {e.value:+.{digits}f} ({e.low:+.{digits}f} to {e.high:+.{digits}f})" for label, e in panel.rows
+            f"{label}: {e.value:+z.{digits}f} ({e.low:+z.{digits}f} to {e.high:+z.{digits}f})"
+            for label, e in panel.rows
         )
         return f"{panel.x}. {'; '.join(rows)}."
     parts = [

@@ -40,7 +40,7 @@ class Level:
     def text(self, digits: int) -> str:
         """'37.5 ± 17.7'."""
         spread = "" if self.spread is None else f" ± {self.spread:.{digits}f}"
-        return f"{self.mean:.{digits}f}{spread}"
+        return f"{self.mean:z.{digits}f}{spread}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ def _by_item(outcomes: Sequence[Outcome], benchmark: str) -> dict[str, float]:
 def _interval(found: Estimate | None, column: Column) -> str:
     if found is None:
         return "-"
-    return f"{found.value:+.{column.finer}f} ({found.low:+.{column.finer}f} to {found.high:+.{column.finer}f})"
+    return f"{found.value:+z.{column.finer}f} ({found.low:+z.{column.finer}f} to {found.high:+z.{column.finer}f})"
 
 
 def _tex(text: str) -> str:
