@@ -186,13 +186,12 @@ def test_interrupted_it_keeps_what_is_finished_and_leaves_no_process(long, model
     command += ["--unit-size", "20", "--executor", "ray", "--workers", "2", "--worker-cpus", "1"]
     with Path("log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    until = time.monotonic() + 120
+    until, started = time.monotonic() + 120, set()
     while not finished("run") and process.poll() is None and time.monotonic() < until:
+        started |= set(psutil.Process(process.pid).children(recursive=True))
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGSTOP)  # else it may have ended before its processes are counted
-    started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-    os.killpg(process.pid, signal.SIGCONT)
+    assert started
     assert process.wait(60) == 130, Path("log").read_text()
     assert "Interrupted. What is finished is kept" in Path("log").read_text()
     _, alive = psutil.wait_procs(started, timeout=20)
