@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.machinery
 import importlib.util
 import shlex
 import shutil
@@ -69,7 +70,7 @@ def install(*packages: str) -> str:
     """The command that installs packages where this program finds them: the `pip` of a shell may be another's."""
     python = Path(sys.executable)
     found = shutil.which("pip")
-    if not is_installed("pip"):  # as uv makes environments
+    if not _has_pip():  # as uv makes environments
         pip = ["uv", "pip", "install", "--python", _shorten(python)]
     elif found is not None and Path(found).parent == python.parent:
         pip = ["pip", "install"]
@@ -100,6 +101,11 @@ def import_extra(module: str, extra: str, needed_by: str) -> Any:
 def is_installed(package: str) -> bool:
     """Whether a package could be imported; it is not."""
     return importlib.util.find_spec(package) is not None
+
+
+def _has_pip() -> bool:
+    """Whether this environment has pip; `is_installed` would make setuptools believe that pip is running."""
+    return importlib.machinery.PathFinder.find_spec("pip") is not None
 
 
 _PACKAGES = {"sklearn": "scikit-learn"}
