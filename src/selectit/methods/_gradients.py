@@ -13,7 +13,16 @@ from selectit.errors import SettingsError, nearest
 from selectit.jsonable import digest_of
 from selectit.methods import shorten
 from selectit.methods._base import check_count, check_share
-from selectit.methods._tuning import Pass, TunedOn, TuningTargetMethod, check_epochs, count_share, draw_share, some
+from selectit.methods._tuning import (
+    Pass,
+    TrainingParameters,
+    TunedOn,
+    TuningTargetMethod,
+    check_epochs,
+    count_share,
+    draw_share,
+    some,
+)
 from selectit.models.adapters import Checkpoint, find_checkpoints
 from selectit.signals.arrays import Gradients, Int64, Signals
 from selectit.signals.requests import GradientRequest
@@ -21,7 +30,7 @@ from selectit.signals.requests import GradientRequest
 OPTIMIZERS = ("adam", "sgd")
 
 
-class GradientTargetMethod(TuningTargetMethod):
+class GradientTargetMethod(TrainingParameters, TuningTargetMethod):
     """A method that chooses towards examples by gradients, at checkpoints of its own warm-up or of another.
 
     The warm-up is a training of an adapter on a drawn share of the rows, which keeps a checkpoint for each epoch.
@@ -38,21 +47,6 @@ class GradientTargetMethod(TuningTargetMethod):
     @abstractmethod
     def warmup(self) -> float:
         """The parameter: the share of the rows that the adapter is tuned on; 0 = a fresh adapter, no training."""
-
-    @property
-    @abstractmethod
-    def epochs(self) -> float:
-        """The parameter: passes over these rows."""
-
-    @property
-    @abstractmethod
-    def recipe(self) -> str:
-        """The parameter: how the adapter is tuned."""
-
-    @property
-    @abstractmethod
-    def seed(self) -> int:
-        """The parameter: of the draw and the training, and of all else that is drawn."""
 
     @property
     @abstractmethod

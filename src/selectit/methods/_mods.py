@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 
 from selectit.methods._base import check_share
-from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, choose_farthest, count_share
+from selectit.methods._tuning import (
+    Pass,
+    TrainingParameters,
+    TunedOn,
+    TuningSetMethod,
+    check_epochs,
+    choose_farthest,
+    count_share,
+)
 from selectit.numerics.coverage import k_center
 from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
 
 
-class QualityCoverageNecessity(TuningSetMethod):
+class QualityCoverageNecessity(TrainingParameters, TuningSetMethod):
     """Seeds that cover the good rows, then from the rest of these what a model tuned on the seeds still needs."""
 
     __slots__ = ()
@@ -24,21 +32,6 @@ class QualityCoverageNecessity(TuningSetMethod):
     @abstractmethod
     def seeds(self) -> float:
         """The parameter: the share of the budget that are seeds."""
-
-    @property
-    @abstractmethod
-    def epochs(self) -> float:
-        """The parameter: passes of the training over the seeds."""
-
-    @property
-    @abstractmethod
-    def recipe(self) -> str:
-        """The parameter: how the model is tuned."""
-
-    @property
-    @abstractmethod
-    def seed(self) -> int:
-        """The parameter: of the first seed, and of the training."""
 
     @abstractmethod
     def find_good(self, signals: Signals) -> Int64:

@@ -73,7 +73,7 @@ class Pass:
 
 
 class _TuningMethod(ABC):
-    """What both kinds have."""
+    """What all kinds have."""
 
     __slots__ = ()
 
@@ -83,6 +83,27 @@ class _TuningMethod(ABC):
 
         Which rows they are tuned on is not known yet: only their number says something.
         """
+
+
+class TrainingParameters(ABC):
+    """The parameters of the one training that several methods have alike."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def epochs(self) -> float:
+        """Passes over the rows that are tuned on."""
+
+    @property
+    @abstractmethod
+    def recipe(self) -> str:
+        """How the model, or its adapter, is tuned."""
+
+    @property
+    @abstractmethod
+    def seed(self) -> int:
+        """Of the training, and of what is drawn before it."""
 
 
 class TuningScoringMethod(_TuningMethod, ScoringMethod):
