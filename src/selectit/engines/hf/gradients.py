@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from selectit.models.adapters import TEMPLATE
 from selectit.signals.arrays import Float16, Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.gradients import GradientRequest, RowGradient
+
+log = logging.getLogger(__name__)
 
 
 def load(path: str, **settings: Any) -> GradientEngine:
@@ -139,6 +142,7 @@ class GradientEngine:
         return self._examples[key]
 
     def _read_examples(self, what: GradientRequest, adapters: list[Adapter]) -> torch.Tensor:
+        log.info("reading the gradients of the target's examples first: %d", len(what.examples))
         asked = [Sample(at, 0, each.instruction, each.response, each.input) for at, each in enumerate(what.examples)]
         texts = self._texts(what, asked)
         errors = {at: text for at, text in enumerate(texts) if isinstance(text, str)}
