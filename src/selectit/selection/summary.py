@@ -229,6 +229,10 @@ def target_lines(summary: Summary) -> Iterator[str]:
         yield f"towards {', '.join(named)}"
     if summary.target:
         yield f"chosen for {', '.join(f'{each.name}: {each.kept:,}' for each in summary.target)}"
+    none = [each.name for each in summary.target if not each.kept]
+    if none and summary.kept >= len(summary.target):
+        turns = "with `--param chooser=group-round-robin` the groups take turns"
+        yield f"warning: nothing was chosen for {', '.join(none)}; {turns}"
     if summary.target_rows:
         are = "1 is a row" if summary.target_rows == 1 else f"{summary.target_rows:,} are rows"
         chosen, remedy = "none of them was chosen", ""
