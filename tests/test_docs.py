@@ -6,6 +6,7 @@ After a change of a docstring: `WRITE_DOCS=1 pytest tests/test_docs.py`.
 import json
 import os
 import re
+import shlex
 import sys
 import textwrap
 import threading
@@ -13,10 +14,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pytest
+
 import selectit
 from places import ROOT
 from selectit import engines
 from selectit import methods as method_files
+from selectit.cli.main import VERBS, cli
 from selectit.config.settings import Settings
 from selectit.engines.fake import FakeEngine
 from selectit.methods._about import describe
@@ -171,3 +175,21 @@ def test_the_page_of_python(folder):
     assert len(blocks) == 2
     for block in blocks:
         exec(block, {})
+
+
+PAGES = [
+    ROOT / "README.md",
+    *(page for part in ("docs", "examples", "benchmarks") for page in (ROOT / part).glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_the_pages_parse(page):
+    text = re.sub(r"\\\n\s*", " ", page.read_text())
+    for line in re.findall(r"^ {4,}(selectit .*)$", text, re.MULTILINE):
+        verb, *words = shlex.split(line, comments=True)[1:]
+        cli.get_command(None, verb).make_context(verb, words)
+    for verb, rest in re.findall(r"`selectit ([a-z-]+)([^`]*)`", text):
+        if verb in VERBS:
+            known = {name for parameter in cli.get_command(None, verb).params for name in parameter.opts}
+            assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest)) <= {*known, "--help"}

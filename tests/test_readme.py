@@ -39,7 +39,7 @@ def test_the_commands_work_in_the_order_in_which_they_stand(folder, command):
         code, _, err = command(verb, *filled(verb, arguments))
         assert code == 0, f"selectit {verb} {' '.join(arguments)}: {err}"
         ran.append(verb)
-    assert ran == ["select", "select", "show", "probe", "plan", "export", "select", "compare", "methods"]
+    assert ran == ["select", "select", "show", "probe", "plan", "export", "select", "methods", "compare"]
 
 
 def filled(verb, arguments):

@@ -1,6 +1,6 @@
 """Each mistake a user can make with data or options: the whole command, its message, exit code 2, no model loaded.
 
-The messages are the table of docs/mistakes.md. After a change: `WRITE_DOCS=1 pytest tests/test_mistakes.py`.
+The messages are the table of docs/mistakes.md. After a change: `WRITE_DOCS=1 pytest tests/cli/test_mistakes.py`.
 """
 
 import gzip

@@ -15,7 +15,7 @@ from selectit.methods._base import ScoringMethod
 from selectit.methods._tuning import TuningScoringMethod, TuningSetMethod, TuningTargetMethod, tunes
 from selectit.selection.choose import Budget, parse_keep
 from selectit.selection.spec import to_toml_parameters
-from selectit.signals.requests import Field
+from selectit.signals.requests import Field, kinds
 
 SECTIONS = ("Source", "Needs", "Direction", "Cost", "Differs", "Licence", "Checked")
 CHOSEN = "chosen.jsonl"
@@ -77,7 +77,7 @@ VARIANTS = {
     "qdit": [{}, {"neighbours": 3}, {"quality": "random:seed=1", "alpha": 0.2, "similarity": "rbf", "text": "both"}],
     "rds": [
         {},
-        {"states": "encoder", "chooser": "group-round-robin"},
+        {"space": "encoder", "chooser": "group-round-robin"},
         {"text": "instruction", "whiten": 4, "chooser": "mean"},
         {"chooser": "group-max"},
         {"chooser": "doubly-greedy", "turns": "lost"},
@@ -148,6 +148,12 @@ def test_the_same_again(name, given, contents):
     first = outcome(methods.build(name, given), contents)
     assert len(first), "nothing was chosen: the made-up signals say nothing to this method"
     assert np.array_equal(first, outcome(methods.build(name, given), contents), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_no_parameter_has_a_signals_name(name):
+    """A selection's settings hold both the parameters and, by its signal, who was asked."""
+    assert not {field.name for field in dataclasses.fields(methods.lookup(name))} & kinds().keys()
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)

@@ -34,7 +34,7 @@ VECTORS = [[1, 0], [0, 2], [np.nan, 1], [3, 3], [-1, 0]]
 
 
 @pytest.mark.parametrize(
-    ("method", "signal"), [(Rds(), "states"), (Rds(states="encoder"), "embeddings"), (KnnTarget(), "embeddings")]
+    ("method", "signal"), [(Rds(), "states"), (Rds(space="encoder"), "embeddings"), (KnnTarget(), "embeddings")]
 )
 def test_each_example_takes_its_nearest_row_in_turn(method, signal):
     signals = with_vectors(signal, VECTORS, [[2, 0.1], [0, 1]])
@@ -134,7 +134,7 @@ def test_target_loss_needs_answers():
 def test_wrong_parameters():
     for wrong in (
         lambda: Rds(text="response"),
-        lambda: Rds(states="both"),
+        lambda: Rds(space="both"),
         lambda: Rds(whiten=-1),
         lambda: Rds(chooser="x"),
         lambda: KnnTarget(turns="x"),

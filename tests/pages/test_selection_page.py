@@ -101,6 +101,12 @@ def test_the_probabilities_are_those_of_the_ratings(data):
     assert {"Prompts disagree", "Models disagree"} <= set(page.lists)
 
 
+def test_k_of_a_method_that_asks_no_prompts_is_no_number_of_prompts(data):
+    choose(data, k=2, model=("a",))
+    _, page = choose(data, method="novelselect", encoder="e", model=())  # its k = 10 are neighbours
+    assert page.columns["chances"].reshape(12, -1).shape == (12, 2 * 5)
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -10,7 +10,7 @@ from selectit.signals.arrays import Embeddings, Signals
 from selectit.signals.requests import EmbeddingRequest, StateRequest
 
 TEXTS = ("both", "instruction")
-STATES = ("model", "encoder")
+SPACES = ("model", "encoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class Rds(SimilarityMethod):
     whiten: int = 0
     """Whiten the vectors to so many principal axes of the rows' first, CRDS has 512; 0 = not. With fewer than several
     times as many rows it blows up noise."""
-    states: str = "model"
-    """Whose: `model` (`--model`), or an `encoder` (`--encoder`) instead."""
+    space: str = "model"
+    """Whose states are compared: those of the `model` (`--model`), or of an `encoder` (`--encoder`)."""
     chooser: str = "round-robin"
     """`round-robin`, `group-round-robin`, `mean`, `group-max`, `doubly-greedy` or `transport`: see docs/targets.md."""
     turns: str = "next"
     """In a round robin an example whose best row is taken takes its `next` best one; or its turn is `lost`."""
 
     def __post_init__(self) -> None:
-        for name, value, known in (("text", self.text, TEXTS), ("states", self.states, STATES)):
+        for name, value, known in (("text", self.text, TEXTS), ("space", self.space, SPACES)):
             if value not in known:
                 raise SettingsError(f"rds has no {name} {value!r}", nearest(value, known))
         if self.whiten < 0:
@@ -63,12 +63,12 @@ class Rds(SimilarityMethod):
 
     @property
     def needs(self) -> tuple[EmbeddingRequest]:
-        return ((StateRequest if self.states == "model" else EmbeddingRequest)(self.text),)
+        return ((StateRequest if self.space == "model" else EmbeddingRequest)(self.text),)
 
     @property
     def label(self) -> str:
         parts = ["rds", self.text, self.chooser]
-        parts += ["encoder"] * (self.states == "encoder") + [f"w{self.whiten}"] * bool(self.whiten)
+        parts += ["encoder"] * (self.space == "encoder") + [f"w{self.whiten}"] * bool(self.whiten)
         return "-".join(parts + ["lost"] * (self.turns == "lost"))
 
     @property
@@ -78,7 +78,7 @@ class Rds(SimilarityMethod):
 
     def vectors(self, signals: Signals) -> Embeddings:
         """The model's states, or the encoder's vectors."""
-        return signals.states if self.states == "model" else signals.embeddings
+        return signals.states if self.space == "model" else signals.embeddings
 
 
 METHOD = Rds

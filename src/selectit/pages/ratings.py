@@ -56,9 +56,10 @@ def read_ratings(run: Run, config: Mapping[str, Any], rows: Int64) -> PageRating
     """
     models, sets = set(_named(config, "models")), set(_named(config, "prompts"))
     used = [annotator for annotator in annotators(run) if not models or annotator.path.name in models]
+    k = config.get("k") if "prompts" in config else None  # without prompts it is something else, such as neighbours
     for path, prompts in stored_prompts(run).items():
         if used and (not sets or path.stem in sets):
-            asked = prompts.first(config.get("k") or len(prompts.texts))
+            asked = prompts.first(k or len(prompts.texts))
             finished = [each for each in asked if all(is_answered(run, annotator, each) for annotator in used)]
             if finished:
                 return _load(run, used, finished, rows)
