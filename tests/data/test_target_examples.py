@@ -51,6 +51,27 @@ def test_an_input_stands_apart_and_at_the_end():
     assert (found.instruction, found.input, found.response) == ("Translate.\nHaus", "Haus", "house")
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"instruction": "When?", "context": "Founded in 1931.", "response": "In 1931."},
+        {"system_prompt": "Rhyme.", "question": "A bird?", "response": "A wren."},
+        {"prompt": "How many?", "context": "Two birds."},
+        {"question": "When?", "context": "Founded in 1931.", "answer": "In 1931."},
+    ],
+)
+def test_a_part_that_no_layout_reads_is_not_dropped(record):
+    with pytest.raises(DataError, match="line 1: ") as error:
+        read_target([write(record)])
+    assert "--map does not count here" in error.value.hint
+
+
+def test_the_question_of_a_preference_stays_as_it_is():
+    said, chosen = [{"from": "human", "value": "A bird?"}], {"from": "gpt", "value": "A wren."}
+    record = {"conversations": said, "chosen": chosen, "rejected": {"from": "gpt", "value": "Dunno."}}
+    assert read_target([write(record)]) == (Example("A bird?", "A wren.", "", "sums"),)
+
+
 def test_groups_by_file_or_field():
     record = {"prompt": "a", "completion": "b", "about": {"task": "dates"}}
     files = [write(record), write(record, name="other.jsonl")]

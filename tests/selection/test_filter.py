@@ -76,6 +76,19 @@ def test_what_is_left_out_says_why_and_for_which_row(pool):
     }
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompt": "How many apples does Ann have left?"},
+        {"question": "How many apples does Ann have left?", "answer": "3"},
+    ],
+)
+def test_questions_alone_are_left_out_too(pool, asked):
+    Path("wanted.jsonl").write_text(json.dumps(asked))
+    selectit.select("pool.json", changed(decontaminate="wanted.jsonl", keep="100%"))
+    assert {row: each["why"] for row, each in rest_of().items()} == {6: "asks a question of wanted.jsonl: question 0"}
+
+
 def test_a_share_is_of_the_rows_that_are_left(pool):
     selected = selectit.select("pool.json", changed(decontaminate="eval.json", keep="50%"))
     assert len(selected.selection.rows) == 9  # of 19

@@ -11,7 +11,7 @@ from selectit.data.blocks import read_blocks
 from selectit.data.detect import detect
 from selectit.data.fields import RowError, find_field
 from selectit.data.json_text import RawValue
-from selectit.data.layouts import ROLES, Roles, name_fields
+from selectit.data.layouts import PARTS, ROLES, Roles, name_fields
 from selectit.data.samples import build_samples, read_inputs
 from selectit.data.sources import open_source
 from selectit.data.turns import read_turns
@@ -22,8 +22,8 @@ MOST = 5000
 
 
 _HINT = (
-    'Write each example in a layout of docs/data.md, for example {"prompt": …, "completion": …}; without an answer '
-    '{"prompt": …} is enough.'
+    '--map does not count here: write each one in a layout of docs/data.md, for example '
+    '{"prompt": …, "completion": …}; without an answer {"prompt": …} is enough.'
 )
 
 
@@ -53,7 +53,7 @@ def read_target(files: Sequence[str], by: str | None = None, roles: Roles = ()) 
         DataError: a file can't be read, is empty, has a row that can't be used or lacks the field, or there are more
             than `MOST` examples.
     """
-    found = [example for path in files for example in _read_file(path, by, roles)]
+    found = [example for path in files for example in read_examples(path, by, roles)]
     if len(found) > MOST:
         raise DataError(
             f"the target has {len(found):,} examples, and the limit is {MOST:,}",
@@ -62,12 +62,13 @@ def read_target(files: Sequence[str], by: str | None = None, roles: Roles = ()) 
     return tuple(found)
 
 
-def _read_file(path: str, by: str | None, roles: Roles) -> list[Example]:
+def read_examples(path: str, by: str | None = None, roles: Roles = ()) -> list[Example]:
+    """The examples of one file, however many; arguments and errors as of `read_target`."""
     with open_source(path) as source:
         items = (item for block in read_blocks(source) for item in block.items())
         found = [_read_example(item, source.name, by, roles) for item in items]
     if not found:
-        raise DataError(f"{source.name} has no rows", "Name a file of examples with --target.")
+        raise DataError(f"{source.name} has no rows", "Name a file of examples.")
     return found
 
 
@@ -97,23 +98,26 @@ def _at(record: Mapping[str, Any], path: str, place: str) -> str:
 
 def _with_answer(record: Mapping[str, Any], roles: Roles) -> Mapping[str, Any]:
     """The record, with an empty answer where it is a question alone, so that a layout reads it."""
+    beside = {name for name in _BESIDE if record.get(name) not in (None, "", [], {})}
+    if beside <= {"answer"} and isinstance(record.get("question"), str) and not {"prompt", "instruction"} & set(record):
+        return {**record, "prompt": record["question"], "completion": record.get("answer") or ""}
+    if beside:
+        return record
     for field in ("messages", "conversations"):
         said = record.get(field)
         if isinstance(said, list) and said and _is_question(said[-1], roles):
             return {**record, field: [*said, {"role": "assistant", "content": ""}]}
-    if isinstance(record.get("question"), str) and not {"chosen", "prompt", "instruction"} & set(record):
-        return {**record, "prompt": record["question"], "completion": record.get("answer") or ""}
     for question, answer in (("instruction", "output"), ("prompt", "completion")):
-        if record.get(question) is not None and not {answer, "instances", "chosen"} & _given(record):
+        if record.get(question) is not None and record.get(answer) is None and record.get("instances") is None:
             return {**record, answer: ""}
     return record
+
+
+_BESIDE = {*PARTS["response"], *PARTS["input"]} - {"input"}
+"""What may answer a question or belong to it: a record that has one is no question alone."""
 
 
 def _is_question(message: Any, roles: Roles) -> bool:
     if not isinstance(message, Mapping):
         return False
     return (ROLES | dict(roles)).get(str(message.get(name_fields(message)[0])).lower().strip()) == "user"
-
-
-def _given(record: Mapping[str, Any]) -> set[str]:
-    return {key for key, value in record.items() if value is not None}

@@ -13,13 +13,14 @@ import numpy as np
 from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError
 from selectit.evaluation.evaluate import find_refusal
+from selectit.evaluation.heldout import read_last_answers
 from selectit.evaluation.suites import choose_protocols
 from selectit.experiments.settings import Experiment, merge_settings
 from selectit.filters.overlap import QuestionSet, find_overlaps
 from selectit.runs.output import write_rows
 from selectit.runs.run import Run
 from selectit.runs.source import create
-from selectit.selection.questions import read_benchmark, read_file
+from selectit.selection.questions import read_benchmark
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def _read_questions(experiment: Experiment) -> tuple[list[QuestionSet], list[str
     protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     tasks = [protocol.task for protocol in protocols if not find_refusal(protocol.task, evaluation)]
     known = {task: read_benchmark(task, evaluation.data_dir) for task in tasks}
-    found = [read_file(path, evaluation) for path in evaluation.heldout]
+    heldout = {path: read_last_answers(path, evaluation) for path in evaluation.heldout}
+    found = [QuestionSet(Path(path).name, [each.instruction for each in asked]) for path, asked in heldout.items()]
     found += [each for each in known.values() if each is not None]
     return found, [task for task, each in known.items() if each is None]
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from selectit.data.examples import read_examples
+from selectit.data.layouts import parse_roles
 from selectit.errors import DataError, SettingsError
 from selectit.evaluation import alpacaeval, humaneval, local_files, translation
-from selectit.evaluation.heldout import read_last_answers
-from selectit.evaluation.settings import EvalSettings
 from selectit.filters.overlap import QuestionSet
 
 BENCHMARKS = ("alpacaeval", "bbh", "gsm8k", "humaneval", "mmlu", "tydiqa", "wmt22")
 
 
-def read_file(path: str, settings: EvalSettings = EvalSettings()) -> QuestionSet:
-    """The last question of each record of a data set, or the lines of a .txt file; `settings` say the layout.
-
-    Raises DataError where it can't be read.
-    """
+def _read_file(path: str, roles: tuple[str, ...]) -> list[str]:
+    """The last question of each record, with an answer or without, or the lines of a .txt file. Raises DataError."""
     if Path(path).suffix != ".txt":
-        return QuestionSet(Path(path).name, [sample.instruction for sample in read_last_answers(path, settings)])
+        return [example.instruction for example in read_examples(path, roles=parse_roles(roles))]
     try:
-        return QuestionSet(Path(path).name, Path(path).read_text(encoding="utf-8-sig").splitlines())
+        return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"can't read {path}: {error}", "Name a text with a question on each line.") from error
 
@@ -55,7 +52,7 @@ def _read_questions(benchmark: str, data_dir: str | None) -> list[str] | None:
 def read_named(name: str, data_dir: str | None, roles: tuple[str, ...] = ()) -> QuestionSet:
     """The questions of a file, or of a benchmark in `data_dir`. Raises DataError and SettingsError."""
     if Path(name).exists():
-        return read_file(name, EvalSettings(roles=roles))
+        return QuestionSet(Path(name).name, _read_file(name, roles))
     found = read_benchmark(name, data_dir)
     if found is not None:
         return found
