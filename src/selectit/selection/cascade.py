@@ -229,16 +229,7 @@ def run_cascade(run: Run, plan: Plan, stages: Stages, progress: Progress, *, rat
     scored = _map_scores(run, stages, first, second, full)
     choice = choose_rows(run, plan, stages.full.method, scored, None, progress)
     stats = _measure_cascade(stages, plan.budget, first, second, full)
-    found = summarise(
-        run,
-        scored.signals.rows,
-        scored.scores.score,
-        choice,
-        full.annotators,
-        full.signals.stored.get("ratings"),
-        full.about,
-        (),
-    )
+    found = summarise(run, scored, choice, rating_stats(full))
     return Cascaded(scored, choice, _with_cascade(found, stats, first, second, full), first, second, full)
 
 
@@ -314,7 +305,7 @@ def _with_cascade(found: Summary, stats: CascadeStats, first: First, second: Sec
     """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
     if stats.first_model != stats.full_model:
-        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored.get("ratings")), *raters)
+        raters = (*rating_stats(first.scored), *raters)
     return dataclasses.replace(
         found,
         raters=raters,
