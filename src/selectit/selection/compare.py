@@ -1,4 +1,4 @@
-"""How far methods agree: of their scores and choices, from stored columns. Pure."""
+"""`compare`: how far the scores and choices of several methods agree, from stored columns."""
 
 from __future__ import annotations
 
