@@ -26,7 +26,8 @@ from selectit.data.memory import Data
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
-from selectit.runs.run import MANIFEST_PLACE, RUNS, Run, in_parts, open_run
+from selectit.runs.manifest import MANIFEST_PLACE
+from selectit.runs.run import RUNS, Run, in_parts, open_run
 from selectit.runs.sums import Place
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
 from selectit.runs.annotators import Annotator
-from selectit.runs.run import Run, reading_lines
+from selectit.runs.manifest import reading_lines
+from selectit.runs.run import Run
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.selection.choose_rows import Choice
 from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
@@ -104,7 +105,7 @@ class Summary:
     filters: FilterStats | None = None
     """None = any row might be chosen, and the best were."""
     reading: Mapping[str, Any] | None = None
-    """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
+    """What was read of the data as what; see `runs.manifest.reading_lines`. Older summaries have none."""
     target: tuple[GroupStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
     target_rows: int = 0
