@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from selectit.numerics import row_random
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.segments import mean_ranks
-from selectit.signals.arrays import Rows, count_before
+from selectit.signals.rows import Rows, count_before
 
 few = st.integers(0, 3)
 

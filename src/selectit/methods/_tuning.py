@@ -20,8 +20,9 @@ from selectit.methods._base import Method, ScoringMethod, SetMethod, TargetMetho
 from selectit.numerics.coverage import k_center
 from selectit.numerics.row_random import row_uniforms
 from selectit.numerics.vectors import Vectors
-from selectit.signals.arrays import Int64, Rows, Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import Request
+from selectit.signals.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

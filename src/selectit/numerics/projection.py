@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, install_extra
 from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Int64, Rows
+from selectit.signals.arrays import Int64
+from selectit.signals.rows import Rows
 
 SAMPLE = 2048
 """Rows whose vectors are enough to decide the axes of a map."""

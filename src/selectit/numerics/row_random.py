@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.signals.arrays import Float64, Int64, Rows
+from selectit.signals.arrays import Float64, Int64
+from selectit.signals.rows import Rows
 
 
 def row_uniforms(rows: Rows, key: str) -> Float64:

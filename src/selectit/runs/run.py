@@ -49,7 +49,8 @@ from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
 from selectit.runs.manifest import MANIFEST_PLACE, read_manifest
 from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes
-from selectit.signals.arrays import Int64, Rows, build_rows
+from selectit.signals.arrays import Int64
+from selectit.signals.rows import Rows, build_rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""

@@ -21,7 +21,8 @@ from selectit.selection.filter_report import FilterStats, filter_lines, filters_
 from selectit.selection.score import Scored
 from selectit.selection.signal_report import SignalStats, inner_stats, signal_line, signal_stats
 from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
-from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Int64, Ratings, Rows, Target
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Int64, Ratings, Target
+from selectit.signals.rows import Rows
 from selectit.text_tables import write_count
 
 SMALL_MASS = 0.1
