@@ -69,7 +69,7 @@ class RatingStats:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStats:
+class TargetStats:
     """What was chosen for one group of a target's examples."""
 
     name: str
@@ -107,7 +107,7 @@ class Summary:
     """None = any row might be chosen, and the best were."""
     reading: Mapping[str, Any] | None = None
     """What was read of the data as what; see `runs.manifest.reading_lines`. Older summaries have none."""
-    target: tuple[GroupStats, ...] = ()
+    target: tuple[TargetStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
     target_rows: int = 0
     """Examples of the target that are rows of the data, question and answer."""
@@ -170,7 +170,7 @@ def summarise(run: Run, scored: Scored, choice: Choice, raters: tuple[RatingStat
         others=(*signal_stats(run, (*scored.answered, *choice.answered)), *inner_stats(scored.passes)),
         filters=measure_filters(choice),
         reading=run.manifest.get("reading"),
-        target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
+        target=tuple(TargetStats(name, kept) for name, kept in selection.groups.items()),
         target_rows=target_rows,
         target_kept=target_kept,
         tunings=measure_tunings(scored.passes),
@@ -276,7 +276,7 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     )
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
-    target = tuple(GroupStats(**each) for each in plain.get("target", ()))
+    target = tuple(TargetStats(**each) for each in plain.get("target", ()))
     tunings = tuple(TuningStats(**each) for each in plain.get("tunings", ()))
     cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
     filters = filters_from_plain(plain.get("filters"))
