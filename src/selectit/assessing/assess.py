@@ -24,7 +24,7 @@ from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.errors import DataError, SettingsError, is_installed
 from selectit.inference.rate import find_model, open_or_create_run
-from selectit.inference.units import count_tokens
+from selectit.inference.tokens import count_tokens
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import data_name

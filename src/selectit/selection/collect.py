@@ -14,7 +14,8 @@ from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
-from selectit.inference.units import Task, count_tokens
+from selectit.inference.tokens import count_tokens
+from selectit.inference.units import Task
 from selectit.methods._tuning import TuningScoringMethod, tunes
 from selectit.procedures.follow import follow_scoring
 from selectit.procedures.tuned import check_trainings
