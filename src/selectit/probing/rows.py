@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.data.records import Sample, without_input
+from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
 from selectit.numerics.row_random import row_uniforms
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted, has_response, keep_last, plant
 from selectit.runs.run import Run
-from selectit.runs.source import create_pairs_run
+from selectit.runs.source import create_pairs_run, pair_records
 from selectit.runs.stored import field_of
 from selectit.signals.arrays import Float64, Int64
 
@@ -130,15 +130,8 @@ def labels_name(labelled: str) -> str:
 
 def create_probe_run(folder: Path, rows: Sequence[Corrupted]) -> Run:
     """The run directory of a probe's rows; see `create_pairs_run`."""
-    if any(row.input for row in rows):
-        pairs = [
-            {"instruction": without_input(row.instruction, row.input), "input": row.input, "output": row.response}
-            for row in rows
-        ]
-    else:
-        pairs = [{"prompt": row.instruction, "completion": row.response} for row in rows]
-    own = [{"of": row.of, "kind": row.kind} for row in rows]
-    return create_pairs_run(folder, [pair | more for pair, more in zip(pairs, own, strict=True)])
+    pairs = zip(pair_records(rows), rows, strict=True)
+    return create_pairs_run(folder, [{**pair, "of": row.of, "kind": row.kind} for pair, row in pairs])
 
 
 def pair_scores(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Float64, Float64]]:
