@@ -11,9 +11,10 @@ from selectit.assessing.texts import draw_order
 from selectit.config.settings import Settings
 from selectit.engines.loading import DEFAULT, engine_for
 from selectit.inference.rate import find_model
-from selectit.runs.annotators import annotators, find_named, units
+from selectit.runs.annotators import annotators, find_named
 from selectit.runs.run import Run
 from selectit.runs.source import create_pairs_run, pair_records
+from selectit.runs.stored import is_answered
 from selectit.signals.requests import Request, kinds
 
 
@@ -49,8 +50,7 @@ def has_answered(run: Run, name: str, request: Request, settings: Settings) -> b
         here = dataclasses.replace(settings, engine=engine_for(settings.engine or DEFAULT, request))
         if stored.manifest["digest"] != find_model(name, here).digest:
             return False
-    wholes = [units(run, stored, [enough]) for enough in (request, *request.wider)]
-    return any(all(unit.path.exists() for unit in whole) for whole in wholes)
+    return any(is_answered(run, stored, enough) for enough in (request, *request.wider))
 
 
 def is_folder(run: Run, name: str) -> bool:
