@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, install_extra
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.signals.arrays import Int64
 from selectit.signals.rows import Rows
 
@@ -32,8 +32,7 @@ class Projection:
 
 def draw_sample(rows: Rows) -> Int64:
     """The rows whose vectors decide the axes of a map, `SAMPLE` at most: equal data, equal rows."""
-    drawn: Int64 = np.argsort(row_uniforms(rows, "map"), kind="stable")[:SAMPLE]
-    return drawn
+    return shuffle_rows(rows, "map")[:SAMPLE]
 
 
 def project(vectors: NDArray[np.float32], sample: Int64) -> Projection:

@@ -23,6 +23,13 @@ def row_uniforms(rows: Rows, key: str) -> Float64:
     return uniforms
 
 
+def shuffle_rows(rows: Rows, key: str, among: Int64 | None = None) -> Int64:
+    """All rows, or those `among` them, in the order of `row_uniforms`."""
+    draws = row_uniforms(rows, key)
+    order: Int64 = np.argsort(draws if among is None else draws[among], kind="stable")
+    return order if among is None else among[order]
+
+
 _TOGETHER = 1 << 16
 
 

@@ -26,7 +26,7 @@ from selectit.inference.rate import find_raters, rate_prompts
 from selectit.inference.units import Task, note_request
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.ranking import ranking
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.numerics.statistics import wilson
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, stored_columns, units
@@ -172,7 +172,7 @@ def _score_stage(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progr
 def _open_second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
     """The data set of the rows that are rated fully, written where it is not there: their own records."""
     drawn = np.zeros(run.rows, np.bool_)
-    drawn[np.argsort(row_uniforms(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
+    drawn[shuffle_rows(first.scored.signals.rows, "cascade")[:sample]] = True
     rows = np.flatnonzero(first.went_on | drawn).astype(np.int64)
     digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
     name = f"{first.scored.label}-{stages.amount.label}-{digest}"
