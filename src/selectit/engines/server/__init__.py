@@ -65,7 +65,9 @@ class ServerLoader(EngineLoader):
             judge: Engine = server.load_judge(model.name, base_url=settings.base_url, concurrency=concurrency)
             return judge
         texts = texts_module() if model.path else None
-        context, parameters = texts.about(model.path, settings.trust_remote_code) if texts is not None else (None, 0)
+        context, parameters = (
+            texts.read_sizes(model.path, settings.trust_remote_code) if texts is not None else (None, 0)
+        )
         engine: Engine = server.load(
             model.name,
             base_url=settings.base_url,
