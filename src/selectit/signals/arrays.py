@@ -23,6 +23,29 @@ Int64 = NDArray[np.int64]
 
 T = TypeVar("T")
 
+FLAG_TRUNCATED = 1
+"""The response was cut from the right so that the answer line stayed whole."""
+
+
+FLAG_EMPTY = 2
+"""The response is empty."""
+
+
+FLAG_SMALLER_BATCH = 4
+"""The batch was split because the engine failed on it whole."""
+
+
+FLAG_NO_ROOM = 8
+"""The text does not fit the token limit and could not, or was not allowed to, be cut."""
+
+
+FLAG_FLOOR = 16
+"""A label that the server did not return has the smallest log-probability that it did return."""
+
+
+FLAG_UNFINISHED = 32
+"""The answer reached the limit of new tokens before its end."""
+
 
 class ItemArrays:
     """Answers about I items of N rows: a frozen dataclass whose fields have a value for each item."""
@@ -321,27 +344,3 @@ def _collected(signal: T | None, name: str) -> T:
     if signal is None:
         raise RunError(f"this method needs {name} and none were collected")
     return signal
-
-
-FLAG_TRUNCATED = 1
-"""The response was cut from the right so that the answer line stayed whole."""
-
-
-FLAG_EMPTY = 2
-"""The response is empty."""
-
-
-FLAG_SMALLER_BATCH = 4
-"""The batch was split because the engine failed on it whole."""
-
-
-FLAG_NO_ROOM = 8
-"""The text does not fit the token limit and could not, or was not allowed to, be cut."""
-
-
-FLAG_FLOOR = 16
-"""A label that the server did not return has the smallest log-probability that it did return."""
-
-
-FLAG_UNFINISHED = 32
-"""The answer reached the limit of new tokens before its end."""
