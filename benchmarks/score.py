@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from selectit.methods.selectit import LEVELS, SelectIT
-from selectit.signals.arrays import Ratings, Rows, Signals
+from selectit.signals.arrays import Ratings, Signals
+from selectit.signals.rows import Rows
 
 N = 1_000_000
 SELECTIT = str(Path(sys.executable).with_name("selectit"))

@@ -33,7 +33,8 @@ from selectit import methods
 from selectit.methods._base import ScoringMethod
 from selectit.numerics import clusters, coverage, neighbours, subsets
 from selectit.numerics.vectors import mean_squared_distance, similarity
-from selectit.signals.arrays import Embeddings, Float64, Int64, Rows, Signals
+from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
+from selectit.signals.rows import Rows
 
 SPECS = (
     "kcenter",

@@ -19,7 +19,6 @@ from selectit.signals.arrays import (
     Losses,
     Ratings,
     Rewards,
-    Rows,
     Signals,
     Target,
 )
@@ -35,6 +34,7 @@ from selectit.signals.requests import (
     StateRequest,
     Substitution,
 )
+from selectit.signals.rows import Rows
 
 WORDS = "the cat sat on a mat and dog ran over hill to see red barn while rain fell soft upon old green roof".split()
 VOCABULARY = 7

@@ -108,7 +108,7 @@ def _has_pip() -> bool:
     return importlib.machinery.PathFinder.find_spec("pip") is not None
 
 
-_PACKAGES = {"sklearn": "scikit-learn"}
+_PACKAGES = {"sklearn": "scikit-learn", "umap": "umap-learn"}
 
 
 def _shorten(path: Path) -> str:

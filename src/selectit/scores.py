@@ -34,7 +34,8 @@ from selectit.methods.rsr import Rsr
 from selectit.methods.selectit import SelectIT
 from selectit.methods.similarity import Similarity
 from selectit.methods.uncertainty import Uncertainty
-from selectit.signals.arrays import Embeddings, Float64, Int64, Losses, Ratings, Rows, Signals, build_rows
+from selectit.signals.arrays import Embeddings, Float64, Int64, Losses, Ratings, Signals
+from selectit.signals.rows import Rows, build_rows
 
 Tokens = Sequence[ArrayLike] | tuple[ArrayLike, ArrayLike]
 

@@ -16,7 +16,8 @@ from selectit.data.fields import RowError
 from selectit.data.layouts import parse_map
 from selectit.data.records import Turn
 from selectit.errors import DataError, RunError, SettingsError
-from selectit.runs.run import open_run, reading_lines
+from selectit.runs.manifest import reading_lines
+from selectit.runs.run import open_run
 
 ASK, TELL = {"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}
 

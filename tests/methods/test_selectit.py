@@ -10,7 +10,8 @@ from selectit.methods.selectit import SelectIT, token_scores
 from selectit.numerics.label_probs import sentence_scores
 from selectit.numerics.segments import mean_by_row
 from selectit.selection.choose import Budget, select_top
-from selectit.signals.arrays import Ratings, Rows, Signals
+from selectit.signals.arrays import Ratings, Signals
+from selectit.signals.rows import Rows
 
 ONE_HOT_5, ONE_HOT_1 = [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.numerics import row_random
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import row_uniforms, shuffle_rows
 from selectit.numerics.segments import mean_ranks
-from selectit.signals.arrays import Rows, count_before
+from selectit.signals.rows import Rows, count_before
 
 few = st.integers(0, 3)
 
@@ -46,3 +46,13 @@ def test_a_draw_is_of_the_key_the_content_and_the_occurrence(monkeypatch):
         content = bytes([place + 1] * 16) + (place * 300).to_bytes(8, "little")
         bits = int.from_bytes(hashlib.blake2b(content, digest_size=8, key=b"key").digest(), "little")
         assert drawn == (bits >> 11) * 2.0**-53
+
+
+def test_some_rows_are_shuffled_as_they_stand_among_all():
+    rows = Rows(
+        np.array([bytes([n] * 16) for n in range(1, 30)], "V16"), np.zeros(29, np.int64), np.zeros(29, np.int64)
+    )
+    order = shuffle_rows(rows, "key")
+    assert (np.diff(row_uniforms(rows, "key")[order]) > 0).all()
+    some = np.array([21, 3, 8, 14])
+    assert shuffle_rows(rows, "key", some).tolist() == order[np.isin(order, some)].tolist()

@@ -23,7 +23,8 @@ from selectit.pages.analyses import (
     score_prompts,
     sweep,
 )
-from selectit.signals.arrays import Ratings, Signals, build_rows
+from selectit.signals.arrays import Ratings, Signals
+from selectit.signals.rows import build_rows
 
 NAN = float("nan")
 

@@ -24,7 +24,7 @@ from selectit.data.memory import Data
 from selectit.engines import loading
 from selectit.errors import DataError, SettingsError, is_installed
 from selectit.inference.rate import find_model, open_or_create_run
-from selectit.inference.units import count_tokens
+from selectit.inference.tokens import count_tokens
 from selectit.progress import Progress, Silent
 from selectit.runs.run import Run, open_run
 from selectit.runs.source import data_name
@@ -108,20 +108,12 @@ def assess(
     models = [measure_models(run, some, settings, seed, progress) for run, some in zip(runs, rows, strict=True)]
     diversity = measure_diversity(runs, rows, target, settings, seed, progress)
     found = tuple(
-        Assessed(
-            name,
-            run.path,
-            texts[place],
-            tokens[place],
-            models[place],
-            diversity[place] if diversity else None,
-        )
+        Assessed(name, run.path, texts[place], tokens[place], models[place], diversity[place] if diversity else None)
         for place, (name, run) in enumerate(zip(_name(runs), runs, strict=True))
     )
-    assessment = Assessment(found, shared, sample, seed, ())
     used = [package for package in OPTIONAL if package != "sklearn" or diversity]
     missing = tuple(package for package in used if not is_installed(package))
-    return dataclasses.replace(assessment, findings=find_all(assessment.data, shared), missing=missing)
+    return Assessment(found, shared, sample, seed, find_all(found, shared), missing)
 
 
 def _check(data: Sequence[Data], settings: Settings, sample: int) -> None:

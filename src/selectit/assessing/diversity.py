@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.assessing.sample import is_answered, open_sample_run
+from selectit.assessing.sample import has_answered, open_sample_run
 from selectit.config.settings import Settings
 from selectit.data.examples import Example
 from selectit.errors import DataError, RunError, is_installed
@@ -116,7 +116,7 @@ def _measure_entropies(together: Vectors, parts: int, seed: int) -> list[float]:
 def _find_stored(runs: Sequence[Run], request: EmbeddingRequest, settings: Settings) -> str | None:
     """An encoder that has embedded every row of all data sets."""
     names = models_in(runs[0], request.signal)
-    return next((name for name in names if all(is_answered(run, name, request, settings) for run in runs)), None)
+    return next((name for name in names if all(has_answered(run, name, request, settings) for run in runs)), None)
 
 
 def _embed(
@@ -130,7 +130,7 @@ def _embed(
 ) -> Vectors:
     """The vectors of these rows that have one, in their order: the stored ones where all rows have been embedded."""
     here = dataclasses.replace(settings, encoder=encoder, model=())
-    if is_answered(run, encoder, request, settings):
+    if has_answered(run, encoder, request, settings):
         vectors = _load(run, request, here)[list(rows)]
     else:
         sample = run if len(rows) == run.rows else open_sample_run(run, rows, seed)

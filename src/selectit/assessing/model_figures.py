@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selectit.assessing.sample import is_answered, is_folder, open_sample_run
+from selectit.assessing.sample import has_answered, is_folder, open_sample_run
 from selectit.assessing.texts import QUANTILES
 from selectit.config.settings import Settings
 from selectit.engines.loading import gives
@@ -103,7 +103,7 @@ def _is_stored(run: Run, name: str, plan: Plan, part: MethodSpec, settings: Sett
     """Whether the model has answered for all rows what the method reads."""
     prompts = plan.rating_prompts if needs_ratings(part.method) else ()
     requests = (*list_requests(part.method), *prompts)
-    return all(is_answered(run, name, request, settings) for request in requests)
+    return all(has_answered(run, name, request, settings) for request in requests)
 
 
 def _without(plan: Plan, stored: Sequence[bool]) -> Plan:

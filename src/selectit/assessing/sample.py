@@ -11,10 +11,10 @@ from selectit.assessing.texts import draw_order
 from selectit.config.settings import Settings
 from selectit.engines.loading import DEFAULT, engine_for
 from selectit.inference.rate import find_model
-from selectit.runs.annotators import annotators, find_named, units
+from selectit.runs.annotators import annotators, find_named
 from selectit.runs.run import Run
-from selectit.runs.source import create_pairs_run
-from selectit.runs.targets import write_pairs
+from selectit.runs.source import create_pairs_run, pair_records
+from selectit.runs.stored import is_answered
 from selectit.signals.requests import Request, kinds
 
 
@@ -26,11 +26,11 @@ def draw_rows(run: Run, sample: int, seed: int) -> list[int]:
 def open_sample_run(run: Run, rows: Sequence[int], seed: int) -> Run:
     """The run of these rows' rated pairs, in this order."""
     place = {row: at for at, row in enumerate(rows)}
-    pairs = write_pairs(sorted(run.samples_at(np.sort(rows)), key=lambda pair: place[pair.row]))
-    return create_pairs_run(run.path / "assess" / f"rows-{len(rows)}-seed{seed}", pairs)
+    pairs = sorted(run.samples_at(np.sort(rows)), key=lambda pair: place[pair.row])
+    return create_pairs_run(run.path / "assess" / f"rows-{len(rows)}-seed{seed}", pair_records(pairs))
 
 
-def is_answered(run: Run, name: str, request: Request, settings: Settings) -> bool:
+def has_answered(run: Run, name: str, request: Request, settings: Settings) -> bool:
     """Whether a model has answered a request, or one that holds it, for every row.
 
     Args:
@@ -50,8 +50,7 @@ def is_answered(run: Run, name: str, request: Request, settings: Settings) -> bo
         here = dataclasses.replace(settings, engine=engine_for(settings.engine or DEFAULT, request))
         if stored.manifest["digest"] != find_model(name, here).digest:
             return False
-    wholes = [units(run, stored, [enough]) for enough in (request, *request.wider)]
-    return any(all(unit.path.exists() for unit in whole) for whole in wholes)
+    return any(is_answered(run, stored, enough) for enough in (request, *request.wider))
 
 
 def is_folder(run: Run, name: str) -> bool:

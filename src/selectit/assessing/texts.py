@@ -16,7 +16,7 @@ from selectit.filters.duplicates import find_exact, find_near
 from selectit.filters.overlap import QuestionSet, find_overlaps
 from selectit.numerics.diversity import distinct_share
 from selectit.numerics.lexical import words
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.progress import Progress
 from selectit.runs.run import Run
 from selectit.runs.stored import field_of
@@ -91,7 +91,7 @@ class TextFigures:
 
 def draw_order(run: Run, seed: int) -> list[int]:
     """All rows in the order in which samples are drawn; equal rows of other data sets are drawn alike."""
-    order: list[int] = np.argsort(row_uniforms(run.basic_rows(), f"assess {seed}"), kind="stable").tolist()
+    order: list[int] = shuffle_rows(run.basic_rows(), f"assess {seed}").tolist()
     return order
 
 

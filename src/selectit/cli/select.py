@@ -24,8 +24,8 @@ def command(data: Data | None, as_json: bool, quiet: bool, no_report: bool, **gi
     """Choose the best part of DATA: rate, score, select, write.
 
     DATA is a file or several (JSON, JSON Lines, CSV, TSV; .gz and .zst too; Parquet, Arrow, Feather), a pattern, a
-    folder, a hub id, or - for standard input. Typed again, the command goes
-    on where it stopped. With --run DIR and without DATA it chooses anew from stored ratings, without a model.
+    folder, a hub id, or - for standard input. Typed again, the command goes on where it stopped. With --run DIR and
+    without DATA it chooses anew from stored ratings, without a model.
     """
     chosen = to_settings(given)
     if as_json:
@@ -45,9 +45,8 @@ def command(data: Data | None, as_json: bool, quiet: bool, no_report: bool, **gi
 
         on_stderr = str(selected.out) == "-"  # the subset has standard output
         summary = selected.summary
-        if (
-            data is not None and not quiet and seen_together(err=on_stderr)
-        ):  # what was read stands there already, as a note
+        read_now = data is not None and not quiet
+        if read_now and seen_together(err=on_stderr):  # what was read stands there already, as a note
             summary = dataclasses.replace(summary, reading=None)
         for line in summary_lines(summary, read_timing(open_run(selected.run))):
             say(line, err=on_stderr)

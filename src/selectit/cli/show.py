@@ -71,7 +71,7 @@ def _source_line(known: dict[str, Any]) -> str:
 
 
 def _run_lines(known: dict[str, Any]) -> Iterator[str]:
-    from selectit.runs.run import reading_lines
+    from selectit.runs.manifest import reading_lines
     from selectit.selection.describe import probe_lines
     from selectit.selection.summary import from_plain, left_out_lines, summary_lines
 

@@ -88,39 +88,44 @@ def open_source(data: Data, split: str | None = None, subset: str | None = None)
     Raises DataError, and SettingsError where `split` or `subset` would have no effect.
     """
     held = memory.hold(data, split)
-    if isinstance(held, Held) and held.schema is not None:
-        yield _checked(Source(memory.NAME, (), "table", "parquet", ".parquet", schema=held.schema, held=held))
-        return
-    if isinstance(held, Held):
-        with tempfile.TemporaryFile() as lines:
-            lines.writelines(held.lines())
-            yield Source(memory.NAME, (), "records", "jsonl", ".jsonl", lines=lines)
-        return
-    files, left_out = _expand(held, split)
-    split = None if any(map(_is_pattern, held)) else split  # it was asked for among what the pattern matches
+    with contextlib.ExitStack() as stack:
+        yield _held_source(held, stack) if isinstance(held, Held) else _named_source(held, split, subset, stack)
+
+
+def _held_source(held: Held, stack: contextlib.ExitStack) -> Source:
+    """A data set in memory; `stack` closes what is made for it."""
+    if held.schema is not None:
+        return _checked(Source(memory.NAME, (), "table", "parquet", ".parquet", schema=held.schema, held=held))
+    lines = stack.enter_context(tempfile.TemporaryFile())
+    lines.writelines(held.lines())
+    return Source(memory.NAME, (), "records", "jsonl", ".jsonl", lines=lines)
+
+
+def _named_source(names: Sequence[str], split: str | None, subset: str | None, stack: contextlib.ExitStack) -> Source:
+    """What names stand for; `stack` closes what is made for it."""
+    files, left_out = _expand(names, split)
+    split = None if any(map(_is_pattern, names)) else split  # it was asked for among what the pattern matches
     name = files[0]
     path = Path(name)
     from_hub = len(files) == 1 and not path.exists() and not _in_folder(path) and _HUB_ID.fullmatch(name) is not None
     if subset is not None and not from_hub:
         raise SettingsError("--subset does nothing here: only data sets of the hub have subsets", "Leave it out.")
-    with contextlib.ExitStack() as stack:
-        if from_hub:
-            yield Source(name.partition("/")[2], hub.fetch(name, split, subset), "folder", "jsonl", ".jsonl")
-        elif len(files) > 1:
-            _refuse_split(split, "files are named, and all of them are read")
-            yield _several(files, left_out, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        elif _is_pipe(name):
-            _refuse_split(split, f"{_shown_pipe(name)} is one file")
-            copy = _copy_pipe(name, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-            source = _checked(file_source(copy, _shown_pipe(name)))
-            yield dataclasses.replace(source, name=copy.name, written="jsonl", suffix=".jsonl", schema=None)
-        elif path.is_dir():
-            yield _checked(_folder(path, split))
-        else:
-            _refuse_split(split, f"{shown(path)} is one file")
-            with _finding(path):
-                source = _checked(file_source(path, shown(path)))
-            yield dataclasses.replace(source, left_out=_list_left_out(left_out))
+    if from_hub:
+        return Source(name.partition("/")[2], hub.fetch(name, split, subset), "folder", "jsonl", ".jsonl")
+    if len(files) > 1:
+        _refuse_split(split, "files are named, and all of them are read")
+        return _several(files, left_out, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    if _is_pipe(name):
+        _refuse_split(split, f"{_shown_pipe(name)} is one file")
+        copy = _copy_pipe(name, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        source = _checked(file_source(copy, _shown_pipe(name)))
+        return dataclasses.replace(source, name=copy.name, written="jsonl", suffix=".jsonl", schema=None)
+    if path.is_dir():
+        return _checked(_folder(path, split))
+    _refuse_split(split, f"{shown(path)} is one file")
+    with _finding(path):
+        source = _checked(file_source(path, shown(path)))
+    return dataclasses.replace(source, left_out=_list_left_out(left_out))
 
 
 def _in_folder(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Engines run a model; each offers one or more of the capabilities in `base`.
+"""Engines run a model; each has some of the capabilities, which are Protocols beside the requests in `signals`.
 
 They are given texts and give numbers, and know neither run directories nor methods.
 """

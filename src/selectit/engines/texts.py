@@ -69,7 +69,7 @@ def context_length(path: str, trust_remote_code: bool = False) -> int:
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=NO_LIMIT)
 
 
-def about(path: str, trust_remote_code: bool = False) -> tuple[int | None, int]:
+def read_sizes(path: str, trust_remote_code: bool = False) -> tuple[int | None, int]:
     """Context length and parameters of the model with this tokenizer, by its config.json; (None, 0) without one.
 
     The parameters need torch to be counted, and are 0 where it is not installed. Raises ModelError.

@@ -65,14 +65,19 @@ class HeldOut:
         kept = [(row, each) for row, each in zip(rows, found, strict=True) if not isinstance(each, str)]
         if not kept:
             raise EngineError(f"no response of {path} has a loss: {found[0]}", "Look at the data, or at --template.")
-        part = summarise(kept)
+        figures, means = measure_losses([losses for _, losses in kept])
         about = {"rows": len(samples), "failed": len(samples) - len(kept), "template": self._template_name()}
         about |= {"cut": sum(losses.truncated for _, losses in kept), **self.engine.settings}
-        return replace(
-            part,
+        return Part(
             name=heldout_name(path),
             benchmark=heldout_name(path),
             fingerprint=self.task_fingerprint(path),
+            metric="nll per token",
+            value=figures["nll_per_token"],
+            stderr=figures["nll_per_token_stderr"],
+            items=tuple(row for row, _ in kept),
+            values=tuple(means),
+            metrics=figures,
             about={**about, "data": path, "seeds": {"items": _SEED}},
             seconds=round(time.monotonic() - began, 3),
         )
@@ -91,14 +96,14 @@ def heldout_name(path: str) -> str:
     return f"heldout {Path(path).name}"
 
 
-def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
-    """The figures of (row, losses): name, fingerprint, about and seconds are the caller's to fill in.
+def measure_losses(responses: Sequence[ResponseLosses]) -> tuple[dict[str, float], list[float]]:
+    """The figures of responses, by name, and the mean loss of each, in nats a token.
 
     The loss per token is the sum over all tokens / their number; its standard error takes rows as the units that were
     drawn (the linearised error of a ratio of means), since tokens of one row are alike.
     """
-    sums = [float(losses.given[0].sum(dtype="float64")) for _, losses in kept]
-    counts = [losses.given.shape[1] for _, losses in kept]
+    sums = [float(losses.given[0].sum(dtype="float64")) for losses in responses]
+    counts = [losses.given.shape[1] for losses in responses]
     means = [total / count for total, count in zip(sums, counts, strict=True)]
     value, size = sum(sums) / sum(counts), sum(counts) / len(counts)
     residuals = [(total - value * count) / size for total, count in zip(sums, counts, strict=True)]
@@ -110,19 +115,7 @@ def summarise(kept: Sequence[tuple[int, ResponseLosses]]) -> Part:
         "perplexity": math.exp(value),
         "tokens": float(sum(counts)),
     }
-    return Part(
-        name="",
-        benchmark="",
-        fingerprint="",
-        metric="nll per token",
-        value=value,
-        stderr=figures["nll_per_token_stderr"],
-        items=tuple(row for row, _ in kept),
-        values=tuple(means),
-        metrics=figures,
-        about={},
-        seconds=0.0,
-    )
+    return figures, means
 
 
 def read_last_answers(path: str, settings: EvalSettings) -> list[Sample]:

@@ -24,7 +24,7 @@ from selectit.expansion.styles import NO_ROOM, STYLES, UNFINISHED, Style, find_f
 from selectit.inference import execute
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.models.files import Model
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.progress import Progress, Silent
 from selectit.runs.annotators import find_annotator, stored_columns
 from selectit.runs.output import resolve_destination, write_longer
@@ -201,8 +201,7 @@ def _draw_rows(run: Run, rows: Int64, sample: int | None, seed: int) -> Int64:
     """Of the rows those that are rewritten, rising."""
     if sample is None:
         return rows
-    draw = row_uniforms(run.basic_rows(), f"expand {seed}")[rows]
-    return np.sort(rows[np.argsort(draw, kind="stable")[:sample]])
+    return np.sort(shuffle_rows(run.basic_rows(), f"expand {seed}", rows)[:sample])
 
 
 def _write_new_rows(

@@ -58,12 +58,12 @@ class ExperimentFolder:
         """The settings of the choice of a cell, in the run of its data."""
         return build_settings(self.experiment, cell, str(self.clean_of(cell).run.path))
 
-    def outcome(self, cell: Cell) -> Path:
-        """The file of a finished cell."""
+    def outcome_file(self, cell: Cell) -> Path:
+        """What came of a cell; it is there when the cell is finished."""
         return self.folder / "cells" / f"{cell.name}.json"
 
-    def model(self, cell: Cell) -> Path:
-        """The folder of a tuned model."""
+    def model_folder(self, cell: Cell) -> Path:
+        """Where a cell's model is tuned."""
         return self.folder / "models" / cell.name
 
 
@@ -123,7 +123,7 @@ def count_rows(place: ExperimentFolder, cell: Cell) -> int:
 
 def read_outcome(place: ExperimentFolder, cell: Cell) -> Outcome | None:
     """What came of a finished cell, else None. Raises RunError where it was made with other settings."""
-    path = place.outcome(cell)
+    path = place.outcome_file(cell)
     if not path.is_file():
         return None
     facts = read_json(path)
@@ -178,7 +178,9 @@ def make_cell(place: ExperimentFolder, cell: Cell, chosen: Chosen, progress: Pro
         eval_seconds=sum(score.seconds for score in results.scores),
         **tuned,
     )
-    write_json(place.outcome(cell), {"fingerprint": _current_fingerprint(place, cell), **dataclasses.asdict(outcome)})
+    write_json(
+        place.outcome_file(cell), {"fingerprint": _current_fingerprint(place, cell), **dataclasses.asdict(outcome)}
+    )
     _remove_weights(place, cell)
     return outcome
 
@@ -193,7 +195,7 @@ def _tune(place: ExperimentFolder, cell: Cell, progress: Progress) -> dict[str, 
         cell.name,
         cell.model,
         dataclasses.replace(place.experiment.recipe, seed=cell.seed),
-        place.model(cell),
+        place.model_folder(cell),
         accept_terms=settings.accept_terms,
         trust_remote_code=settings.trust_remote_code,
         progress=progress,
@@ -220,10 +222,12 @@ def _remove_weights(place: ExperimentFolder, cell: Cell) -> None:
     """
     if place.experiment.keep_models or cell.choice is None:
         return
-    shutil.rmtree(place.model(cell), ignore_errors=True)
+    shutil.rmtree(place.model_folder(cell), ignore_errors=True)
     run = place.clean_of(cell).run
     summary = run.read_json(run.path / "selections" / cell.name / "summary.json")
-    remove_weights(run, [each["folder"] for each in summary.get("tunings", ())], place.outcome(cell).stat().st_mtime_ns)
+    remove_weights(
+        run, [each["folder"] for each in summary.get("tunings", ())], place.outcome_file(cell).stat().st_mtime_ns
+    )
 
 
 def fingerprint_cell(experiment: Experiment, cell: Cell, source: str, rows: int) -> str:

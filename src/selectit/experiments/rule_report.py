@@ -1,4 +1,4 @@
-"""A fitted rule as text: for the terminal, and for the head of its file."""
+"""A fitted rule, and what is said of it: on the terminal, and at the head of its file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ from pathlib import Path
 from selectit.experiments.outcomes import Line
 from selectit.numerics.regression import Fit, Regression
 from selectit.text_tables import table_lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What `fit_rule` found."""
+
+    line: Line
+    """Base model, choice and budget of the subsets."""
+    recipe: str
+    """How the models were tuned."""
+    data: str
+    fingerprint: str
+    """sha256 of the data, before the rows that the evaluation asks about were left out."""
+    rows: int
+    """Of the data, without those."""
+    subset_rows: int
+    metric: str
+    """The line of the evaluation and its unit."""
+    losses: tuple[float, ...]
+    """One for each subset; the regression is of their logarithms."""
+    missing: Mapping[str, int]
+    """Rows of the data without a score, of each indicator; a subset's mean is over the rows that have one."""
+    regression: Regression
+    out: Path | None
+    """The file; None where no indicator is left, and none was written."""
+    subset: Path | None = None
+    """The rows that were chosen by it; None where none were."""
 
 
 def rule_lines(rule: Rule) -> Iterator[str]:
@@ -74,30 +101,3 @@ def _table(fit: Fit) -> Iterator[str]:
     header = ("indicator", "coefficient", "standard error", "p")
     rows = [(term.name, f"{term.value:+.5g}", f"{term.stderr:.3g}", f"{term.p:.2g}") for term in fit.terms]
     yield from table_lines(header, rows)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What `fit_rule` found."""
-
-    line: Line
-    """Base model, choice and budget of the subsets."""
-    recipe: str
-    """How the models were tuned."""
-    data: str
-    fingerprint: str
-    """sha256 of the data, before the rows that the evaluation asks about were left out."""
-    rows: int
-    """Of the data, without those."""
-    subset_rows: int
-    metric: str
-    """The line of the evaluation and its unit."""
-    losses: tuple[float, ...]
-    """One for each subset; the regression is of their logarithms."""
-    missing: Mapping[str, int]
-    """Rows of the data without a score, of each indicator; a subset's mean is over the rows that have one."""
-    regression: Regression
-    out: Path | None
-    """The file; None where no indicator is left, and none was written."""
-    subset: Path | None = None
-    """The rows that were chosen by it; None where none were."""

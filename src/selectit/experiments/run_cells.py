@@ -30,7 +30,7 @@ def make_cells(place: ExperimentFolder, cells: Sequence[Cell], progress: Progres
             found[cell.name] = make_cell(place, cell, choose_rows(place, cell, progress), progress)
     elif todo:
         _make_side_by_side(place, todo, progress)
-        wait_until_seen([place.outcome(cell) for cell in todo])
+        wait_until_seen([place.outcome_file(cell) for cell in todo])
         found |= {cell.name: read_outcome(place, cell) for cell in todo}
     return [outcome for outcome in found.values() if outcome is not None]  # none is: every cell is made now
 

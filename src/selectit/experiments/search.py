@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selectit.errors import SettingsError, install_extra
+from selectit.errors import SettingsError, import_extra
 from selectit.experiments.outcomes import Outcome
 from selectit.experiments.report.tables import columns
 from selectit.experiments.settings import Cell, Experiment, Search, build_trial, list_searches
@@ -45,14 +45,7 @@ def check_search(experiment: Experiment) -> None:
 
 
 def _import_optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise SettingsError(
-            f"the search for a size needs a package that is not installed: {error}",
-            f"Install it: {install_extra('search')}",
-        ) from error
-    return optuna
+    return import_extra("optuna", "search", "the search for a size")
 
 
 def search(

@@ -14,8 +14,9 @@ from selectit.inference.execute import do_units
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, annotators, models_in
+from selectit.runs.manifest import reading_lines
 from selectit.runs.prompt_sets import store_prompts
-from selectit.runs.run import Run, open_run, reading_lines
+from selectit.runs.run import Run, open_run
 from selectit.runs.source import create
 from selectit.signals.prompts import PromptSet
 from selectit.signals.requests import RatingPrompt, kinds

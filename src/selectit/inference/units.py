@@ -11,17 +11,15 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from selectit.config.settings import Settings
 from selectit.data.records import Sample
-from selectit.engines.loading import load_counter, load_engine
+from selectit.engines.loading import load_engine
 from selectit.errors import EngineError, RunError, SettingsError
 from selectit.models.files import Model
 from selectit.progress import Progress
@@ -36,10 +34,9 @@ from selectit.runs.annotators import (
     read_unit,
     units,
 )
-from selectit.runs.files import numbers, part_name, slug
+from selectit.runs.files import slug
 from selectit.runs.run import Run
-from selectit.runs.sums import DamagedError
-from selectit.signals.arrays import FLAG_NO_ROOM, Int64
+from selectit.signals.arrays import FLAG_NO_ROOM
 from selectit.signals.base import Answers, Engine, OnBatch
 from selectit.signals.requests import Request
 
@@ -250,39 +247,3 @@ def note_request(run: Run, unit: Unit) -> None:
     manifest = unit.path.parent / "manifest.json"
     if not manifest.exists():
         run.write_json(manifest, unit.request.about)
-
-
-def count_tokens(run: Run, model: Model, settings: Settings, progress: Progress) -> Int64:
-    """(N,) tokens of every response under a model's tokenizer; counted once, then read."""
-    folder = run.path / "tokens" / f"{slug(model.name)}-{model.digest[:8]}"
-    ranges = [(start, min(start + UNIT_SIZE, run.rows)) for start in range(0, run.rows, UNIT_SIZE)]
-    pending = [(n, *span) for n, span in enumerate(ranges) if not run.is_whole(folder / part_name(n))]
-    with run.lock("tokens", f"another selectit is counting tokens in {run.path}") if pending else nullcontext():
-        if pending:
-            run.write_json(folder / "manifest.json", {"model": model.name, "digest": model.digest})
-            counter = load_counter(model, settings)
-            progress.start(f"counting tokens with {model.name}", run.rows, run.rows - sum(b - a for _, a, b in pending))
-        for number, start, stop in pending:
-            samples = run.samples(start, stop)
-            counts = np.zeros(stop - start, dtype=np.int64)
-            np.add.at(
-                counts,
-                [sample.row - start for sample in samples],
-                counter.count_tokens([sample.response for sample in samples]),
-            )
-            table = pa.table({"row": np.arange(start, stop), "tokens": counts}, schema=TOKENS_SCHEMA)
-            run.write_table(folder / part_name(number), table)
-            progress.advance(stop - start, int(counts.sum()))
-        if pending:
-            progress.finish()
-    return np.concatenate([_read_counts(run, folder / part_name(n), *span) for n, span in enumerate(ranges)])
-
-
-def _read_counts(run: Run, path: Path, start: int, stop: int) -> Int64:
-    table = run.read_part(path)
-    if table.schema != TOKENS_SCHEMA or not np.array_equal(numbers(table["row"]), np.arange(start, stop)):
-        raise DamagedError(path, f"it is not of rows {start} to {stop - 1}", run.place(path))
-    return numbers(table["tokens"])
-
-
-TOKENS_SCHEMA = pa.schema([("row", pa.int64()), ("tokens", pa.int64())])

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from selectit.data.examples import Example
 from selectit.errors import SettingsError
 from selectit.numerics.choosers import Choice
-from selectit.signals.arrays import Float64, Int64, Rows, Signals
+from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import Need
+from selectit.signals.rows import Rows
 
 
 class _AnyMethod(ABC):

@@ -61,8 +61,7 @@ class QualityCoverageNecessity(TrainingParameters, TuningSetMethod):
         rows, vectors = rows[known], vectors[known]
         if not len(rows):
             return rows
-        later = k_center(vectors, self.count_seeds(budget) - 1, start=np.array([0]))
-        seeds: Int64 = rows[np.concatenate([[0], later])]
+        seeds: Int64 = rows[k_center(vectors, self.count_seeds(budget))]
         if len(seeds) == budget:
             return seeds
         needed = yield from self.find_needed(signals, rows, self.tuned_on(seeds))

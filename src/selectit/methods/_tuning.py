@@ -18,10 +18,11 @@ import numpy as np
 from selectit.errors import SettingsError
 from selectit.methods._base import Method, ScoringMethod, SetMethod, TargetMethod
 from selectit.numerics.coverage import k_center
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.numerics.vectors import Vectors
-from selectit.signals.arrays import Int64, Rows, Signals
+from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import Request
+from selectit.signals.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,9 +165,7 @@ def draw_share(rows: Rows, share: float, seed: int, allowed: Int64 | None = None
     """A share of the allowed rows (None = all) that have a response, drawn by their content."""
     usable = np.flatnonzero(rows.response_words > 0)
     usable = usable if allowed is None else np.intersect1d(usable, allowed)
-    order = np.argsort(row_uniforms(rows, f"selectit sample {seed}")[usable], kind="stable")
-    drawn: Int64 = usable[order[: count_share(share, len(usable))]]
-    return drawn
+    return shuffle_rows(rows, f"selectit sample {seed}", usable)[: count_share(share, len(usable))]
 
 
 def tune_in_rounds(request: Request, first: TunedOn, rounds: int) -> tuple[Pass, ...]:

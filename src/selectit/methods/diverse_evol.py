@@ -12,7 +12,7 @@ from selectit.methods import shorten
 from selectit.methods._base import check_count
 from selectit.methods._tuning import Pass, TunedOn, TuningSetMethod, check_epochs, choose_farthest, some
 from selectit.numerics.clusters import quotas
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.numerics.vectors import row_vectors
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import StateRequest
@@ -70,7 +70,7 @@ class DiverseEvol(TuningSetMethod):
     def steps(self, signals: Signals, budget: int) -> Generator[Pass, Any, Int64]:
         """At most `budget` rows: the drawn ones, then those of each round; fewer where the rest are copies of them."""
         usable = np.flatnonzero(signals.rows.response_words > 0)
-        drawn = usable[np.argsort(row_uniforms(signals.rows, f"selectit pool {self.seed}")[usable], kind="stable")]
+        drawn = shuffle_rows(signals.rows, f"selectit pool {self.seed}", usable)
         first, *later = self._sizes(min(budget, len(drawn)))
         chosen = drawn[:first]
         for size in later:

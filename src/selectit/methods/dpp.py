@@ -84,7 +84,7 @@ class Dpp(SetMethod):
         if len(rows) * budget > _LARGEST:
             few = np.argsort(-worth, kind="stable")[: 2 * budget]
             if not self.quality:
-                few = np.concatenate([[0], k_center(vectors, 2 * budget - 1, start=np.array([0]))])
+                few = k_center(vectors, 2 * budget)
             rows, vectors, worth = rows[few], vectors[few], worth[few]
         points = vectors.astype(np.float64)
         points = unit(points) if self.kernel == "cosine" else points

@@ -9,7 +9,8 @@ from typing import ClassVar
 from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod
 from selectit.runs import row_lists
-from selectit.signals.arrays import Int64, Rows, Signals
+from selectit.signals.arrays import Int64, Signals
+from selectit.signals.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)

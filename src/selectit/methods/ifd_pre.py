@@ -15,7 +15,7 @@ from selectit.methods._losses import LossMethod
 from selectit.methods._tuning import Pass, TunedOn, TuningScoringMethod, check_epochs, some
 from selectit.methods.ifd import Ifd
 from selectit.numerics.clusters import k_means
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.numerics.segments import mean_by_row
 from selectit.numerics.vectors import row_vectors
 from selectit.signals.arrays import Float64, Int64, Signals
@@ -92,8 +92,7 @@ class IfdPre(TuningScoringMethod, Ifd):
         surprise = mean_by_row(losses.prompt_loss.astype(np.float64), losses.row, len(signals.rows))
         vectors = row_vectors(signals.states, len(signals.rows))
         usable = (signals.rows.response_words > 0) & np.isfinite(vectors).all(axis=1) & ~np.isnan(surprise)
-        rows = np.flatnonzero(usable)
-        rows = rows[np.argsort(row_uniforms(signals.rows, "selectit pool 0")[rows], kind="stable")]
+        rows = shuffle_rows(signals.rows, "selectit pool 0", np.flatnonzero(usable))
         if len(rows) <= self.each:
             return rows
         label, _ = k_means(vectors[rows], self.clusters, self.seed)

@@ -10,7 +10,7 @@ import numpy as np
 
 from selectit.methods._base import SetMethod, check_count
 from selectit.numerics import tags
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.signals.arrays import Int64, Signals
 from selectit.signals.requests import JudgeRequest
 
@@ -61,7 +61,7 @@ class Instag(SetMethod):
         found = tags.of_rows(signals.judgements, len(signals.rows), self.min_count)
         if not any(found) and any(each is not None for each in found):
             log.warning("no tag is in %d rows or more: the order is a mere draw; lower min_count", self.min_count)
-        order = np.argsort(row_uniforms(signals.rows, f"selectit instag {self.seed}"), kind="stable")
+        order = shuffle_rows(signals.rows, f"selectit instag {self.seed}")
         tagged = [(int(row), each) for row in order if (each := found[row]) is not None]
         chosen = tags.sample([each for _, each in tagged], budget)
         return np.array([tagged[place][0] for place in chosen], dtype=np.int64)

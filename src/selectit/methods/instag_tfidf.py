@@ -11,7 +11,7 @@ from selectit.errors import SettingsError
 from selectit.methods._base import SetMethod, check_count
 from selectit.numerics import tags
 from selectit.numerics.lexical import words
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.signals.arrays import Int64, Signals
 
 
@@ -59,7 +59,7 @@ class InstagTfidf(SetMethod):
         for sample in signals.texts:
             texts[sample.row] = words(sample.instruction)  # the last one's holds the conversation before it
         found = tags.top_terms(texts, self.terms, self.most)
-        order = np.argsort(row_uniforms(signals.rows, f"selectit instag {self.seed}"), kind="stable")
+        order = shuffle_rows(signals.rows, f"selectit instag {self.seed}")
         return order[np.array(tags.sample([found[row] for row in order], budget), dtype=np.int64)]
 
 

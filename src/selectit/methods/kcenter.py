@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from selectit.methods._base import SetMethod
 from selectit.numerics.coverage import k_center
 from selectit.numerics.vectors import pool
@@ -51,10 +49,7 @@ class Kcenter(SetMethod):
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; fewer where the rest are duplicates."""
         rows, vectors = pool(signals, self.seed)  # in the order of a draw: its first is the first centre
-        if not len(rows):
-            return rows
-        later = k_center(vectors, budget - 1, start=np.array([0]))
-        return np.concatenate([rows[:1], rows[later]])
+        return rows[k_center(vectors, budget)]
 
 
 METHOD = Kcenter

@@ -16,8 +16,9 @@ from selectit.methods._towards import example_vectors
 from selectit.numerics.clusters import core_of_clusters
 from selectit.numerics.vectors import pool
 from selectit.runs import row_lists
-from selectit.signals.arrays import Float32, Int64, Rows, Signals
+from selectit.signals.arrays import Float32, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest
+from selectit.signals.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)

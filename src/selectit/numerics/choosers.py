@@ -20,7 +20,7 @@ from selectit.errors import SettingsError, nearest
 from selectit.numerics.ranking import ranking
 from selectit.signals.arrays import Float64, Int64
 
-Similarity = NDArray[Any]
+Similarities = NDArray[Any]
 CHOOSERS = ("round-robin", "group-round-robin", "mean", "group-max", "doubly-greedy", "transport")
 TURNS = ("next", "lost")
 _BLOCK = 65536  # rows whose similarities are held in float64 at a time
@@ -44,7 +44,7 @@ def check_chooser(chooser: str, turns: str) -> None:
         raise SettingsError(f"there is no way to take turns {turns!r}", nearest(turns, TURNS))
 
 
-def choose_rows(alike: Similarity, n: int, group: Int64, chooser: str = "round-robin", turns: str = "next") -> Choice:
+def choose_rows(alike: Similarities, n: int, group: Int64, chooser: str = "round-robin", turns: str = "next") -> Choice:
     """At most n rows towards Q targets.
 
     Args:
@@ -68,12 +68,12 @@ def choose_rows(alike: Similarity, n: int, group: Int64, chooser: str = "round-r
     return Choice(rows, _known(alike[:, rows]).argmax(axis=0).astype(np.int64))
 
 
-def score_rows(alike: Similarity, group: Int64, chooser: str) -> Float64:
+def score_rows(alike: Similarities, group: Int64, chooser: str) -> Float64:
     """(N,) float64 scores of a chooser that ranks, higher = keep; NaN for a row that a target may not take."""
     return _SCORES[chooser](alike, group)
 
 
-def take_turns(alike: Similarity, n: int, turns: str = "next") -> Choice:
+def take_turns(alike: Similarities, n: int, turns: str = "next") -> Choice:
     """Round robin: the targets in their order, again and again; see `choose_rows`."""
     count = alike.shape[1]
     first = 2 * -(-n // max(len(alike), 1)) + 16  # as many as a target needs where few are taken by others
@@ -102,7 +102,7 @@ def _alternate(group: Int64) -> Int64:
     return np.lexsort([group, turn])
 
 
-def _take_group_turns(alike: Similarity, n: int, group: Int64, turns: str) -> Choice:
+def _take_group_turns(alike: Similarities, n: int, group: Int64, turns: str) -> Choice:
     """Round robin over groups, each with the largest similarity to one of its targets."""
     taken = take_turns(np.stack([_largest(alike[group == each]) for each in np.unique(group)]), n, turns)
     own = group[:, None] == np.unique(group)[taken.targets]
@@ -110,7 +110,7 @@ def _take_group_turns(alike: Similarity, n: int, group: Int64, turns: str) -> Ch
     return Choice(taken.rows, likest.astype(np.int64))
 
 
-def transport_masses(alike: Similarity, temperature: float = 0.01, slack: float = 1e-4) -> Float64:
+def transport_masses(alike: Similarities, temperature: float = 0.01, slack: float = 1e-4) -> Float64:
     """(N,) the mass that unbalanced optimal transport brings from Q equal targets to each row; they sum up to 1.
 
     The plan is u K v with K = exp(-(1 - S) / 2 / temperature) / (Q N); what leaves each target is exact, what arrives
@@ -165,31 +165,32 @@ def _top(known: NDArray[Any], size: int) -> Int64:
 
 
 def _known(alike: NDArray[Any]) -> NDArray[Any]:
+    """The same with -inf for NaN: both say that a target never takes the row."""
     return np.where(np.isnan(alike), -np.inf, alike)
 
 
-def _largest(alike: Similarity) -> NDArray[Any]:
+def _largest(alike: Similarities) -> NDArray[Any]:
     """(N,) the largest over the targets that may take the row; -inf where none may."""
     largest: NDArray[Any] = _known(alike).max(axis=0)
     return largest
 
 
-def _mean(alike: Similarity, group: Int64) -> Float64:
+def _mean(alike: Similarities, group: Int64) -> Float64:
     means: Float64 = alike.mean(axis=0, dtype=np.float64)
     return np.where(np.isfinite(means), means, np.nan)
 
 
-def _group_max(alike: Similarity, group: Int64) -> Float64:
+def _group_max(alike: Similarities, group: Int64) -> Float64:
     best: Float64 = np.stack([_mean(alike[group == each], group) for each in np.unique(group)]).max(axis=0)
     return best
 
 
-def _doubly_greedy(alike: Similarity, group: Int64) -> Float64:
+def _doubly_greedy(alike: Similarities, group: Int64) -> Float64:
     largest = _largest(alike).astype(np.float64)
     return np.where(np.isfinite(largest), largest, np.nan)
 
 
-def _transport(alike: Similarity, group: Int64) -> Float64:
+def _transport(alike: Similarities, group: Int64) -> Float64:
     fine = np.isfinite(alike).all(axis=0)
     masses = np.full(alike.shape[1], np.nan)
     if fine.any():
@@ -197,7 +198,7 @@ def _transport(alike: Similarity, group: Int64) -> Float64:
     return masses
 
 
-_SCORES: dict[str, Callable[[Similarity, Int64], Float64]] = {
+_SCORES: dict[str, Callable[[Similarities, Int64], Float64]] = {
     "mean": _mean, "group-max": _group_max, "doubly-greedy": _doubly_greedy, "transport": _transport,
 }  # fmt: skip
 

@@ -23,21 +23,20 @@ NEIGHBOURS = 64
 _COLUMNS = 256  # columns of similarities held at a time: N x 256 float32, 53 MB for 52,000 points
 
 
-def k_center(vectors: Vectors, n: int, start: Int64 | None = None, seed: int = 0) -> Int64:
+def k_center(vectors: Vectors, n: int, start: Int64 | None = None) -> Int64:
     """Greedy k-center: each next point is the one farthest (L2) from those chosen; radius at most twice the best.
 
     Args:
         vectors: (N, D) finite.
         n: how many points to add.
-        start: points that are chosen already, not returned; without them the first is drawn with `seed` and returned.
-        seed: of that draw.
+        start: points that are chosen already, not returned; without them the first is point 0, and returned.
 
     Returns:
         At most n indices in order: fewer where all that is left lies on a chosen point.
     """
     n, first = min(n, len(vectors)), np.empty(0, dtype=np.int64)
     if start is None or not len(start):
-        first = start = np.random.default_rng(seed).integers(len(vectors), size=min(n, 1))
+        first = start = np.zeros(min(n, 1), dtype=np.int64)
     squares, distance = np.einsum("ij,ij->i", vectors, vectors), np.full(len(vectors), np.inf)
 
     def squared_distances(rows: Int64 | slice) -> Callable[[Int64], NDArray[np.floating]]:

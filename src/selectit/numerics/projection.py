@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.errors import SettingsError, install_extra
-from selectit.numerics.row_random import row_uniforms
-from selectit.signals.arrays import Int64, Rows
+from selectit.errors import SettingsError, import_extra
+from selectit.numerics.row_random import shuffle_rows
+from selectit.signals.arrays import Int64
+from selectit.signals.rows import Rows
 
 SAMPLE = 2048
 """Rows whose vectors are enough to decide the axes of a map."""
@@ -31,8 +32,7 @@ class Projection:
 
 def draw_sample(rows: Rows) -> Int64:
     """The rows whose vectors decide the axes of a map, `SAMPLE` at most: equal data, equal rows."""
-    drawn: Int64 = np.argsort(row_uniforms(rows, "map"), kind="stable")[:SAMPLE]
-    return drawn
+    return shuffle_rows(rows, "map")[:SAMPLE]
 
 
 def project(vectors: NDArray[np.float32], sample: Int64) -> Projection:
@@ -65,14 +65,11 @@ def lay_out(vectors: NDArray[np.float32], seed: int = 0) -> Projection:
     Raises:
         SettingsError: umap-learn is not installed, or there are too few vectors to have neighbours.
     """
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise SettingsError(f"UMAP needs umap-learn: {error}", f"Install it: {install_extra('map')}") from error
+    umap = import_extra("umap", "map", "UMAP")
     there = np.asarray(np.isfinite(vectors).all(axis=1))
     if there.sum() <= NEIGHBOURS:
         raise SettingsError(f"UMAP needs more than {NEIGHBOURS} rows with a vector", "Leave out --umap.")
-    method = UMAP(n_neighbors=NEIGHBOURS, metric="cosine", init="pca", random_state=seed, n_jobs=1)
+    method = umap.UMAP(n_neighbors=NEIGHBOURS, metric="cosine", init="pca", random_state=seed, n_jobs=1)
     points = np.full((len(vectors), 2), np.nan, np.float32)
     points[there] = method.fit_transform(vectors[there])
     return Projection(points, None)

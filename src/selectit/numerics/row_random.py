@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from selectit.signals.arrays import Float64, Int64, Rows
+from selectit.signals.arrays import Float64, Int64
+from selectit.signals.rows import Rows
 
 
 def row_uniforms(rows: Rows, key: str) -> Float64:
@@ -20,6 +21,13 @@ def row_uniforms(rows: Rows, key: str) -> Float64:
         some = slice(start, start + _TOGETHER)
         uniforms[some] = _uniforms(rows.digest[some], rows.occurrence[some], key.encode())
     return uniforms
+
+
+def shuffle_rows(rows: Rows, key: str, among: Int64 | None = None) -> Int64:
+    """All rows, or those `among` them, in the order of `row_uniforms`."""
+    draws = row_uniforms(rows, key)
+    order: Int64 = np.argsort(draws if among is None else draws[among], kind="stable")
+    return order if among is None else among[order]
 
 
 _TOGETHER = 1 << 16

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, nearest
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.signals.arrays import Embeddings, Float64, Int64, Signals
 
 SIMILARITIES = ("cosine01", "rbf", "submodlib-euclidean")
@@ -37,8 +37,8 @@ def pool(signals: Signals, seed: int = 0) -> tuple[Int64, NDArray[np.float32]]:
     The draw goes with `seed` and the rows' content, so that what is chosen does not depend on the rows' places.
     """
     vectors = row_vectors(signals.embeddings, len(signals.rows))
-    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
-    rows = rows[np.argsort(row_uniforms(signals.rows, f"selectit pool {seed}")[rows], kind="stable")]
+    known = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+    rows = shuffle_rows(signals.rows, f"selectit pool {seed}", known)
     return rows, vectors[rows]
 
 

@@ -12,7 +12,8 @@ from selectit.methods._base import SetMethod
 from selectit.pages.choice import StoredChoice
 from selectit.pages.load import build_method
 from selectit.selection.choose import Groups
-from selectit.signals.arrays import Int64, count_before
+from selectit.signals.arrays import Int64
+from selectit.signals.rows import count_before
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from selectit.pages.analyses import list_costs
 from selectit.pages.choice import StoredChoice
 from selectit.pages.markup import details, escape, facts, paragraphs
 from selectit.runs.annotators import annotators
-from selectit.runs.run import Run, reading_lines
+from selectit.runs.manifest import reading_lines
+from selectit.runs.run import Run
 from selectit.selection.cascade_report import read_timing
 from selectit.selection.describe import probe_lines, read_probes
 from selectit.selection.summary import Summary, summary_lines, target_lines

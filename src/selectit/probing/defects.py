@@ -127,7 +127,7 @@ def _wrong_number(pair: _Pair, others: Sequence[_Pair], draw: random.Random) -> 
         lowest = 10 ** (len(digits) - 1) if len(digits) > 1 else 0
         wrong = str(draw.randrange(lowest, 10 ** len(digits)))
     drawn = iter(wrong)
-    changed = re.sub(r"\d", lambda digit: next(drawn), number[0])
+    changed = re.sub(r"\d", lambda _: next(drawn), number[0])
     return pair.response[: number.start()] + changed + pair.response[number.end() :]
 
 

@@ -48,7 +48,7 @@ JUDGES, JUDGES_NOT, JUDGES_WRONG = "judges", "does not judge", "judges the wrong
 JUDGES_AS_LENGTH = "judges, not shown to be better than length"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
     """How well one method, with one model and prompt set, tells good from bad. None = does not apply."""
 
@@ -63,20 +63,21 @@ class Probed:
     """Of everything that decides the scores; results with another one are kept beside this one."""
     scores: str
     """The name of its scores in the probe's own run."""
-    kinds: tuple[KindStats, ...]
+    kinds: tuple[KindStats, ...] = ()
     """Empty where no defects were planted."""
-    wins: Estimate | None
+    wins: Estimate | None = None
     """Mean over the kinds of the share of pairs in which the original scores higher."""
-    pairs: PairStats | None
+    pairs: PairStats | None = None
     """Of preference pairs."""
-    over_length: Estimate | None
+    over_length: Estimate | None = None
     """How many more of the preference pairs are won than by the length of the answers."""
-    auroc: Estimate | None
+    auroc: Estimate | None = None
     """Of the user's own labels: chance that a good row scores above a bad one."""
-    p: float | None
+    p: float | None = None
     """Of the two-sided Mann-Whitney test of the user's own labels, or sign test of the preference pairs, times Holm's
     factor for the number of results."""
-    verdict: str
+    verdict: str = ""
+    """'' = `judge_together` is still to decide."""
     mass: float | None
     """Mean probability of all labels together, over the same rows as `spread`."""
     spread: float
@@ -131,21 +132,17 @@ def measure(
         "seconds_per_row": None if seconds is None or not scored.answered else seconds / len(rows),
         "unscored": int(np.isnan(scores).sum()),
     }
-    nothing: dict[str, Any] = {"kinds": (), "wins": None, "pairs": None, "over_length": None, "auroc": None, "p": None}
-    about |= nothing | {"verdict": ""}  # what is judged by a p, `_judge_together` judges
     if any(row.kind == GOOD for row in rows):
         good, bad = _of_kinds(scores, rows, GOOD, BAD)
-        return Probed(**about | {"auroc": auroc_estimate(good, bad), "p": rank_sum_test(good, bad)})
+        return Probed(**about, auroc=auroc_estimate(good, bad), p=rank_sum_test(good, bad))
     if any(row.kind == CHOSEN for row in rows):
-        pairs, (won, longer) = (
-            measure_answers(scores, rows),
-            (preferences(*_of_kinds(each, rows, CHOSEN, REJECTED)) for each in (scores, words)),
-        )
+        pairs = measure_answers(scores, rows)
+        won, longer = (preferences(*_of_kinds(each, rows, CHOSEN, REJECTED)) for each in (scores, words))
         more = more_than(won, longer, _instructions(rows), seed)
-        return Probed(**about | {"pairs": pairs, "over_length": more, "p": pairs.p})
+        return Probed(**about, pairs=pairs, over_length=more, p=pairs.p)
     kinds = measure_kinds(pair_scores(scores, rows))
     wins = bootstrap_mean(preference_table(scores, rows), seed)
-    return Probed(**about | {"kinds": kinds, "wins": wins, "verdict": planted_verdict(kinds)})
+    return Probed(**about, kinds=kinds, wins=wins, verdict=planted_verdict(kinds))
 
 
 def word_counts(rows: Sequence[Corrupted]) -> Float64:

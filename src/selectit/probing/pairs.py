@@ -20,7 +20,7 @@ from selectit.data.tables import plain_records
 from selectit.data.turns import read_turns
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.numerics.statistics import Estimate, bootstrap_mean, preferences, sign_test, wilson
 from selectit.probing.defects import Corrupted, keep_last
 from selectit.probing.rows import LEAST_PAIRS
@@ -109,7 +109,7 @@ def draw_pairs(run: Run, fields: PairMap, sample: int, seed: int) -> PairRows:
 
     Raises DataError where fewer than `LEAST_PAIRS` are left.
     """
-    order = np.argsort(row_uniforms(run.basic_rows(), f"probe {seed}"), kind="stable")
+    order = shuffle_rows(run.basic_rows(), f"probe {seed}")
     if fields.score:
         found = list(_scored_pairs(run, fields.score))
     else:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from selectit.data.records import Sample, without_input
+from selectit.data.records import Sample
 from selectit.errors import DataError, SettingsError
 from selectit.jsonable import digest_of
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.probing.defects import KINDS, ORIGINAL, Corrupted, has_response, keep_last, plant
 from selectit.runs.run import Run
-from selectit.runs.source import create_pairs_run
+from selectit.runs.source import create_pairs_run, pair_records
 from selectit.runs.stored import field_of
 from selectit.signals.arrays import Float64, Int64
 
@@ -77,7 +77,7 @@ def draw_rows(run: Run, sample: int, seed: int) -> list[Corrupted]:
     Raises DataError where there are fewer than `LEAST_PAIRS` such rows, or no kind of defect fits so many.
     """
     basic = run.basic_rows()
-    order = np.argsort(row_uniforms(basic, f"probe {seed}"), kind="stable")
+    order = shuffle_rows(basic, f"probe {seed}")
     order = order[basic.response_words[order] > 0][:sample]
     pairs = [pair for pair in _pairs(run, order) if has_response(pair)]  # of several answers the last may be empty
     if len(pairs) < LEAST_PAIRS:
@@ -104,7 +104,7 @@ def draw_labelled_rows(run: Run, labels: Labels, sample: int, seed: int) -> list
     """
     texts = field_of(run, labels.field)
     values = [labels.good(text) for text in texts]
-    order = np.argsort(row_uniforms(run.basic_rows(), f"probe {seed}"), kind="stable").tolist()
+    order = shuffle_rows(run.basic_rows(), f"probe {seed}").tolist()
     found: list[Corrupted] = []
     for kind, wanted in ((GOOD, True), (BAD, False)):
         pairs = _pairs(run, np.array([row for row in order if values[row] is wanted][:sample], np.int64))
@@ -130,15 +130,8 @@ def labels_name(labelled: str) -> str:
 
 def create_probe_run(folder: Path, rows: Sequence[Corrupted]) -> Run:
     """The run directory of a probe's rows; see `create_pairs_run`."""
-    if any(row.input for row in rows):
-        pairs = [
-            {"instruction": without_input(row.instruction, row.input), "input": row.input, "output": row.response}
-            for row in rows
-        ]
-    else:
-        pairs = [{"prompt": row.instruction, "completion": row.response} for row in rows]
-    own = [{"of": row.of, "kind": row.kind} for row in rows]
-    return create_pairs_run(folder, [pair | more for pair, more in zip(pairs, own, strict=True)])
+    pairs = zip(pair_records(rows), rows, strict=True)
+    return create_pairs_run(folder, [{**pair, "of": row.of, "kind": row.kind} for pair, row in pairs])
 
 
 def pair_scores(scores: Float64, rows: Sequence[Corrupted]) -> dict[str, tuple[Float64, Float64]]:

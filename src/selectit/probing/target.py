@@ -106,8 +106,7 @@ def probe_target(
     run = old or open_or_create_run(data, settings)
     untargeted = tuple(part for part in plan.parts if not any(spec.target for spec in flatten([part])))
     collect_all(run, dataclasses.replace(plan, parts=untargeted), progress)
-    halves = _halve(target, seed)
-    results = tuple(_probe(run, plan, part, target, halves, seed, progress) for part in plan.parts)
+    results = tuple(_probe(run, plan, part, target, seed, progress) for part in plan.parts)
     return TargetProbe(run.path, run.rows, len(target), seed, results)
 
 
@@ -184,18 +183,13 @@ def _halve(target: Sequence[Example], seed: int) -> tuple[Int64, Int64]:
 
 
 def _probe(
-    run: Run,
-    plan: Plan,
-    part: MethodSpec,
-    target: tuple[Example, ...],
-    halves: tuple[Int64, Int64],
-    seed: int,
-    progress: Progress,
+    run: Run, plan: Plan, part: MethodSpec, target: tuple[Example, ...], seed: int, progress: Progress
 ) -> TargetProbed:
     measure = "words" if any(type(need) is EmbeddingRequest for need in part.method.needs) else "embeddings"
     alike = _similarities(run, part.settings, target, measure, progress)
     near = np.full((2, len(target)), np.nan)
-    for half, other in (halves, halves[::-1]):
+    one, two = _halve(target, seed)
+    for half, other in ((one, two), (two, one)):
         rows, free = _choose(run, plan, part, tuple(target[place] for place in half), progress)
         near[:, other] = measure_nearness(alike[other], rows)
     groups = list(dict.fromkeys(each.group for each in target))

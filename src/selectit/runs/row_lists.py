@@ -20,7 +20,8 @@ from selectit.data.layouts import Layout
 from selectit.errors import DataError
 from selectit.jsonable import parse_json
 from selectit.runs.files import numbers, read_part
-from selectit.signals.arrays import Int64, Rows
+from selectit.signals.arrays import Int64
+from selectit.signals.rows import Rows
 
 _NUMBERS = re.compile(rb"\s*(\[\s*(-?\d|\])|-?\d)")
 _SHOWN = 10

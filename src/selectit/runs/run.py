@@ -4,7 +4,7 @@
     source/part-*.parquet  every record, canonical and raw
     prompts/*.toml         the prompt sets that were used
     ratings/<model>/<prompt>/part-*.parquet
-    losses/ embeddings/ judgements/ rewards/ <model>/<what was asked>/part-*.parquet
+    <signal>/<model>/<what was asked>/part-*.parquet      losses, embeddings and so on: see `signals.requests`
     tokens/<tokenizer>/part-*.parquet
     scores/  selections/
     probes/ cascades/ <name>/run/     data sets made of this one's rows, each with its own run
@@ -41,16 +41,16 @@ from numpy.typing import NDArray
 
 from selectit.data import layouts, samples
 from selectit.data.columns import TABLES
-from selectit.data.csv_text import DELIMITERS
 from selectit.data.records import Sample, Turn
 from selectit.data.tables import plain_records
 from selectit.errors import RunError
 from selectit.jsonable import digest_of
 from selectit.runs import files
 from selectit.runs.files import column, numbers, part_name
-from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes, unsealed
-from selectit.signals.arrays import Int64, Rows, build_rows
-from selectit.text_tables import write_count
+from selectit.runs.manifest import MANIFEST_PLACE, read_manifest
+from selectit.runs.sums import DamagedError, Place, check_parquet, read_bytes
+from selectit.signals.arrays import Int64
+from selectit.signals.rows import Rows, build_rows
 
 PART_ROWS = 4096
 """Rows in one part of the source. Nobody outside this module needs to know."""
@@ -297,17 +297,6 @@ def _is_amounts(key: str, entry: Any) -> bool:
     )
 
 
-MANIFEST = {
-    "data": str, "identity": dict, "rows": int, "skipped_rows": int, "layout": str, "written": str,
-    "compression": str, "indent": str, "suffix": str,
-}  # fmt: skip
-"""What a run's manifest says, and in what type; `files` has the sums of those files of the source that state none,
-`reading` what was read of the data (see `reading_lines`); older runs have neither."""
-
-
-MANIFEST_PLACE = Place("", "manifest.json")
-
-
 RUNS = Path("selectit-runs")
 """Where runs are made that have no name."""
 
@@ -331,66 +320,11 @@ def open_run(path: str | Path) -> Run:
             or "Name a folder that selectit select or rate printed (selectit show lists those here), or "
             "start with a data file.",
         )
-    found = files.parse_json(manifest, read_bytes(manifest, MANIFEST_PLACE), MANIFEST_PLACE)
-    if not {"identity", "rows", "written"} <= set(found):
-        raise RunError(f"{manifest} is not the manifest of a run", "Name the folder above, which has source/ in it.")
-    has_sums = "stored" in found
-    found = unsealed(manifest, found, MANIFEST_PLACE)
-    wrong = [key for key, kind in MANIFEST.items() if not isinstance(found.get(key), kind)]
-    if wrong or not _is_possible(found):
-        raise DamagedError(
-            manifest, f"{wrong[0] if wrong else 'something'} in it is not as it was written", MANIFEST_PLACE
-        )
-    run = Run(path, found, has_sums)
+    run = Run(path, *read_manifest(manifest))
     beyond = path / "source" / part_name(run.source_parts)
     if beyond.exists():
         raise DamagedError(manifest, f"it says {run.rows} rows, and there is {beyond}", MANIFEST_PLACE)
     return run
-
-
-def _is_possible(manifest: Mapping[str, Any]) -> bool:
-    """Whether the values are some that a manifest may have, whoever wrote it: paths are made of the suffix."""
-    return (
-        manifest["rows"] > 0
-        and manifest["identity"].get("turns") in ("last", "each", "first")
-        and isinstance(manifest["identity"].get("sha256"), str)
-        and manifest["written"] in ("json", "jsonl", "csv", *TABLES)
-        and manifest.get("delimiter", ",") in DELIMITERS
-        and manifest["compression"] in ("", "gz", "zst")
-        and not set("/\0") & set(manifest["suffix"])
-        and isinstance(manifest.get("files", {}), dict)
-        and _is_reading(manifest.get("reading"))
-    )
-
-
-def _is_reading(value: Any) -> bool:
-    kinds = {"files": int, "left_out": list, "read": dict, "unread": dict}
-    return value is None or (
-        isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
-    )
-
-
-_NAMED = 8
-
-
-def reading_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:
-    """What was read of the data as what, and what was not, as lines of text; none for runs of older versions."""
-    if facts is None:
-        return
-    read: dict[str, list[str]] = {}
-    for field, word in facts["read"].items():
-        read.setdefault(word, []).append(field)
-    unread = [f"{name} ({write_count(rows, 'row')})" for name, rows in facts["unread"].items()]
-    kept = f"; {len(unread)} kept and not read: {_first(unread)}" if unread else ""
-    yield "read " + "; ".join(f"{', '.join(fields)} → {word}" for word, fields in read.items()) + kept
-    if facts["files"] > 1 or facts["left_out"]:
-        others = facts["left_out"]
-        out = f", {len(others)} left out: {_first(others)}" if others else ""
-        yield f"read {write_count(facts['files'], 'file')}{out}"
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _digests(column: pa.FixedSizeBinaryArray) -> NDArray[np.void]:

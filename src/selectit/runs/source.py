@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -23,11 +23,34 @@ from selectit.atomic_files import replacing, sync
 from selectit.config.settings import Settings
 from selectit.data import detect, layouts, read, sources, turns
 from selectit.data.memory import Data
+from selectit.data.records import without_input
 from selectit.errors import DataError, RunError
 from selectit.jsonable import digest_of
 from selectit.runs.files import part_name, write_json, write_table
-from selectit.runs.run import MANIFEST_PLACE, RUNS, Run, in_parts, open_run
+from selectit.runs.manifest import MANIFEST_PLACE
+from selectit.runs.run import RUNS, Run, in_parts, open_run
 from selectit.runs.sums import Place
+
+
+class Pair(Protocol):
+    """An instruction, with its input at its end where it has one, and a response."""
+
+    @property
+    def instruction(self) -> str: ...
+    @property
+    def response(self) -> str: ...
+    @property
+    def input(self) -> str: ...
+
+
+def pair_records(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """Pairs as records of a layout that keeps what they hold, for `create_pairs_run`."""
+    if any(each.input for each in pairs):
+        return [
+            {"instruction": without_input(each.instruction, each.input), "input": each.input, "output": each.response}
+            for each in pairs
+        ]
+    return [{"prompt": each.instruction, "completion": each.response} for each in pairs]
 
 
 def create_pairs_run(folder: Path, pairs: Sequence[Mapping[str, Any]]) -> Run:

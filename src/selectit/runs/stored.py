@@ -44,7 +44,7 @@ def load_arrays(run: Run, annotators: Sequence[Annotator], requests: Sequence[Si
         ]
         for annotator in annotators
     ]
-    rows = [np.from_dlpack(one.table["row"].combine_chunks()) for each in stored for one in each]
+    rows = [numbers(one.table["row"]) for each in stored for one in each]
     if not all(np.array_equal(row, rows[0]) for row in rows):
         folders = ", ".join(sorted(annotator.folder(requests[0]).parent.as_posix() for annotator in annotators))
         raise RunError(f"what is stored in {folders} is not of the same answers", f"See: selectit verify {run.path}")
@@ -159,11 +159,9 @@ def failures(run: Run, annotators: Sequence[Annotator], requests: Sequence[Reque
     found: dict[int, str] = {}
     for annotator in annotators:
         for unit in units(run, annotator, requests):
-            table = read_unit(run, unit, ["row", "error"])
-            if table["error"].null_count < len(table):
-                for row, error in zip(table["row"].to_pylist(), table["error"].to_pylist(), strict=True):
-                    if error:
-                        found.setdefault(row, error)
+            failed = read_unit(run, unit, ["row", "error"]).drop_null()
+            for row, error in zip(failed["row"].to_pylist(), failed["error"].to_pylist(), strict=True):
+                found.setdefault(row, error)
     return found
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from selectit.data.examples import Example
-from selectit.data.records import Sample, without_input
 from selectit.jsonable import digest_of
 from selectit.runs.run import Run
-from selectit.runs.source import create_pairs_run
+from selectit.runs.source import create_pairs_run, pair_records
 
 
 def digest_target(examples: Sequence[Example]) -> str:
@@ -23,16 +21,6 @@ def open_target_run(run: Run, examples: Sequence[Example]) -> Run:
 
     Groups are no part of it, so that grouped otherwise they need not be asked about again.
     """
-    pairs = write_pairs(examples)
+    pairs = pair_records(examples)
     text = "\n".join(json.dumps(pair) for pair in pairs)
     return create_pairs_run(run.path / "targets" / digest_of([text])[:16], pairs)
-
-
-def write_pairs(examples: Sequence[Example] | Sequence[Sample]) -> list[dict[str, Any]]:
-    """The examples, or pairs of another data set, as records of a layout that keeps what they hold."""
-    if any(each.input for each in examples):
-        return [
-            {"instruction": without_input(each.instruction, each.input), "input": each.input, "output": each.response}
-            for each in examples
-        ]
-    return [{"prompt": each.instruction, "completion": each.response} for each in examples]

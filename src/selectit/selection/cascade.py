@@ -26,7 +26,7 @@ from selectit.inference.rate import find_raters, rate_prompts
 from selectit.inference.units import Task, note_request
 from selectit.methods._base import ScoringMethod
 from selectit.numerics.ranking import ranking
-from selectit.numerics.row_random import row_uniforms
+from selectit.numerics.row_random import shuffle_rows
 from selectit.numerics.statistics import wilson
 from selectit.progress import Progress
 from selectit.runs.annotators import Annotator, stored_columns, units
@@ -172,7 +172,7 @@ def _score_stage(run: Run, spec: MethodSpec, prompts: PromptSet, progress: Progr
 def _open_second(run: Run, stages: Stages, first: First, sample: int, *, rates: bool) -> Second:
     """The data set of the rows that are rated fully, written where it is not there: their own records."""
     drawn = np.zeros(run.rows, np.bool_)
-    drawn[np.argsort(row_uniforms(first.scored.signals.rows, "cascade"), kind="stable")[:sample]] = True
+    drawn[shuffle_rows(first.scored.signals.rows, "cascade")[:sample]] = True
     rows = np.flatnonzero(first.went_on | drawn).astype(np.int64)
     digest = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:8]
     name = f"{first.scored.label}-{stages.amount.label}-{digest}"
@@ -229,16 +229,7 @@ def run_cascade(run: Run, plan: Plan, stages: Stages, progress: Progress, *, rat
     scored = _map_scores(run, stages, first, second, full)
     choice = choose_rows(run, plan, stages.full.method, scored, None, progress)
     stats = _measure_cascade(stages, plan.budget, first, second, full)
-    found = summarise(
-        run,
-        scored.signals.rows,
-        scored.scores.score,
-        choice,
-        full.annotators,
-        full.signals.stored.get("ratings"),
-        full.about,
-        (),
-    )
+    found = summarise(run, scored, choice, rating_stats(full))
     return Cascaded(scored, choice, _with_cascade(found, stats, first, second, full), first, second, full)
 
 
@@ -314,7 +305,7 @@ def _with_cascade(found: Summary, stats: CascadeStats, first: First, second: Sec
     """The summary of the full ratings with what the cascade has to say."""
     raters = tuple(dataclasses.replace(each, within=_within(second)) for each in found.raters)
     if stats.first_model != stats.full_model:
-        raters = (*rating_stats(first.scored.annotators, first.scored.signals.stored.get("ratings")), *raters)
+        raters = (*rating_stats(first.scored), *raters)
     return dataclasses.replace(
         found,
         raters=raters,

@@ -17,7 +17,8 @@ from selectit.filters.quotas import share_out
 from selectit.numerics.groups import best_of_groups
 from selectit.numerics.ranking import ranking
 from selectit.runs.selections import Selection
-from selectit.signals.arrays import Float64, Int64, count_before
+from selectit.signals.arrays import Float64, Int64
+from selectit.signals.rows import count_before
 
 Bool = NDArray[np.bool_]
 

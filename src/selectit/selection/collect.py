@@ -14,15 +14,16 @@ from selectit.engines.loading import engine_for
 from selectit.errors import RunError, SettingsError
 from selectit.inference import execute
 from selectit.inference.rate import find_engine, find_model, find_raters, rate_prompts
-from selectit.inference.units import Task, count_tokens
+from selectit.inference.tokens import count_tokens
+from selectit.inference.units import Task
 from selectit.methods._tuning import TuningScoringMethod, tunes
 from selectit.procedures.follow import follow_scoring
 from selectit.procedures.tuned import check_trainings
 from selectit.progress import Progress
-from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator, units
+from selectit.runs.annotators import Annotator, find_annotator, models_in, named_annotator
 from selectit.runs.files import slug
 from selectit.runs.run import Run
-from selectit.runs.stored import field_of, load_arrays
+from selectit.runs.stored import field_of, is_answered, load_arrays
 from selectit.runs.targets import digest_target, open_target_run
 from selectit.selection.spec import MethodSpec, Plan, list_requests, needs_ratings, substituted_prompts, tokenizer_name
 from selectit.signals.arrays import INSTEAD, Signals, Target
@@ -85,7 +86,7 @@ def _enough(run: Run, annotator: Annotator | None, request: Request) -> Request:
     """The request, or one that was answered before and whose answers hold all of its."""
     if annotator is not None:
         for wider in request.wider:
-            if all(unit.path.exists() for unit in units(run, annotator, [wider])):
+            if is_answered(run, annotator, wider):
                 return wider
     return request
 
@@ -148,7 +149,7 @@ def _load_target(run: Run, spec: MethodSpec, answered: Sequence[Answered]) -> Ta
             continue
         asked = request.of_examples
         same = find_annotator(inner, str(annotator.manifest["digest"]), spec.settings, request.signal)
-        if same is None or not all(unit.path.exists() for unit in units(inner, same, [asked])):
+        if same is None or not is_answered(inner, same, asked):
             raise RunError(
                 f"{run.path} has no {request.signal} of the target's examples by {annotator.name}",
                 f"Collect them: selectit rate --run {run.path} with this --method, --target and model.",

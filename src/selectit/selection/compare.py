@@ -1,4 +1,4 @@
-"""How far methods agree: of their scores and choices, from stored columns. Pure."""
+"""`compare`: how far the scores and choices of several methods agree, from stored columns."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class MethodStats:
 
 
 @dataclass(frozen=True, slots=True)
-class PairStats:
+class Agreement:
     """How far two methods agree. None = undefined."""
 
     a: str
@@ -75,7 +75,7 @@ class Comparison:
     mean_words: float
     """Mean words of all responses."""
     methods: tuple[MethodStats, ...]
-    pairs: tuple[PairStats, ...]
+    pairs: tuple[Agreement, ...]
 
     def _repr_html_(self) -> str:
         return notebook_html(comparison_lines(self))
@@ -137,9 +137,9 @@ def _method(outcome: MethodOutcome, words: Int64) -> MethodStats:
     )
 
 
-def _pair(a: MethodOutcome, b: MethodOutcome, rows: int) -> PairStats:
+def _pair(a: MethodOutcome, b: MethodOutcome, rows: int) -> Agreement:
     both = a.scores is not None and b.scores is not None
-    return PairStats(
+    return Agreement(
         a=a.name,
         b=b.name,
         spearman=without_nan(spearman(a.scores, b.scores)) if both else None,  # type: ignore[arg-type]

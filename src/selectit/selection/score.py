@@ -99,28 +99,34 @@ def score_part(
     """
     method = spec.method
     loaded = load_signals(run, spec, prompts, rated, progress)
+    inner: dict[str, Scored] = {}
+    for text in method_files.list_score_texts(method):
+        if text in known:
+            inner[text] = known[text]
+        elif text in spec.reads:
+            inner[text] = score_part(run, spec.reads[text], prompts, rated, progress, asks=asks)
+        else:
+            inner[text] = _load_stored(run, text)
     config: dict[str, Any] = {"method": spec.settings.method, **to_toml_parameters(method), **loaded.config}
-    signals, used, answered = loaded.signals, loaded.raters, loaded.answered
-    inner = {
-        text: known.get(text)
-        or (
-            score_part(run, spec.reads[text], prompts, rated, progress, asks=asks)
-            if text in spec.reads
-            else _load_stored(run, text)
-        )
-        for text in method_files.list_score_texts(method)
-    }
     if inner:
-        signals = dataclasses.replace(signals, stored_scores={text: each.scores.score for text, each in inner.items()})
         config["scores"] = {text: each.scores.name for text, each in inner.items()}
-        answered = (*answered, *(one for each in inner.values() for one in each.answered))
-    none = Scores(method.label, np.full(run.rows, math.nan), {})
-    about, passes = method.about, tuple(one for each in inner.values() for one in each.passes)
+    scored = Scored(
+        scores=Scores(method.label, np.full(run.rows, math.nan), {}),
+        signals=dataclasses.replace(
+            loaded.signals, stored_scores={text: each.scores.score for text, each in inner.items()}
+        ),
+        annotators=loaded.raters,
+        answered=(*loaded.answered, *(one for each in inner.values() for one in each.answered)),
+        config=config,
+        label=method.label,
+        about=method.about,
+        chooses_set=not isinstance(method, ScoringMethod),
+        passes=tuple(one for each in inner.values() for one in each.passes),
+    )
     if not isinstance(method, ScoringMethod):
-        return Scored(none, signals, used, answered, config, method.label, about, chooses_set=True, passes=passes)
-    scored = Scored(none, signals, used, answered, config, method.label, about, chooses_set=False, passes=passes)
+        return scored
     if isinstance(method, TuningScoringMethod):
-        done = follow_scoring(run, method, signals, spec.settings, progress, asks=asks)
+        done = follow_scoring(run, method, scored.signals, spec.settings, progress, asks=asks)
         scored = dataclasses.replace(scored, signals=done.result).after(done.passes)
     values, parts = method.score(scored.signals), method.parts(scored.signals)
     return dataclasses.replace(scored, scores=store_scores(run, method.label, scored.config, values, parts))

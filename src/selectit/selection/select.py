@@ -32,7 +32,7 @@ from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
 from selectit.selection.score import Scored, count_passes, estimate_seconds
 from selectit.selection.spec import Plan, list_requests, to_toml_parameters
-from selectit.selection.summary import Summary, find_examples, summarise, summary_lines
+from selectit.selection.summary import Summary, rating_stats, summarise, summary_lines
 from selectit.signals.arrays import Int64
 from selectit.text_tables import notebook_html
 
@@ -194,21 +194,7 @@ def _in_one_stage(run: Run, plan: Plan, rates: bool, progress: Progress) -> tupl
     """Rate and collect, where `rates`, then score and choose."""
     rated = collect_all(run, plan, progress) if rates else None
     scored, choice = score_and_choose(run, plan, rated, progress)
-    summary = summarise(
-        run,
-        scored.signals.rows,
-        None if scored.chooses_set else scored.scores.score,
-        choice,
-        scored.annotators,
-        scored.signals.stored.get("ratings"),
-        scored.about,
-        scored.answered,
-        scored.passes,
-    )
-    if scored.signals.stored_target is not None:
-        found, kept = find_examples(scored.signals.rows, scored.signals.stored_target, choice.selection.rows)
-        summary = dataclasses.replace(summary, target_rows=found, target_kept=kept)
-    return scored, choice, summary
+    return scored, choice, summarise(run, scored, choice, rating_stats(scored))
 
 
 def _refuse_idle(settings: Settings, *, reads: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,17 @@ from numpy.typing import NDArray
 
 from selectit.jsonable import without_nan
 from selectit.numerics.ranking import spearman
-from selectit.procedures.follow import AnsweredPass
 from selectit.runs.annotators import Annotator
-from selectit.runs.run import Run, reading_lines
+from selectit.runs.manifest import reading_lines
+from selectit.runs.run import Run
 from selectit.selection.cascade_report import CascadeStats, cascade_lines
 from selectit.selection.choose_rows import Choice
 from selectit.selection.filter_report import FilterStats, filter_lines, filters_from_plain, measure_filters
+from selectit.selection.score import Scored
 from selectit.selection.signal_report import SignalStats, inner_stats, signal_line, signal_stats
 from selectit.selection.tuning_report import TuningStats, measure_tunings, tuning_lines
-from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Int64, Ratings, Rows, Target
-from selectit.signals.requests import Request
+from selectit.signals.arrays import FLAG_FLOOR, FLAG_TRUNCATED, Float64, Int64, Ratings, Target
+from selectit.signals.rows import Rows
 from selectit.text_tables import write_count
 
 SMALL_MASS = 0.1
@@ -69,7 +69,7 @@ class RatingStats:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStats:
+class TargetStats:
     """What was chosen for one group of a target's examples."""
 
     name: str
@@ -106,8 +106,8 @@ class Summary:
     filters: FilterStats | None = None
     """None = any row might be chosen, and the best were."""
     reading: Mapping[str, Any] | None = None
-    """What was read of the data as what; see `runs.run.reading_lines`. Older summaries have none."""
-    target: tuple[GroupStats, ...] = ()
+    """What was read of the data as what; see `runs.manifest.reading_lines`. Older summaries have none."""
+    target: tuple[TargetStats, ...] = ()
     """By the groups of the target's examples, where the method chooses for each; older summaries have none."""
     target_rows: int = 0
     """Examples of the target that are rows of the data, question and answer."""
@@ -147,41 +147,33 @@ def left_out_lines(rows: int, kinds: Sequence[str]) -> Iterator[str]:
         yield f"{have} content that is not text ({', '.join(kinds)}) and was left out"
 
 
-def summarise(
-    run: Run,
-    rows: Rows,
-    scores: Float64 | None,
-    choice: Choice,
-    used: Sequence[Annotator],
-    ratings: Ratings | None,
-    about: str,
-    answered: Sequence[tuple[Annotator, Sequence[Request]]],
-    passes: Sequence[AnsweredPass] = (),
-) -> Summary:
-    """All figures of a selection. `scores` is None for a method that chooses a set."""
+def summarise(run: Run, scored: Scored, choice: Choice, raters: tuple[RatingStats, ...]) -> Summary:
+    """All figures of a selection; `raters` are those by whose ratings it was scored."""
     left_out_rows, kinds = left_out(run)
-    selection = choice.selection
-    values = np.full(len(rows), math.nan) if scores is None else scores
-    facts = rating_stats(used, ratings)
+    selection, rows, scores = choice.selection, scored.signals.rows, scored.scores.score
+    target = scored.signals.stored_target
+    target_rows, target_kept = (0, 0) if target is None else find_examples(rows, target, selection.rows)
     return Summary(
         rows=len(rows),
         kept=len(selection.rows),
         highest=without_nan(selection.scores.max()) if len(selection.scores) else None,
         cut=without_nan(selection.cut),
-        unscored_rows=0 if scores is None else int(np.isnan(scores).sum()),
+        unscored_rows=0 if scored.chooses_set else int(np.isnan(scores).sum()),
         empty_responses=int((rows.response_words == 0).sum()),
         left_out_rows=left_out_rows,
         left_out=kinds,
-        length_correlation=without_nan(spearman(values, rows.response_words.astype(np.float64))),
-        raters=facts,
-        about=about,
-        note=packaged_note(used),
-        warnings=tuple(_warnings(None if scores is None else values, facts)),
-        others=(*signal_stats(run, (*answered, *choice.answered)), *inner_stats(passes)),
+        length_correlation=without_nan(spearman(scores, rows.response_words.astype(np.float64))),
+        raters=raters,
+        about=scored.about,
+        note=packaged_note(scored.annotators),
+        warnings=tuple(_warnings(scores, raters)),
+        others=(*signal_stats(run, (*scored.answered, *choice.answered)), *inner_stats(scored.passes)),
         filters=measure_filters(choice),
         reading=run.manifest.get("reading"),
-        target=tuple(GroupStats(name, kept) for name, kept in selection.groups.items()),
-        tunings=measure_tunings(passes),
+        target=tuple(TargetStats(name, kept) for name, kept in selection.groups.items()),
+        target_rows=target_rows,
+        target_kept=target_kept,
+        tunings=measure_tunings(scored.passes),
     )
 
 
@@ -191,9 +183,11 @@ def find_examples(rows: Rows, target: Target, chosen: Int64) -> tuple[int, int]:
     return int(np.isin(examples, data).sum()), int(np.isin(data[chosen], examples).sum())  # half a digest is enough
 
 
-def rating_stats(used: Sequence[Annotator], ratings: Ratings | None) -> tuple[RatingStats, ...]:
-    """How each of the raters rated."""
-    return () if ratings is None else tuple(_facts(annotator, m, ratings) for m, annotator in enumerate(used))
+def rating_stats(scored: Scored) -> tuple[RatingStats, ...]:
+    """How each of the raters rated; none where the method reads no ratings."""
+    ratings = scored.signals.stored.get("ratings")
+    raters = enumerate(scored.annotators)
+    return () if ratings is None else tuple(_facts(annotator, m, ratings) for m, annotator in raters)
 
 
 def summary_lines(summary: Summary, timing: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
@@ -286,7 +280,7 @@ def from_plain(plain: Mapping[str, Any]) -> Summary:
     )
     tuples = {name: tuple(plain[name]) for name in ("left_out", "warnings")}
     others = tuple(SignalStats(**each) for each in plain.get("others", ()))
-    target = tuple(GroupStats(**each) for each in plain.get("target", ()))
+    target = tuple(TargetStats(**each) for each in plain.get("target", ()))
     tunings = tuple(TuningStats(**each) for each in plain.get("tunings", ()))
     cascade = None if plain.get("cascade") is None else CascadeStats(**plain["cascade"])
     filters = filters_from_plain(plain.get("filters"))
@@ -319,8 +313,8 @@ def _rows_with(ratings: Ratings, which: NDArray[Any]) -> int:
     return len(np.unique(ratings.row[items]))
 
 
-def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[str]:
-    for stats in facts:
+def _warnings(scores: Float64, raters: Sequence[RatingStats]) -> Iterator[str]:
+    for stats in raters:
         if stats.mean_mass is not None and stats.mean_mass < SMALL_MASS:
             yield (
                 f"{stats.model} puts only {stats.mean_mass:.1%} of its probability on the ratings: it is mostly not "
@@ -333,8 +327,6 @@ def _warnings(scores: Float64 | None, facts: Sequence[RatingStats]) -> Iterator[
                 f"{stats.model} rates {share:.1%} of everything {label}: its confidence alone "
                 "decides the ranking. Try a larger model or other prompts."
             )
-    if scores is None:
-        return
     present = scores[~np.isnan(scores)]
     if len(present) > 1 and np.ptp(present) == 0:
         yield (

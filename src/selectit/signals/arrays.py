@@ -1,4 +1,4 @@
-"""What methods read: the rows, and the answers of models as arrays."""
+"""What methods read: the answers of models as arrays, and all that was collected for one of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.data.examples import Example
-from selectit.data.layouts import Layout
 from selectit.data.records import Sample
 from selectit.errors import RunError
+from selectit.signals.rows import Rows
 
 Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
@@ -23,56 +23,28 @@ Int64 = NDArray[np.int64]
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What every method may know about the rows without any model. All arrays have length N."""
-
-    digest: NDArray[np.void]
-    occurrence: Int64
-    """How many earlier rows have the same digest."""
-    response_words: Int64
-    """Words (runs without white space) of the responses that are rated."""
-    layout: Layout | None = None
-    """How the data was read, for a file that names rows by their text; None = as the file shows."""
-
-    def __len__(self) -> int:
-        return len(self.digest)
-
-    def take(self, rows: Int64) -> Rows:
-        """What is known of some of the rows; a draw that goes with a row's content stays as it is."""
-        return Rows(self.digest[rows], self.occurrence[rows], self.response_words[rows], self.layout)
+FLAG_TRUNCATED = 1
+"""The response was cut from the right so that the answer line stayed whole."""
 
 
-def build_rows(digest: NDArray[np.void], response_words: Int64) -> Rows:
-    """Rows with these (N,) 16-byte digests, numbered among those that are equal."""
-    halves = np.ascontiguousarray(digest).view(np.uint64).reshape(-1, 2)
-    return Rows(digest, count_before(halves[:, 0], halves[:, 1]), response_words)
+FLAG_EMPTY = 2
+"""The response is empty."""
 
 
-def count_before(*columns: NDArray[Any]) -> Int64:
-    """(N,) how many earlier entries have the same numbers in all of the (N,) columns, one or several."""
-    found = np.zeros(len(columns[0]), np.int64)
-    places = np.flatnonzero(_repeats(columns[0]))  # most columns have few equal entries, and to sort takes memory
-    if not len(places):
-        return found
-    chosen = [column[places] for column in columns]
-    order = np.lexsort(chosen)  # stable, and faster than to compare 16 bytes
-    differs = np.logical_or.reduce([np.diff(column[order]) != 0 for column in chosen])
-    starts = np.flatnonzero(np.r_[True, differs])
-    counts = np.diff(np.r_[starts, len(order)])
-    found[places[order]] = np.arange(len(order)) - np.repeat(starts, counts)
-    return found
+FLAG_SMALLER_BATCH = 4
+"""The batch was split because the engine failed on it whole."""
 
 
-def _repeats(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """(N,) whether an entry is there more than once."""
-    ordered = np.sort(column)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(twice):
-        return np.zeros(len(column), np.bool_)
-    found: NDArray[np.bool_] = twice[np.searchsorted(twice, column).clip(max=len(twice) - 1)] == column
-    return found
+FLAG_NO_ROOM = 8
+"""The text does not fit the token limit and could not, or was not allowed to, be cut."""
+
+
+FLAG_FLOOR = 16
+"""A label that the server did not return has the smallest log-probability that it did return."""
+
+
+FLAG_UNFINISHED = 32
+"""The answer reached the limit of new tokens before its end."""
 
 
 class ItemArrays:
@@ -372,27 +344,3 @@ def _collected(signal: T | None, name: str) -> T:
     if signal is None:
         raise RunError(f"this method needs {name} and none were collected")
     return signal
-
-
-FLAG_TRUNCATED = 1
-"""The response was cut from the right so that the answer line stayed whole."""
-
-
-FLAG_EMPTY = 2
-"""The response is empty."""
-
-
-FLAG_SMALLER_BATCH = 4
-"""The batch was split because the engine failed on it whole."""
-
-
-FLAG_NO_ROOM = 8
-"""The text does not fit the token limit and could not, or was not allowed to, be cut."""
-
-
-FLAG_FLOOR = 16
-"""A label that the server did not return has the smallest log-probability that it did return."""
-
-
-FLAG_UNFINISHED = 32
-"""The answer reached the limit of new tokens before its end."""

@@ -127,8 +127,7 @@ def fit(job: Job, progress: Progress) -> None:
     trainer.save_model(str(folder / "tuned"))
     if trainer.is_world_process_zero():
         steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-        names = {"step": "step", "loss": "loss", "learning_rate": "learning_rate", "seconds": "seconds"}
-        entries = [{name: entry[key] for name, key in names.items()} for entry in steps]
+        entries = [{name: entry[name] for name in ("step", "loss", "learning_rate", "seconds")} for entry in steps]
         write_json(folder / "result.json", {"log": entries})
     del trainer
     gc.collect()  # it holds itself: whoever comes next needs the memory

@@ -22,7 +22,8 @@ from selectit.models import files, resolve
 from selectit.models import packaged as models_packaged
 from selectit.selection.choose import Budget, select_top
 from selectit.signals import prompts
-from selectit.signals.arrays import Ratings, Rows, Signals
+from selectit.signals.arrays import Ratings, Signals
+from selectit.signals.rows import Rows
 
 WITHIN = 1e-4
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from selectit.engines.base import Failures
 from selectit.engines.hf.adapters import Adapter, adapted, count_weights
+from selectit.engines.hf.halving import read_in_halves
 from selectit.engines.hf.packing import Reader
-from selectit.engines.memory import release_cached
-from selectit.engines.texts import first_line
 
-log = logging.getLogger(__name__)
 _LOGITS, _CUDA_LOGITS = 2**25, 2**28
 """Logits of one batch: 128 MB and 1 GB in float32, and several times that while they are differentiated."""
 
@@ -97,7 +94,13 @@ class Differentiator:
         failures = Failures()
         self.reader.use_attention(self.reader.own_attention)
         for batch in self._batches(texts, rows):
-            yield from self._in_halves(batch, texts, differentiate, errors, failures)
+            for keys, found in read_in_halves(batch, lambda some: differentiate([texts[key] for key in some])):
+                if isinstance(found, str):
+                    errors[keys[0]] = found
+                    failures.add(found)
+                else:
+                    failures.reset()
+                    yield keys, found
 
     def _batches(self, texts: Mapping[int, Text], rows: int) -> Iterator[list[int]]:
         """Keys of texts, shortest first, within the limits of rows, of padded tokens, of padding and of logits."""
@@ -115,34 +118,6 @@ class Differentiator:
             batch.append(key)
         if batch:
             yield batch
-
-    def _in_halves(
-        self,
-        batch: list[int],
-        texts: Mapping[int, Text],
-        differentiate: _Differentiate,
-        errors: MutableMapping[int, str],
-        failures: Failures,
-    ) -> Iterator[Batch]:
-        """One batch; where the model fails on it, its halves, down to single texts."""
-        gradients = None
-        try:
-            gradients = differentiate([texts[key] for key in batch])
-        except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
-            failure = first_line(str(error))
-        if gradients is not None:
-            failures.reset()
-            yield batch, gradients
-            return
-        release_cached()  # after the except clause, whose traceback holds the tensors
-        if len(batch) == 1:
-            errors[batch[0]] = failure
-            failures.add(failure)
-            return
-        log.warning("a batch of %d texts failed and is read in halves: %s", len(batch), failure)
-        middle = len(batch) // 2
-        for half in (batch[:middle], batch[middle:]):
-            yield from self._in_halves(half, texts, differentiate, errors, failures)
 
     def _adapter_gradients(self, adapters: Sequence[Adapter], texts: Sequence[Text]) -> torch.Tensor:
         with torch.enable_grad(), adapted(adapters, len(texts)) as copies:

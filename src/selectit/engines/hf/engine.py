@@ -6,7 +6,6 @@ It resolves labels and settings, fits texts into the token limit, and forms batc
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,18 +19,11 @@ from selectit.engines.base import Rated
 from selectit.engines.chat import render_chat
 from selectit.engines.device import DTYPES, default_device, prepared, resolve_dtype
 from selectit.engines.hf.fusing import can_compile, fuse
+from selectit.engines.hf.halving import read_in_halves
 from selectit.engines.hf.losses import LossReader
 from selectit.engines.hf.packing import Float32Head, Reader, common_prefix, packed_limit
 from selectit.engines.memory import release_cached
-from selectit.engines.texts import (
-    Texts,
-    TokenCounter,
-    check_vocabulary,
-    first_line,
-    load_tokenizer,
-    model_errors,
-    open_ids,
-)
+from selectit.engines.texts import Texts, TokenCounter, check_vocabulary, load_tokenizer, model_errors, open_ids
 from selectit.models.checkpoints import load_checkpoint
 from selectit.signals.arrays import FLAG_NO_ROOM, FLAG_SMALLER_BATCH, FLAG_TRUNCATED, FLAG_UNFINISHED, Float32, Int64
 from selectit.signals.base import OnBatch
@@ -40,12 +32,8 @@ from selectit.signals.losses import ResponseLosses
 from selectit.signals.ratings import RatingBatch
 from selectit.signals.requests import JudgeRequest, LossRequest, RatingPrompt
 
-log = logging.getLogger(__name__)
-CPU_BATCH = 2048
-
-
-CUDA_BATCH = 65536
-"""More tokens than that are no quicker, and a unit of 512 rows seldom has more."""
+CPU_BATCH, CUDA_BATCH = 2048, 65536
+"""Tokens of a batch, on CUDA at the most: more are no quicker, and a unit of 512 rows seldom has more."""
 
 
 def suitable_batch(model: Any) -> int:
@@ -303,26 +291,17 @@ class HFEngine:
     def _in_halves(
         self, batch: list[int], read: Callable[[list[int]], None], rated: Sequence[Rated], on_batch: OnBatch
     ) -> None:
-        """Read one batch; where the model fails on it, its halves, down to single texts."""
-        failure = None
-        try:
-            read(batch)
-        except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
-            failure = first_line(str(error))
-        if failure is None:
-            return
-        release_cached()  # after the except clause, whose traceback holds the tensors
-        if len(batch) == 1:
+        """Read one batch, with a flag for texts that were read in smaller ones, and a failure for those that were not.
+
+        `read` notes what it finds in `rated`.
+        """
+        for some, failure in read_in_halves(batch, read):
             for each in rated:
-                each.fail(batch[0], failure)
-                on_batch(1, 0)
-            return
-        log.warning("a batch of %d texts failed and is read in halves: %s", len(batch), failure)
-        for each in rated:
-            each.flags[batch] |= FLAG_SMALLER_BATCH
-        middle = len(batch) // 2
-        self._in_halves(batch[:middle], read, rated, on_batch)
-        self._in_halves(batch[middle:], read, rated, on_batch)
+                if len(some) < len(batch):
+                    each.flags[some] |= FLAG_SMALLER_BATCH
+                if failure is not None:
+                    each.fail(some[0], failure)
+                    on_batch(1, 0)
 
 
 def _label_logprobs(logits: torch.Tensor, labels: list[int]) -> Float32:

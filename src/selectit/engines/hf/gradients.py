@@ -91,11 +91,10 @@ class GradientEngine:
     def _texts(self, what: GradientRequest, samples: Sequence[Sample]) -> list[Text | str]:
         """Each sample's text; at checkpoints in the chat template with which these were tuned, where they have one."""
         losses = self._losses
-        for file in [Path(each.path) / TEMPLATE for each in what.checkpoints[:1]]:
-            if file.is_file():
-                tokenizer = copy.copy(losses.tokenizer)
-                tokenizer.chat_template = file.read_text(encoding="utf-8")
-                losses = replace(losses, tokenizer=tokenizer)
+        if what.checkpoints and (file := Path(what.checkpoints[0].path) / TEMPLATE).is_file():
+            tokenizer = copy.copy(losses.tokenizer)
+            tokenizer.chat_template = file.read_text(encoding="utf-8")
+            losses = replace(losses, tokenizer=tokenizer)
         _, pairs = losses.pairs(what.text, samples)
         return [pair if isinstance(pair, str) else _text(pair) for pair in pairs]
 

@@ -18,8 +18,9 @@ import torch
 from selectit.data.records import Sample
 from selectit.engines.base import Failures
 from selectit.engines.chat import frame_answer
+from selectit.engines.hf.halving import read_in_halves
 from selectit.engines.hf.packing import Reader, common_prefix
-from selectit.engines.texts import first_line, open_ids
+from selectit.engines.texts import open_ids
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
 from selectit.signals.losses import ResponseLosses
@@ -63,6 +64,11 @@ class _Reading:
         """Whether the response is read after its instruction."""
         return bool(self.template)
 
+    @property
+    def key(self) -> tuple[int, int, bool]:
+        """What tells it from the other readings of a call."""
+        return self.sample, self.copy, self.given
+
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
@@ -102,7 +108,13 @@ class LossReader:
         found: dict[tuple[int, int, bool], _Sums | str] = {}
         failures = Failures()
         for batch in self._batches(readings):
-            self._in_halves(batch, text, pairs, found, failures)
+            for some, sums in read_in_halves(batch, lambda some: self._sums(some, text, pairs)):
+                if isinstance(sums, str):
+                    found[some[0].key] = sums
+                    failures.add(sums)
+                else:
+                    found |= zip((reading.key for reading in some), sums, strict=True)
+                    failures.reset()
             finished = [reading for reading in batch if reading.given and not reading.copy]
             on_batch(len(finished), sum(len(reading.ids) for reading in batch))
         return [
@@ -168,30 +180,6 @@ class LossReader:
             tokens, logits = tokens + size, logits + wanted
         if batch:
             yield batch
-
-    def _in_halves(
-        self,
-        batch: list[_Reading],
-        text: LossRequest,
-        pairs: Sequence[Pair | str],
-        found: dict[tuple[int, int, bool], _Sums | str],
-        failures: Failures,
-    ) -> None:
-        """Read one batch; where the model fails on it, its halves, down to single texts."""
-        try:
-            for reading, sums in zip(batch, self._sums(batch, text, pairs), strict=True):
-                found[reading.sample, reading.copy, reading.given] = sums
-            failures.reset()
-            return
-        except (RuntimeError, IndexError) as error:  # out of memory; a token that the model does not have
-            failure = first_line(str(error))
-        if len(batch) == 1:
-            found[batch[0].sample, batch[0].copy, batch[0].given] = failure
-            failures.add(failure)
-            return
-        middle = len(batch) // 2
-        self._in_halves(batch[:middle], text, pairs, found, failures)
-        self._in_halves(batch[middle:], text, pairs, found, failures)
 
     def _sums(self, batch: list[_Reading], text: LossRequest, pairs: Sequence[Pair | str]) -> list[_Sums]:
         texts, firsts = [reading.ids for reading in batch], [reading.first for reading in batch]

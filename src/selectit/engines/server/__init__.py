@@ -64,8 +64,9 @@ class ServerLoader(EngineLoader):
         if signal == "judgements":
             judge: Engine = server.load_judge(model.name, base_url=settings.base_url, concurrency=concurrency)
             return judge
-        texts = texts_module() if model.path else None
-        context, parameters = texts.about(model.path, settings.trust_remote_code) if texts is not None else (None, 0)
+        context, parameters = None, 0
+        if model.path:
+            context, parameters = texts_module().read_sizes(model.path, settings.trust_remote_code)
         engine: Engine = server.load(
             model.name,
             base_url=settings.base_url,

@@ -44,7 +44,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NextToken:
     """What a completion says of the next token, and the tokens of its prompt (0 = not sent)."""
 
     entries: tuple[Entry, ...]
@@ -52,7 +52,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ChatReply:
     """What a chat completion says."""
 
     text: str | None
@@ -171,11 +171,11 @@ class Server:
         hint = "If it takes no token ids as prompt, leave --tokenizer out." if isinstance(prompt, list) else _LOGPROBS
         raise EngineError(f"the server refuses the request: {refusal}", hint)
 
-    async def complete(self, body: Mapping[str, Any]) -> Answer:
+    async def complete(self, body: Mapping[str, Any]) -> NextToken:
         """The answer to one request. Raises RequestFailed; EngineError where the key, model or address is wrong."""
         return await self._ask("/completions", body, read_answer, "--model")
 
-    async def chat(self, system: str, text: str, max_tokens: int) -> Reply:
+    async def chat(self, system: str, text: str, max_tokens: int) -> ChatReply:
         """The greedy reply to a text, of at most so many tokens. Raises as `complete` does."""
         messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
         body = {"model": self.name, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
@@ -207,7 +207,7 @@ class Server:
         return await self.endpoint.ask(self.endpoint.url.removesuffix("/v1") + "/tokenize", body, _read_tokens)
 
 
-def read_answer(value: Any) -> Answer:
+def read_answer(value: Any) -> NextToken:
     """The next token's probabilities in a completion; without entries where there are none. Raises Malformed.
 
     Reads OpenAI's form (`logprobs.top_logprobs`: one mapping a position) and llama.cpp's (`logprobs.content`: one
@@ -225,10 +225,10 @@ def read_answer(value: Any) -> Answer:
         tokens = _count_tokens(value)
     except _UNFIT as error:
         raise Malformed(f"no completion with log-probabilities: {type(error).__name__} {error}") from error
-    return Answer(entries, tokens)
+    return NextToken(entries, tokens)
 
 
-def read_reply(value: Any) -> Reply:
+def read_reply(value: Any) -> ChatReply:
     """The text of a chat completion; white space alone is none. Raises Malformed."""
     try:
         choice = next(choice for choice in value["choices"] if choice.get("index", 0) == 0)
@@ -238,7 +238,7 @@ def read_reply(value: Any) -> Reply:
         raise Malformed(f"no chat completion: {type(error).__name__} {error}") from error
     if text is not None and not isinstance(text, str):
         raise Malformed(f"the content of the message is no text but {type(text).__name__}")
-    return Reply(unicode(text) if text and text.strip() else None, end, tokens)
+    return ChatReply(unicode(text) if text and text.strip() else None, end, tokens)
 
 
 def _count_tokens(value: Any) -> int:

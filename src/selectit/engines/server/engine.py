@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from selectit.data.records import Sample
-from selectit.engines.base import Failures, Rated
+from selectit.engines.base import MAX_TOKENS, Failures, Rated
 from selectit.engines.fitting import FittedText
 from selectit.engines.server.completions import Labels, Server
 from selectit.engines.server.endpoint import Endpoint, Patience, RequestFailed
@@ -37,10 +37,6 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY = 16
 """Requests under way at one time."""
-
-
-MAX_TOKENS = 4096
-"""The limit of a rated text where neither the tokenizer's configuration nor the server has a smaller one."""
 
 
 JUDGED = 64

@@ -23,7 +23,7 @@ import vllm.platforms
 from selectit.data.records import Sample
 from selectit.engines.base import Rated
 from selectit.engines.device import resolve_dtype
-from selectit.engines.texts import Texts, about, first_line, load_tokenizer, model_errors
+from selectit.engines.texts import Texts, first_line, load_tokenizer, model_errors, read_sizes
 from selectit.errors import EngineError, SettingsError, nearest
 from selectit.signals.arrays import Float32
 from selectit.signals.base import OnBatch
@@ -104,7 +104,7 @@ def load(
             raise SettingsError(f"--engine-param {name}: vllm has no such parameter", nearest(name, known))
     device = vllm.platforms.current_platform.device_type
     texts = Texts(load_tokenizer(path, trust_remote_code), max_tokens, overflow)
-    _, parameters = about(path, trust_remote_code)
+    _, parameters = read_sizes(path, trust_remote_code)
     asked = resolve_dtype(dtype, "cpu") if device == "cpu" else dtype
     arguments = {
         "model": path,
