@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selectit.errors import DataError, SettingsError
+from selectit.data.damage import reading
+from selectit.errors import SettingsError
 from selectit.evaluation import alpacaeval, humaneval, local_files, translation
 from selectit.evaluation.heldout import read_last_answers
 from selectit.evaluation.settings import EvalSettings
@@ -20,10 +21,8 @@ def read_file(path: str, settings: EvalSettings = EvalSettings()) -> QuestionSet
     """
     if Path(path).suffix != ".txt":
         return QuestionSet(Path(path).name, [sample.instruction for sample in read_last_answers(path, settings)])
-    try:
+    with reading(path, "Name a text in UTF-8 with a question on each line."):
         return QuestionSet(Path(path).name, Path(path).read_text(encoding="utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read {path}: {error}", "Name a text with a question on each line.") from error
 
 
 def read_benchmark(benchmark: str, data_dir: str | None) -> QuestionSet | None:
