@@ -93,7 +93,8 @@ def test_windows_of_any_size_read_the_same(folder, monkeypatch):
 FAULTS = [
     ("", "is empty"),
     ("  \n", "is empty"),
-    ("hello", "neither an array nor an object"),
+    ("hello", "starts with 'hello', which is neither an array nor an object"),
+    (b"PK\3\4" + bytes(30), "is a ZIP archive"),
     ("[]", "has no rows"),
     ("\xff\xfe[".encode("latin1"), "UTF-16"),
     (f"[{GOOD}, {GOOD}", "record 2: the JSON is broken: the file ends before ','"),

@@ -88,6 +88,11 @@ def _check_destination(run: Run, flag: str, path: Path, files: Sequence[str]) ->
     check_writable_parent(flag, path)
 
 
+def is_taken(path: Path) -> bool:
+    """Whether there is a file, or a folder with something in it."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
 def check_new_file(flag: str, path: Path, suffix: str) -> None:
     """Raise SettingsError where a file of this kind (".toml") can't be written, or its ending says another kind."""
     if path.suffix.lower() != suffix and _names_kind(path.suffix):

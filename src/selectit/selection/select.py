@@ -20,7 +20,7 @@ from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import plain, without_nan
 from selectit.progress import Progress, Silent
 from selectit.runs.files import slug
-from selectit.runs.output import resolve_destination, write_rows
+from selectit.runs.output import is_taken, resolve_destination, write_rows
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection, Unchosen, name_selection, selections, store_selection
 from selectit.selection import cascade
@@ -167,7 +167,7 @@ def _refuse_conflicts(run: Run, plan: Plan, files: Mapping[str, Path]) -> None:
     if same:
         return
     for name, file in files.items():
-        if file.is_file() or (file.is_dir() and any(file.iterdir())):
+        if is_taken(file):
             others = f"; it has {', '.join(known)}" if known else ""
             raise RunError(
                 f"{file} is there, and {run.path} has no selection with these settings{others}",
