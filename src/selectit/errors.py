@@ -66,6 +66,17 @@ def nearest_path(path: Path) -> str:
     return f"Did you mean {_shorten(there / close[0])}?" if close else ""
 
 
+def read_user_text(path: Path, what: str, hint: str) -> str:
+    """A text in UTF-8 that a user wrote, a `what`. Raises SettingsError with this hint where it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the {what} {path} is not a text in UTF-8", hint) from error
+    except OSError as error:
+        near = "" if path.exists() else nearest_path(path)
+        raise SettingsError(f"can't read the {what} {path}: {error.strerror}", f"{near} {hint}".strip()) from error
+
+
 def install(*packages: str) -> str:
     """The command that installs packages where this program finds them: the `pip` of a shell may be another's."""
     python = Path(sys.executable)

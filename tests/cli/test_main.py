@@ -53,6 +53,35 @@ def test_a_method_is_described_with_its_parameters(command):
     assert told.startswith("Scores so many rows") and "\n\n--param rows= [0]\n\n--param sign= [1.0]\n" in told
 
 
+def test_a_selection_is_named_with_its_run_or_by_an_option(command, data):
+    for method in ("length", "random"):
+        command("select", data, "--method", method, "--run", "run", "--name", method, "--out", f"{method}.json")
+    plot = ["plot", "--what", "scores", "--out", "p.png"]
+    for verb, *more in (["report"], ["show"], ["export", "--to", "trl"], ["train"], plot):
+        code, _, err = command(verb, "run:random", "--selection", "length", *more)
+        assert code == 2 and "run:random names one selection and --selection length another" in err
+        for gone in (["run:gone"], ["run", "--selection", "gone"]):
+            assert "run has no selection 'gone'" in command(verb, *gone, *more)[2]
+    for verb, *more in (["report"], ["show"], ["export", "--to", "trl"]):
+        told = command(verb, "run:random", *more)
+        assert told[0] == 0 and told == command(verb, "run", "--selection", "random", *more)
+    assert "--selection is of a run" in command("show", "--selection", "random")[2]
+
+
+def test_what_is_typed_in_the_wrong_place_is_explained(command, data):
+    assert "Name the run with --run DIR." in command("score", data)[2]
+    assert "Name the run with --run DIR." in command("compare", "run", "--methods", "length,random")[2]
+    assert "selectit models fetch NAME" in command("models", "smollm2")[2]
+    Path("prompts.txt").write_text("Is it good?\n")
+    assert command("select", data, "--prompts", "prompt.txt")[2].splitlines()[:2] == [
+        "error: can't read the prompt file prompt.txt: No such file or directory",
+        "Did you mean prompts.txt? Give a UTF-8 text file with one prompt a line, or one of default, aspects, yes-no.",
+    ]
+    Path("prompts.txt").write_bytes(b"\xff\xfe")
+    assert "prompts.txt is not a text in UTF-8" in command("select", data, "--prompts", "prompts.txt")[2]
+    assert "Leave it out." in command("plan", data, "--method", "length", "--on", "h100")[2]
+
+
 def test_choosing_again_from_the_run(command, data):
     command("select", data, *FAKE, "--run", "run")
     code, out, err = command("select", "--run", "run", "--alpha", 0.6, "--k", 3, "--keep", "50%", "--out", "b.json")

@@ -98,7 +98,7 @@ MISTAKES = {
     "a map without a response": ("d.jsonl", GOOD, ["--map", "instruction=q"], ["both instruction and response"]),
     "an unknown format": ("d.jsonl", GOOD, ["--format", "alpacca"], ["'alpacca'", "'alpaca'"]),
     "--keep out of range": ("d.jsonl", GOOD, ["--keep", "1.5"], ["--keep is 1.5"]),
-    "--keep that keeps nothing": ("d.jsonl", GOOD, ["--keep", "10%"], ["10pct of 1 rows is no row"]),
+    "--keep that keeps nothing": ("d.jsonl", GOOD, ["--keep", "10%"], ["10% of 1 row is no row at all"]),
     "--alpha out of range": ("d.jsonl", GOOD, ["--alpha", "-1"], ["alpha is -1"]),
     "--k out of range": ("d.jsonl", GOOD, ["--k", "0"], ["--k is 0"]),
     "more prompts than there are": ("d.jsonl", GOOD, ["--k", "10"], ["9 prompts"]),

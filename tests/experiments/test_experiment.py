@@ -535,6 +535,23 @@ def test_what_raters_are_asked_is_counted_once(small):
     assert asked(both, once, again, other) == ["70", "0"]  # the rows are others
 
 
+def test_what_other_models_are_asked_is_counted_once(small):
+    """Of choices whose other settings differ, and of a second base model, which an encoder has nothing to do with."""
+    (model,) = small.models
+    shutil.copytree(model, "twin")
+    near, far = (settings.Choice(method=name, settings={"encoder": "minilm"}) for name in ("kmeans", "kcenter"))
+    loss = settings.Choice(method="perplexity")
+    same = settings.Choice(method="perplexity:policy=high", settings={"encoder": "minilm"})
+
+    def asked(*choices):
+        two = dataclasses.replace(small, models=(model, "twin"), choices=choices)
+        return re.findall(r"choosing: 0 ratings, at most (\d+) other", "\n".join(planned(two, str(len(choices)))))
+
+    assert asked(loss) == asked(loss, same) == ["15", "15"]  # each base model reads the 15 rows once
+    assert asked(near) == ["15", "0"]  # the encoder is one
+    assert asked(near, far, loss, same) == ["30", "15"]
+
+
 def test_the_time_to_evaluate_is_that_of_the_base_model(small, monkeypatch):
     assert planned(small)[-1] == "evaluating 6 cells: the time is known when the first of each base model is done"
     base = dataclasses.replace(outcome("base", 0, [1]), line=settings.list_cells(small)[0].line, eval_seconds=60.0)

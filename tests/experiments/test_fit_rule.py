@@ -121,6 +121,13 @@ def test_the_whole_way_in_one_command(finished, capfd):
     assert sorted(kept, reverse=slope < 0) == lengths[:6]
 
 
+def test_a_rule_does_not_replace_a_file_of_something_else(folder):
+    Path("own.toml").write_text("k = 3\n")
+    with pytest.raises(RunError, match=r"own.toml is there and is no rule(.|\n)*--rule"):
+        fit_rule(None, "out", INDICATORS, rule="own.toml")  # known before the experiment is looked at
+    assert Path("own.toml").read_text() == "k = 3\n" and not Path("out").exists()
+
+
 def test_the_command_says_what_the_rule_is_worth(finished, capfd):
     given = ("fit-rule", "e.toml", "--data", "data.json", "--out", "out")
     code, out, err = run(capfd, *given, "--indicators", "reward,length", "--reward-model", "rm", "--drop", "1",

@@ -155,6 +155,7 @@ ELSEWHERE = {
     "pages/plot.py": "tests/pages",
     "pages/document.py": "files of the package, and what --out holds: tests/pages",
     "expansion/styles.py": "a file of the package",
+    "signals/prompts.py": "files of the package; those of a user errors.py opens",
     "inference/shared_folder.py": "tests/inference",
 }
 """Packages and files that need more than this walk has, and who looks at them."""

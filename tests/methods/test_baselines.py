@@ -191,7 +191,7 @@ def test_the_guard_in_the_whole_job(data, rows):
     assert sorted(selected.selection.rows.tolist()) == short
     assert selected.name == f"length-words-r0.2-{len(short)}rows"
     with pytest.raises(SettingsError, match=f"{len(short)} can be chosen"):
-        selectit.select(data, dataclasses.replace(chosen, keep=len(short) + 1))
+        selectit.select(data, dataclasses.replace(chosen, keep=len(short) + 1, out="more.json"))
 
 
 # A list that was made elsewhere

@@ -551,6 +551,18 @@ print([name for name in ("torch", "transformers", "numpy", "huggingface_hub", "p
     assert done.stdout.strip() == "[]"
 
 
+def test_a_checkpoint_in_several_files_needs_all_of_them(folder: Path) -> None:
+    parts = [f"model-0000{part}-of-00003.safetensors" for part in (1, 2, 3)]
+    (folder / "model.safetensors").rename(folder / parts[0])
+    index = {"weight_map": dict(zip("abc", parts, strict=True))}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=f"lacks weights that its index names: {parts[1]}, {parts[2]}"):
+        resolve.resolve(str(folder))
+    for name in parts[1:]:
+        (folder / name).write_bytes(b"more")
+    assert resolve.resolve(str(folder)).name == str(folder)
+
+
 @pytest.mark.parametrize("files", [["adapter_config.json"], ["adapter_model.safetensors"]])
 def test_an_adapter_is_no_model_beside_weights_or_not(folder: Path, files: list[str]) -> None:
     for file in files:

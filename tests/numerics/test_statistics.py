@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectit.numerics.statistics import (
+    Estimate,
     auroc,
     auroc_estimate,
     bootstrap_mean,
@@ -124,3 +125,7 @@ def test_wins_over_what_has_no_score_are_counted():
     good, bad = np.ones(20), np.r_[np.full(15, np.nan), np.zeros(5)]
     assert measure_kinds({"a": (good, bad)})[0].missing == 0.75
     assert measure_kinds({"a": (good, good)})[0].missing == 0
+
+
+def test_a_difference_in_words_has_signs_and_no_negative_zero():
+    assert Estimate(1.25, -0.04, 2.5).text(1) == "+1.2 (+0.0 to +2.5)"

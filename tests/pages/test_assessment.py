@@ -86,9 +86,9 @@ def test_no_row_can_be_markup(folder):
 def test_the_command_writes_and_names_the_page(two, capsys):
     code, out, _ = run(capsys, "assess", "first.jsonl", "--report", "p.html")
     assert code == 0 and out.splitlines()[-1] == "report    p.html"
-    code, out, err = run(capsys, "assess", "first.jsonl", "--report", "p.html", "--json", "--quiet")
+    code, out, err = run(capsys, "assess", "first.jsonl", "--report", "p.html", "--force", "--json", "--quiet")
     assert code == 0 and json.loads(out)["data"][0]["name"] == "first" and err == "report    p.html\n"
     Path("p.html").write_text("mine")
     code, out, err = run(capsys, "assess", "first.jsonl", "--report", "p.html")
-    assert code == 2 and "--force" in err and "rows" in out and Path("p.html").read_text() == "mine"
+    assert code == 2 and "Name another with --report," in err and not out and Path("p.html").read_text() == "mine"
     assert run(capsys, "assess", "first.jsonl", "--report", "no/p.html")[:2] == (2, "")

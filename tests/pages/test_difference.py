@@ -119,7 +119,8 @@ def test_the_command_writes_and_names_the_page(two, capsys):
     code, out, err = run(capsys, "diff", "run:a", "run:b", "--report", "p.html", "--json")
     assert json.loads(out)["a"]["kept"] == 4 and err == "report    p.html\n"
     Path("p.html").write_text("mine")
-    code, _, err = run(capsys, "diff", "run:a", "run:b", "--report", "p.html")
-    assert code == 2 and "--force" in err and Path("p.html").read_text() == "mine"
+    code, out, err = run(capsys, "diff", "run:a", "run:b", "--report", "p.html")
+    assert code == 2 and "Name another with --report," in err and not out and Path("p.html").read_text() == "mine"
     assert run(capsys, "diff", "run:a", "run:b", "--report", "no/p.html")[0] == 2
+    assert "Name p.html." in run(capsys, "diff", "run:a", "run:b", "--report", "p.pdf")[2]
     assert run(capsys, "diff", "run:a", "run:b", "--report", "p.html", "--force")[0] == 0

@@ -400,6 +400,6 @@ def test_the_verdict_names_the_target(data, rows):
 def test_the_verdict_says_nothing_of_models_that_another_selection_asked(data):
     _, own = choose(data, model="m", k=2, keep=4)
     _, page = choose(data, method="length", keep=4)
-    said = ("made up by the engine fake", "asking models took", "was not measured")
+    said = ("made up by the engine fake", "answers in the whole run", "was not measured")
     assert [each in own.html.partition("The summary in full")[0] for each in said] == [True] * 3
     assert [each in page.html.partition("The summary in full")[0] for each in said] == [False] * 3

@@ -53,7 +53,7 @@ def test_what_it_will_do(data, settings):
 def test_for_more_rows_than_there_are(data, settings):
     more = dataclasses.replace(settings, keep=900)
     cost = selectit.plan_tuning(data, more, sample=2, rows=1200)
-    assert (cost.rows, cost.kept, [each.rows for each in cost.tunings]) == (1200, 900, [300, 600])
+    assert (cost.data_rows, cost.rows, cost.kept, [each.rows for each in cost.tunings]) == (12, 1200, 900, [300, 600])
     assert cost.signals[0].passes == 2400
     machine = read_machine("1e12", 1.0, None, None)[0]
     found = estimate_elsewhere(cost, machine)
@@ -77,6 +77,10 @@ def test_gradients_at_checkpoints_are_counted_for_each(data, settings):
         assert (cost.base_passes, cost.tuned_passes) == (0, 3)
         assert [(each.rows, each.steps) for each in cost.tunings] == [(6, 5)]
         assert cost.reading_seconds > 0
+        rows, examples = cost.signals
+        assert (rows.of_target, rows.passes) == (False, 36)
+        assert (examples.of_target, examples.answers, examples.each, examples.passes) == (True, 1, 3, 3)
+        assert "gradients of the target" in estimate_elsewhere(cost, read_machine("1e12", 1.0, None, None)[0]).unknown
 
 
 @pytest.mark.parametrize("method", ["less", "forgetting"])
@@ -127,5 +131,8 @@ def test_the_command(data, settings, capsys):
     code, told, _ = commandline.run(capsys, "plan", data, *asked)
     assert code == 0
     assert "2, on at most 3, 6 rows: 3 steps" in told and "0 a row before anything is tuned, 2 a row by tuned" in told
+    assert "12 rows, of which 9 are to be kept" in told
+    code, told, _ = commandline.run(capsys, "plan", data, *asked, "--on", "h100", "--rows", "1200")
+    assert "12 rows; planned for 1,200 rows like them, of which 9 are to be kept" in told
     code, told, _ = commandline.run(capsys, "plan", data, *asked, "--json")
     assert json.loads(told)["all_rows_seconds"] > 0

@@ -52,6 +52,18 @@ def test_checkpoints_have_the_mean_rates_of_their_epochs_with_and_without_their_
     assert tuned.is_finished and not has_weights(tuned) and tuned.list_checkpoints() == found
 
 
+def test_weights_in_several_files_are_whole_with_all_of_them(run):
+    tuned = locate(run)
+    finish(tuned, [1.0])
+    parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = {"weight_map": {"a": parts[0], "b": parts[1], "c": parts[1]}}
+    (tuned.path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tuned.path / parts[0]).touch()
+    assert not has_weights(tuned)
+    (tuned.path / parts[1]).touch()
+    assert has_weights(tuned)
+
+
 def test_weights_that_were_tuned_since_stay(run):
     """Another cell of an experiment may be asking a model that it tuned again, or be in its training."""
     tuned = locate(run, checkpoints=2)

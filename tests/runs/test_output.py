@@ -79,7 +79,7 @@ def test_a_data_set_of_somebody_else_is_refused(saved, force):
 
 def test_force_replaces_what_selectit_wrote(saved):
     chosen(saved)
-    with pytest.raises(RunError, match="holds something else"):
+    with pytest.raises(RunError, match="no selection with these settings"):
         chosen(saved, keep=4)
     assert rows_of("chosen") == 3
     chosen(saved, keep=4, force=True)

@@ -39,7 +39,7 @@ def test_amounts_that_make_no_sense_are_refused(keep):
 
 
 def test_a_share_of_too_few_rows_is_refused():
-    with pytest.raises(SettingsError, match="no row at all"):
+    with pytest.raises(SettingsError, match="^20% of 4 rows is no row at all"):
         Budget(share=Decimal("0.2")).count(4)
 
 
@@ -55,6 +55,15 @@ def test_rows_without_a_score_are_never_chosen():
     with pytest.raises(SettingsError, match="2 can be chosen"):
         select_top(scores, Budget(rows=3))
     assert select_top(scores, Budget(rows=3, allow_fewer=True)).rows.tolist() == [3, 1]
+
+
+def test_the_remedy_is_one_that_helps():
+    with pytest.raises(SettingsError) as error:
+        select_top(np.full(3, np.nan), Budget(rows=1, min_score=2.0))
+    assert "--min-score" not in error.value.hint
+    with pytest.raises(SettingsError) as error:
+        select_top(np.ones(3), Budget(rows=1, min_score=2.0))
+    assert error.value.hint == "Lower --min-score."
 
 
 def test_minimum_score_alone_and_with_an_amount():

@@ -65,7 +65,7 @@ def test_a_table_is_not_written_as_json(folder, name):
 def test_a_foreign_file_is_found_before_a_model_is_asked(folder, lines):
     selectit.select(lines, chosen(folder, "o.jsonl"))
     asks = Settings(engine="fake", model="x", keep="2", run=str(folder / "run"), out=str(folder / "o.jsonl"))
-    with pytest.raises(RunError, match="holds something else than this selection"):
+    with pytest.raises(RunError, match="has no selection with these settings; it has length"):
         selectit.select(lines, asks)
     assert not (folder / "run" / "ratings").exists()
     free = Settings(engine="fake", model="x", keep="2", run=str(folder / "run"), out=str(folder / "p.jsonl"))
@@ -82,8 +82,9 @@ def test_only_known_endings_are_cut_off_a_name():
 def test_what_is_in_the_way_of_a_fresh_run_is_known_before_a_model_is_asked(folder, lines, which):
     files = {"out": str(folder / "o.jsonl"), "rest": str(folder / "r.jsonl")}
     (folder / files[which]).write_text("mine")
-    with pytest.raises(RunError, match=f"{files[which]} is there and .* has none yet"):
+    with pytest.raises(RunError, match=f"{files[which]} is there, and run has no .* with these settings\n") as error:
         selectit.select(lines, Settings(engine="fake", model="x", keep="2", run="run", **files))
+    assert f"--{which}," in error.value.hint
     assert not Path("run/ratings").exists() and Path(files[which]).read_text() == "mine"
 
 
@@ -92,9 +93,30 @@ def test_the_file_of_a_selection_with_other_settings_is_in_the_way(folder, lines
     settings = Settings(engine="fake", model="x", keep="2", run="run", out="o.jsonl")
     selectit.select(lines, settings)
     assert selectit.select(lines, settings).out.exists()  # typed again
-    with pytest.raises(RunError, match="has only others: selectit-sentence") as error:
+    with pytest.raises(RunError, match="no selection with these settings; it has selectit-sentence") as error:
         selectit.select(lines, dataclasses.replace(settings, **change))
-    assert "No model was asked." in error.value.hint
+    assert "No row was rated or chosen." in error.value.hint
+
+
+def test_the_file_of_another_selection_is_found_before_rows_are_chosen_without_a_model(folder, lines):
+    settings = Settings(method="length", keep="1", run="run")
+    first = selectit.select(lines, settings)
+    assert selectit.select(lines, settings).name == first.name  # typed again
+    with pytest.raises(RunError, match="no selection with these settings; it has length") as error:
+        selectit.select(lines, Settings(method="random", keep="1", run="run"))
+    assert "Name another with --out," in error.value.hint
+    assert [path.name for path in Path("run/selections").iterdir()] == [first.name]
+
+
+@pytest.mark.parametrize("which", ["out", "rest"])
+def test_a_file_that_differs_is_named_with_its_option(folder, lines, which):
+    files = {"out": "o.jsonl", "rest": "r.jsonl"}
+    settings = Settings(method="length", keep="1", run="run", **files)
+    selectit.select(lines, settings)
+    Path(files[which]).write_text("mine")
+    with pytest.raises(RunError, match=f"{files[which]} is there and holds something else") as error:
+        selectit.select(lines, settings)
+    assert f"Name another with --{which}," in error.value.hint
 
 
 def test_a_name_that_is_taken_is_known_before_a_model_is_asked(folder, lines):

@@ -86,7 +86,7 @@ def test_another_model_never_overwrites_a_selection_of_the_same_name(data):
 
 def test_an_output_that_differs_is_not_overwritten(data):
     Path("data.selected.json").write_text("mine")
-    with pytest.raises(RunError, match="holds something else"):
+    with pytest.raises(RunError, match="is there, and run has no selection with these settings"):
         selectit.select(data, FAKE)
     assert Path("data.selected.json").read_text() == "mine"
     assert not list(Path().glob(".data*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from selectit.assessing.assess import OPTIONAL, Assessed, Assessment
@@ -76,7 +77,7 @@ def list_figures(data: Sequence[Assessed]) -> Iterator[list[str]]:
         least = min(one.texts.distinct_words for one in data)
         fewer = "" if all(one.texts.distinct_words == least for one in data) else " or fewer"
         most = max(one.texts.distinct_words for one in data)
-        yield line(f"distinct-{n} of {most:,} words{fewer}", lambda one, n=n: f"{one.texts.distinct[n]:.3f}")  # type: ignore[misc]
+        yield line(f"distinct-{n} of {most:,} words{fewer}", lambda one, n=n: _distinct(one.texts.distinct[n]))  # type: ignore[misc]
     yield from _model_figures(data)
     yield from _diversity(data)
 
@@ -123,6 +124,11 @@ def _distance(of: Diversity) -> str:
 
 def _lengths(of: Lengths) -> str:
     return f"{of.median:,.0f}, {of.ninetieth:,.0f}"
+
+
+def _distinct(share: float) -> str:
+    """'-' where there is no such run of words."""
+    return "-" if math.isnan(share) else f"{share:.3f}"
 
 
 def _or_dash(count: int | None) -> str:

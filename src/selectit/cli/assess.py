@@ -12,6 +12,7 @@ import cloup
 from selectit.cli.options import COMMON, options, to_settings
 from selectit.cli.printing import print_json, say
 from selectit.config.groups import EngineOptions, LoadingOptions, ReadingOptions, SourceOptions
+from selectit.errors import RunError
 
 SAMPLE = 500
 
@@ -64,10 +65,12 @@ def command(
     from selectit.assessing.assess import assess
     from selectit.assessing.report import assessment_lines
     from selectit.cli.progress import notes
-    from selectit.runs.output import check_writable_parent
+    from selectit.pages.document import check_page
 
     if report is not None:  # before models are asked
-        check_writable_parent("--report", Path(report))
+        check_page("--report", Path(report))
+        if Path(report).exists() and not chosen.force:
+            raise RunError(f"{report} is there", "Name another with --report, or replace it with --force.")
     with notes(quiet) as progress:
         found = assess(data, chosen, sample, sample_seed, progress)
     if as_json:

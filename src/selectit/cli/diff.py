@@ -24,11 +24,14 @@ def command(a: str, b: str, report: str | None, force: bool | None, as_json: boo
     from selectit.selection.diff import diff, difference_lines
 
     found = diff(a, b)
+    page = None
+    if report is not None:  # before anything is printed, so that an error stands alone
+        from selectit.pages.difference import report_difference
+
+        page = report_difference(a, b, report, force=bool(force))
     if as_json:
         print_json(dataclasses.asdict(found))
     else:
         say("\n".join(difference_lines(found)))
-    if report is not None:
-        from selectit.pages.difference import report_difference
-
-        say(f"report    {report_difference(a, b, report, force=bool(force))}", err=as_json)
+    if page is not None:
+        say(f"report    {page}", err=as_json)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import cloup
 
-from selectit.cli.options import options
+from selectit.cli.options import join_selection, options
 from selectit.cli.printing import print_json, say
 from selectit.text_tables import write_count
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @cloup.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN[:NAME]")
 @click.option(
     "--to",
     required=True,
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
     help="trl, llama-factory, axolotl, ms-swift, openai, hf-dataset or parquet; atlas: a map of all rows.",
 )
 @click.option("--out", metavar="DIR", help="The folder [<data>.<tool> in this folder].")
-@click.option("--selection", metavar="NAME", help="A selection of the run, or all: every row [the only one].")
+@click.option("--selection", metavar="NAME", help="The same as RUN:NAME; all: every row [the only one].")
 @click.option("--licence", metavar="TEXT", help="Of the source, for the card, for example cc-by-nc-4.0 [not stated].")
 @options("bad_rows", "with_scores", "force", "json", "quiet")
 def command(
-    run: Path,
+    run: str,
     to: str,
     out: str | None,
     selection: str | None,
@@ -41,18 +40,20 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write a selection of the run directory RUN into a folder in the layout that a training tool reads.
+    """Write the selection NAME of a run, or its only one, into a folder in the layout that a training tool reads.
 
     A README.md beside the data says where the rows come from and how they were chosen. What the layout can't hold is
     refused, or left out and counted with --bad-rows skip. No model is loaded.
     """
     from selectit.exports.export import export
+    from selectit.runs.selections import split_selection
 
+    path, name = split_selection(join_selection(run, selection))
     done = export(
-        run,
+        path,
         to,
         out,
-        selection,
+        name,
         scores=bool(with_scores),
         licence=licence,
         bad_rows=bad_rows or "stop",

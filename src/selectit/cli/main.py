@@ -119,8 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
-        about = explain(error) if isinstance(error, click.MissingParameter) else error.message
-        error.message = printable(about)  # type: ignore[misc]  # it has names of files that were typed
+        error.message = printable(_describe(error))  # type: ignore[misc]  # it has names of files that were typed
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -150,6 +149,16 @@ _ARGUMENTS = {
     "NAME": "NAME is a packaged model; selectit models lists them.",
 }
 """What to give for an argument, by how the usage names it."""
+
+
+def _describe(error: click.ClickException) -> str:
+    """What is wrong with what was typed, and what to type instead."""
+    if isinstance(error, click.MissingParameter):
+        return explain(error)
+    if isinstance(error, click.UsageError) and error.ctx and error.message.startswith("Got unexpected extra"):
+        if any(each.name == "run" and "--run" in each.opts for each in error.ctx.command.params):
+            return f"{error.message}. Name the run with --run DIR."
+    return error.message
 
 
 def explain(error: click.MissingParameter) -> str:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from selectit.cli.options import options
 from selectit.cli.printing import print_json, say
 
 
-@click.group("models", invoke_without_command=True)
+class _Models(click.Group):
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            raise click.UsageError(
+                f"There is no {args[0]!r} here: selectit models lists them, selectit models fetch NAME gets one.", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group("models", cls=_Models, invoke_without_command=True)
 @options("json")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

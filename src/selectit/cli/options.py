@@ -94,6 +94,7 @@ COMMON = {
 _OWN = {
     "no_report": cloup.option("--no-report", is_flag=True, help="Write no page; selectit report can later."),
     "report": cloup.option("--report", metavar="FILE", help="Write a page too, one file for a browser [no page]."),
+    "selection": cloup.option("--selection", metavar="NAME", help="The same as RUN:NAME."),
 }
 """The same, of few verbs."""
 
@@ -167,6 +168,18 @@ def to_settings(given: Mapping[str, Any]) -> Settings:
 def split_names(*texts: str) -> list[str]:
     """The names that stand between commas in some texts."""
     return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def join_selection(run: str, selection: str | None) -> str:
+    """'RUN:NAME', or 'RUN', of a name that is typed with the run or by --selection. Raises SettingsError."""
+    from selectit.runs.selections import split_selection
+
+    path, name = split_selection(run)
+    if selection is None:
+        return run
+    if name not in (None, selection):
+        raise SettingsError(f"{run} names one selection and --selection {selection} another", "Name one of them.")
+    return f"{path}:{selection}"
 
 
 def data_argument(function: F) -> F:

@@ -115,7 +115,8 @@ def command(
 def _tuning_lines(cost: TuningCost) -> Iterator[str]:
     steps, tokens = (sum(getattr(each, name) for each in cost.tunings) for name in ("steps", "tokens"))
     counts = [f"{each.rows:,}" for each in cost.tunings]
-    yield f"data         {cost.data}: {write_count(cost.rows, 'row')}, of which {cost.kept:,} are to be kept"
+    like = "" if cost.rows == cost.data_rows else f"; planned for {write_count(cost.rows, 'row')} like them"
+    yield f"data         {cost.data}: {write_count(cost.data_rows, 'row')}{like}, of which {cost.kept:,} are to be kept"
     yield f"run          {cost.run}"
     yield f"method       {cost.method}, tuning {cost.model}"
     yield f"  passes     {cost.base_passes} a row before anything is tuned, {cost.tuned_passes} a row by tuned models"

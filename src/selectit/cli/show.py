@@ -10,7 +10,7 @@ from typing import Any
 import click
 import cloup
 
-from selectit.cli.options import options
+from selectit.cli.options import join_selection, options
 from selectit.cli.printing import print_json, say
 from selectit.text_tables import write_count
 
@@ -18,8 +18,8 @@ from selectit.text_tables import write_count
 @cloup.command("show")
 @click.argument("run", metavar="[RUN[:NAME]]", required=False)
 @click.option("--row", type=int, metavar="N", help="Everything known of row N (from 0).")
-@options("json")
-def command(run: str | None, row: int | None, as_json: bool) -> None:
+@options("selection", "json")
+def command(run: str | None, row: int | None, selection: str | None, as_json: bool) -> None:
     """Show the run directory RUN, or one of its rows with its ratings and scores; without RUN list the runs here.
 
     With :NAME of its selections only that one.
@@ -28,15 +28,15 @@ def command(run: str | None, row: int | None, as_json: bool) -> None:
     from selectit.selection.describe import list_runs, show
 
     if run is None:
-        if row is not None:
-            raise click.UsageError("--row is a row of a run: name its directory.")
+        if row is not None or selection is not None:
+            raise click.UsageError(f"--{'selection' if row is None else 'row'} is of a run: name its directory.")
         runs = list_runs()
         if as_json:
             print_json(runs)
         else:
             say("\n".join(map(_overview_line, runs)))
         return
-    path, name = split_selection(run)
+    path, name = split_selection(join_selection(run, selection))
     known = show(path, row)
     if name is not None:
         known["selections"] = {name: _selection(known, path, name)}

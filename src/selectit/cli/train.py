@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import cloup
 
-from selectit.cli.options import Parameter, options
+from selectit.cli.options import Parameter, join_selection, options
 from selectit.cli.printing import print_json, say
 from selectit.cli.progress import duration
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @cloup.command("train")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--selection", metavar="NAME", help="Of the run, or all: every row [the only one].")
+@click.argument("run", metavar="RUN[:NAME]")
+@click.option("--selection", metavar="NAME", help="The same as RUN:NAME; all: every row [the only one].")
 @click.option("--model", metavar="NAME", help="Base model: packaged name, hub id or folder [smollm2].")
 @click.option(
     "--recipe",
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--keep-checkpoints", type=int, default=0, metavar="N", help="Of an adapter, for --method less [0].")
 @options("trust_remote_code", "accept_terms", "json", "quiet")
 def command(
-    run: Path,
+    run: str,
     selection: str | None,
     model: str | None,
     recipe: str | None,
@@ -48,22 +47,24 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Tune a model on a selection of the run directory RUN, with the loss on the answers alone.
+    """Tune a model on the selection NAME of a run, or on its only one, with the loss on the answers alone.
 
     Typed again after an interruption, the command goes on from the last checkpoint; a finished training is left as it
     is. Needs the extra train.
     """
     from selectit.cli.progress import notes
     from selectit.config.settings import DEFAULT_MODEL
+    from selectit.runs.selections import split_selection
     from selectit.training import recipes
     from selectit.training.train import train
 
     changes = dict(recipe_param) | ({} if seed is None else {"seed": seed})
     chosen = recipes.change(recipes.load(recipe or recipes.DEFAULT), changes)
+    path, name = split_selection(join_selection(run, selection))
     with notes(quiet) as progress:
         trained = train(
-            run,
-            selection,
+            path,
+            name,
             model or DEFAULT_MODEL,
             chosen,
             out,

@@ -320,4 +320,4 @@ class OutputOptions(OptionGroup):
     name: str | None = option(None, "The selection's name in the run [from the settings].", "NAME")
     order: str = option("score", "Order of the subset: score or source [score].", "ORDER", choices=("score", "source"))
     with_scores: bool = option(False, "Add one field, selectit: row, rank, score.")
-    force: bool = option(False, "Replace an output that is there and differs.")
+    force: bool = option(False, "Replace what is there and differs.")

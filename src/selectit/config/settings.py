@@ -31,7 +31,7 @@ from selectit.config.groups import (
     TargetOptions,
 )
 from selectit.config.options import check_values, flag, list_names, names
-from selectit.errors import SettingsError, nearest
+from selectit.errors import SettingsError, nearest, read_user_text
 from selectit.jsonable import parse_toml
 
 DEFAULT_MODEL = "smollm2"
@@ -146,10 +146,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 def toml_table(path: str | Path, what: str, example: str) -> dict[str, Any]:
     """The table of a TOML file that a user wrote, a `what`; an `example` shows one. Raises SettingsError."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"can't read the {what} {path}: {error}", "Name a TOML file.") from error
+    text = read_user_text(Path(path), what, "Name a TOML file.")
     try:
         return parse_toml(text)
     except ValueError as error:

@@ -140,11 +140,16 @@ def estimate_elsewhere(
         parameters: of a larger model in place of the one that is to be tuned; encoders and reward models stay.
 
     Raises:
-        SettingsError: nothing of it was measured here.
+        SettingsError: no model is asked, or nothing of it was measured here.
     """
+    if isinstance(cost, Cost) and not cost.models and not cost.signals:
+        raise SettingsError("no model is asked, and --on is about what models take", "Leave it out.")
     found = list(_tuning_parts(cost) if isinstance(cost, TuningCost) else _parts(cost))
     if not found:
-        raise SettingsError("nothing was measured here that could be estimated elsewhere", "Plan with a new --run.")
+        raise SettingsError(
+            "nothing was measured here that could be estimated elsewhere",
+            "Where the run holds all of it already, plan with a new --run.",
+        )
     scale = 1.0 if rows is None else rows / cost.rows
     parts = tuple(_enlarge(part, scale, parameters) for part in found)
     return Elsewhere(
@@ -152,7 +157,11 @@ def estimate_elsewhere(
         rows=cost.rows if rows is None else rows,
         parts=parts,
         seconds=tuple(part.parameters * part.tokens * part.operations / machine.speed for part in parts),
-        unknown=tuple(each.signal for each in cost.signals if not _is_counted(each) and not each.of_target),
+        unknown=tuple(
+            f"{each.signal} of the target" if each.of_target else each.signal
+            for each in cost.signals
+            if not _is_counted(each)
+        ),
     )
 
 

@@ -60,7 +60,10 @@ class TuningCost:
 
     run: Path
     data: str
+    data_rows: int
+    """Of the data."""
     rows: int
+    """That all else here is about: so many like those of the data."""
     method: str
     """Its label."""
     model: str
@@ -77,11 +80,11 @@ class TuningCost:
     tuning_seconds: float
     """About, by some steps."""
     signals: tuple[SignalCost, ...]
-    """All that models are asked, each request once for all models: timed on some rows."""
+    """All that models are asked, each request once for all models; what is asked about rows is timed on some."""
 
     @property
     def reading_seconds(self) -> float:
-        """About, of all that models are asked, without loading them."""
+        """About, of all that models are asked about rows, without loading them."""
         return sum(each.seconds for each in self.signals)
 
     @property
@@ -132,6 +135,7 @@ def plan_tuning(
     return TuningCost(
         run=run.path,
         data=str(run.manifest["data"]),
+        data_rows=run.rows,
         rows=rows,
         method=method.label,
         model=base.name,
@@ -226,7 +230,7 @@ def _plan_reading(
     rehearsed: Path,
     progress: Progress,
 ) -> Iterator[SignalCost]:
-    """What models are asked about rows, each request measured once: tuned ones are the rehearsed one.
+    """What models are asked, each request about rows measured once: tuned ones are the rehearsed one.
 
     An answer at several checkpoints counts as so many answers.
     """
@@ -243,6 +247,10 @@ def _plan_reading(
         answers = sum(each * number for each, number in counts) // request.passes
         trial = try_request(question, model, here, {}, drawn, progress)
         yield expect(count_signal(request, model, answers), trial)
+    for each in passes:
+        if each.of_target:
+            cost = count_signal(each.request, find_base(spec.settings), len(spec.target), of_target=True)
+            yield dataclasses.replace(cost, each=each.each, passes=each.each * cost.answers)
 
 
 def _ask_rehearsed(base: Model, request: Request, rehearsed: Path) -> tuple[Model, Request]:

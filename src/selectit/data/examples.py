@@ -22,7 +22,7 @@ MOST = 5000
 
 
 _HINT = (
-    '--map does not count here: write each one in a layout of docs/data.md, for example '
+    "--map does not count here: write each one in a layout of docs/data.md, for example "
     '{"prompt": …, "completion": …}; without an answer {"prompt": …} is enough.'
 )
 

@@ -221,15 +221,18 @@ class _Window:
                         continue
                 self._at += offset  # the place of the fault; reading on has moved the window
                 raise self.broken(error.msg if self.peek() else "the file ends inside a record") from error
-            place = f"record {self._values}" if self._on_one_line else f"line {self.line}"
-            found = RawValue(place, self._text[self._at : end], value, problem)
+            found = RawValue(self._place(), self._text[self._at : end], value, problem)
             self._at = end
             self._values += 1
             return found
 
+    def _place(self) -> str:
+        """Where the reading is, as a person finds it."""
+        return f"record {self._values}" if self._on_one_line else f"line {self.line}"
+
     def broken(self, what: str) -> DataError:
         return DataError(
-            f"{self.name}, line {self.line}: the JSON is broken: {what}",
+            f"{self.name}, {self._place()}: the JSON is broken: {what}",
             "Mend the file at this place. A file with one {…} a line must not start with '['.",
         )
 

@@ -295,6 +295,8 @@ def _check_text(start: bytes, name: str) -> None:
         raise DataError(f"{name} is UTF-32", "Convert it: iconv -f UTF-32 -t UTF-8 OLD > NEW")
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise DataError(f"{name} is UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
+    if start[:4] == b"PK\3\4":
+        raise DataError(f"{name} is a ZIP archive, as .xlsx files are too", "Unpack it, or save the table as CSV.")
     if not start.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{name} {'starts with 4,096 blanks' if start[4095:] else 'is empty'}", HINT)
 
@@ -304,7 +306,8 @@ def _json_kind(start: bytes, file: IO[bytes], name: str) -> str:
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if text[:1] not in (b"[", b"{"):
         hint = f"The name of a table of texts ends in .csv or .tsv. {HINT}"
-        raise DataError(f"{name} starts with {text[:20]!r}, which is neither an array nor an object", hint)
+        beginning = text.decode(errors="replace")[:20]
+        raise DataError(f"{name} starts with {beginning!r}, which is neither an array nor an object", hint)
     start += file.read(json_text.CHUNK)
     if text[:1] == b"[":
         return "jsonl" if json_text.has_arrays_by_lines(start) else "json"

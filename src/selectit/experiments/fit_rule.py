@@ -20,11 +20,11 @@ from selectit.atomic_files import replacing
 from selectit.config.groups import ModelOptions, ParameterOptions, RatingOptions
 from selectit.config.options import defaults, names
 from selectit.config.settings import Settings
-from selectit.errors import DataError, SettingsError, nearest
+from selectit.errors import DataError, RunError, SettingsError, nearest
 from selectit.experiments.cell import ExperimentFolder, check_cells, lock
 from selectit.experiments.clean import clean_data
 from selectit.experiments.outcomes import Outcome
-from selectit.experiments.rule_report import Rule, rule_header
+from selectit.experiments.rule_report import TITLE, Rule, rule_header
 from selectit.experiments.run_cells import make_cells
 from selectit.experiments.settings import Cell, Experiment, build_method, list_cells, with_method
 from selectit.numerics.regression import check_points, check_values, regress
@@ -81,12 +81,12 @@ def fit_rule(
     Raises:
         SettingsError: no random choice, several of something and none named, no such loss, too few subsets,
             indicators that do not vary or follow from each other, or what scoring them refuses.
-        RunError: cells of other settings, or another process holds the folder.
+        RunError: cells of other settings, another process holds the folder, or `rule` is a file of something else.
         DataError: a subset in which no row has an indicator's score.
     """
     folder = Path(out)
     path = Path(rule) if rule is not None else folder / "rule.toml"
-    check_new_file("--rule", path, ".toml")
+    _check_rule_file(path)
     progress = progress or Silent()
     _check_indicators(indicators, drop)
     if keep is not None:
@@ -118,6 +118,13 @@ def fit_rule(
     with replacing(made.out) as file:
         file.write(_render_toml(made, asking).encode())
     return made if keep is None else dataclasses.replace(made, subset=_choose(made, asking, place, keep, progress))
+
+
+def _check_rule_file(path: Path) -> None:
+    """Raise SettingsError where the rule can't be written, RunError where a file of something else is there."""
+    check_new_file("--rule", path, ".toml")
+    if path.exists() and not path.read_bytes().startswith(f"# {TITLE}".encode()):
+        raise RunError(f"{path} is there and is no rule of selectit fit-rule", "Name another with --rule.")
 
 
 def _check_indicators(indicators: Sequence[str], drop: float) -> None:

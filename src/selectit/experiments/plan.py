@@ -24,8 +24,8 @@ from selectit.signals.requests import RatingPrompt, Request
 TIMED_ANSWERS = 12
 
 
-_Asked = tuple[str, object, Request]
-"""About the rows of which data set (`Choice.source`) who is asked what."""
+_Asked = tuple[str, str, Request]
+"""About the rows of which data set (`Choice.source`) which model is asked what."""
 
 
 def plan(experiment: Experiment, out: str | Path, progress: Progress | None = None) -> list[str]:
@@ -122,16 +122,17 @@ def _describe_choosing(
     for source, plan in sorted(choices, key=lambda each: -len(each[1].rating_prompts)):
         settings = plan.settings
         ratings: set[_Asked] = {(source, name, request) for name in settings.model for request in plan.rating_prompts}
-        others = (settings.model, settings.encoder, settings.judge, settings.reward_model)
+        requests = [each for spec in plan.all_specs for each in list_requests(spec.method, spec.target)]
         rest_of: set[_Asked] = {
-            (source, others, request) for spec in plan.all_specs for request in list_requests(spec.method, spec.target)
+            (source, request.model_asked(settings), request) for request in (*requests, *plan.filters.requests)
         }
         new = (ratings | rest_of) - asked
         if here and new:
             cost = costs_plan.plan(place.cleans[source].path, settings, TIMED_ANSWERS, progress=progress)
-            raters, signals = {name for _, name, _ in new & ratings}, {request.signal for *_, request in new & rest_of}
+            raters = {name for _, name, _ in new & ratings}
+            signals = {(request.signal, name) for _, name, request in new & rest_of}
             seconds += sum(each.seconds for each in cost.models if each.model in raters)
-            seconds += sum(each.seconds for each in cost.signals if each.signal in signals)
+            seconds += sum(each.seconds for each in cost.signals if (each.signal, each.model) in signals)
         asked = asked | new
     rated = rest = 0
     for source, _, request in asked - before:

@@ -64,9 +64,12 @@ def rule_lines(rule: Rule) -> Iterator[str]:
             yield f"use it    selectit select DATA --config {rule.out}"
 
 
+TITLE = "The loss that this rule predicts for a model tuned on rows like these (Instruction Mining)."
+
+
 def rule_header(rule: Rule) -> Iterator[str]:
     """The head of the file."""
-    yield "The loss that this rule predicts for a model tuned on rows like these (Instruction Mining)."
+    yield TITLE
     yield from _what(rule)
     yield f"sha256 of the data {rule.fingerprint}"
     for term in rule.regression.kept.terms:

@@ -187,7 +187,7 @@ def _check_folder(folder: Path, files: Sequence[str]) -> None:
     )
     others = sorted(set(there) - set(files))
     if others:
-        raise RunError(f"--out {folder} has other files in it: {', '.join(others[:5])}", "Name another folder.")
+        raise RunError(f"--out {folder} has other files in it: {', '.join(others[:5])}", "Name another with --out.")
 
 
 def _keeps_columns(run: Run, to: str) -> bool:
@@ -332,7 +332,7 @@ def _move_into_place(beside: Path, folder: Path, files: Sequence[str], force: bo
     if differ and not force:
         raise RunError(
             f"{folder} is there and holds something else than this export: {', '.join(differ)}",
-            "Name another folder, or replace it with --force.",
+            "Name another with --out, or replace it with --force.",
         )
     for name in files:
         if name in differ or not (folder / name).exists():

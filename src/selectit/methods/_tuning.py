@@ -67,10 +67,14 @@ class Pass:
     """Whether it is asked about the target's examples, and about no row."""
 
     @property
+    def each(self) -> int:
+        """Passes of a model over each row or example, at most."""
+        return self.request.passes * (1 if self.model is None else max(self.model.checkpoints, 1))
+
+    @property
     def passes(self) -> int:
-        """Of a model over each row, at most; none where it is asked about the target's examples."""
-        checkpoints = 1 if self.model is None else max(self.model.checkpoints, 1)
-        return 0 if self.of_target else self.request.passes * checkpoints
+        """Passes over each row; none where it is asked about the target's examples."""
+        return 0 if self.of_target else self.each
 
 
 class _TuningMethod(ABC):

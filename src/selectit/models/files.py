@@ -98,7 +98,25 @@ def check_files(folder: Path, name: str) -> None:
         raise ModelError(f"{name} has no config.json, so it isn't a model that transformers loads", hint)
     if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise ModelError(f"{name} has no weights (*.safetensors or *.bin)", "Fetch or copy the whole model.")
+    if missing := find_missing_parts(folder):
+        more = f" and {len(missing) - 4:,} more" if missing[4:] else ""
+        raise ModelError(
+            f"{name} lacks weights that its index names: {', '.join(missing[:4])}{more}",
+            "Fetch or copy the whole model.",
+        )
     check_fetched(folder, (*WEIGHTS, *ALL_BUT_WEIGHTS))
+
+
+def find_missing_parts(folder: Path) -> list[str]:
+    """The files of weights that the index of a checkpoint in several files names, and that are not in its folder."""
+    for whole in ("model.safetensors", "pytorch_model.bin"):  # transformers looks in this order
+        if (folder / whole).is_file():
+            return []
+        if (folder / f"{whole}.index.json").is_file():
+            named = read_object(folder / f"{whole}.index.json").get("weight_map")
+            parts = set(map(str, named.values())) if isinstance(named, dict) else set()
+            return sorted(name for name in parts if not (folder / name).is_file())
+    return []
 
 
 def check_fetched(folder: Path, patterns: tuple[str, ...]) -> None:

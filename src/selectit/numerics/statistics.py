@@ -30,6 +30,10 @@ class Estimate:
     low: float
     high: float
 
+    def text(self, digits: int) -> str:
+        """A difference in words: '+1.2 (-0.1 to +2.5)'."""
+        return f"{self.value:+z.{digits}f} ({self.low:+z.{digits}f} to {self.high:+z.{digits}f})"
+
 
 def auroc(good: Float64, bad: Float64) -> float:
     """Chance that one of `good` (A,) is above one of `bad` (B,), ties half; NaN where either is empty."""

@@ -17,10 +17,9 @@ from selectit.assessing.model_figures import Distribution
 from selectit.assessing.report import list_figures, missing_lines
 from selectit.assessing.texts import Lengths
 from selectit.pages.charts import Span, draw_spans
-from selectit.pages.document import Section, save_page, write_plain_page
+from selectit.pages.document import Section, check_page, save_page, write_plain_page
 from selectit.pages.entries import write_entries
 from selectit.pages.markup import details, escape, facts, figure, matrix, paragraphs, table
-from selectit.runs.output import check_writable_parent
 from selectit.runs.run import Run, open_run
 from selectit.text_tables import write_count
 
@@ -45,8 +44,8 @@ def report_assessment(found: Assessment, out: str | Path, *, force: bool = False
         RunError: a run is gone or damaged, or `out` is another file.
         SettingsError: `out` can't be written.
     """
-    check_writable_parent("--report", Path(out))
-    return save_page(Path(out), write_assessment(found), force=force)
+    check_page("--report", Path(out))
+    return save_page("--report", Path(out), write_assessment(found), force=force)
 
 
 def write_assessment(found: Assessment) -> str:

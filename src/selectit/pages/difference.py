@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from selectit._version import __version__
 from selectit.pages import charts
 from selectit.pages.analyses import build_histogram
-from selectit.pages.document import Section, save_page, write_plain_page
+from selectit.pages.document import Section, check_page, save_page, write_plain_page
 from selectit.pages.entries import write_entries
 from selectit.pages.markup import card, details, escape, facts, figure, key, paragraphs, table
-from selectit.runs.output import check_writable_parent
 from selectit.runs.stored import StoredSelection
 from selectit.selection.diff import Difference, Pair, compare_pair, load_pair
 from selectit.signals.arrays import Float64, Int64
@@ -63,8 +62,8 @@ def report_difference(a: str | Path, b: str | Path, out: str | Path, *, force: b
         RunError: no such run or selection, they have no row in common, something is damaged, or `out` is another file.
         SettingsError: a run has several selections, or `out` can't be written.
     """
-    check_writable_parent("--report", Path(out))
-    return save_page(Path(out), write_difference(load_pair(a, b)), force=force)
+    check_page("--report", Path(out))
+    return save_page("--report", Path(out), write_difference(load_pair(a, b)), force=force)
 
 
 def write_difference(pair: Pair) -> str:

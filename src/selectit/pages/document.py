@@ -12,6 +12,7 @@ from pathlib import Path
 from selectit.atomic_files import replacing
 from selectit.errors import RunError
 from selectit.pages.markup import escape
+from selectit.runs.output import check_new_file, check_writable_parent
 
 _FRAME = """<!DOCTYPE html>
 <html lang="en">
@@ -91,11 +92,19 @@ def _section(of: Section) -> str:
     return f'<section id="{of.name}" aria-labelledby="{of.name}-title">\n{title}\n{of.inner}\n</section>'
 
 
-def save_page(path: Path, page: str, *, force: bool) -> Path:
+def check_page(flag: str, path: Path) -> None:
+    """Raise SettingsError where a page can't be written; `flag` is the option that names it."""
+    check_new_file(flag, path, ".html")
+    check_writable_parent(flag, path)
+
+
+def save_page(flag: str, path: Path, page: str, *, force: bool) -> Path:
     """Write a page. Raises RunError where another file is there, without `force`."""
     content = page.encode()
     if path.exists() and not force and path.read_bytes() != content:
-        raise RunError(f"{path} is there and holds something else", "Name another file, or replace it with --force.")
+        raise RunError(
+            f"{path} is there and holds something else", f"Name another with {flag}, or replace it with --force."
+        )
     with replacing(path) as file:
         file.write(content)
     return path

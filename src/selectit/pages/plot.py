@@ -49,7 +49,7 @@ def plot(selection: str | Path, what: str, out: str | Path, *, force: bool = Fal
     with figures.paper_style():
         drawn = figures.encode(_draw(load_selection(run, name), what), path.suffix.lower())
     if path.exists() and path.read_bytes() != drawn and not force:
-        raise RunError(f"{path} is there and is another figure", "Name another file, or replace it with --force.")
+        raise RunError(f"{path} is there and is another figure", "Name another with --out, or replace it with --force.")
     with replacing(path, keep_equal=True) as file:
         file.write(drawn)
     return path

@@ -12,7 +12,7 @@ from selectit.pages import sections
 from selectit.pages.choice import read_choice
 from selectit.pages.contents import PageRows, describe_contents, fill_columns, list_reasons, read_page_rows
 from selectit.pages.cut import explain_cut
-from selectit.pages.document import read_part, save_page, write_document
+from selectit.pages.document import check_page, read_part, save_page, write_document
 from selectit.pages.markup import escape, write_out
 from selectit.pages.notable import find_notable
 from selectit.pages.pack import pack, pack_columns, pack_texts, to_json
@@ -20,7 +20,6 @@ from selectit.pages.provenance import write_provenance
 from selectit.pages.rows import choose_conversations, read_conversations
 from selectit.pages.verdict import write_verdict
 from selectit.runs.files import numbers
-from selectit.runs.output import check_new_file, check_writable_parent
 from selectit.runs.selections import PAGE, open_selection
 from selectit.runs.stored import names_of_scores, read_scores
 from selectit.signals.arrays import Int64
@@ -47,10 +46,9 @@ def report(selection: str | Path, out: str | Path | None = None, *, force: bool 
     """
     run, name = open_selection(selection)
     path = run.path / "selections" / name / PAGE if out is None else Path(out)
-    check_new_file("--out", path, ".html")
-    check_writable_parent("--out", path)
+    check_page("--out", path)
     page = write_page(read_page_rows(run, read_choice(run, name)), umap=umap)
-    return save_page(path, page, force=force or out is None)
+    return save_page("--out", path, page, force=force or out is None)
 
 
 def write_page(page: PageRows, *, umap: bool = False) -> str:

@@ -88,7 +88,7 @@ def _facts(run: Run, choice: StoredChoice, timing: Mapping[str, Mapping[str, flo
     costs = list_costs(timing) if _asks(summary) else ()
     if costs:
         seconds, answers = sum(each.seconds for each in costs), sum(each.answers for each in costs)
-        yield "asking models took", _duration(seconds), f"{answers:,} answers"
+        yield "asking models took", _duration(seconds), f"{answers:,} answers in the whole run"
     if summary.unscored_rows:
         yield "without a score", f"{summary.unscored_rows:,}", "they can not be chosen"
     if summary.length_correlation is not None:

@@ -46,9 +46,7 @@ def result_lines(result: Probed) -> Iterator[str]:
     if result.auroc is not None and result.p is not None:
         yield f"  AUROC {_interval(result.auroc)}, p {result.p:.2g}"
     if result.pairs is not None and result.over_length is not None:
-        more = result.over_length
-        interval = f"({more.low:+z.2f} to {more.high:+z.2f})"
-        yield f"  {_pair_figures(result.pairs)}; against length {more.value:+z.2f} {interval}"
+        yield f"  {_pair_figures(result.pairs)}; against length {result.over_length.text(2)}"
     if result.kinds:
         rows = [
             (

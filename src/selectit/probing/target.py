@@ -122,8 +122,8 @@ def target_lines(probe: TargetProbe) -> list[str]:
             each.method,
             f"{each.chosen:,}",
             each.measure,
-            _interval(each.mean),
-            _interval(each.nearest),
+            each.mean.text(3),
+            each.nearest.text(3),
             *(f"{each.groups[name]:+z.3f}" for name in names if len(names) > 1),
         )
         for each in probe.results
@@ -245,7 +245,3 @@ def _similarities(
         unit(np.nan_to_num(row_vectors(each.embeddings, len(each.rows)))) for each in (signals.target.signals, signals)
     )
     return np.asarray(own @ others.T, np.float64)
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:+z.3f} ({estimate.low:+z.3f} to {estimate.high:+z.3f})"

@@ -24,7 +24,7 @@ from selectit.inference.rate import find_model
 from selectit.jsonable import digest_of
 from selectit.methods._tuning import Pass, TunedOn, Tuning
 from selectit.models.adapters import FILES, Checkpoint, mean_rates
-from selectit.models.files import Model
+from selectit.models.files import Model, find_missing_parts
 from selectit.progress import Progress
 from selectit.runs.files import read_json, slug
 from selectit.runs.run import Run
@@ -227,10 +227,10 @@ def check_trainings(passes: Iterable[Pass]) -> None:
 
 
 def has_weights(tuned: TunedModel) -> bool:
-    """Whether the weights of a tuned model, or of its checkpoints, are there."""
+    """Whether the weights of a tuned model, or of its checkpoints, are there as a whole."""
     if tuned.checkpoints:
         return all((Path(each.path) / name).is_file() for each in tuned.list_checkpoints() for name in FILES)
-    return any(tuned.path.glob("*.safetensors"))
+    return any(tuned.path.glob("*.safetensors")) and not find_missing_parts(tuned.path)
 
 
 def remove_weights(run: Run, folders: Iterable[str], before: float = math.inf) -> None:

@@ -88,6 +88,11 @@ def _check_destination(run: Run, flag: str, path: Path, files: Sequence[str]) ->
     check_writable_parent(flag, path)
 
 
+def is_taken(path: Path) -> bool:
+    """Whether there is a file, or a folder with something in it."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
 def check_new_file(flag: str, path: Path, suffix: str) -> None:
     """Raise SettingsError where a file of this kind (".toml") can't be written, or its ending says another kind."""
     if path.suffix.lower() != suffix and _names_kind(path.suffix):
@@ -186,7 +191,15 @@ def _kind_of(run: Run, path: Path) -> tuple[str | None, str]:
     return _KINDS.get(kind, "other") if kind else None, compression.lstrip(".")
 
 
-def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, Any]] | None, *, force: bool) -> None:
+def write_rows(
+    run: Run,
+    out: Path,
+    rows: Int64,
+    values: Sequence[Mapping[str, Any]] | None,
+    *,
+    force: bool,
+    flag: str = "--out",
+) -> None:
     """Write records in the kind of file they came from.
 
     Args:
@@ -195,6 +208,7 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
         rows: row numbers, in the order wanted.
         values: one for each, as a field `selectit`; None = the records as they were.
         force: replace what is there and differs.
+        flag: the option that names `out`, for the error.
 
     Raises:
         RunError: `out` is there, differs, and `force` is off. It stays as it was.
@@ -206,6 +220,7 @@ def write_rows(run: Run, out: Path, rows: Int64, values: Sequence[Mapping[str, A
         "selection",
         lambda: {"rows": rows.tolist(), **run.manifest},
         force=force,
+        flag=flag,
     )
 
 
@@ -243,13 +258,14 @@ def _put(
     identity: Callable[[], Mapping[str, Any]],
     *,
     force: bool,
+    flag: str = "--out",
 ) -> None:
     """Have `fill` write the file, or the data file of a folder, and put it in its place whole.
 
     `identity` says what a folder holds; it may be long, and a file has no place for it.
     """
     if run.manifest["written"] == "arrow":
-        _write_folder(run, out, fill, what, identity, force)
+        _write_folder(run, out, fill, what, identity, force, flag)
     elif out == STDOUT:
         sys.stdout.flush()
         fill(sys.stdout.buffer)
@@ -259,7 +275,7 @@ def _put(
             fill(file)
             file.flush()
             if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
-                raise _conflict(run, out, what)
+                raise _conflict(run, out, what, flag)
 
 
 def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
@@ -306,7 +322,13 @@ def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any
 
 
 def _write_folder(
-    run: Run, out: Path, fill: Callable[[Any], None], what: str, identity: Callable[[], Mapping[str, Any]], force: bool
+    run: Run,
+    out: Path,
+    fill: Callable[[Any], None],
+    what: str,
+    identity: Callable[[], Mapping[str, Any]],
+    force: bool,
+    flag: str,
 ) -> None:
     """A folder as `datasets` saves it, renamed into place when it is whole.
 
@@ -324,7 +346,7 @@ def _write_folder(
             if there.exists() and filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
                 return
             if there.exists() and not force:
-                raise _conflict(run, out, what)
+                raise _conflict(run, out, what, flag)
         sync_tree(folder)
         with folder_beside(out) as before:
             if out.exists():
@@ -348,10 +370,10 @@ def _check_folder(out: Path) -> None:
         raise RunError(f"{out} is a data set that selectit did not write", "Name another folder, or remove it.")
 
 
-def _conflict(run: Run, out: Path, what: str) -> RunError:
+def _conflict(run: Run, out: Path, what: str, flag: str) -> RunError:
     return RunError(
         f"{out} is there and holds something else than this {what}",
-        f"Name another file, or replace it with --force. The {what} is kept in {run.path}.",
+        f"Name another with {flag}, or replace it with --force. The {what} is kept in {run.path}.",
     )
 
 

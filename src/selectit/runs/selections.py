@@ -92,7 +92,8 @@ def name_selection(run: Run, settings: Settings, label: str, config: Mapping[str
         )
     if run.free_name(run.path / "selections", settings.name, config) != settings.name and not settings.force:
         raise SettingsError(
-            f"{run.path} has a selection {settings.name!r} with other settings", "Name another, or add --force."
+            f"{run.path} has a selection {settings.name!r} with other settings",
+            "Name another with --name, or replace it with --force.",
         )
     return settings.name
 

@@ -19,10 +19,13 @@ from selectit.numerics.ranking import ranking
 from selectit.runs.selections import Selection
 from selectit.signals.arrays import Float64, Int64
 from selectit.signals.rows import count_before
+from selectit.text_tables import write_count
 
 Bool = NDArray[np.bool_]
 
 _FEWER = "Keep fewer with --keep, lower --min-score, or take what there is with --allow-fewer."
+
+_NONE = "selectit methods NAME says what a method scores; selectit show RUN --row N says what is known of a row."
 
 _LONGEST_AMOUNT = 30
 _SMALLEST_SHARE = Decimal("1e-12")  # of a million million rows it is one; it stands in names of files digit by digit
@@ -44,7 +47,8 @@ class Budget:
         wanted = total if self.share is None else math.floor(self.share * total)
         wanted = wanted if self.rows is None else self.rows
         if wanted < 1:
-            raise SettingsError(f"{self.label} of {total:,} rows is no row at all", "Keep more with --keep.")
+            amount = self.label if self.share is None else f"{(self.share * 100).normalize():f}%"
+            raise SettingsError(f"{amount} of {write_count(total, 'row')} is no row at all", "Keep more with --keep.")
         if wanted > total and not self.allow_fewer:
             raise SettingsError(
                 f"{wanted:,} rows were asked for and there are {total:,}",
@@ -173,7 +177,7 @@ def rank_candidates(
         asked = f"{wanted:,} rows were asked for and {len(ranked):,}" if wanted else "no row"
         raise SettingsError(
             f"{asked} can be chosen: {scored:,} of {rows:,} rows{left} have a score{below}",
-            _FEWER if len(ranked) else "Look at the reasons with selectit show --row N, or lower --min-score.",
+            _FEWER if len(ranked) else "Lower --min-score." if best else _NONE,
         )
     return Ranked(ranked, min(wanted, len(ranked)), best)
 
@@ -221,7 +225,7 @@ def select_set(rows: Int64, wanted: int, budget: Budget, groups: Groups | None =
     if len(rows) < wanted and not budget.allow_fewer:
         raise SettingsError(
             f"{wanted} rows were asked for and the method chose {len(rows)}",
-            _FEWER if len(rows) else "It could use no row: selectit show --row N says what is known of one.",
+            _FEWER if len(rows) else "It could use no row: selectit show RUN --row N says what is known of one.",
         )
     of = name_groups(rows, groups)
     why = tuple(f"choice {rank} of {len(rows)}{name}" for rank, name in enumerate(of, start=1))

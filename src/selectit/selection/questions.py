@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from selectit.data.damage import reading
 from selectit.data.examples import read_examples
 from selectit.data.layouts import parse_roles
-from selectit.errors import DataError, SettingsError
+from selectit.errors import SettingsError
 from selectit.evaluation import alpacaeval, humaneval, local_files, translation
 from selectit.filters.overlap import QuestionSet
 
@@ -17,10 +18,8 @@ def _read_file(path: str, roles: tuple[str, ...]) -> list[str]:
     """The last question of each record, with an answer or without, or the lines of a .txt file. Raises DataError."""
     if Path(path).suffix != ".txt":
         return [example.instruction for example in read_examples(path, roles=parse_roles(roles))]
-    try:
+    with reading(path, "Name a text in UTF-8 with a question on each line."):
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read {path}: {error}", "Name a text with a question on each line.") from error
 
 
 def read_benchmark(benchmark: str, data_dir: str | None) -> QuestionSet | None:

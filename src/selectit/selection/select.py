@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ from selectit.data.memory import Data
 from selectit.errors import RunError, SettingsError
 from selectit.inference.rate import open_or_create_run
 from selectit.jsonable import plain, without_nan
-from selectit.methods._tuning import tunes
 from selectit.progress import Progress, Silent
 from selectit.runs.files import slug
-from selectit.runs.output import resolve_destination, write_rows
+from selectit.runs.output import is_taken, resolve_destination, write_rows
 from selectit.runs.run import Run
 from selectit.runs.selections import Selection, Unchosen, name_selection, selections, store_selection
 from selectit.selection import cascade
@@ -31,7 +30,7 @@ from selectit.selection.collect import collect_all
 from selectit.selection.resolve import resolve, resolve_cascade
 from selectit.selection.rest import build_aside, explain_rest, find_failures, to_records
 from selectit.selection.score import Scored, count_passes, estimate_seconds
-from selectit.selection.spec import Plan, list_requests, to_toml_parameters
+from selectit.selection.spec import Plan, to_toml_parameters
 from selectit.selection.summary import Summary, rating_stats, summarise, summary_lines
 from selectit.signals.arrays import Int64
 from selectit.text_tables import notebook_html
@@ -85,8 +84,8 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
     out = resolve_destination(run, settings, held)
     budget.count(run.rows)
     if rates and not settings.force:
-        named = (out, None if settings.rest is None else Path(settings.rest))
-        _refuse_conflicts(run, plan, [file for file in named if file is not None])
+        named = {"--out": out, "--rest": None if settings.rest is None else Path(settings.rest)}
+        _refuse_conflicts(run, plan, {flag: file for flag, file in named.items() if file is not None})
     done = None
     if stages is None:
         scored, choice, summary = _in_one_stage(run, plan, rates, progress)
@@ -105,7 +104,7 @@ def select(data: Data | None = None, settings: Settings = Settings(), progress: 
     if out is not None:
         write_rows(run, out, selection.rows[order], values, force=settings.force)
     if settings.rest is not None:
-        write_rows(run, Path(settings.rest), *to_records(rest, scored), force=settings.force)
+        write_rows(run, Path(settings.rest), *to_records(rest, scored), force=settings.force, flag="--rest")
     spent = estimate_seconds(run if done is None else done.second.run, scored)
     return Selected(
         run.path,
@@ -149,27 +148,31 @@ def _name_target(settings: Settings) -> str:
     return f"-to-{slug(Path(first).name.partition('.')[0])[:24]}{f'-and-{len(more)}-more' * bool(more)}"
 
 
-def _refuse_conflicts(run: Run, plan: Plan, files: Sequence[Path]) -> None:
-    """Refuse to ask models first, and find then that a file or a selection of something else is in the way.
+def _refuse_conflicts(run: Run, plan: Plan, files: Mapping[str, Path]) -> None:
+    """Refuse to rate and choose first, and find then that a file or a selection of something else is in the way.
 
     What is there may be of this very selection where the run has one of these settings: that is compared later.
 
+    Args:
+        run: of the data.
+        plan: what is chosen.
+        files: that will be written, by the option that names each.
+
     Raises RunError or SettingsError.
     """
-    asks = [spec for spec in plan.all_specs if list_requests(spec.method) or tunes(spec.method)]
-    if not plan.rating_prompts and not asks:
-        return
     known = {name: run.read_toml(run.path / "selections" / name / "config.toml") for name in selections(run)}
     same = [name for name, config in known.items() if _may_be_of(plan, config)]
     if plan.settings.name in known and plan.settings.name not in same:
         name_selection(run, plan.settings, plan.settings.name, {})
-    there = next((file for file in files if file.is_file()), None)
-    if there is not None and not same:
-        others = f"only others: {', '.join(known)}" if known else "none yet"
-        raise RunError(
-            f"{there} is there and holds something else than this selection: {run.path} has {others}",
-            "Name another file, or replace it with --force. No model was asked.",
-        )
+    if same:
+        return
+    for name, file in files.items():
+        if is_taken(file):
+            others = f"; it has {', '.join(known)}" if known else ""
+            raise RunError(
+                f"{file} is there, and {run.path} has no selection with these settings{others}",
+                f"Name another with {name}, or replace it with --force. No row was rated or chosen.",
+            )
 
 
 def _may_be_of(plan: Plan, config: Mapping[str, Any]) -> bool:

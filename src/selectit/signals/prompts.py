@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, read_user_text
 from selectit.jsonable import parse_toml
 from selectit.signals.ratings import LABELS, LAYOUTS, TEMPLATE, RatingPrompt, fingerprint_of
 
@@ -62,13 +62,8 @@ def load(path: str | Path | None) -> PromptSet:
     if str(path) in PACKAGED:
         return packaged(str(path))
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"can't read the prompt file {path}: {error}",
-            f"Give a UTF-8 text file with one prompt a line, or one of {', '.join(PACKAGED)}.",
-        ) from error
+    hint = f"Give a UTF-8 text file with one prompt a line, or one of {', '.join(PACKAGED)}."
+    text = read_user_text(path, "prompt file", hint)
     if path.suffix == ".toml":
         return parse(text, str(path))
     return _checked(PromptSet(path.stem, tuple(line.strip() for line in text.splitlines() if line.strip())), str(path))

@@ -66,11 +66,7 @@ class Forest:
 def describe_panel(panel: Panel | Forest) -> str:
     """The numbers of a panel in words, for whoever does not see it."""
     if isinstance(panel, Forest):
-        digits = panel.digits
-        rows = (
-            f"{label}: {e.value:+z.{digits}f} ({e.low:+z.{digits}f} to {e.high:+z.{digits}f})"
-            for label, e in panel.rows
-        )
+        rows = (f"{label}: {estimate.text(panel.digits)}" for label, estimate in panel.rows)
         return f"{panel.x}. {'; '.join(rows)}."
     parts = [
         f"{each.label}: " + ", ".join(f"{p.level.text(panel.digits)} at {p.x:,.6g}" for p in each.points)

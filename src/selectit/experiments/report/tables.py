@@ -261,9 +261,7 @@ def _by_item(outcomes: Sequence[Outcome], benchmark: str) -> dict[str, float]:
 
 
 def _interval(found: Estimate | None, column: Column) -> str:
-    if found is None:
-        return "-"
-    return f"{found.value:+z.{column.finer}f} ({found.low:+z.{column.finer}f} to {found.high:+z.{column.finer}f})"
+    return "-" if found is None else found.text(column.finer)
 
 
 def _tex(text: str) -> str:
