@@ -151,6 +151,7 @@ ELSEWHERE = {
     "engines": "tests/engines",
     "errors.py": "the names near a path that is not there: tests/test_errors.py",
     "data/tables.py": "pyarrow opens them: tests/data/test_damage.py",
+    "runs/manifest.py": "runs/sums.py opens it",
     "runs/files.py": "pyarrow opens them: tests/runs/test_integrity.py",
     "pages/plot.py": "tests/pages",
     "pages/document.py": "files of the package, and what --out holds: tests/pages",

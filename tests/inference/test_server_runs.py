@@ -111,7 +111,7 @@ def test_a_tokenizer_alone_is_enough_to_count_with(stub, data, words):
     settings = served(stub, tokenizer=words, method="length", keep=3)
     assert len(selectit.select(data, settings).selection.rows) == 3
     with pytest.raises(SettingsError, match="no tokenizer here"):
-        selectit.select(data, served(stub, run="other", method="length", keep=3))
+        selectit.select(data, served(stub, run="other", method="length", keep=3, out="other.json"))
 
 
 def test_the_digest_is_of_the_tokenizer_alone(words, folder):

@@ -17,7 +17,7 @@ from selectit.selection.describe import show
 from selectit.selection.rate import rate
 from selectit.selection.score import score
 from selectit.selection.select import select
-from selectit.selection.summary import GroupStats, summary_lines
+from selectit.selection.summary import TargetStats, summary_lines
 
 METHODS = ("rds", "knn-target", "dsir", "target-loss", "less", "gist")
 
@@ -67,7 +67,7 @@ def test_the_summary_says_for_what_rows_were_chosen(data, target):
 def test_a_group_for_which_nothing_was_chosen_is_named(data, target):
     chosen = select(data, settings("rds", target=target)).summary
     assert not [line for line in summary_lines(chosen, {}) if "nothing was chosen" in line]
-    uneven = dataclasses.replace(chosen, target=(GroupStats("sums", 4), GroupStats("tools", 0)))
+    uneven = dataclasses.replace(chosen, target=(TargetStats("sums", 4), TargetStats("tools", 0)))
     (warning,) = [line for line in summary_lines(uneven, {}) if "nothing was chosen" in line]
     assert warning.startswith("warning: nothing was chosen for tools;") and "chooser=group-round-robin" in warning
 

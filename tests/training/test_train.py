@@ -276,7 +276,7 @@ def test_which_rows(run, model, data):
     selectit.select(data, Settings(method="random", keep=3, run="run", out="b.json"))
     with pytest.raises(SettingsError, match="has the selections"):
         selectit.train(run, None, model, tiny.QUICK)
-    selectit.select(data, Settings(method="random", keep=3, run="other", out="b.json"))
+    selectit.select(data, Settings(method="random", keep=3, run="other", out="c.json"))
     Path("other/selections").rename("gone")
     with pytest.raises(RunError, match="no selection"):
         selectit.train("other", None, model, tiny.QUICK)

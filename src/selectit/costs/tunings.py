@@ -19,7 +19,6 @@ from selectit.costs.passes import SignalCost, check_sample, count_signal, draw, 
 from selectit.costs.token_counts import space_evenly
 from selectit.costs.trials import try_request
 from selectit.data.memory import Data
-from selectit.engines.texts import load_tokenizer
 from selectit.errors import SettingsError
 from selectit.inference.rate import find_model, open_or_create_run
 from selectit.methods._tuning import Pass, TunedOn, tunes
@@ -192,6 +191,8 @@ def count_steps(recipe: Recipe, rows: int) -> int:
 
 def count_row_tokens(run: Run, model: Model, recipe: Recipe, settings: Settings) -> float:
     """Mean tokens of a row as it is trained on."""
+    from selectit.engines.texts import load_tokenizer  # with transformers, and the time that it takes to import
+
     tokenizer = load_tokenizer(model.path, settings.trust_remote_code)
     set_template(tokenizer, recipe.template)
     found = build_examples(run, space_evenly(run.rows, COUNTED_ROWS), tokenizer, recipe.max_tokens)
