@@ -181,11 +181,16 @@ def test_a_cluster_that_is_not_there(data, address):
         selectit.rate(data, Settings(**FAKE, executor="ray", ray_address=address))
 
 
+def as_typed():
+    """A shell starts what runs in its background with interrupts ignored, and so would these tests be."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_it_keeps_what_is_finished_and_leaves_no_process(long, model):
     command = [sys.executable, "-m", "selectit", "rate", str(long), "--model", model, "--run", "run", "--k", "9"]
     command += ["--unit-size", "20", "--executor", "ray", "--workers", "2", "--worker-cpus", "1"]
     with Path("log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, preexec_fn=as_typed)
     until, started = time.monotonic() + 120, set()
     while not finished("run") and process.poll() is None and time.monotonic() < until:
         started |= set(psutil.Process(process.pid).children(recursive=True))
