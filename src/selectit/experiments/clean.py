@@ -65,8 +65,8 @@ def _read_questions(experiment: Experiment) -> tuple[list[QuestionSet], list[str
     protocols = choose_protocols(evaluation.suite, evaluation.task, heldout=bool(evaluation.heldout))
     tasks = [protocol.task for protocol in protocols if not find_refusal(protocol.task, evaluation)]
     known = {task: read_benchmark(task, evaluation.data_dir) for task in tasks}
-    heldout = {path: read_last_answers(path, evaluation) for path in evaluation.heldout}
-    found = [QuestionSet(Path(path).name, [each.instruction for each in asked]) for path, asked in heldout.items()]
+    heldout = [(Path(path).name, read_last_answers(path, evaluation)) for path in evaluation.heldout]
+    found = [QuestionSet(name, [each.instruction for each in answers]) for name, answers in heldout]
     found += [each for each in known.values() if each is not None]
     return found, [task for task, each in known.items() if each is None]
 

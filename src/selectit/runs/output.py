@@ -264,8 +264,14 @@ def _put(
 
     `identity` says what a folder holds; it may be long, and a file has no place for it.
     """
-    if run.manifest["written"] == "arrow":
-        _write_folder(run, out, fill, what, identity, force, flag)
+    folder = run.manifest["written"] == "arrow"
+    out = out.resolve() if folder else out  # through a link to what it points at
+    conflict = RunError(
+        f"{out} is there and holds something else than this {what}",
+        f"Name another with {flag}, or replace it with --force. The {what} is kept in {run.path}.",
+    )
+    if folder:
+        _write_folder(out, fill, identity, None if force else conflict)
     elif out == STDOUT:
         sys.stdout.flush()
         fill(sys.stdout.buffer)
@@ -275,7 +281,7 @@ def _put(
             fill(file)
             file.flush()
             if out.exists() and not force and not filecmp.cmp(file.name, out, shallow=False):
-                raise _conflict(run, out, what, flag)
+                raise conflict
 
 
 def _write_file(run: Run, out: Path, file: Any, rows: Int64, values: Sequence[Mapping[str, Any]] | None) -> None:
@@ -322,19 +328,13 @@ def _write_longer(run: Run, out: Path, file: Any, new: Sequence[Mapping[str, Any
 
 
 def _write_folder(
-    run: Run,
-    out: Path,
-    fill: Callable[[Any], None],
-    what: str,
-    identity: Callable[[], Mapping[str, Any]],
-    force: bool,
-    flag: str,
+    out: Path, fill: Callable[[Any], None], identity: Callable[[], Mapping[str, Any]], conflict: RunError | None
 ) -> None:
     """A folder as `datasets` saves it, renamed into place when it is whole.
 
-    Where the data there is equal, nothing is touched; of what is there nothing goes but the files of such a folder.
+    Where the data there is equal, nothing is touched; where it differs, `conflict` is raised, or with None it is
+    replaced. Of what is there nothing goes but the files of such a folder.
     """
-    out = out.resolve()  # through a link to what it points at
     with folder_beside(out) as folder:
         with (folder / write.ARROW_FILE).open("wb") as file:
             fill(file)
@@ -345,8 +345,8 @@ def _write_folder(
             there = out / write.ARROW_FILE
             if there.exists() and filecmp.cmp(folder / write.ARROW_FILE, there, shallow=False):
                 return
-            if there.exists() and not force:
-                raise _conflict(run, out, what, flag)
+            if there.exists() and conflict is not None:
+                raise conflict
         sync_tree(folder)
         with folder_beside(out) as before:
             if out.exists():
@@ -368,13 +368,6 @@ def _check_folder(out: Path) -> None:
         raise RunError(f"{out} has {what} in it, which a selection would delete", "Name another folder.")
     if found and not (found == sorted(_FOLDER_FILES) and (out / _INFO).read_bytes().strip() == b"{}"):
         raise RunError(f"{out} is a data set that selectit did not write", "Name another folder, or remove it.")
-
-
-def _conflict(run: Run, out: Path, what: str, flag: str) -> RunError:
-    return RunError(
-        f"{out} is there and holds something else than this {what}",
-        f"Name another with {flag}, or replace it with --force. The {what} is kept in {run.path}.",
-    )
 
 
 def _raw_texts(run: Run) -> Iterator[str]:
