@@ -130,10 +130,12 @@ def kill(process: subprocess.Popen[bytes], place: Path, phase: str, draw: random
 
 
 def phase_of(place: Path) -> str:
-    """What the run is doing, from what there is of it."""
-    if list(place.glob("tuned/*/work/begun.json")):
+    """What the run is doing, from what there is of it; unlike `glob`, `walk` passes over what goes away meanwhile."""
+    files = {Path(folder): names for folder, _, names in os.walk(place)}
+    if any("begun.json" in names for folder, names in files.items() if folder.match("tuned/*/work")):
         return "tuning"
-    counts = [len(list(folder.glob("part-*"))) for folder in place.glob("**/*-tuned-on-*/*/")]
+    parts = [names for folder, names in files.items() if folder.parent.match("*-tuned-on-*")]
+    counts = [sum(name.startswith("part-") for name in names) for names in parts]
     return "reading" if any(0 < count < ROWS // UNIT for count in counts) else "between"
 
 
