@@ -225,9 +225,10 @@ def _lose_volume(vectors: Vectors, n: int) -> None:
         double = points.astype(np.float64)
         squares = np.einsum("ij,ij->i", double, double)
 
-        def kernel(point: int) -> Float64:
-            row: Float64 = np.exp(-np.maximum(squares + squares[point] - 2 * double @ double[point], 0) / width)
-            return row
+        def kernel(some: Int64, others: Int64 | slice) -> Float64:
+            gap = squares[some, None] + squares[others] - 2 * double[some] @ double[others].T
+            near: Float64 = np.exp(-np.maximum(gap, 0) / width)
+            return near
 
         return float(np.log(subsets.dpp(kernel, np.ones(len(points)), n)[1]).sum())
 

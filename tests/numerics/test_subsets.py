@@ -15,8 +15,12 @@ def points(seed=0, n=30, width=5):
     return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
 
 
+def of(kernel):
+    return lambda some, others: kernel[some][:, others]
+
+
 def test_dpp_of_the_specification():
-    chosen, values = subsets.dpp(lambda row: KERNEL[row], np.diag(KERNEL), 3)
+    chosen, values = subsets.dpp(of(KERNEL), np.diag(KERNEL), 3)
     assert chosen.tolist() == [0, 1, 2]
     assert values == pytest.approx([2, 1.18, 0.954661], abs=1e-6)
     assert np.log(values).sum() == pytest.approx(0.812263, abs=1e-6)
@@ -27,7 +31,7 @@ def test_dpp_of_the_specification():
 def test_dpp_takes_the_largest_determinant_each_time(seed):
     z = points(seed, 12, 20).astype(np.float64)
     kernel = z @ z.T
-    chosen, values = subsets.dpp(lambda row: kernel[row], np.diag(kernel), 5)
+    chosen, values = subsets.dpp(of(kernel), np.diag(kernel), 5)
     for count in range(5):
         before = chosen[:count].tolist()
         minors = {
@@ -41,7 +45,37 @@ def test_dpp_takes_the_largest_determinant_each_time(seed):
 def test_dpp_stops_at_the_rank():
     z = points(7, 10, 3).astype(np.float64)
     kernel = z @ z.T
-    assert len(subsets.dpp(lambda row: kernel[row], np.diag(kernel), 8)[0]) == 3
+    assert len(subsets.dpp(of(kernel), np.diag(kernel), 8)[0]) == 3
+
+
+@pytest.mark.parametrize("width", [6, 60])  # of less rank than points, and of full rank
+@pytest.mark.parametrize("active", [1, 7])
+def test_dpp_that_keeps_few_points_up_to_date_takes_the_same(monkeypatch, active, width):
+    z = points(3, 40, width).astype(np.float64)
+    z[20:30] = z[10]
+    kernel = np.exp(-((z[:, None] - z) ** 2).sum(-1)) if width == 60 else z @ z.T
+    chosen, values = subsets.dpp(of(kernel), np.diag(kernel), 40)
+    monkeypatch.setattr(subsets, "_ACTIVE", active)
+    again, same = subsets.dpp(of(kernel), np.diag(kernel), 40)
+    assert again.tolist() == chosen.tolist()
+    assert len(chosen) == (6 if width == 6 else 30)
+    assert same == pytest.approx(values, rel=1e-9)
+
+
+def test_the_largest_are_the_first_of_equal_ones():
+    values = np.array([3.0, 1, 3, 5, 3, -np.inf])
+    for count, rows, others in [(1, [3], 3), (2, [0, 3], 3), (4, [0, 2, 3, 4], 1), (6, list(range(6)), -np.inf)]:
+        found, left = largest.largest(values, count)
+        assert found.tolist() == rows
+        assert left == others
+
+
+def test_of_many_equal_points_none_is_taken_twice(monkeypatch):
+    monkeypatch.setattr(largest, "_ACTIVE", 4)
+    z = points(5, 30)
+    z[:20] = z[0]
+    chosen = subsets.marginal_relevance(z, np.ones(30), 30, 0.5)
+    assert sorted(chosen) == list(range(30))
 
 
 def test_herding_of_the_specification():

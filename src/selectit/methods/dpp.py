@@ -91,16 +91,17 @@ class Dpp(SetMethod):
         squares = np.einsum("ij,ij->i", points, points)
         width = mean_squared_distance(points)
 
-        def kernel_row(point: int) -> Float64:
-            product: Float64 = points @ points[point]
+        def between(some: Int64, others: Int64 | slice) -> Float64:
+            product: Float64 = points[some] @ points[others].T
             if self.kernel == "rbf":
-                product = np.exp(-np.maximum(squares + squares[point] - 2 * product, 0) / width)
-            row: Float64 = worth * product * worth[point]
-            row[point] += self.jitter
-            return row
+                product = np.exp(-np.maximum(squares[some, None] + squares[others] - 2 * product, 0) / width)
+            product *= worth[some, None] * worth[others]
+            if self.jitter:
+                product += self.jitter * (some[:, None] == np.arange(len(points))[others])
+            return product
 
         own = (squares if self.kernel == "cosine" else np.ones(len(rows))) * worth**2 + self.jitter
-        return rows[dpp(kernel_row, own, budget)[0]]
+        return rows[dpp(between, own, budget)[0]]
 
 
 METHOD = Dpp

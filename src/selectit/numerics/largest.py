@@ -48,12 +48,23 @@ def lower(values: Float64, chosen: Int64, beside: Beside) -> None:
             np.minimum(values[rows], worth(chosen[first : first + 1024]).min(axis=1), out=values[rows])
 
 
+def largest(values: Float64, count: int) -> tuple[Int64, float]:
+    """The `count` largest of the N values, of equal ones the first: their indices, rising; the largest of the others.
+
+    All indices and -inf where there are no others.
+    """
+    if len(values) <= count:
+        return np.arange(len(values)), -np.inf
+    least = np.partition(values, -count)[-count]
+    among = values > least
+    among[np.flatnonzero(values == least)[: count - np.count_nonzero(among)]] = True
+    return np.flatnonzero(among), float(values[~among].max())
+
+
 def _take_active(values: Float64, n: int, beside: Beside, limit: float) -> Int64:
     """The next points, n or as many as the `_ACTIVE` largest values can tell; these values are brought up to date."""
-    active = np.arange(len(values))
-    if len(values) > _ACTIVE:
-        parted = np.argpartition(-values, _ACTIVE)
-        active, limit = np.sort(parted[:_ACTIVE]), max(limit, float(values[parted[_ACTIVE]]))
+    active, others = largest(values, _ACTIVE)
+    limit = max(limit, others)
     worth, left = beside(active), values[active]
     chosen = [int(values.argmax())]  # all are up to date: whatever the limit, this one has the largest
     while True:

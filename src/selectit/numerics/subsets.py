@@ -10,23 +10,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from selectit.numerics.largest import lower, take_largest
+from selectit.numerics.largest import largest, lower, take_largest
 from selectit.numerics.neighbours import nearest
 from selectit.numerics.vectors import Vectors, blocks, unit
 from selectit.signals.arrays import Float64, Int64
 
+Kernel = Callable[[Int64, Int64 | slice], Float64]
+"""(M,) points and C points to the (M, C) kernel between them."""
+_NO_RANK = 1e-10  # a point that multiplies the determinant by less adds no rank
+_ACTIVE = 1_024  # points whose share in the volume is kept up to date
 _BLOCK = 256
 _WINDOW = 50_000  # points that herding looks at in each step
 _HEAD = 128  # novelty keeps so many of the nearest chosen points one by one
 
 
-def dpp(kernel_row: Callable[[int], Float64], diagonal: Float64, n: int) -> tuple[Int64, Float64]:
+def dpp(kernel: Kernel, diagonal: Float64, n: int) -> tuple[Int64, Float64]:
     """Greedy maximum a posteriori of a determinantal point process, by an incremental Cholesky factor.
 
-    Chen et al. 2018 (arXiv 1709.05135). Memory N x n float64, cost N n^2.
+    Chen et al. 2018 (arXiv 1709.05135). What a point would multiply the determinant by only shrinks as points are
+    chosen, so that only the largest of these factors are kept up to date, and all in one product when one of those may
+    no longer be the largest. Memory N x n float64, cost N n^2.
 
     Args:
-        kernel_row: index to (N,) row of the positive semi-definite kernel.
+        kernel: see there; positive semi-definite.
         diagonal: (N,) of the kernel.
         n: how many points.
 
@@ -34,23 +40,39 @@ def dpp(kernel_row: Callable[[int], Float64], diagonal: Float64, n: int) -> tupl
         Indices in order, and d2, the factor by which each multiplied the determinant: their logarithms add up to
         that of the chosen minor. At most n, fewer where the kernel has no more rank (d2 < 1e-10).
     """
-    n = min(n, len(diagonal))
-    left = diagonal.astype(np.float64)
+    n, left = min(n, len(diagonal)), diagonal.astype(np.float64)
     factor = np.empty((n, len(left)))
-    chosen: list[int] = []
-    values: list[float] = []
-    while len(chosen) < n:
-        best = int(left.argmax())
-        if left[best] < 1e-10:
-            break
-        count = len(chosen)
-        step = (kernel_row(best) - factor[:count, best] @ factor[:count]) / math.sqrt(left[best])
-        factor[count] = step
-        chosen.append(best)
-        values.append(float(left[best]))
-        left -= step**2
+    chosen, values = np.empty(0, dtype=np.int64), np.empty(0)
+    while len(chosen) < n and left.max() >= _NO_RANK:
+        before = factor[: len(chosen)]
+        new, gained, triangle = _dpp_of_active(kernel, left, before, n - len(chosen))
+        chosen, values = np.concatenate([chosen, new]), np.concatenate([values, gained])
+        for part in (slice(at, at + 8192) for at in range(0, len(left), 8192)):
+            beside = kernel(new, part) - before[:, new].T @ before[:, part]
+            steps = np.linalg.solve(triangle, beside)
+            factor[len(before) : len(chosen), part] = steps
+            left[part] -= np.einsum("ij,ij->j", steps, steps)
         left[chosen] = -np.inf
-    return np.array(chosen, dtype=np.int64), np.array(values)
+    return chosen, values
+
+
+def _dpp_of_active(kernel: Kernel, left: Float64, before: Float64, n: int) -> tuple[Int64, Float64, Float64]:
+    """The next (M,) points, n or as many as the `_ACTIVE` largest can tell; (M,) their d2; (M, M) their factor."""
+    active, others = largest(left, _ACTIVE)
+    own, part = left[active], before[:, active]
+    beside = kernel(active, active) - part.T @ part
+    steps = np.empty((min(n, len(active)), len(active)))
+    places, values = [int(own.argmax())], [float(own.max())]
+    while True:
+        count, best = len(places) - 1, places[-1]
+        steps[count] = (beside[best] - steps[:count, best] @ steps[:count]) / math.sqrt(values[-1])
+        own -= steps[count] ** 2
+        own[places] = -np.inf
+        following = int(own.argmax())
+        if len(places) == n or own[following] <= max(others, _NO_RANK):
+            return active[places], np.array(values), steps[: len(places), places].T
+        places.append(following)
+        values.append(float(own[following]))
 
 
 def herding(vectors: Vectors, n: int) -> Int64:
