@@ -163,9 +163,9 @@ def test_a_conversation_that_the_model_opens():
     ],
 )  # fmt: skip
 def test_a_suggested_map_reads_the_whole_conversation(record, suggested):
-    with pytest.raises(fields.LayoutError, match="try --map") as error:
+    with pytest.raises(fields.LayoutError, match="Try --map") as error:
         detect.detect(record)
-    assert str(error.value).endswith(f"try --map {suggested}")
+    assert str(error.value).endswith(f"Try --map {suggested}")
     texts = {text for _, text in turns_of(record, suggested)}
     assert {"q", "r", "a"} & texts and ("s" in texts) == ("system_prompt" in record)
 
@@ -174,7 +174,7 @@ def test_no_map_is_suggested_that_would_be_refused():
     choices = {"question": "Which one?", "choices": ["a", "b"], "answer": 1}
     columns = {"human": ["q", "r"], "gpt": ["a", "b"]}
     for record in ({"instruction": 3, "response": "r"}, {"a,b": [ASK, TELL]}, {"question": "q"}, choices, columns):
-        with pytest.raises(fields.LayoutError, match="no map reads it"):
+        with pytest.raises(fields.LayoutError, match="Name the fields with --map instruction=FIELD"):
             detect.detect(record)
     with pytest.raises(fields.LayoutError, match="in the list 'data'"):
         detect.detect({"version": "1", "data": [{"instruction": "i", "output": "o"}]})
@@ -337,7 +337,7 @@ def test_a_map_reads_lists_of_messages_in_two_columns():
     ("record", "says"),
     [
         ({"id": {"0": "a"}, "conversations": {"0": [ASK, TELL]}}, "column by column"),
-        ({"data": [{"instruction": "i", "output": "o"}]}, "the records seem to be in the list 'data'"),
+        ({"data": [{"instruction": "i", "output": "o"}]}, "The records seem to be in the list 'data'"),
         ({"segments": [{"label": True, "text": "a b"}]}, "pieces of a finished prompt"),
         ({"text": "<|im_start|>user\nHi there"}, "seem to be one text"),
         ({"0": {"instruction": "i"}, "1": {"instruction": "j"}}, "seem to be its values"),

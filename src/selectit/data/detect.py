@@ -19,7 +19,7 @@ def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
         roles: what speakers are called; see `Layout.roles`.
     """
     if _are_columns(record):
-        raise LayoutError("it is a whole table, column by column; make records of it: " + _FROM_COLUMNS)
+        raise LayoutError("it is a whole table, column by column", _FROM_COLUMNS)
     found = _named_layout({key for key, value in record.items() if value is not None}) or _named_layout(set(record))
     if isinstance(record.get("prompt"), Mapping) and "replies" in record["prompt"]:
         found = "oasst"
@@ -27,14 +27,14 @@ def detect(record: Mapping[str, Any], roles: Roles = ()) -> Layout:
         return Layout(found, roles=roles)
     suggested = _suggest_map(record, roles)
     if found and suggested:
-        raise LayoutError(f"its conversation ends in a question; {_way_on(record, suggested)}")
+        raise LayoutError("its conversation ends in a question", _way_on(record, suggested))
     if found:
         return Layout(found, roles=roles)
     talk = suggested.get("messages", "")
     if set(suggested) <= {"messages", "system"} and (is_talk(record.get(talk)) or talk in _TALKS):
         return Layout("", tuple(suggested.items()), roles)
     names = ", ".join(map(repr, list(record)[:12])) or "none at all"
-    raise LayoutError(f"the layout is unknown: the keys are {names}; {_way_on(record, suggested)}")
+    raise LayoutError(f"the layout is unknown: the keys are {names}", _way_on(record, suggested))
 
 
 def _named_layout(keys: set[str]) -> str:
@@ -68,25 +68,28 @@ def _has_answer_beside(record: Mapping[str, Any], layout: str) -> bool:
 def _way_on(record: Mapping[str, Any], suggested: Mapping[str, str]) -> str:
     """What to do about a record of unknown layout."""
     if "parent_id" in record:
-        return 'it is one message of a tree; take the file of whole trees, or write each path as {"messages": […]}'
+        return 'It is one message of a tree: take the file of whole trees, or write each path as {"messages": […]}'
     if set(record) in ({"role", "content"}, {"from", "value"}):
-        return 'it is one message, and a conversation belongs in one object: {"messages": […]}'
+        return 'It is one message, and a conversation belongs in one object: {"messages": […]}'
     if suggested:
-        return f"try --map {','.join(f'{part}={path}' for part, path in suggested.items())}"
+        return f"Try --map {','.join(f'{part}={path}' for part, path in suggested.items())}"
     tables = [key for key, value in record.items() if _is_table(value)]
     texts = [value for value in record.values() if isinstance(value, str) and value.split()[1:]]
     if tables == ["segments"]:
-        return "its segments are pieces of a finished prompt, which say no roles; write them as messages"
+        return "Its segments are pieces of a finished prompt, which say no roles: write them as messages"
     if len(record) > 1 and all(isinstance(value, Mapping) for value in record.values()):
-        return "the records seem to be its values; take them out: jq -c '.[]' OLD > NEW"
+        return "The records seem to be its values: take them out: jq -c '.[]' OLD > NEW"
     if tables and not texts:
-        return f"the records seem to be in the list {tables[0]!r}; take them out: jq -c '.{tables[0]}[]' OLD > NEW"
+        return f"The records seem to be in the list {tables[0]!r}: take them out: jq -c '.{tables[0]}[]' OLD > NEW"
     if len(texts) == 1 and not any(isinstance(value, list | Mapping) for value in record.values()):
-        return "question and answer seem to be one text; write them as fields of their own, or as messages"
-    return "no map reads it: name the fields with --map instruction=FIELD,response=FIELD or --map messages=FIELD"
+        return "Question and answer seem to be one text: write them as fields of their own, or as messages"
+    return "Name the fields with --map instruction=FIELD,response=FIELD or --map messages=FIELD"
 
 
-_FROM_COLUMNS = "python -c \"import pandas; pandas.read_json('OLD').to_json('NEW', orient='records', lines=True)\""
+_FROM_COLUMNS = (
+    "Make records of it: "
+    "python -c \"import pandas; pandas.read_json('OLD').to_json('NEW', orient='records', lines=True)\""
+)
 
 
 def _are_columns(record: Mapping[str, Any]) -> bool:

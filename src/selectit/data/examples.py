@@ -9,7 +9,7 @@ from typing import Any
 
 from selectit.data.blocks import read_blocks
 from selectit.data.detect import detect
-from selectit.data.fields import RowError, find_field
+from selectit.data.fields import LayoutError, RowError, find_field
 from selectit.data.json_text import RawValue
 from selectit.data.layouts import PARTS, ROLES, Roles, name_fields
 from selectit.data.samples import build_samples, read_inputs
@@ -80,6 +80,8 @@ def _read_example(item: RawValue, name: str, by: str | None, roles: Roles) -> Ex
         record = _with_answer(item.value, roles)
         layout = detect(record, roles)
         turns, _ = read_turns(record, layout)
+    except LayoutError as error:
+        raise DataError(f"{place}: {error.what}", _HINT) from error
     except RowError as error:
         raise DataError(f"{place}: {error}", _HINT) from error
     pair = build_samples(0, turns, "last", read_inputs(record, layout))[-1]

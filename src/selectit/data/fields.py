@@ -17,6 +17,12 @@ class RowError(Exception):
 class LayoutError(RowError):
     """What is wrong with every row: the layout is unknown, or the map names a field that is not there."""
 
+    def __init__(self, what: str, way_on: str = "") -> None:
+        super().__init__(f"{what}. {way_on}" if way_on else what)
+        self.what = what
+        self.way_on = way_on
+        """What to try, as a sentence; '' = nothing that fits this row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unseen:

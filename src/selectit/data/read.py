@@ -197,7 +197,9 @@ def _read_blocks(source: Source, found: ReadReport, spec: ReadSpec) -> Iterator[
             first = first or (item.place, error)
     else:
         if first is not None:
-            raise DataError(f"{source.name}, {first[0]}: {str(first[1])[:_MESSAGE]}", _LAYOUT_HINT) from first[1]
+            place, unknown = first
+            message = f"{source.name}, {place}: {unknown.what[:_MESSAGE]}"
+            raise DataError(message, unknown.way_on or _LAYOUT_HINT) from unknown
     return itertools.chain(ahead, blocks)
 
 
