@@ -329,7 +329,5 @@ def _warnings(scores: Float64, raters: Sequence[RatingStats]) -> Iterator[str]:
             )
     present = scores[~np.isnan(scores)]
     if len(present) > 1 and np.ptp(present) == 0:
-        yield (
-            f"every row has the same score, {present[0]:g}: the choice is the order of the rows. Try another model, "
-            "or another method."
-        )
+        other = "Try another model, or another method." if raters else "Try another method."
+        yield f"every row has the same score, {present[0]:g}: the choice is the order of the rows. {other}"
