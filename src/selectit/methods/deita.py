@@ -9,6 +9,7 @@ import numpy as np
 from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod
+from selectit.numerics.ranking import check_finite
 from selectit.numerics.subsets import similarity_filter
 from selectit.numerics.vectors import pool
 from selectit.signals.arrays import Int64, Signals
@@ -64,9 +65,10 @@ class Deita(SetMethod):
         return f"deita-{shorten(self.complexity)}-{shorten(self.quality)}-l{self.limit:g}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
-        """At most `budget` rows, best first; fewer where the rest is alike. Raises SettingsError on negative scores."""
+        """At most `budget` rows, best first; fewer where the rest is alike. Raises SettingsError on such scores."""
         complexity, quality = signals.score_of(self.complexity), signals.score_of(self.quality)
         for name, values in (("complexity", complexity), ("quality", quality)):
+            check_finite(values)
             if (values < 0).any():
                 raise SettingsError(
                     f"{name} is below 0 for {int((values < 0).sum())} rows, and a product of two such scores is high",

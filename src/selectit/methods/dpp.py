@@ -13,12 +13,13 @@ from selectit.methods._base import SetMethod
 from selectit.numerics.coverage import k_center
 from selectit.numerics.ranking import standardised
 from selectit.numerics.subsets import dpp
-from selectit.numerics.vectors import mean_squared_distance, pool, scored_pool, unit
+from selectit.numerics.vectors import Vectors, mean_squared_distance, pool, scored_pool, unit
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
 
 KERNELS = ("rbf", "cosine")
 _LARGEST = 200_000_000  # rows x rows to choose: 1.6 GB
+_STEEPEST = 300.0  # the largest exponent of a quality: one row far above all others would make infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Dpp(SetMethod):
 
     Differs: the kernel is exp(-d2 / mean d2) by default, for the plain cosine kernel has no more rank than the vectors
     have dimensions and stops there. With quality, the kernel is multiplied on both sides by exp(beta x standardised
-    score). Where rows x rows to choose exceed 200 million, only twice as many rows as are to be chosen are looked at:
-    the best by quality, else those that `kcenter` takes first.
+    score), an exponent beyond 300 or -300 counting as that. Where rows x rows to choose exceed 200 million, only twice
+    as many rows as are to be chosen are looked at: the best by quality, else those that `kcenter` takes first.
 
     Licence: laming-chen/fast-map-dpp, Apache-2.0; nothing was taken from it.
 
@@ -75,7 +76,7 @@ class Dpp(SetMethod):
         """At most `budget` rows in order; fewer where the kernel has no more rank, as among duplicates."""
         if self.quality:
             rows, vectors, worth = scored_pool(signals, self.quality)
-            worth = np.exp(self.beta * standardised(worth)) if len(rows) else worth
+            worth = np.exp(np.clip(self.beta * standardised(worth), -_STEEPEST, _STEEPEST))
         else:
             rows, vectors = pool(signals)
             worth = np.ones(len(rows))
@@ -84,7 +85,7 @@ class Dpp(SetMethod):
         if len(rows) * budget > _LARGEST:
             few = np.argsort(-worth, kind="stable")[: 2 * budget]
             if not self.quality:
-                few = k_center(vectors, 2 * budget)
+                few = _take_farthest(vectors, 2 * budget)
             rows, vectors, worth = rows[few], vectors[few], worth[few]
         points = vectors.astype(np.float64)
         points = unit(points) if self.kernel == "cosine" else points
@@ -105,3 +106,10 @@ class Dpp(SetMethod):
 
 
 METHOD = Dpp
+
+
+def _take_farthest(vectors: Vectors, n: int) -> Int64:
+    """The n rows that `kcenter` takes first, and where it stops before copies of these, copies."""
+    far = k_center(vectors, n)
+    copies = np.setdiff1d(np.arange(len(vectors)), far)
+    return np.concatenate([far, copies[: n - len(far)]])

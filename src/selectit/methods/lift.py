@@ -15,6 +15,7 @@ from selectit.numerics.ranking import standardised
 from selectit.numerics.vectors import blocks, pool
 from selectit.signals.arrays import Float64, Int64, Signals
 from selectit.signals.requests import EmbeddingRequest, ScoreOf
+from selectit.text_tables import write_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,21 @@ class Lift(SetMethod):
         return f"lift-{shorten(self.quality)}-{shorten(self.length)}-s{self.share:g}-{axes}"
 
     def select(self, signals: Signals, budget: int) -> Int64:
-        """At most `budget` rows, best first; those without embedding, quality or length are never taken."""
+        """At most `budget` rows, best first; those without embedding, quality or length are never taken.
+
+        Raises SettingsError where a length is negative, or a score infinite.
+        """
         rows, vectors = pool(signals)
         quality, length = signals.score_of(self.quality)[rows], signals.score_of(self.length)[rows]
         known = ~(np.isnan(quality) | np.isnan(length))
         rows, vectors, quality, length = rows[known], vectors[known], quality[known], length[known]
         if not len(rows):
             return rows
+        if (length < 0).any():
+            raise SettingsError(
+                f"the length is below 0 for {write_count(int((length < 0).sum()), 'row')}, and its logarithm is taken",
+                "Name a score that is not negative.",
+            )
         variance = row_variance(vectors, self.components, self.explained)
         passed = np.argsort(-variance, kind="stable")[: math.ceil(Decimal(str(self.share)) * len(rows))]
         worth = standardised(quality[passed]) + standardised(np.log1p(length[passed]))

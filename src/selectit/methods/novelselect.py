@@ -10,6 +10,7 @@ import numpy as np
 from selectit.errors import SettingsError
 from selectit.methods import shorten
 from selectit.methods._base import SetMethod, check_count
+from selectit.numerics.ranking import check_finite
 from selectit.numerics.subsets import density, novel_select
 from selectit.numerics.vectors import pool, unit
 from selectit.signals.arrays import Int64, Signals
@@ -75,10 +76,11 @@ class Novelselect(SetMethod):
     def select(self, signals: Signals, budget: int) -> Int64:
         """At most `budget` rows in order; those without embedding or quality are never taken.
 
-        Raises SettingsError where a quality is negative.
+        Raises SettingsError where a quality is negative or infinite.
         """
         rows, vectors = pool(signals, self.seed)  # in the order of a draw: its first is the first row
         quality = signals.score_of(self.quality)[rows] if self.quality else np.ones(len(rows))
+        check_finite(quality)
         if (quality < 0).any():
             raise SettingsError(
                 f"the quality is below 0 for {int((quality < 0).sum())} rows, and it multiplies the novelty",

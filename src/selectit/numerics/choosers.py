@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selectit.errors import SettingsError, nearest
+from selectit.numerics.largest import largest
 from selectit.numerics.ranking import ranking
 from selectit.signals.arrays import Float64, Int64
 
@@ -156,10 +157,8 @@ def _best_first(alike: NDArray[Any], first: int) -> Iterator[int]:
 
 
 def _top(known: NDArray[Any], size: int) -> Int64:
-    """The `size` largest, best first, with all that equal the last of them; -inf left out."""
-    some = np.arange(len(known))
-    if size < len(known):
-        some = np.flatnonzero(known >= np.partition(known, -size)[-size])
+    """The `size` largest, best first, of equal ones the first; -inf left out."""
+    some, _ = largest(known, size)
     some = some[known[some] > -np.inf]
     return some[np.argsort(-known[some], kind="stable")]
 
@@ -171,8 +170,8 @@ def _known(alike: NDArray[Any]) -> NDArray[Any]:
 
 def _largest(alike: Similarities) -> NDArray[Any]:
     """(N,) the largest over the targets that may take the row; -inf where none may."""
-    largest: NDArray[Any] = _known(alike).max(axis=0)
-    return largest
+    most: NDArray[Any] = _known(alike).max(axis=0)
+    return most
 
 
 def _mean(alike: Similarities, group: Int64) -> Float64:
@@ -186,8 +185,8 @@ def _group_max(alike: Similarities, group: Int64) -> Float64:
 
 
 def _doubly_greedy(alike: Similarities, group: Int64) -> Float64:
-    largest = _largest(alike).astype(np.float64)
-    return np.where(np.isfinite(largest), largest, np.nan)
+    most = _largest(alike).astype(np.float64)
+    return np.where(np.isfinite(most), most, np.nan)
 
 
 def _transport(alike: Similarities, group: Int64) -> Float64:

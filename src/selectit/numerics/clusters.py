@@ -24,22 +24,25 @@ def import_sklearn() -> Any:
 def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -> tuple[Int64, Float64]:
     """scikit-learn's k-means++: (N,) cluster of each point, (N,) squared distance to its centroid.
 
-    No more clusters than there are different points. Where points x clusters exceed `_WHOLE`, in two levels: sqrt of so
-    many clusters from minibatches, and k-means in each for its share. Raises SettingsError: no scikit-learn.
+    No more clusters than there are different points, and none is empty. Where points x clusters exceed `_WHOLE`, in two
+    levels: sqrt of so many clusters from minibatches, and k-means in each for its share of the different points. Raises
+    SettingsError: no scikit-learn.
     """
     sklearn = import_sklearn()
-    if len(vectors) * clusters <= _WHOLE:
-        fitted = sklearn.KMeans(_at_most(clusters, vectors), n_init=restarts, random_state=seed).fit(vectors)
+    clusters, groups = _at_most(clusters, vectors), [np.arange(len(vectors))]
+    if len(vectors) * clusters > _WHOLE:
+        coarse = sklearn.MiniBatchKMeans(math.isqrt(clusters), batch_size=8192, n_init=1, random_state=seed)
+        group = coarse.fit(vectors).labels_
+        groups = [np.flatnonzero(group == each) for each in np.unique(group)]
+    if len(groups) == 1:  # too few points, or too near to each other to be parted
+        fitted = sklearn.KMeans(clusters, n_init=restarts, random_state=seed).fit(vectors)
         gap = vectors - fitted.cluster_centers_[fitted.labels_]
-        return fitted.labels_.astype(np.int64), np.einsum("ij,ij->i", gap, gap).astype(np.float64)
-    groups = math.isqrt(clusters)
-    group = sklearn.MiniBatchKMeans(groups, batch_size=8192, n_init=1, random_state=seed).fit(vectors).labels_
-    sizes = np.bincount(group, minlength=groups)
-    shares = np.maximum(quotas(sizes, clusters), sizes > 0)
+        return np.unique(fitted.labels_, return_inverse=True)[1], np.einsum("ij,ij->i", gap, gap).astype(np.float64)
+    # Of copies one cluster is enough: a group of many would not use a share of their number.
+    shares = np.maximum(quotas(np.array([_count_different(vectors[rows]) for rows in groups]), clusters), 1)
     shares[shares.argmax()] -= shares.sum() - clusters
     label, distance = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
-    for place in np.flatnonzero(sizes):
-        rows = np.flatnonzero(group == place)
+    for place, rows in enumerate(groups):
         inner, distance[rows] = k_means(vectors[rows], int(shares[place]), seed, restarts)
         label[rows] = inner + shares[:place].sum()
     return np.unique(label, return_inverse=True)[1], distance
@@ -47,8 +50,12 @@ def k_means(vectors: Vectors, clusters: int, seed: int = 0, restarts: int = 1) -
 
 def _at_most(clusters: int, vectors: Vectors) -> int:
     """So many clusters, or as many as there are different points: mostly the first points say enough."""
-    few = len(np.unique(vectors[: 2 * clusters], axis=0))
-    return clusters if few >= clusters else min(clusters, len(np.unique(vectors, axis=0)))
+    few = _count_different(vectors[: 2 * clusters])
+    return clusters if few >= clusters else min(clusters, _count_different(vectors))
+
+
+def _count_different(vectors: Vectors) -> int:
+    return len({hash(point.tobytes()) for point in vectors + 0})  # -0 + 0 is 0
 
 
 def k_means_pick(vectors: Vectors, n: int, clusters: int = 0, seed: int = 0, restarts: int = 1) -> Int64:
@@ -63,6 +70,8 @@ def k_means_pick(vectors: Vectors, n: int, clusters: int = 0, seed: int = 0, res
         restarts: the best of so many runs.
     """
     n = min(n, len(vectors))
+    if not n:
+        return np.zeros(0, np.int64)
     label, distance = k_means(vectors, clusters or n, seed, restarts)
     sizes = np.bincount(label)
     shares = quotas(sizes, n) if clusters else np.minimum(sizes, 1)

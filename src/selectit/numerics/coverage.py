@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from selectit.numerics.largest import lower, take_largest
 from selectit.numerics.neighbours import Graph, graph
+from selectit.numerics.ranking import check_finite
 from selectit.numerics.vectors import SAME, Similarity, Vectors, blocks, similarity
 from selectit.signals.arrays import Float64, Int64
 
@@ -169,18 +170,25 @@ def qdit(alike: Similarity, quality: Float64, n: int, alpha: float) -> Int64:
     The gain is divided by the range of the N gains of the first step, and quality scaled to [0, 1], so that both
     weigh alike at the start. Higher quality = better; (N,) finite. `alike` as in `facility_location`.
     """
-    weight = (1 - alpha) / (np.ptp(first_gains(alike, len(quality))) or 1.0)
+    weight = (1 - alpha) / _spread(first_gains(alike, len(quality)))
     return facility_location(alike, len(quality), n, weight, alpha * scaled(quality))[0]
 
 
 def sparse_qdit(graph: Graph, quality: Float64, n: int, alpha: float) -> Int64:
     """As `qdit`, with `sparse_facility_location`."""
-    weight = (1 - alpha) / (np.ptp(graph.first_gains()) or 1.0)
+    weight = (1 - alpha) / _spread(graph.first_gains())
     return sparse_facility_location(graph, n, weight, alpha * scaled(quality))[0]
 
 
+def _spread(gains: Float64) -> float:
+    """The range of the gains; 1 where they are equal but for the rounding of similarities, which would decide all."""
+    spread = float(np.ptp(gains))
+    return spread if spread > SAME * gains.max() else 1.0
+
+
 def scaled(values: Float64) -> Float64:
-    """Values moved and stretched to [0, 1]; all 0 where they are equal."""
+    """Values moved and stretched to [0, 1]; all 0 where they are equal. Raises SettingsError: one is infinite."""
+    check_finite(values)
     span = np.ptp(values)
     moved: Float64 = (values - values.min()) / (span if span > 0 else 1.0)
     return moved

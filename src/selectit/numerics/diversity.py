@@ -42,14 +42,14 @@ def novel_sum(
 
     Args:
         vectors: (N, D) finite, N at least 1.
-        reference: (M, D) finite; equal ones count once, and there are two different ones or more.
+        reference: (M, D) finite; equal ones count once. Of one alone the density is 1.
         neighbours: so many points of the reference make the density.
         density_power: of the density; 0 = it has no part.
         distance_power: the weight of a distance is its rank to minus this.
     """
     points, others = vectors.astype(np.float64), np.unique(reference.astype(np.float64), axis=0)
     gap = np.sort(_squared_distances(points, others), axis=1)[:, 1 : neighbours + 1]
-    density = (1 / (gap.mean(axis=1) + 1e-9)) ** density_power
+    density = (1 / (gap.mean(axis=1) + 1e-9)) ** density_power if len(others) > 1 else 1.0
     turned = unit(points)
     away = np.maximum(1 - turned @ turned.T, 0)
     np.fill_diagonal(away, 0)

@@ -48,7 +48,7 @@ def lower(values: Float64, chosen: Int64, beside: Beside) -> None:
             np.minimum(values[rows], worth(chosen[first : first + 1024]).min(axis=1), out=values[rows])
 
 
-def largest(values: Float64, count: int) -> tuple[Int64, float]:
+def largest(values: NDArray[np.floating], count: int) -> tuple[Int64, float]:
     """The `count` largest of the N values, of equal ones the first: their indices, rising; the largest of the others.
 
     All indices and -inf where there are no others.

@@ -119,13 +119,25 @@ def knn_distance(vectors: Vectors, k: int) -> Float64:
     """
     if len(vectors) <= k:
         return np.full(len(vectors), np.nan)
+    return np.sqrt(squared_distances(vectors, nearest_others(vectors, k)[:, -1:])[:, 0])
+
+
+def nearest_others(vectors: Vectors, k: int) -> NDArray[np.int32]:
+    """(N, k) the k nearest other points of each of N > 1 points, all where there are fewer; see `nearest`."""
     near = nearest(vectors, k + 1)[1]
     itself = near == np.arange(len(vectors))[:, None]
     itself[~itself.any(axis=1), -1] = True  # among more than k duplicates it need not be found
-    neighbour = near[~itself].reshape(len(vectors), k)[:, -1]
-    distance = np.empty(len(vectors))
-    for block in blocks(len(vectors), 16_384):
-        # The expanded square rounds; the distance itself is exact, 0 for a duplicate.
-        gap = vectors[block].astype(np.float64) - vectors[neighbour[block]]
-        distance[block] = np.linalg.norm(gap, axis=1)
-    return distance
+    others: NDArray[np.int32] = near[~itself].reshape(len(vectors), -1)
+    return others
+
+
+def squared_distances(vectors: Vectors, index: NDArray[np.integer]) -> Float64:
+    """(N, k) the squared L2 distances of each of N points to those of its row in `index`.
+
+    The squares that find neighbours are expanded and round; these are exact, 0 for a duplicate.
+    """
+    squared = np.empty(index.shape)
+    for block in blocks(len(vectors), 1024):
+        gap = vectors[block, None].astype(np.float64) - vectors[index[block]]
+        squared[block] = np.einsum("ijk,ijk->ij", gap, gap)
+    return squared

@@ -8,14 +8,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from selectit.errors import SettingsError
 from selectit.numerics.segments import mean_ranks
 from selectit.signals.arrays import Float64, Int64
+from selectit.text_tables import write_count
 
 
 def standardised(values: Float64) -> Float64:
-    """Values less their mean, over their standard deviation; all 0 where they are equal."""
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
+    """Values less their mean, over their standard deviation; all 0 where they are equal.
+
+    Raises SettingsError: one is infinite.
+    """
+    check_finite(values)
+    equal = not len(values) or values.min() == values.max()  # the mean rounds, and so the deviation need not be 0
+    return np.zeros(len(values)) if equal else (values - values.mean()) / values.std()
+
+
+def check_finite(scores: Float64) -> None:
+    """Raise SettingsError where scores are infinite, of which no sum or product can be made."""
+    infinite = int(np.isinf(scores).sum())
+    if infinite:
+        raise SettingsError(
+            f"the score is infinite for {write_count(infinite, 'row')}, and the method calculates with it",
+            "Name a score that is finite.",
+        )
 
 
 def ranking(scores: Float64, ties: str | Float64 = "smaller") -> Int64:

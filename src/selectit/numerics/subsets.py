@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from selectit.numerics.largest import largest, lower, take_largest
-from selectit.numerics.neighbours import nearest
+from selectit.numerics.neighbours import nearest_others, squared_distances
 from selectit.numerics.vectors import Vectors, blocks, unit
 from selectit.signals.arrays import Float64, Int64
 
 Kernel = Callable[[Int64, Int64 | slice], Float64]
 """(M,) points and C points to the (M, C) kernel between them."""
-_NO_RANK = 1e-10  # a point that multiplies the determinant by less adds no rank
+_NO_RANK = 1e-10  # of a point's diagonal: one that multiplies the determinant by less adds no rank
 _ACTIVE = 1_024  # points whose share in the volume is kept up to date
 _BLOCK = 256
 _WINDOW = 50_000  # points that herding looks at in each step
@@ -38,14 +38,16 @@ def dpp(kernel: Kernel, diagonal: Float64, n: int) -> tuple[Int64, Float64]:
 
     Returns:
         Indices in order, and d2, the factor by which each multiplied the determinant: their logarithms add up to
-        that of the chosen minor. At most n, fewer where the kernel has no more rank (d2 < 1e-10).
+        that of the chosen minor. At most n, fewer where the kernel has no more rank (d2 at most 1e-10 of the point's
+        diagonal).
     """
-    n, left = min(n, len(diagonal)), diagonal.astype(np.float64)
+    n, left, least = min(n, len(diagonal)), diagonal.astype(np.float64), _NO_RANK * diagonal
     factor = np.empty((n, len(left)))
     chosen, values = np.empty(0, dtype=np.int64), np.empty(0)
-    while len(chosen) < n and left.max() >= _NO_RANK:
+    left[left <= least] = -np.inf
+    while len(chosen) < n and left.max() > -np.inf:
         before = factor[: len(chosen)]
-        new, gained, triangle = _dpp_of_active(kernel, left, before, n - len(chosen))
+        new, gained, triangle = _dpp_of_active(kernel, left, least, before, n - len(chosen))
         chosen, values = np.concatenate([chosen, new]), np.concatenate([values, gained])
         for part in (slice(at, at + 8192) for at in range(0, len(left), 8192)):
             beside = kernel(new, part) - before[:, new].T @ before[:, part]
@@ -53,10 +55,13 @@ def dpp(kernel: Kernel, diagonal: Float64, n: int) -> tuple[Int64, Float64]:
             factor[len(before) : len(chosen), part] = steps
             left[part] -= np.einsum("ij,ij->j", steps, steps)
         left[chosen] = -np.inf
+        left[left <= least] = -np.inf
     return chosen, values
 
 
-def _dpp_of_active(kernel: Kernel, left: Float64, before: Float64, n: int) -> tuple[Int64, Float64, Float64]:
+def _dpp_of_active(
+    kernel: Kernel, left: Float64, least: Float64, before: Float64, n: int
+) -> tuple[Int64, Float64, Float64]:
     """The next (M,) points, n or as many as the `_ACTIVE` largest can tell; (M,) their d2; (M, M) their factor."""
     active, others = largest(left, _ACTIVE)
     own, part = left[active], before[:, active]
@@ -68,8 +73,9 @@ def _dpp_of_active(kernel: Kernel, left: Float64, before: Float64, n: int) -> tu
         steps[count] = (beside[best] - steps[:count, best] @ steps[:count]) / math.sqrt(values[-1])
         own -= steps[count] ** 2
         own[places] = -np.inf
+        own[own <= least[active]] = -np.inf
         following = int(own.argmax())
-        if len(places) == n or own[following] <= max(others, _NO_RANK):
+        if len(places) == n or own[following] <= others:
             return active[places], np.array(values), steps[: len(places), places].T
         places.append(following)
         values.append(float(own[following]))
@@ -107,8 +113,8 @@ def similarity_filter(vectors: Vectors, order: Int64, n: int, limit: float) -> I
     for at in range(0, len(order), _BLOCK):
         block = order[at : at + _BLOCK]
         points = unit(vectors[block])
-        nearest_kept = (points @ kept[: len(rows)].T).max(axis=1, initial=-1.0)
-        within = points @ points.T
+        nearest_kept = np.minimum((points @ kept[: len(rows)].T).max(axis=1, initial=-1.0), 1)  # 1.0000001 is rounding
+        within = np.minimum(points @ points.T, 1)
         taken: list[int] = []
         for place in np.flatnonzero(nearest_kept <= limit):
             if len(rows) == len(kept):
@@ -160,17 +166,15 @@ def nearest_of(vectors: Vectors, others: Vectors, first: Int64 | None = None) ->
         if first is not None:
             alike[np.arange(len(targets)) >= first[block, None]] = -np.inf
         closest[block] = alike.argmax(axis=1)
-        cosine[block] = alike[np.arange(len(block)), closest[block]]
+        cosine[block] = np.clip(alike[np.arange(len(block)), closest[block]], -1, 1)
     return closest, cosine
 
 
 def density(vectors: Vectors, k: int) -> Float64:
     """(N,) 1 / (mean squared L2 distance to the k nearest other points + 1e-9); fewer where there are not k others."""
-    gap, near = nearest(vectors, k + 1)
-    itself = near == np.arange(len(vectors))[:, None]
-    itself[~itself.any(axis=1), -1] = True  # among more than k duplicates it need not be found
-    others = gap[~itself].reshape(len(vectors), -1).astype(np.float64)
-    sparse: Float64 = 1 / (others.mean(axis=1) + 1e-9) if others.shape[1] else np.ones(len(vectors))
+    if len(vectors) < 2:
+        return np.ones(len(vectors))
+    sparse: Float64 = 1 / (squared_distances(vectors, nearest_others(vectors, k)).mean(axis=1) + 1e-9)
     return sparse
 
 

@@ -84,8 +84,9 @@ def similarity(vectors: Vectors, name: str) -> Similarity:
 def mean_squared_distance(vectors: Vectors) -> float:
     """Mean squared L2 distance over all pairs, a point with itself included; 1 where all points are equal."""
     points = vectors.astype(np.float64)
-    mean = 2 * (np.einsum("ij,ij->", points, points) / len(points) - (points.mean(axis=0) ** 2).sum())
-    return float(mean) if mean > 1e-12 else 1.0
+    square = np.einsum("ij,ij->", points, points) / len(points)
+    mean = 2 * (square - (points.mean(axis=0) ** 2).sum())
+    return float(mean) if mean > 1e-12 * square else 1.0  # less is rounding
 
 
 def blocks(count: int, size: int) -> list[Int64]:
