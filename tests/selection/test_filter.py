@@ -14,6 +14,7 @@ from selectit.config.settings import Settings
 from selectit.errors import DataError, RunError, SettingsError
 from selectit.runs.run import open_run
 from selectit.runs.verify import verify
+from selectit.selection.filter_report import filter_lines
 from selectit.selection.summary import from_plain, summary_lines
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
@@ -92,7 +93,7 @@ def test_questions_alone_are_left_out_too(pool, asked):
 def test_a_share_is_of_the_rows_that_are_left(pool):
     selected = selectit.select("pool.json", changed(decontaminate="eval.json", keep="50%"))
     assert len(selected.selection.rows) == 9  # of 19
-    with pytest.raises(SettingsError, match="of 19 rows that no filter left out have a score|there are 19"):
+    with pytest.raises(SettingsError, match="there are 19 of 20 that no filter leaves out"):
         selectit.select(None, changed(decontaminate="eval.json", keep=20))
 
 
@@ -168,6 +169,15 @@ def test_shares_of_a_file(pool, name):
         selectit.select(None, changed(by="source", shares=name, keep=13))
 
 
+def test_a_group_that_is_a_whole_text_stands_on_one_line(folder):
+    rows = [{"instruction": "a", "output": "b c", "about": "line\n" * 40}, {"instruction": "d", "output": "e"}]
+    Path("rows.json").write_text(json.dumps(rows))
+    found = selectit.select("rows.json", Settings(method="length", by="about", keep=1)).summary.filters
+    (line,) = (line for line in filter_lines(found) if "line" in line)
+    assert line.startswith("  line line ") and "…: 1 row (50.0%), " in line and len(line) < 100
+    assert {each.name for each in found.groups} == {"line\n" * 40, "(none)"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -199,6 +209,8 @@ def test_shares_that_are_refused(pool, text, message):
         ({"by": "source", "keep": None, "min_score": 3.0}, "--by needs to know how many rows are kept"),
         ({"decontaminate": "gsm8k"}, "the benchmark's files are needed"),
         ({"decontaminate": "nowhere.json"}, "there is no such file or benchmark"),
+        ({"decontaminate": "gsm8"}, "Did you mean 'gsm8k'"),
+        ({"by": "source", "shares": "equl"}, "--shares is equl, neither proportional, equal nor a file\n"),
         ({"diversity": "length"}, "--diversity length scores rows"),
         ({"diversity": "kcentre"}, "there is no method 'kcentre'"),
         ({"method": "full", "param": {}, "diversity": "kcenter"}, "full chooses a set"),
@@ -208,7 +220,7 @@ def test_shares_that_are_refused(pool, text, message):
 def test_settings_that_are_refused(pool, given, message):
     with pytest.raises(SettingsError) as caught:
         selectit.select("pool.json", changed(**given))
-    assert message in caught.value.message and caught.value.hint
+    assert message in f"{caught.value.message}\n{caught.value.hint}" and caught.value.hint
 
 
 def test_everything_asked_by_the_evaluation_is_an_error(pool):

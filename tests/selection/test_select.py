@@ -500,6 +500,19 @@ def test_the_best_of_several_answers(folder, best_of, expected):
     assert not np.isnan(scores).any(), "what is stored is the score of every row"
 
 
+def test_the_rest_names_the_better_row_of_its_group(folder):
+    rows = [{"instruction": ask, "output": "x " * words} for ask, words in (("a", 9), ("b", 7), ("a", 8), ("c", 1))]
+    Path("answers.json").write_text(json.dumps(rows))
+    own = Settings(method="length", best_of="instruction", keep=2, run="run", rest="rest.json")
+    selected = selectit.select("answers.json", own)
+    rest = [each["selectit"] for each in json.loads(Path("rest.json").read_text())]
+    assert rest == [
+        {"row": 2, "score": 8.0, "why": "is not the best of its instruction: row 0 is", "kept_row": 0},
+        {"row": 3, "score": 1.0, "why": "below the cut"},
+    ], "row 2 lies above the cut, at 7"
+    assert selected.summary.filters.left_out == {"is not the best of its instruction": 1}
+
+
 def test_best_of_needs_scores_and_a_field(folder, no_model):
     Path("answers.json").write_text(json.dumps(ANSWERS))
     no_model()

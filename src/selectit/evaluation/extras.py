@@ -10,7 +10,7 @@ from selectit.errors import import_extra
 
 def load_module(name: str) -> Any:
     """A module of the extra. Raises SettingsError where it is not installed."""
-    return import_extra(name, "eval", "selectit eval")
+    return import_extra(name, "eval", "an evaluation")
 
 
 def version(package: str) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selectit.data.records import Sample
 from selectit.numerics.ranking import ranking
-from selectit.signals.arrays import Float64
+from selectit.signals.arrays import Float64, Int64
 
 
 def group_instructions(samples: Iterable[Sample], rows: int) -> list[Hashable]:
@@ -33,9 +33,17 @@ def best_of_groups(scores: Float64, groups: Sequence[Hashable], ties: str | Floa
         groups: (N,) which group each row is of.
         ties: which of equal scores is the best; as of `ranking`.
     """
+    found: NDArray[np.bool_] = find_best(scores, groups, ties) == np.arange(len(scores))
+    return found
+
+
+def find_best(scores: Float64, groups: Sequence[Hashable], ties: str | Float64 = "smaller") -> Int64:
+    """(N,) the row with the highest score of each row's group; -1 for a row without a score.
+
+    Arguments as of `best_of_groups`.
+    """
     best: dict[Hashable, int] = {}
+    found = np.full(len(scores), -1, np.int64)
     for row in ranking(scores, ties).tolist():
-        best.setdefault(groups[row], row)
-    found = np.zeros(len(scores), bool)
-    found[list(best.values())] = True
+        found[row] = best.setdefault(groups[row], row)
     return found

@@ -56,13 +56,13 @@ class Unchosen:
     """Why a row was not chosen."""
 
     step: str
-    """'decontaminate', 'dedup', 'cascade', 'score', 'quota', 'cut', 'diversity' or 'method': who left it out."""
+    """'decontaminate', 'dedup', 'cascade', 'score', 'best-of', 'quota', 'cut', 'diversity' or 'method'."""
     reason: str
     """In words, the same for all rows that went for it."""
     detail: str = ""
     """What it was for this row."""
     kept_row: int | None = None
-    """The row that it was too much like."""
+    """The row that it was too much like, or that is better."""
 
     @property
     def why(self) -> str:

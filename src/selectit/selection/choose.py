@@ -42,16 +42,22 @@ class Budget:
     """Of which groups only the best row may be kept: 'instruction', or a field's name."""
     allow_fewer: bool = False
 
-    def count(self, total: int) -> int:
-        """How many of `total` rows: the floor of the exact product. Raises SettingsError where that is none."""
+    def count(self, total: int, read: int | None = None) -> int:
+        """How many of `total` rows: the floor of the exact product. Raises SettingsError where that is none.
+
+        Args:
+            total: rows that no filter leaves out.
+            read: all rows; None = there was no filter.
+        """
         wanted = total if self.share is None else math.floor(self.share * total)
         wanted = wanted if self.rows is None else self.rows
         if wanted < 1:
             amount = self.label if self.share is None else f"{(self.share * 100).normalize():f}%"
             raise SettingsError(f"{amount} of {write_count(total, 'row')} is no row at all", "Keep more with --keep.")
         if wanted > total and not self.allow_fewer:
+            filtered = "" if read in (None, total) else f" of {read:,} that no filter leaves out"
             raise SettingsError(
-                f"{wanted:,} rows were asked for and there are {total:,}",
+                f"{wanted:,} rows were asked for and there are {total:,}{filtered}",
                 "Keep fewer with --keep, or take what there is with --allow-fewer.",
             )
         return wanted
@@ -168,7 +174,7 @@ def rank_candidates(
     best = len(ranked)
     if budget.min_score is not None:
         ranked = ranked[scores[ranked] >= budget.min_score]
-    wanted = len(ranked) if budget.only_threshold else budget.count(rows)
+    wanted = len(ranked) if budget.only_threshold else budget.count(rows, len(scores))
     if (len(ranked) < wanted and not budget.allow_fewer) or not len(ranked):
         below = f", {best - len(ranked):,} of them below the minimum score" if budget.min_score is not None else ""
         if best < scored:

@@ -19,6 +19,7 @@ from selectit.errors import SettingsError
 from selectit.methods._base import Method, ScoringMethod, SetMethod, TargetMethod
 from selectit.methods._tuning import TuningSetMethod, TuningTargetMethod, tunes
 from selectit.numerics import choosers
+from selectit.numerics.groups import find_best
 from selectit.numerics.ranking import intersection, ranking, union
 from selectit.numerics.subsets import nearest_of
 from selectit.numerics.vectors import row_vectors
@@ -67,6 +68,8 @@ class Choice:
     """How many of the best the step saw."""
     passes: tuple[AnsweredPass, ...] = ()
     """Those of models that were tuned while a set was chosen."""
+    beaten: Mapping[int, Unchosen] = field(default_factory=dict)
+    """Of --best-of: which better row of the same group each of the others gave way to."""
 
     @property
     def answered(self) -> tuple[Answered, ...]:
@@ -187,7 +190,23 @@ def choose_rows(
         step = DiversityStep(plan.diversity.method, made, plan.pool)
     chooser = SetChooser(run, plan.settings, progress, plan.asks)
     choice = choose(method, scored, budget or plan.budget, candidates, chooser, step)
-    return replace(choice, passes=tuple(chooser.passes))
+    beaten = _find_beaten(scored.scores.score, tie_break(method, scored), candidates, plan.budget.best_of)
+    return replace(choice, beaten=beaten, passes=tuple(chooser.passes))
+
+
+def _find_beaten(
+    scores: Float64, ties: str | Float64, candidates: Candidates, best_of: str | None
+) -> dict[int, Unchosen]:
+    """The candidates that are not the best of their group."""
+    if candidates.alternatives is None:
+        return {}
+    best = find_best(np.where(candidates.allowed, scores, np.nan), candidates.alternatives, ties)
+    reason = f"is not the best of its {best_of}"
+    others = np.flatnonzero((best >= 0) & (best != np.arange(len(best))))
+    return {
+        row: Unchosen("best-of", reason, f"row {other} is", other)
+        for row, other in zip(others.tolist(), best[others].tolist(), strict=True)
+    }
 
 
 def tie_break(method: Method | None, scored: Scored) -> str | Float64:
@@ -232,7 +251,7 @@ def _choose_set(
     chooser: SetChooser, method: SetMethod, signals: Signals, budget: Budget, candidates: Candidates
 ) -> Selection:
     groups, rows = candidates.groups, np.flatnonzero(candidates.allowed)
-    wanted = budget.count(len(rows))
+    wanted = budget.count(len(rows), len(candidates.allowed))
     if not method.names_rows:
         found = _select_of(chooser, method, signals, rows, groups, wanted)
         selection = select_set(found.rows, wanted, budget, groups)

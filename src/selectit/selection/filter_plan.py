@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selectit.config.settings import Settings
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, read_user_text
 from selectit.filters.duplicates import import_rensa
 from selectit.filters.language import import_langid
 from selectit.filters.overlap import QuestionSet
@@ -105,10 +105,9 @@ def _check_installed(settings: Settings) -> None:
 def _read_shares(path: str) -> dict[str, Fraction]:
     """The shares of a file by the group's name. Raises SettingsError."""
     hint = 'Write NAME: share for each group, as JSON or TOML, for example {"code": 0.3, "chat": 0.7}.'
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--shares is {path}, neither proportional, equal nor a file: {error}", hint) from error
+    if not Path(path).exists():
+        raise SettingsError(f"--shares is {path}, neither proportional, equal nor a file", hint)
+    text = read_user_text(Path(path), "shares file", hint)
     try:
         found = parse_toml(text) if path.endswith(".toml") else parse_json(text)
     except ValueError as error:

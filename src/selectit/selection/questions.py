@@ -7,7 +7,7 @@ from pathlib import Path
 from selectit.data.damage import reading
 from selectit.data.examples import read_examples
 from selectit.data.layouts import parse_roles
-from selectit.errors import SettingsError
+from selectit.errors import SettingsError, nearest
 from selectit.evaluation import alpacaeval, humaneval, local_files, translation
 from selectit.filters.overlap import QuestionSet
 
@@ -62,5 +62,5 @@ def read_named(name: str, data_dir: str | None, roles: tuple[str, ...] = ()) -> 
         )
     raise SettingsError(
         f"--decontaminate {name}: there is no such file or benchmark",
-        f"Name a data set, a .txt file with a question on each line, or one of {', '.join(BENCHMARKS)}.",
+        f"{nearest(name, BENCHMARKS)} Or name a data set, or a .txt file with a question on each line.",
     )

@@ -36,7 +36,7 @@ def explain_rest(
         failed: why rows have no signal.
         dropped: why rows did not go on in a cascade.
     """
-    known = {**dropped, **choice.passed_over, **choice.candidates.left_out}
+    known = {**dropped, **choice.passed_over, **choice.beaten, **choice.candidates.left_out}
     rest = np.setdiff1d(np.arange(run.rows), choice.selection.rows).tolist()
     return {row: known.get(row) or _explain(row, choice, scored, failed) for row in rest}
 
