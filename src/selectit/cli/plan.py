@@ -238,8 +238,8 @@ def _elsewhere_lines(found: Elsewhere) -> Iterator[str]:
 def _texts(text: TextStats) -> str:
     limit = "" if text.limit is None else f"; {text.over_limit:,} answers over the limit of {text.limit:,}"
     return (
-        f"mean {text.mean:,.1f} tokens ({text.rating_prompt:,.1f} rating prompt, {text.sample:,.1f} sample), median "
-        f"{text.median:,.0f}, 95 % up to {text.percentile_95:,.0f}, longest {text.longest:,}{limit}"
+        f"mean {text.mean:,.1f} tokens ({text.rating_prompt:,.1f} rating prompt, {text.sample:,.1f} instruction and "
+        f"response), median {text.median:,.0f}, 95 % up to {text.percentile_95:,.0f}, longest {text.longest:,}{limit}"
     )
 
 
@@ -254,10 +254,10 @@ def _memory(memory: Memory) -> str:
 
 
 def _alternative(choice: Alternative, model: ModelCost) -> str:
-    how = "measured" if choice.measured else "by the tokens"
+    how = "measured" if choice.measured else "estimated by the tokens"
     return (
-        f"{choice.tokens:,} tokens to compute ({_share(choice.tokens, model.tokens)}), {duration(choice.seconds)} "
-        f"({_share(choice.seconds, model.seconds)}), {how}"
+        f"{choice.tokens:,} tokens to compute ({_share(choice.tokens, model.tokens)} of those above), "
+        f"{duration(choice.seconds)} ({_share(choice.seconds, model.seconds)} of the time above), {how}"
     )
 
 
