@@ -52,8 +52,8 @@ class _Half:
 
     table: pa.Table
     """The answers as they would be stored."""
-    amount: int
-    """Tokens, or answers where tokens are not counted."""
+    tokens: int
+    """0 = the engine does not count them."""
     seconds: float
 
 
@@ -107,8 +107,8 @@ def _ask(request: Request, engine: Engine, samples: Sequence[Sample], progress: 
 
 def _sum_up(halves: Sequence[_Half], parameters: int, load_seconds: float, found: Memory) -> SignalTrial:
     tables = [half.table for half in halves]
-    answers, tokens = sum(map(len, tables)), sum(half.amount for half in halves)
-    amounts = [half.amount if tokens else len(half.table) for half in halves]
+    answers, tokens = sum(map(len, tables)), sum(half.tokens for half in halves)
+    amounts = [half.tokens if tokens else len(half.table) for half in halves]
     rates = [half.seconds / max(amount, 1) for half, amount in zip(halves, amounts, strict=True)]
     part, each = part_bytes(tables)
     return SignalTrial(
