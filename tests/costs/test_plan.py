@@ -338,6 +338,8 @@ def test_the_command_prints_it(capsys, data):
     asked = ("--engine", "fake", "--model", "smollm2", "--method", "grand", "--on", "a100:8", "--rows", "1e6")
     told = commandline.run(capsys, "plan", data, *asked)[1]
     assert "elsewhere    1,000,000 rows on 8 x a100" in told and "30 % of 312e12 operations/s a device" in told
+    told = commandline.run(capsys, "plan", data, "--engine", "fake", "--model", "n", "--on", "400e12:8")[1]
+    assert "8 x 400e12 operations/s, by the operations" in told and " % of the time above), measured" in told
     assert "60 of them done" in out and "nothing is left to rate" in out
 
 
@@ -366,6 +368,22 @@ def test_json(capsys, data):
         (("plan", "data.json", "--on", "h100:8", "--rows", "0"), "--rows is 0"),
         (("plan", "data.json", "--on", "h100:0"), "--on is 'h100:0'"),
         (("plan", "data.json", "--on", "h100", "--reached", "2"), "--reached is 2"),
+        (
+            (
+                "plan",
+                "data.json",
+                "--engine",
+                "fake",
+                "--method",
+                "kcenter",
+                "--encoder",
+                "e",
+                "--on",
+                "h100",
+                "--quiet",
+            ),
+            "the tokens of embeddings are not counted",
+        ),
     ],
 )
 def test_a_user_s_mistake_exits_with_2(capsys, data, arguments, says):

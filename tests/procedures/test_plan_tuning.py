@@ -134,5 +134,6 @@ def test_the_command(data, settings, capsys):
     assert "12 rows, of which 9 are to be kept" in told
     code, told, _ = commandline.run(capsys, "plan", data, *asked, "--on", "h100", "--rows", "1200")
     assert "12 rows; planned for 1,200 rows like them, of which 9 are to be kept" in told
+    assert "tuned weights that grow with the parameters" in told
     code, told, _ = commandline.run(capsys, "plan", data, *asked, "--json")
     assert json.loads(told)["all_rows_seconds"] > 0

@@ -108,12 +108,12 @@ def command(
         more = {"all_rows_seconds": cost.all_rows_seconds} if isinstance(cost, TuningCost) else {}
         print_json({**dataclasses.asdict(cost), **more, "elsewhere": other and dataclasses.asdict(other)})
         return
-    lines = [*(_tuning_lines(cost) if isinstance(cost, TuningCost) else _lines(cost))]
+    lines = _tuning_lines(cost) if isinstance(cost, TuningCost) else _lines(cost)
     say("\n".join([*lines, *(_elsewhere_lines(other) if other else ())]))
 
 
 def _tuning_lines(cost: TuningCost) -> Iterator[str]:
-    steps, tokens = (sum(getattr(each, name) for each in cost.tunings) for name in ("steps", "tokens"))
+    steps, tokens = sum(each.steps for each in cost.tunings), sum(each.tokens for each in cost.tunings)
     counts = [f"{each.rows:,}" for each in cost.tunings]
     like = "" if cost.rows == cost.data_rows else f"; planned for {write_count(cost.rows, 'row')} like them"
     yield f"data         {cost.data}: {write_count(cost.data_rows, 'row')}{like}, of which {cost.kept:,} are to be kept"
@@ -182,10 +182,7 @@ def _model_lines(cost: Cost, model: ModelCost) -> Iterator[str]:
         f"{sample.seconds:,.1f} s: "
         f"{sample.passes / sample.seconds:,.1f} passes/s, {sample.tokens / sample.seconds:,.0f} tokens/s"
     )
-    yield (
-        f"  expected   {duration(model.seconds)} ({duration(model.seconds_low)} to {duration(model.seconds_high)} by "
-        f"the two halves of the sample), and {duration(sample.load_seconds)} to load the model"
-    )
+    yield _expected(model, sample.load_seconds)
     if model.memory is not None:
         yield f"  memory     {_memory(model.memory)}"
     yield f"  disk       ratings {_size(model.rating_bytes)}"
@@ -207,12 +204,16 @@ def _signal_lines(cost: SignalCost) -> Iterator[str]:
         f"  measured   {write_count(trial.answers, 'answer')}{tokens} in {trial.seconds:,.1f} s: "
         f"{trial.answers / trial.seconds:,.1f} answers/s{rate}"
     )
-    yield (
-        f"  expected   {duration(cost.seconds)} ({duration(cost.seconds_low)} to {duration(cost.seconds_high)} by the "
-        f"two halves of the sample), and {duration(trial.load_seconds)} to load the model"
-    )
+    yield _expected(cost, trial.load_seconds)
     yield f"  memory     {_memory(trial.memory)}"
     yield f"  disk       {_size(cost.bytes)}: {trial.bytes_each:,.0f} bytes an answer"
+
+
+def _expected(cost: ModelCost | SignalCost, load_seconds: float) -> str:
+    return (
+        f"  expected   {duration(cost.seconds)} ({duration(cost.seconds_low)} to {duration(cost.seconds_high)} by the "
+        f"two halves of the sample), and {duration(load_seconds)} to load the model"
+    )
 
 
 def _elsewhere_lines(found: Elsewhere) -> Iterator[str]:
@@ -226,11 +227,12 @@ def _elsewhere_lines(found: Elsewhere) -> Iterator[str]:
     yield f"  all        {duration(sum(found.seconds))}, {_size(sum(part.bytes for part in found.parts))} of disk"
     yield f"  memory     {_size(found.weights)} of weights in bf16, beside what reading takes, which is not estimated"
     yield (
-        f"  assumed    {machine.reached:.0%}".replace("%", " %")
-        + f" of {machine.peak / 1e12:,.0f}e12 operations/s a device, dense, in bf16; all devices busy throughout; rows "
-        "as long as those of the sample"
+        f"  assumed    {_share(machine.reached, 1)} of {machine.peak / 1e12:,.0f}e12 operations/s a device, dense, in "
+        "bf16; all devices busy throughout; rows as long as those of the sample"
     )
     yield "             and as many tokens as the model here counts; answers that weigh as much; loading left out"
+    if any(part.what == "tuning" for part in found.parts):
+        yield "             and tuned weights that grow with the parameters"
     if found.unknown:
         yield f"  not in it  {', '.join(found.unknown)}: their tokens are not counted"
 
@@ -238,8 +240,8 @@ def _elsewhere_lines(found: Elsewhere) -> Iterator[str]:
 def _texts(text: TextStats) -> str:
     limit = "" if text.limit is None else f"; {text.over_limit:,} answers over the limit of {text.limit:,}"
     return (
-        f"mean {text.mean:,.1f} tokens ({text.rating_prompt:,.1f} rating prompt, {text.sample:,.1f} sample), median "
-        f"{text.median:,.0f}, 95 % up to {text.percentile_95:,.0f}, longest {text.longest:,}{limit}"
+        f"mean {text.mean:,.1f} tokens ({text.rating_prompt:,.1f} rating prompt, {text.sample:,.1f} instruction and "
+        f"response), median {text.median:,.0f}, 95 % up to {text.percentile_95:,.0f}, longest {text.longest:,}{limit}"
     )
 
 
@@ -254,10 +256,10 @@ def _memory(memory: Memory) -> str:
 
 
 def _alternative(choice: Alternative, model: ModelCost) -> str:
-    how = "measured" if choice.measured else "by the tokens"
+    how = "measured" if choice.measured else "estimated by the tokens"
     return (
-        f"{choice.tokens:,} tokens to compute ({_share(choice.tokens, model.tokens)}), {duration(choice.seconds)} "
-        f"({_share(choice.seconds, model.seconds)}), {how}"
+        f"{choice.tokens:,} tokens to compute ({_share(choice.tokens, model.tokens)} of those above), "
+        f"{duration(choice.seconds)} ({_share(choice.seconds, model.seconds)} of the time above), {how}"
     )
 
 

@@ -117,7 +117,7 @@ def _find_machine(text: str, reached: float) -> Machine:
         )
     if reached > 1:
         raise SettingsError(f"--reached is {reached:g}", "It is a share of the peak, at most 1.")
-    return Machine(name if name in PEAKS else "such a device", devices, peak, reached)
+    return Machine(name if name in PEAKS else f"{name} operations/s", devices, peak, reached)
 
 
 def _read_number(text: str) -> float:
@@ -146,10 +146,7 @@ def estimate_elsewhere(
         raise SettingsError("no model is asked, and --on is about what models take", "Leave it out.")
     found = list(_tuning_parts(cost) if isinstance(cost, TuningCost) else _parts(cost))
     if not found:
-        raise SettingsError(
-            "nothing was measured here that could be estimated elsewhere",
-            "Where the run holds all of it already, plan with a new --run.",
-        )
+        raise _refuse(cost)
     scale = 1.0 if rows is None else rows / cost.rows
     parts = tuple(_enlarge(part, scale, parameters) for part in found)
     return Elsewhere(
@@ -162,6 +159,18 @@ def estimate_elsewhere(
             for each in cost.signals
             if not _is_counted(each)
         ),
+    )
+
+
+def _refuse(cost: Cost | TuningCost) -> SettingsError:
+    """The error where nothing can be estimated: nothing was measured, or no tokens are counted."""
+    if measured := [each.signal for each in cost.signals if each.measured is not None]:
+        return SettingsError(
+            f"the tokens of {', '.join(measured)} are not counted, and --on goes by them", "Leave it out."
+        )
+    return SettingsError(
+        "nothing was measured here that could be estimated elsewhere",
+        "Where the run holds all of it already, plan with a new --run.",
     )
 
 

@@ -179,12 +179,16 @@ def _half(
     batches = engine.rate(prompts, [samples[place] for place in places], progress.advance)
     seconds = time.perf_counter() - began
     for batch in batches:
-        failed = [error for error in batch.errors if error]
-        if len(failed) == len(places):
-            raise EngineError(
-                f"all {len(failed)} answers of the sample failed: {failed[0]}", "Mend the cause and plan again."
-            )
+        refuse_failed(batch.errors)
     return Half(places, seconds, batches)
+
+
+def refuse_failed(errors: Sequence[str | None]) -> None:
+    """Raise EngineError where all answers of one or more have an error: their time says nothing."""
+    if all(errors):
+        raise EngineError(
+            f"all {len(errors)} answers of the sample failed: {errors[0]}", "Mend the cause and plan again."
+        )
 
 
 def measure_memory(engine: Engine, before: int | None, loading_peak: int | None) -> Memory:

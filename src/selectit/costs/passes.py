@@ -61,7 +61,7 @@ class SignalCost:
     """Of the answers that will be written, where it was measured."""
 
 
-def count_passes(
+def estimate_signals(
     run: Run, plan: Plan, row: Int64, samples: Sequence[Sample], sample: int, progress: Progress
 ) -> tuple[SignalCost, ...]:
     """What the methods of a plan ask of models but ratings, each request once.

@@ -15,8 +15,8 @@ import numpy as np
 from selectit.config.groups import MethodOptions, ParameterOptions, TargetOptions
 from selectit.config.options import given
 from selectit.config.settings import Settings
-from selectit.costs.passes import SignalCost, check_sample, count_passes
-from selectit.costs.ratings import ModelCost, RatingJob, cost_of_rating, turn
+from selectit.costs.passes import SignalCost, check_sample, estimate_signals
+from selectit.costs.ratings import ModelCost, RatingJob, estimate_rating
 from selectit.costs.token_counts import extrapolate, space_evenly
 from selectit.data.memory import Data
 from selectit.engines import loading
@@ -60,55 +60,6 @@ class Cost:
     """What else the method, where one is named, asks of models."""
 
 
-def estimate(
-    run: Run,
-    models: Sequence[Model],
-    proxy: Model | None,
-    prompts: Sequence[RatingPrompt],
-    settings: Settings,
-    sample: int,
-    progress: Progress,
-    asked: Plan | None = None,
-) -> Cost:
-    """Count, measure and add up what rating `run` with `models` under `prompts` will cost.
-
-    Args:
-        run: what it holds of these ratings costs nothing.
-        models: loaded one at a time; none where nothing is rated.
-        proxy: measured beside them; None = none.
-        prompts: of one template.
-        settings: of the models that rate.
-        sample: answers to ask about for the measurement, drawn evenly by length.
-        progress: shows what is going on.
-        asked: the methods whose other signals are counted and measured; None = none are.
-
-    Raises:
-        SelectitError: whatever would stop the rating itself.
-    """
-    refuse_twice([*models, *([] if proxy is None else [proxy])])
-    rows = space_evenly(run.rows, COUNTED_ROWS)
-    samples = run.samples_at(rows)
-    each = np.bincount(np.searchsorted(rows, [one.row for one in samples]), minlength=len(rows))
-    row, stands = extrapolate(each, run.rows)
-    job = RatingJob(run, prompts, turn(prompts), settings, sample, progress, samples, row, stands)
-    costs = tuple(cost_of_rating(job, model) for model in models)
-    return Cost(
-        run=run.path,
-        data=str(run.manifest["data"]),
-        rows=run.rows,
-        answers=len(row),
-        counted_rows=len(rows),
-        prompts=len(prompts),
-        layout={template: name for name, template in LAYOUTS.items()}.get(prompts[0].template, "own"),
-        passes=sum(cost.passes for cost in costs),
-        seconds=sum(cost.seconds + (cost.measured.load_seconds if cost.measured else 0.0) for cost in costs),
-        source_bytes=sum(file.stat().st_size for file in (run.path / "source").iterdir()),
-        models=costs,
-        proxy=None if proxy is None else cost_of_rating(job, proxy),
-        signals=() if asked is None else count_passes(run, asked, row, samples, sample, progress),
-    )
-
-
 def plan(
     data: Data | None,
     settings: Settings = Settings(),
@@ -147,4 +98,39 @@ def plan(
     settings = dataclasses.replace(settings, engine=settings.engine or find_engine(run, settings.model))
     models = [find_model(name, settings) for name in settings.model if rates]
     small = None if proxy is None else find_model(proxy, settings)
-    return estimate(run, models, small, first, settings, sample, progress or Silent(), asked)
+    return _estimate(run, models, small, first, settings, sample, progress or Silent(), asked)
+
+
+def _estimate(
+    run: Run,
+    models: Sequence[Model],
+    proxy: Model | None,
+    prompts: Sequence[RatingPrompt],
+    settings: Settings,
+    sample: int,
+    progress: Progress,
+    asked: Plan | None,
+) -> Cost:
+    """Count, measure and add up; what the run holds of it costs nothing. `asked` = whose other signals, too."""
+    refuse_twice([*models, *([] if proxy is None else [proxy])])
+    rows = space_evenly(run.rows, COUNTED_ROWS)
+    samples = run.samples_at(rows)
+    each = np.bincount(np.searchsorted(rows, [one.row for one in samples]), minlength=len(rows))
+    row, stands = extrapolate(each, run.rows)
+    job = RatingJob(run, prompts, settings, sample, progress, samples, row, stands)
+    costs = tuple(estimate_rating(job, model) for model in models)
+    return Cost(
+        run=run.path,
+        data=str(run.manifest["data"]),
+        rows=run.rows,
+        answers=len(row),
+        counted_rows=len(rows),
+        prompts=len(prompts),
+        layout={template: name for name, template in LAYOUTS.items()}.get(prompts[0].template, "own"),
+        passes=sum(cost.passes for cost in costs),
+        seconds=sum(cost.seconds + (cost.measured.load_seconds if cost.measured else 0.0) for cost in costs),
+        source_bytes=sum(file.stat().st_size for file in (run.path / "source").iterdir()),
+        models=costs,
+        proxy=None if proxy is None else estimate_rating(job, proxy),
+        signals=() if asked is None else estimate_signals(run, asked, row, samples, sample, progress),
+    )

@@ -114,8 +114,6 @@ class RatingJob:
 
     run: Run
     prompts: Sequence[RatingPrompt]
-    turned: Sequence[RatingPrompt]
-    """The prompts with the sample first; none where they are not in the paper's layout."""
     settings: Settings
     sample: int
     progress: Progress
@@ -126,43 +124,37 @@ class RatingJob:
     stands: Int64
     """(I,) which of `samples` stands for it."""
 
-
-def turn(prompts: Sequence[RatingPrompt]) -> list[RatingPrompt]:
-    """The prompts with the sample first; none where they are not in the paper's layout."""
-    if prompts[0].template != TEMPLATE:
-        return []
-    return [dataclasses.replace(prompt, template=SAMPLE_FIRST) for prompt in prompts]
+    @property
+    def sample_first(self) -> list[RatingPrompt]:
+        """The prompts with the sample first; none where they are not in the paper's layout."""
+        return [dataclasses.replace(each, template=SAMPLE_FIRST) for each in self.prompts if each.template == TEMPLATE]
 
 
-def cost_of_rating(job: RatingJob, model: Model) -> ModelCost:
+def estimate_rating(job: RatingJob, model: Model) -> ModelCost:
     """What one model has still to do. It rates a sample, unless nothing is left. Raises as `measure`."""
     not_begun = {"unit_size": job.settings.unit_size or UNIT_SIZE, "settings": {}, "parameters": 0}
     annotator = find_annotator(job.run, model.digest, job.settings) or Annotator(
         job.run.path / "ratings" / "none", not_begun
     )
     counter = load_counter(model, job.settings)
-    first = job.prompts[0]
+    stored, first = annotator.manifest["settings"], job.prompts[0]
     counted = counter.count_tokens([first.render(each.instruction, each.response) for each in job.samples])
     own = np.maximum(counted - counter.count_tokens([first.render("", "")]), 0)
     lots = _pending(job, annotator, job.prompts)
     passes = sum(lot.passes for lot in lots)
     done = len(job.row) * len(job.prompts) - passes
     if not lots:
-        lengths = _lengths(counter, job.prompts, own, annotator.manifest["settings"], 0)
-        text = _text_stats(lengths.take(job.stands))
-        return ModelCost(
-            model.name, annotator.manifest["parameters"] or None, annotator.manifest["settings"], text, 0, done
-        )
-    stored = annotator.manifest["settings"]
+        text = _text_stats(_lengths(counter, job.prompts, own, stored, 0).take(job.stands))
+        return ModelCost(model.name, annotator.manifest["parameters"] or None, stored, text, passes=0, passes_done=done)
     drawn = _draw(job, own, lots)
-    trial = measure(model, job.settings, stored, job.prompts, job.turned, drawn, job.progress)
+    trial = measure(model, job.settings, stored, job.prompts, job.sample_first, drawn, job.progress)
     added = trial.added(counted)
     lengths = _lengths(counter, job.prompts, own, trial.settings, added)
     cost = _cost(job, model, lots, trial, lengths, done)
     if trial.other is None:
         return cost
-    turned = _lengths(counter, job.turned, own, trial.settings, added)
-    choice = _other_layout(job, trial.other, _pending(job, annotator, job.turned), turned, trial)
+    turned = _lengths(counter, job.sample_first, own, trial.settings, added)
+    choice = _other_layout(job, trial.other, _pending(job, annotator, job.sample_first), turned, trial)
     return dataclasses.replace(cost, choices=(choice, *cost.choices))
 
 

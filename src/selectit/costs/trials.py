@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from selectit.config.settings import Settings
-from selectit.costs.measure import Memory, measure_memory, part_bytes
+from selectit.costs.measure import Memory, measure_memory, part_bytes, refuse_failed
 from selectit.data.records import Sample
 from selectit.engines import memory
 from selectit.engines.loading import load_engine
-from selectit.errors import EngineError
 from selectit.models.files import Model
 from selectit.progress import Progress
 from selectit.signals.base import Engine
@@ -53,8 +52,8 @@ class _Half:
 
     table: pa.Table
     """The answers as they would be stored."""
-    amount: int
-    """Tokens, or answers where tokens are not counted."""
+    tokens: int
+    """0 = the engine does not count them."""
     seconds: float
 
 
@@ -101,19 +100,15 @@ def _ask(request: Request, engine: Engine, samples: Sequence[Sample], progress: 
     began = time.perf_counter()
     answer = request.ask(engine, samples, progress.advance)
     seconds = time.perf_counter() - began
-    failed = [error for error in answer.errors if error]
-    if len(failed) == len(samples):
-        raise EngineError(
-            f"all {len(failed)} answers of the sample failed: {failed[0]}", "Mend the cause and plan again."
-        )
+    refuse_failed(answer.errors)
     tokens = 0 if answer.tokens is None else int(np.sum(answer.tokens))
     return _Half(request.table(samples, answer), tokens, seconds)
 
 
 def _sum_up(halves: Sequence[_Half], parameters: int, load_seconds: float, found: Memory) -> SignalTrial:
     tables = [half.table for half in halves]
-    answers, tokens = sum(map(len, tables)), sum(half.amount for half in halves)
-    amounts = [half.amount if tokens else len(half.table) for half in halves]
+    answers, tokens = sum(map(len, tables)), sum(half.tokens for half in halves)
+    amounts = [half.tokens if tokens else len(half.table) for half in halves]
     rates = [half.seconds / max(amount, 1) for half, amount in zip(halves, amounts, strict=True)]
     part, each = part_bytes(tables)
     return SignalTrial(

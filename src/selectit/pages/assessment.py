@@ -19,7 +19,7 @@ from selectit.assessing.texts import Lengths
 from selectit.pages.charts import Span, draw_spans
 from selectit.pages.document import Section, check_page, save_page, write_plain_page
 from selectit.pages.entries import write_entries
-from selectit.pages.markup import details, escape, facts, figure, matrix, paragraphs, table
+from selectit.pages.markup import card, details, escape, facts, figure, matrix, paragraphs, table
 from selectit.runs.run import Run, open_run
 from selectit.text_tables import write_count
 
@@ -69,12 +69,7 @@ def _findings(found: Assessment) -> str:
     lead = f"{write_count(count, 'thing')} to do before you train." if count else "Nothing asks for action."
     runs = {each.name: open_run(each.run) for each in found.data}
     by_name = {name: [each for each in found.findings if each.data == name] for name in runs}
-    cards = [
-        f'<section class="card"><h3>{escape(name)}</h3><ul>{"".join(_finding(each, runs[name]) for each in some)}</ul>'
-        "</section>"
-        for name, some in by_name.items()
-        if some
-    ]
+    cards = [card(name, "", [_finding(each, runs[name]) for each in some]) for name, some in by_name.items() if some]
     boxes = facts(
         (each.name, write_count(each.texts.rows, "row"), write_count(each.texts.words, "word")) for each in found.data
     )
@@ -85,7 +80,7 @@ def _finding(of: Finding, run: Run) -> str:
     text = _OPTION.sub(r"<code>\g<0></code>", escape(f"{of.text[0].upper()}{of.text[1:]}."))
     rows = "".join(f"<li>{each}</li>" for each in write_entries(run, np.array(of.rows, np.int64))) if of.rows else ""
     shown = details(f"Rows {', '.join(map(str, of.rows))}", f"<ul>{rows}</ul>") if rows else ""
-    return f"<li><p>{text}</p>{shown}</li>"
+    return f"<p>{text}</p>{shown}"
 
 
 def _figures(data: Sequence[Assessed]) -> list[list[str]]:

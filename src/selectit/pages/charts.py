@@ -31,16 +31,16 @@ def draw_shares(histogram: Histogram, label: str, marks: Mapping[str, float] = M
     shares = [each / max(each.sum(), 1) for each in (histogram.all, histogram.chosen)]
     highest = max(float(each.max(initial=0)) for each in shares) or 1.0
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
+    across, up = _scales((low, high), highest)
     bars = [
-        f'<rect class="{kind}" x="{_x(left, low, high):.1f}" y="{_y(share, 0, highest):.1f}" '
-        f'width="{max(_x(right, low, high) - _x(left, low, high) - 0.5, 0.5):.1f}" '
-        f'height="{_HEIGHT - _BOTTOM - _y(share, 0, highest):.1f}"/>'
+        f'<rect class="{kind}" x="{across(left):.1f}" y="{up(share):.1f}" '
+        f'width="{max(across(right) - across(left) - 0.5, 0.5):.1f}" height="{_HEIGHT - _BOTTOM - up(share):.1f}"/>'
         for kind, values in zip(("all", "kept"), shares, strict=True)
         for share, left, right in zip(values, histogram.edges[:-1], histogram.edges[1:], strict=True)
     ]
-    axes = _axes([low, (low + high) / 2, high], (low, high), [0, highest / 2, highest], (0, highest))
-    lines = "".join(_mark(name, _x(min(max(at, low), high), low, high)) for name, at in marks.items() if at == at)
-    return _frame("".join(axes) + "".join(bars) + lines, label)
+    lines = [_mark(name, across(min(max(at, low), high))) for name, at in marks.items() if not math.isnan(at)]
+    axes = _draw_axes([low, (low + high) / 2, high], across, up)
+    return _frame("".join([*axes, *bars, *lines]), label)
 
 
 def _mark(name: str, x: float) -> str:
@@ -60,18 +60,18 @@ def draw_line(points: Sequence[tuple[float, float]], label: str, chance: float =
         chance: NaN = no line.
     """
     known = [(x, y) for x, y in points if not math.isnan(y)]
-    across = [x for x, _ in points]
-    low, high = min(across), max(across)
-    top = max([1.0 if chance == chance else 0.0, *(y for _, y in known)]) or 1.0
-    place = [(_x(x, low, high), _y(y, 0, top)) for x, y in known]
+    values = [x for x, _ in points]
+    low, high = min(values), max(values)
+    top = max([0.0 if math.isnan(chance) else 1.0, *(y for _, y in known)]) or 1.0
+    across, up = _scales((low, high), top)
+    place = [(across(x), up(y)) for x, y in known]
     line = f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in place)}"/>'
     dots = "".join(f'<circle class="dot" r="3" cx="{x:.1f}" cy="{y:.1f}"/>' for x, y in place)
     level = ""
     if not math.isnan(chance):
-        at = _y(chance, 0, top)
+        at = up(chance)
         level = f'<line class="chance" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
-    shown = across if len(across) <= 8 else [low, (low + high) / 2, high]
-    axes = _axes(shown, (low, high), [0, top / 2, top], (0, top))
+    axes = _draw_axes(values if len(values) <= 8 else [low, (low + high) / 2, high], across, up)
     return _frame("".join(axes) + level + line + dots, label)
 
 
@@ -283,28 +283,20 @@ class _Scale:
         return [n * step + 0.0 for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def _x(value: float, low: float, high: float) -> float:
-    return _LEFT + (value - low) / ((high - low) or 1.0) * (_WIDTH - _LEFT - _RIGHT)
+def _scales(width: tuple[float, float], highest: float) -> tuple[_Scale, _Scale]:
+    """To the right and, from 0, up."""
+    return _Scale(*width, _LEFT, _WIDTH - _RIGHT), _Scale(0, highest, _HEIGHT - _BOTTOM, _TOP)
 
 
-def _y(value: float, low: float, high: float) -> float:
-    return _HEIGHT - _BOTTOM - (value - low) / ((high - low) or 1.0) * (_HEIGHT - _TOP - _BOTTOM)
-
-
-def _axes(
-    across: Sequence[float], width: tuple[float, float], up: Sequence[float], height: tuple[float, float]
-) -> list[str]:
-    found = []
-    for value in up:
-        y = _y(value, *height)
-        found.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        found.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_round(value, 2)}</text>')
-    for place, value in enumerate(across):
-        anchor = "start" if place == 0 else "end" if place == len(across) - 1 else "middle"
-        found.append(
-            f'<text x="{_x(value, *width):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{_round(value, 3)}</text>'
-        )
-    return found
+def _draw_axes(shown: Sequence[float], across: _Scale, up: _Scale) -> Iterator[str]:
+    """The numbers of x that are shown, and a level at the bottom, in the middle and at the top."""
+    for value in (up.low, up.high / 2, up.high):
+        y = up(value)
+        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_round(value, 2)}</text>'
+    for place, value in enumerate(shown):
+        anchor = "start" if place == 0 else "end" if place == len(shown) - 1 else "middle"
+        yield f'<text x="{across(value):.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{_round(value, 3)}</text>'
 
 
 def _round(value: float, figures: int) -> str:

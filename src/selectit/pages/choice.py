@@ -60,7 +60,7 @@ def read_choice(run: Run, name: str) -> StoredChoice:
         unchosen={each["row"]: Unchosen(each["step"], each["why"], kept_row=each["kept_row"]) for each in rest},
         groups=groups,
         quotas=quotas,
-    )  # fmt: skip
+    )
 
 
 def _read_shares(stored: str | Mapping[str, str]) -> str | dict[str, Fraction]:

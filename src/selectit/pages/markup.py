@@ -8,7 +8,7 @@ from typing import Any
 
 from selectit.text_tables import printable
 
-ROLES = {"unrated": "assistant, not to be learned and not rated", "call": "call of a tool", "tool": "tool"}
+ROLES = {"unrated": "assistant, not to be learned and not rated", "call": "call of a tool"}
 
 
 def escape(text: object) -> str:
@@ -56,8 +56,7 @@ def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], te
         + "</tr>"
         for row in rows
     )
-    box = f'<div class="box" role="region" tabindex="0" aria-label="{escape(caption)}">'
-    return f"{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return _box("box", caption, head, body)
 
 
 def matrix(caption: str, names: Sequence[str], cells: Mapping[tuple[int, int], tuple[str, float]]) -> str:
@@ -73,8 +72,12 @@ def matrix(caption: str, names: Sequence[str], cells: Mapping[tuple[int, int], t
         f'<tr><th scope="row">{escape(name)}</th>{"".join(_bar(cells.get((a, b))) for b in range(len(names)))}</tr>'
         for a, name in enumerate(names)
     )
-    box = f'<div class="box matrix" role="region" tabindex="0" aria-label="{escape(caption)}">'
-    return f"{box}<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return _box("box matrix", caption, f"<td></td>{head}", body)
+
+
+def _box(kind: str, caption: str, head: str, body: str) -> str:
+    box = f'<div class="{kind}" role="region" tabindex="0" aria-label="{escape(caption)}">'
+    return f"{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _bar(cell: tuple[str, float] | None) -> str:
@@ -94,11 +97,10 @@ def key(*names: str) -> str:
 
 
 def card(title: str, about: str, entries: Sequence[str]) -> str:
-    """A list under a heading; entries are HTML."""
+    """A list under a heading, and a sentence on it or ''; entries are HTML."""
+    said = paragraphs([about], "quiet") if about else ""
     items = "".join(f"<li>{each}</li>" for each in entries)
-    return (
-        f'<section class="card"><h3>{escape(title)}</h3><p class="quiet">{escape(about)}</p><ul>{items}</ul></section>'
-    )
+    return f'<section class="card"><h3>{escape(title)}</h3>{said}<ul>{items}</ul></section>'
 
 
 def conversation(turns: Iterable[tuple[str, str]], left_out: Sequence[str] = ()) -> str:

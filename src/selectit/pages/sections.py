@@ -14,13 +14,11 @@ from selectit.errors import MissingError
 from selectit.pages import charts, load
 from selectit.pages.analyses import Agreement, Calculations, Lengths, Sweep
 from selectit.pages.load import Map
-from selectit.pages.markup import escape, figure, paragraphs, table
+from selectit.pages.markup import escape, figure, key, paragraphs, table
 from selectit.runs.stored import StoredSelection
 from selectit.text_tables import write_count
 
 T = TypeVar("T")
-
-KEY = '<p class="key"><span>all rows</span><span class="of-kept">kept</span></p>'
 
 _SWEPT = {"k": "Another K", "alpha": "Another alpha"}
 _COMPARED = {
@@ -58,7 +56,7 @@ def _lengths(lengths: Lengths) -> str:
     if above := lengths.histogram.above[0]:
         caption += f" {write_count(above, 'longer answer is', 'longer answers are')} counted at the right end."
     drawn = charts.draw_shares(lengths.histogram, caption)
-    return figure("Length of the answers", KEY + drawn, caption)
+    return figure("Length of the answers", key("all rows", "kept") + drawn, caption)
 
 
 def _calculations(found: Calculations) -> str:
@@ -80,7 +78,7 @@ def _sweep(found: Sweep) -> str:
         (f"{each.value:g}", f"{each.same:,}", _number(each.jaccard), _number(each.spearman)) for each in found.points
     ]
     header = (found.parameter, "same rows", "Jaccard", "Spearman")
-    return figure(_SWEPT.get(found.parameter, found.parameter), drawn + table(found.parameter, header, rows), caption)
+    return figure(_SWEPT[found.parameter], drawn + table(found.parameter, header, rows), caption)
 
 
 def _agreement(what: str, found: Agreement) -> str:
@@ -126,14 +124,13 @@ def write_map(found: Map) -> str:
         "keyboard: arrows move the map, + and − zoom, Enter lists the rows in view, Escape lists all again."
     )
     text = paragraphs(lines) + paragraphs([how], "how")
-    target = '<span class="of-target">examples of the target</span>' if len(found.targets) else ""
-    key = f'<p class="key"><span>not kept</span><span class="of-kept">kept</span>{target}</p>'
+    colours = key("not kept", "kept", *(["examples of the target"] if len(found.targets) else []))
     label = escape(
         "Map of the rows: arrows move it, plus and minus zoom, Enter lists the rows in view in the table above"
     )
     return (
         '<section id="map" aria-labelledby="map-title"><h2 id="map-title">Map</h2>'
-        f'{text}{key}<canvas id="map-canvas" role="application" tabindex="0" aria-label="{label}"></canvas>'
+        f'{text}{colours}<canvas id="map-canvas" role="application" tabindex="0" aria-label="{label}"></canvas>'
         '<div id="map-controls" class="slider"></div></section>'
     )
 

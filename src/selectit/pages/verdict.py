@@ -83,7 +83,7 @@ def _facts(run: Run, choice: StoredChoice, timing: Mapping[str, Mapping[str, flo
     models = [*(each.model for each in summary.raters), *(each.model for each in summary.others)]
     for name in dict.fromkeys(models):
         asked = [f"{each.passes_per_row} ratings a row" for each in summary.raters if each.model == name]
-        asked += [f"{each.signal}" for each in summary.others if each.model == name]
+        asked += [each.signal for each in summary.others if each.model == name]
         yield "model", name, ", ".join(asked)
     costs = list_costs(timing) if _asks(summary) else ()
     if costs:
