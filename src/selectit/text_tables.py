@@ -36,6 +36,12 @@ def write_count(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
+def excerpt(text: str, most: int) -> str:
+    """A text on one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> Iterator[str]:
     """Columns as wide as their widest cell: the first `names` of them flush left, the others flush right."""
     widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]

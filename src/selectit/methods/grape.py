@@ -8,7 +8,8 @@ import numpy as np
 
 from selectit.methods import shorten
 from selectit.methods._losses import LossMethod
-from selectit.numerics.groups import best_of_groups, group_fields, group_instructions
+from selectit.numerics.groups import find_best, group_fields, group_instructions
+from selectit.numerics.ranking import ranking
 from selectit.numerics.segments import flagged, mean_by_row, means
 from selectit.signals.arrays import Float64, Signals
 from selectit.signals.loss_templates import loss_text
@@ -79,7 +80,8 @@ class Grape(LossMethod):
         losses, rows = signals.losses, len(signals.rows)
         probability = mean_by_row(np.exp(-means(losses.given[0], losses.start)), losses.row, rows)
         groups = group_fields(signals.field) if self.by else group_instructions(signals.texts, rows)
-        return {"probability": probability, "beaten": flagged(~best_of_groups(probability, groups), probability)}
+        beaten = find_best(ranking(probability), groups) != np.arange(rows)
+        return {"probability": probability, "beaten": flagged(beaten, probability)}
 
 
 METHOD = Grape

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from selectit.methods._base import ScoringMethod
-from selectit.numerics.groups import best_of_groups
+from selectit.numerics.groups import find_best
 from selectit.numerics.ranking import ranking
 from selectit.pages.load import build_method
 from selectit.runs.run import Run
@@ -84,7 +84,7 @@ def _order(of: StoredSelection, summary: Summary, left_out: Int64, quotas: Group
     for ties in (usual, first_of):
         order = ranking(allowed, ties)
         if alternatives is not None:
-            order = order[best_of_groups(allowed, alternatives, ties)[order]]
+            order = order[find_best(order, alternatives)[order] == order]
         first = order[: len(of.rows)] if quotas is None else quotas.take(order, len(of.rows))
         if np.array_equal(first, of.rows):
             break

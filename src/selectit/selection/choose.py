@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from selectit.errors import SettingsError
 from selectit.filters.quotas import share_out
-from selectit.numerics.groups import best_of_groups
+from selectit.numerics.groups import find_best
 from selectit.numerics.ranking import ranking
 from selectit.runs.selections import Selection
 from selectit.signals.arrays import Float64, Int64
@@ -170,7 +170,7 @@ def rank_candidates(
     ranked = ranking(scores, ties)
     scored = len(ranked)
     if alternatives is not None:
-        ranked = ranked[best_of_groups(scores, alternatives, ties)[ranked]]
+        ranked = ranked[find_best(ranked, alternatives)[ranked] == ranked]
     best = len(ranked)
     if budget.min_score is not None:
         ranked = ranked[scores[ranked] >= budget.min_score]

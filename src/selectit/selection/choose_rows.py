@@ -200,9 +200,9 @@ def _find_beaten(
     """The candidates that are not the best of their group."""
     if candidates.alternatives is None:
         return {}
-    best = find_best(np.where(candidates.allowed, scores, np.nan), candidates.alternatives, ties)
-    reason = f"is not the best of its {best_of}"
-    others = np.flatnonzero((best >= 0) & (best != np.arange(len(best))))
+    order = ranking(np.where(candidates.allowed, scores, np.nan), ties)
+    best, reason = find_best(order, candidates.alternatives), f"is not the best of its {best_of}"
+    others = np.sort(order[best[order] != order])
     return {
         row: Unchosen("best-of", reason, f"row {other} is", other)
         for row, other in zip(others.tolist(), best[others].tolist(), strict=True)

@@ -15,7 +15,7 @@ from selectit.runs.run import Run
 from selectit.runs.selections import open_selection
 from selectit.runs.stored import StoredSelection, load_selection
 from selectit.signals.arrays import Float64, Int64
-from selectit.text_tables import notebook_html, table_lines, write_count
+from selectit.text_tables import excerpt, notebook_html, table_lines, write_count
 
 EXAMPLES = 10
 EXCERPT = 44
@@ -215,8 +215,7 @@ def _excerpts(run: Run, rows: Int64) -> dict[int, str]:
     """The beginning of each row's first rated instruction, on one line."""
     found: dict[int, str] = {}
     for sample in run.samples_at(np.sort(rows)):
-        text = " ".join(sample.instruction.split())
-        found.setdefault(sample.row, text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…")
+        found.setdefault(sample.row, excerpt(sample.instruction, EXCERPT))
     return found
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from selectit.selection.choose_rows import Choice
+from selectit.text_tables import excerpt
 
 _SHOWN = 12
-_LONGEST_NAME = 60
+_LONGEST_NAME = 61
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def filter_lines(stats: FilterStats) -> Iterator[str]:
         for each in stats.groups[:_SHOWN]:
             share = f"{each.kept:,} kept ({each.kept / max(after, 1):.1%})"
             size = "1 row" if each.rows == 1 else f"{each.rows:,} rows"
-            yield f"  {_shorten(each.name)}: {size} ({each.rows / before:.1%}), {share}"
+            yield f"  {excerpt(each.name, _LONGEST_NAME)}: {size} ({each.rows / before:.1%}), {share}"
         others = stats.groups[_SHOWN:]
         if others:
             rows, kept = sum(each.rows for each in others), sum(each.kept for each in others)
@@ -87,12 +88,6 @@ def filter_lines(stats: FilterStats) -> Iterator[str]:
     if stats.mismatches is not None:
         have = "1 row has" if stats.mismatches == 1 else f"{stats.mismatches:,} rows have"
         yield f"{have} a question and an answer in different languages; {stats.mismatches_kept:,} kept"
-
-
-def _shorten(name: str) -> str:
-    """A group's name on one line: a field may hold whole texts."""
-    line = " ".join(name.split())
-    return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
 
 
 def filters_from_plain(plain: Mapping[str, Any] | None) -> FilterStats | None:
