@@ -1,12 +1,14 @@
 """Small files that unpack to very much are refused while they are read; what is long for good reasons is read."""
 
 import gzip
+import io
 import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 
 import pyarrow as pa
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_damage import arrow_bytes, read_all, refused, save_arrow, zst
 
-from selectit.data import json_text, layouts, read, samples, sources, tables, turns, unpacking
+from selectit.data import blocks, json_text, layouts, read, samples, sources, tables, turns, unpacking
 from selectit.data.fields import RowError
 from selectit.data.records import Turn
 from selectit.errors import DataError
@@ -270,3 +272,24 @@ def test_a_place_that_no_list_has(folder, path):
     with pytest.raises(RowError, match="--map names the field"):
         turns.read_turns({"a": ["q"], "b": "x"}, layout)
     assert turns.read_turns({"a": ["q"], "b": "x"}, layouts.parse_map("instruction=a.0,response=b"))[0][0].text == "q"
+
+
+def test_a_file_may_be_let_go_in_the_thread_that_reads_it(monkeypatch):
+    held, readers, failed = threading.Event(), [], []
+
+    def read(file):
+        readers.append(threading.current_thread())
+        if file.tell():
+            held.wait()  # until the first block is out
+            try:
+                rows.close()
+            except RuntimeError as error:
+                failed.append(error)
+        return file.readline()
+
+    monkeypatch.setattr(blocks, "_read_lines", read)
+    rows = blocks._line_blocks(io.BytesIO(b'{"a": 1}\n' * 3))
+    next(rows)
+    held.set()
+    readers[0].join(10)
+    assert not failed and not readers[0].is_alive()

@@ -6,6 +6,7 @@ import codecs
 import dataclasses
 import io
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -112,12 +113,17 @@ def _read_values(file: IO[bytes], source: Source) -> Iterator[RawValue]:
 
 def _line_blocks(file: IO[bytes], number: int = 0, place: str = "line {}") -> Iterator[Block]:
     """The lines of a file after line `number`, some MB of whole lines at a time."""
-    with ThreadPoolExecutor(1) as reader:  # what is compressed is unpacked while earlier lines are looked at
+    reader = ThreadPoolExecutor(1)  # what is compressed is unpacked while earlier lines are looked at
+    thread = reader.submit(threading.current_thread).result()
+    try:
         reading = reader.submit(_read_lines, file)
         while data := reading.result():
             reading = reader.submit(_read_lines, file)
             yield _line_block(data if number else data.removeprefix(codecs.BOM_UTF8), number, place)
             number += data.count(b"\n")
+    finally:
+        # Python collects what an error left behind in whatever thread runs: this one too, which can't wait for itself.
+        reader.shutdown(wait=threading.current_thread() is not thread)
 
 
 def _read_lines(file: IO[bytes]) -> bytes:
